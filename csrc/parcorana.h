@@ -1,0 +1,86 @@
+/* The C core: loops over memory that somebody else owns.
+ *
+ * Kernels know no policy. They get memory, lengths and row runs, and know
+ * nothing of files, ranks, configuration or users. Every function returns a
+ * status; none allocates, none prints.
+ */
+#ifndef PARCORANA_H
+#define PARCORANA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum {
+    PCA_OK = 0,
+    PCA_MORE = 1,       /* an output array is too short: retry with a longer one */
+    PCA_BAD_LENGTH = 2, /* lengths do not fit together */
+    PCA_BAD_VALUE = 3   /* a value is out of its range */
+} pca_status;
+
+/* "never leaves" in pca_events.leave */
+#define PCA_STAYS INT32_MAX
+
+/* Events sorted by counter: those stored when a block began and those of the block. */
+typedef struct {
+    int64_t *counter;
+    int32_t *row;   /* row in the storage; rows >= times are in the pending block */
+    int32_t *seq;   /* -1: was there before; k: entered as the k-th */
+    int32_t *leave; /* the k-th event made it leave before it entered itself */
+    int64_t capacity;
+    int64_t head;   /* the first one still stored; those before it have left */
+    int64_t tail;   /* one past the last one */
+} pca_events;
+
+/* A run of pairs: rows (i + k, j + k), k < length, for one delay. */
+typedef struct {
+    int32_t i;
+    int32_t j;
+    int32_t length;
+} pca_run;
+
+/* Row runs of all delays: those of delay d are run[start[d]] ... run[start[d + 1] - 1]. */
+typedef struct {
+    const pca_run *run;
+    const int64_t *start;
+    int64_t delays;
+} pca_runs;
+
+/* rolling.c */
+pca_status pca_counters(const int64_t *stamp, int64_t n, int64_t first, int64_t rate_num,
+                        int64_t rate_den, int64_t *counter);
+pca_status pca_admit(pca_events *ev, int64_t times, const int64_t *counter, int64_t n,
+                     int64_t limit, int8_t *fate, int64_t *entered, int64_t *consumed);
+pca_status pca_find_runs(const pca_events *ev, int64_t first, int64_t split,
+                         const int64_t *delay, int64_t delays, pca_run *run, int64_t capacity,
+                         int64_t *start, int64_t *count);
+
+/* What became of an event, in pca_admit. */
+enum { PCA_PROCESSED = 0, PCA_DUPLICATE = 1, PCA_LATE = 2 };
+
+/* move.c: src is events x elements, dst elements x ld (one element's series contiguous) */
+pca_status pca_fill_f32(const float *src, int64_t elements, const int64_t *from,
+                        const int64_t *to, int64_t n, float *dst, int64_t ld, int threads);
+pca_status pca_fill_f64(const double *src, int64_t elements, const int64_t *from,
+                        const int64_t *to, int64_t n, double *dst, int64_t ld, int threads);
+pca_status pca_copy_runs_f32(const float *src, int64_t ld_src, float *dst, int64_t ld_dst,
+                             int64_t elements, const pca_run *run, int64_t n, int threads);
+pca_status pca_copy_runs_f64(const double *src, int64_t ld_src, double *dst, int64_t ld_dst,
+                             int64_t elements, const pca_run *run, int64_t n, int threads);
+
+/* g2.c: sums are elements x delays; rows < split are in x, the others in y */
+pca_status pca_g2_f32(const float *x, int64_t ld_x, const float *y, int64_t ld_y, int64_t split,
+                      int64_t elements, const pca_runs *runs, double sign, double *g2,
+                      double *ip, double *fut, int threads);
+pca_status pca_g2_f64(const double *x, int64_t ld_x, const double *y, int64_t ld_y,
+                      int64_t split, int64_t elements, const pca_runs *runs, double sign,
+                      double *g2, double *ip, double *fut, int threads);
+pca_status pca_energy_f32(const float *x, int64_t ld, int64_t rows, int64_t elements,
+                          double *energy, int threads);
+pca_status pca_energy_f64(const double *x, int64_t ld, int64_t rows, int64_t elements,
+                          double *energy, int threads);
+pca_status pca_whole_f32(const float *x, int64_t ld, int64_t rows, int64_t elements,
+                         int32_t *whole);
+pca_status pca_whole_f64(const double *x, int64_t ld, int64_t rows, int64_t elements,
+                         int32_t *whole);
+
+#endif

@@ -1,0 +1,42 @@
+"""Builds the C core; everything else about the package is in pyproject.toml."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from glob import glob
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math"]
+# `make lint` and CI add warnings here; a user's compiler may be newer than ours.
+FLAGS += os.environ.get("PARCORANA_CFLAGS", "").split()
+
+
+def openmp():
+    """Return the flag for OpenMP, or none where the compiler lacks it."""
+    compiler = os.environ.get("CC", "cc").split()
+    with tempfile.TemporaryDirectory() as folder:
+        source = os.path.join(folder, "t.c")
+        with open(source, "w", encoding="ascii") as file:
+            file.write("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+        command = [*compiler, "-fopenmp", source, "-o", os.path.join(folder, "t")]
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            print("parcorana: no OpenMP, workers will use one thread each", file=sys.stderr)
+            return []
+    return ["-fopenmp"]
+
+
+OPENMP = openmp()
+core = Extension(
+    "parcorana._core",
+    ["pyx/_core.pyx", *sorted(glob("csrc/*.c"))],
+    include_dirs=["csrc"],
+    depends=glob("csrc/*.h"),
+    extra_compile_args=FLAGS + OPENMP,
+    extra_link_args=OPENMP,
+)
+setup(ext_modules=cythonize([core], language_level=3))
