@@ -1,0 +1,33 @@
+"""The two ways a run can end badly, and the exit status of each."""
+
+
+class ParCorAnaError(Exception):
+    """An error that is told to the user in one line.
+
+    The text names the key, file or value, says what is wrong, and what would
+    be right. Every other exception is a fault of the program or of user code.
+    """
+
+    exit_status = 1
+
+
+class RunError(ParCorAnaError):
+    """Something failed while events were processed: exit status 1."""
+
+
+class ConfigError(ParCorAnaError):
+    """Wrong arguments, config or input files, before any event: exit status 2."""
+
+    exit_status = 2
+
+
+class EventError(Exception):
+    """The data of one event cannot be read: the event counts as bad, the run goes on."""
+
+
+def nearest(word, known):
+    """Return ``"; did you mean 'x'?"`` for the closest of `known`, or ``""``."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

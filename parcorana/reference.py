@@ -1,0 +1,164 @@
+"""The slow truth: what every fast path is compared with.
+
+Plain loops over dictionaries and float64 arrays, one event at a time, written
+from section 1 of the contract and from nothing else.
+"""
+
+import numpy as np
+
+KINDS = ("atend", "accumulator", "windowed")
+
+
+class ReferenceBuffer:
+    """The stored events, as a dictionary from counter to event.
+
+    Parameters
+    ----------
+    times : int
+        The most events that are stored.
+    """
+
+    def __init__(self, times):
+        self.times = times
+        self.stored = {}
+
+    def enter(self, counter, event):
+        """Let one event enter; return 'processed', 'duplicate' or 'late'."""
+        if counter in self.stored:
+            return "duplicate"
+        if len(self.stored) == self.times:
+            if counter < min(self.stored):
+                return "late"
+            del self.stored[min(self.stored)]
+        self.stored[counter] = event
+        return "processed"
+
+
+def pairs_sums(events, delays, elements):
+    """Sum over all pairs of stored events.
+
+    Parameters
+    ----------
+    events : dict of int to (n,) array
+    delays : sequence of int
+    elements : int
+
+    Returns
+    -------
+    dict
+        'G2', 'IP', 'IF': (D, n) float64; 'counts': (D,) int64;
+        'scale': (D, n), the sums of absolute products, to which errors are relative.
+    """
+    sums = _zeros(len(delays), elements)
+    for counter in sorted(events):
+        for d, delay in enumerate(delays):
+            if counter + delay in events:
+                _add(sums, d, events[counter], events[counter + delay])
+    return sums
+
+
+def g2(counters, data, times, delays, kind, runs=None, limit=None):
+    """Compute G2, IP, IF and counts of a sequence of events by brute force.
+
+    Parameters
+    ----------
+    counters : (m,) int [pulses]
+        In the order of the sequence: gaps, repetitions and disorder allowed.
+    data : (m, n) array
+        One event per row.
+    times : int
+        Length of the rolling buffer.
+    delays : sequence of int
+    kind : {'atend', 'accumulator', 'windowed'}
+    runs : (m,) int, optional
+        Run of each event: between two runs the buffer empties.
+    limit : int, optional
+        Stop after so many processed events.
+
+    Returns
+    -------
+    dict
+        As `pairs_sums`, and 'processed', 'duplicate', 'late': numbers of events.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
+    data = np.asarray(data, np.float64)
+    buffer = ReferenceBuffer(times)
+    sums = _zeros(len(delays), data.shape[1])
+    fates = {"processed": 0, "duplicate": 0, "late": 0}
+    for k, counter in enumerate(int(c) for c in counters):
+        if limit is not None and fates["processed"] == limit:
+            break
+        if runs is not None and k and runs[k] != runs[k - 1]:
+            buffer = ReferenceBuffer(times)
+        fate = buffer.enter(counter, data[k])
+        fates[fate] += 1
+        if fate != "processed" or kind != "accumulator":
+            continue
+        for d, delay in enumerate(delays):
+            if counter - delay in buffer.stored:
+                _add(sums, d, buffer.stored[counter - delay], data[k])
+            if counter + delay in buffer.stored:
+                _add(sums, d, data[k], buffer.stored[counter + delay])
+    if kind != "accumulator":
+        sums = pairs_sums(buffer.stored, delays, data.shape[1])
+    return sums | fates
+
+
+def _zeros(delays, elements):
+    sums = {name: np.zeros((delays, elements)) for name in ("G2", "IP", "IF", "scale")}
+    return sums | {"counts": np.zeros(delays, np.int64)}
+
+
+def _add(sums, d, past, future):
+    sums["G2"][d] += past * future
+    sums["scale"][d] += abs(past * future)
+    sums["IP"][d] += past
+    sums["IF"][d] += future
+    sums["counts"][d] += 1
+
+
+def delay_curve(arrays, counts, color, saturated, normalization, wanted, finecolor=None):
+    """Compute a delay curve of one colour, element by element.
+
+    Parameters
+    ----------
+    arrays : dict
+        'G2', 'IP', 'IF': (D, n).
+    counts : (D,) int
+    color, finecolor : (n,) int
+    saturated : (n,) bool
+    normalization : {'pixel', 'finecolor', 'color'}
+    wanted : int
+        The colour.
+
+    Returns
+    -------
+    curve : (D,) float64
+        NaN where there is no pair or no element.
+    elements : (D,) int64
+        How many elements counted.
+    """
+    curve = np.full(len(counts), np.nan)
+    used = np.zeros(len(counts), np.int64)
+    ok = ~np.asarray(saturated, bool)
+    mine = np.flatnonzero((color == wanted) & ok)
+    for d, n in enumerate(counts):
+        G2, IP, IF = (arrays[name][d] for name in ("G2", "IP", "IF"))
+        if normalization == "color":
+            bottom = IP[mine].mean() * IF[mine].mean() if len(mine) else 0
+            if n and bottom:
+                curve[d], used[d] = n * G2[mine].mean() / bottom, len(mine)
+            continue
+        ratios = []
+        for p in mine:
+            if normalization == "pixel":
+                bottom = IP[p] * IF[p]
+            else:
+                same = (finecolor == finecolor[p]) & ok
+                bottom = IP[same].mean() * IF[same].mean()
+            if n and bottom:
+                ratios.append(n * G2[p] / bottom)
+        if ratios:
+            curve[d], used[d] = np.mean(ratios), len(ratios)
+    return curve, used

@@ -1,0 +1,294 @@
+"""G2 of X-ray photon correlation spectroscopy, in three forms (contract, section 1).
+
+For each element p and delay d, over the pairs (t, t + d) that are both present::
+
+    G2[d, p] = sum I(t, p) I(t + d, p)
+    IP[d, p] = sum I(t, p)               (past)
+    IF[d, p] = sum I(t + d, p)           (future)
+    counts[d] = number of pairs
+
+The three classes differ in which pairs count: those now stored (`G2atEnd`,
+`G2IncrementalWindowed`), or all that were stored together at any time
+(`G2IncrementalAccumulator`).
+"""
+
+import numpy as np
+
+from parcorana import _core, masks
+from parcorana.curves import NORMALIZATIONS, ColorSums
+from parcorana.datasets import write_dataset
+from parcorana.errors import ConfigError, nearest
+from parcorana.rolling import stored_runs
+from parcorana.userbase import UserBase
+
+PARAMS = (
+    "color",
+    "finecolor",
+    "saturated_value",
+    "notzero",
+    "normalization",
+    "save_arrays",
+    "plot_colors",
+)
+
+LONG_NAMES = {
+    "G2": "sum of I(t) I(t+d) over the pairs of this delay",
+    "IP": "sum of I(t) over the pairs of this delay (past)",
+    "IF": "sum of I(t+d) over the pairs of this delay (future)",
+}
+UNITS = {"G2": "intensity^2", "IP": "intensity", "IF": "intensity"}
+
+
+def _number(user_params, key):
+    value = user_params.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
+        raise ConfigError(f"user_params[{key!r}] must be a number or None, not {value!r}")
+    return float(value)
+
+
+def _normalization(user_params):
+    default = "finecolor" if user_params.get("finecolor") else "pixel"
+    value = user_params.get("normalization") or default
+    if value not in NORMALIZATIONS:
+        raise ConfigError(
+            f"user_params['normalization'] must be one of {', '.join(NORMALIZATIONS)}, not {value!r}"
+            + nearest(value, NORMALIZATIONS)
+        )
+    if value == "finecolor" and not user_params.get("finecolor"):
+        raise ConfigError("user_params['normalization'] is 'finecolor', but user_params['finecolor'] names no file")
+    return value
+
+
+def _colors(user_params, mask):
+    """Return colour and fine colour of the included elements; no file: one colour for all."""
+    color = np.ones(mask.shape, np.int64)
+    finecolor = None
+    if user_params.get("color"):
+        color = masks.load_color(user_params["color"], mask)
+    if user_params.get("finecolor"):
+        finecolor = masks.load_color(user_params["finecolor"], mask, key="finecolor")
+        masks.check_finecolor(user_params["finecolor"], color, finecolor)
+        finecolor = finecolor[mask]
+    return color[mask], finecolor
+
+
+class _G2(UserBase):
+    """What the three forms of G2 have in common: parameters, saturation, delay curves."""
+
+    storage_order = "F"
+
+    def __init__(self, user_params, system_params, mpiParams):
+        super().__init__(user_params, system_params, mpiParams)
+        self.delays = np.asarray(system_params["delays"], np.int64)
+        self.saturated_value = _number(user_params, "saturated_value")
+        self.notzero = _number(user_params, "notzero")
+        if self.saturated_value is None and self.notzero is None:
+            self.adjustData = None  # nothing to do for each event
+        color, finecolor = _colors(user_params, mpiParams.mask)
+        self.color_sums = ColorSums(color, finecolor, _normalization(user_params))
+
+    @classmethod
+    def checkParams(cls, user_params, mask, log):
+        """Check the parameters and files of `user_params` (contract, sections 3 and 5)."""
+        for key in user_params:
+            if key not in PARAMS:
+                log(f"user_params[{key!r}] means nothing to {cls.__name__}{nearest(key, PARAMS)}")
+        for key in ("saturated_value", "notzero"):
+            _number(user_params, key)
+        _normalization(user_params)
+        if user_params.get("save_arrays", "last") not in ("last", True, False):
+            raise ConfigError(
+                f"user_params['save_arrays'] must be 'last', True or False, not {user_params['save_arrays']!r}"
+            )
+        color, _ = _colors(user_params, mask)
+        none = int(np.count_nonzero(color == 0))
+        if none == len(color):
+            log("color: every included element has colour 0, so there will be no delay curve")
+        elif none > len(color) // 10:
+            log(f"color: {none} of {len(color)} included elements have colour 0: they are in no delay curve")
+
+    def arrayNames(self):
+        """Return the names of the arrays."""
+        return ["G2", "IF", "IP"]
+
+    def initWorker(self, numElementsWorker):
+        """Allocate the sums: element by element, as the kernel fills them."""
+        shape = (numElementsWorker, len(self.delays))
+        self.G2, self.IP, self.IF = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        self.counts = np.zeros(len(self.delays), np.int64)
+        self.saturated = np.zeros(numElementsWorker, np.int8)
+
+    def adjustData(self, data):
+        """Note saturated elements, then set small values to `notzero`."""
+        if self.saturated_value is not None:
+            self.saturated |= data >= self.saturated_value
+        if self.notzero is not None:
+            np.maximum(data, self.notzero, out=data)
+
+    def _reset(self):
+        for array in (self.G2, self.IP, self.IF, self.counts):
+            array[...] = 0
+
+    def _add(self, sign, runs, X, pending=None):
+        _core.g2(X, pending, runs.run, runs.start, sign, self.G2, self.IP, self.IF, self.mpiParams.threads)
+        self.counts += int(sign) * runs.counts
+
+    def _results(self):
+        return {"G2": self.G2.T, "IF": self.IF.T, "IP": self.IP.T}, self.counts, self.saturated
+
+    def workerReduce(self, arrays, counts, int8array):
+        """Sum per colour what the delay curves need; and the saturated elements as bits."""
+        part = self.mpiParams.part
+        sums = self.color_sums.reduce(arrays, counts, int8array, part)
+        if self.saturated_value is not None:
+            everywhere = np.zeros(np.count_nonzero(self.mpiParams.mask), bool)
+            everywhere[part] = int8array
+            # the workers' bits are disjoint, so that adding them joins them
+            sums["saturated"] = np.packbits(everywhere)
+        return sums
+
+    def viewerPublishReduced(self, counts, relsec, reduced, h5UserGroup):
+        """Write delays, counts, delay curves with their errors, saturated elements."""
+        if h5UserGroup is None:
+            return
+        group = h5UserGroup.require_group(f"G2_results_at_{self.mpiParams.processed:06d}")
+        group.attrs["relsec"] = relsec
+        group.attrs["normalization"] = self.color_sums.normalization
+        rate = self.system_params["rate"]
+        write_dataset(group, "delays", self.delays, "pulses", f"delays; one pulse is 1/{rate} s", rate=rate)
+        write_dataset(group, "delay_counts", counts, "1", "number of pairs of each delay")
+        for color, curve in self.color_sums.curves(reduced, counts).items():
+            self._write_curve(group, color, curve)
+        mask = self.mpiParams.mask
+        saturated = np.zeros(mask.shape, np.int8)
+        if "saturated" in reduced:
+            saturated[mask] = np.unpackbits(reduced["saturated"], count=np.count_nonzero(mask))
+        write_dataset(group, "saturated", saturated, "1", "1 where any processed event reached saturated_value")
+
+    def _write_curve(self, group, color, curve):
+        how = {
+            "pixel": "each element's G2 divided by its own IP and IF, mean over the colour",
+            "finecolor": "each element's G2 divided by the mean IP and IF of its fine colour, mean over the colour",
+            "color": "mean G2 of the colour divided by its mean IP and IF",
+        }[self.color_sums.normalization]
+        norm = {"normalization": self.color_sums.normalization}
+        write_dataset(group, f"delay_curve_color_{color}", curve.g2, "1", f"g2 of colour {color}: {how}", **norm)
+        write_dataset(
+            group,
+            f"delay_curve_err_color_{color}",
+            curve.error,
+            "1",
+            "standard error over the colour's elements, as if they were independent",
+            **norm,
+        )
+        write_dataset(group, f"elements_color_{color}", curve.elements, "1", "elements that counted, per delay")
+        write_dataset(
+            group,
+            f"elements_left_out_color_{color}",
+            curve.left_out,
+            "1",
+            "unsaturated elements left out for a zero denominator, per delay",
+        )
+
+    def viewerPublishArray(self, name, delay, ndarray, h5UserGroup):
+        """Write one full array, as `save_arrays` asks."""
+        if h5UserGroup is None:
+            return
+        group = h5UserGroup[f"G2_results_at_{self.mpiParams.processed:06d}"]
+        write_dataset(group, f"{name}/delay_{delay:06d}", ndarray, UNITS[name], LONG_NAMES[name])
+
+
+class G2atEnd(_G2):
+    """G2 of all pairs now stored, computed at each update."""
+
+    def workerCalc(self, T, numTimesFilled, X):
+        """Compute all sums anew."""
+        self._reset()
+        self._add(1.0, stored_runs(T, numTimesFilled, self.delays), X)
+        return self._results()
+
+
+class G2IncrementalAccumulator(_G2):
+    """G2 of all pairs that were ever stored together: an event adds its pairs when it enters."""
+
+    row_runs = "accumulated"
+
+    def adjustRuns(self, sign, runs, X, pending):
+        """Add the pairs of the events that enter."""
+        self._add(sign, runs, X, pending)
+
+    def workerCalc(self, T, numTimesFilled, X):
+        """Return the sums so far."""
+        return self._results()
+
+
+class G2IncrementalWindowed(_G2):
+    """G2 of all pairs now stored, kept up to date as events enter and leave.
+
+    What was added and taken away again leaves its rounding errors behind. So
+    the sums are computed anew once in 100 turnovers of the buffer, and as soon
+    as what has gone through it is so much more than what is in it that the
+    errors could be seen (contract, section 8). Sums of whole numbers have none.
+    """
+
+    row_runs = "window"
+    TURNOVERS = 100
+
+    def initWorker(self, numElementsWorker):
+        """Allocate the sums, and the sum of squares of all that came since they were computed anew."""
+        super().initWorker(numElementsWorker)
+        self.passed = np.zeros(numElementsWorker)
+        self.entered = 0
+        self.whole = True
+
+    def bufferCleared(self):
+        """Begin again: the sums speak of the run in progress."""
+        self._reset()
+        self.passed[:] = 0
+        self.entered = 0
+
+    def adjustRuns(self, sign, runs, X, pending):
+        """Add or take away the pairs of the events that enter or leave."""
+        self._add(sign, runs, X, pending)
+        if sign > 0:
+            _core.add_energy(pending, len(pending), self.passed, self.mpiParams.threads)
+            self.entered += len(pending)
+            self.whole = self.whole and _core.is_whole(pending)
+
+    def workerCalc(self, T, numTimesFilled, X):
+        """Return the sums, computed anew where rounding errors may have gathered."""
+        for array in (self.G2, self.IP, self.IF):
+            array[:, self.counts == 0] = 0
+        worn = self._worn(X)
+        if worn.any():
+            runs = stored_runs(T, numTimesFilled, self.delays)
+            # element by element, so that a bit never depends on the other elements of a worker
+            edges = np.flatnonzero(np.diff(worn, prepend=False, append=False))
+            for begin, end in zip(edges[::2], edges[1::2], strict=True):
+                self._compute_anew(runs, X[:, begin:end], numTimesFilled, slice(begin, end))
+        return self._results()
+
+    def _compute_anew(self, runs, X, filled, part):
+        sums = self.G2[part], self.IP[part], self.IF[part]
+        for array in (*sums, self.passed[part]):
+            array[...] = 0
+        _core.g2(X, None, runs.run, runs.start, 1.0, *sums, self.mpiParams.threads)
+        _core.add_energy(X, filled, self.passed[part], self.mpiParams.threads)
+
+    def _worn(self, X):
+        """Tell for each element whether its sums must be computed anew."""
+        if self.entered > self.TURNOVERS * len(X):
+            self.entered = 0
+            return np.ones(X.shape[1], bool)
+        if self.whole and self.passed.max(initial=0) < 2**53:
+            return np.zeros(X.shape[1], bool)
+        # |sum of products| <= sum of squares: the error of a sum is at most some eps times
+        # the squares that went through it, and may be `allowed` of the sum that is left.
+        allowed = 1e-7 if X.dtype == np.float32 else 1e-13
+        least = np.abs(self.G2[:, self.counts > 0]).min(axis=1, initial=np.inf)
+        return self.passed * np.finfo(np.float64).eps > allowed * least
+
+
+UserG2 = G2atEnd

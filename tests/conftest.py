@@ -1,0 +1,114 @@
+"""What the tests share: configurations, real frames, and ways to run the commands."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="session")
+def root():
+    return ROOT
+
+
+def run_command(*args, cwd, ranks=0, seconds=120, env=None):
+    """Run a command, under mpiexec if `ranks`; never longer than `seconds`."""
+    command = [str(a) for a in args]
+    if ranks:
+        command = ["mpiexec", "-n", str(ranks), *command]
+    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONWARNINGS": "error", **(env or {})}
+    return subprocess.run(
+        ["timeout", "-k", "5", str(seconds), *command], cwd=cwd, env=env, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def command():
+    return run_command
+
+
+CONFIG = """\
+import parcorana
+from parcorana import userg2
+
+system_params = {system!r} | {{"user_class": userg2.{user_class}}}
+user_params = {user!r}
+
+if __name__ == "__main__":
+    parcorana.check_config(system_params, user_params)
+"""
+
+
+class Setup:
+    """A folder with frames in HDF5, mask, colours and a config file.
+
+    Attributes
+    ----------
+    counters : (m,) int64
+        Gaps, disorder, duplicates and late events.
+    frames : (m, 2, 5, 7) uint16
+    """
+
+    def __init__(self, folder, seed=0, events=230):
+        self.folder = folder
+        rng = np.random.default_rng(seed)
+        counters = np.cumsum(1 + (rng.random(events) < 0.15))
+        for k in range(0, events - 6, 11):
+            counters[k : k + 5] = rng.permutation(counters[k : k + 5])
+        counters[50] = counters[49]
+        counters[150] = counters[20]
+        self.counters = counters
+        self.frames = rng.poisson(5, (events, 2, 5, 7)).astype(np.uint16)
+        with h5py.File(folder / "frames.h5", "w") as file:
+            file["det/frames"] = self.frames
+            file["det/counter"] = counters
+        self.mask = (rng.random((2, 5, 7)) < 0.8).astype(np.uint8)
+        self.color = rng.integers(0, 4, self.mask.shape).astype(np.int32)
+        self.fine = rng.integers(1, 6, self.mask.shape).astype(np.int32)
+        for name in ("mask", "color", "fine"):
+            np.save(folder / f"{name}.npy", getattr(self, name))
+        self.system = {
+            "dataset": "h5=frames.h5",
+            "src": "det/frames",
+            "mask": "mask.npy",
+            "times": 60,
+            "update": 70,
+            "delays": [1, 2, 3, 5, 8, 13, 21, 34, 55],
+            "block": 16,
+            "h5output": "out.h5",
+            "overwrite": True,
+        }
+        self.user = {"color": "color.npy", "save_arrays": True}
+
+    @property
+    def included(self):
+        """The included elements of all frames: (m, n)."""
+        return self.frames[:, self.mask.astype(bool)]
+
+    def write(self, user_class="G2atEnd", user=None, name="config.py", **system):
+        """Write the config file; return its name."""
+        given = {k: v for k, v in (self.system | system).items() if v is not ...}
+        text = CONFIG.format(system=given, user=self.user if user is None else user, user_class=user_class)
+        (self.folder / name).write_text(text, encoding="utf-8")
+        return name
+
+    def drive(self, *args, ranks=0, config="config.py", **kwargs):
+        """Run parCorAnaDriver on the config file."""
+        return run_command("parCorAnaDriver", "-c", config, *args, cwd=self.folder, ranks=ranks, **kwargs)
+
+
+@pytest.fixture
+def setup(tmp_path):
+    return Setup(tmp_path)
+
+
+@pytest.fixture
+def make_setup(tmp_path):
+    return lambda **kwargs: Setup(tmp_path, **kwargs)

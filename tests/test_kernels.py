@@ -1,0 +1,195 @@
+"""The compiled path of all three forms of G2 against the slow reference."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parcorana import _core, reference
+from parcorana.rolling import RollingBuffer, pulse_counters
+from parcorana.userbase import MpiParams
+from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
+
+CLASSES = {"atend": G2atEnd, "accumulator": G2IncrementalAccumulator, "windowed": G2IncrementalWindowed}
+
+
+@st.composite
+def streams(draw):
+    """Counters with gaps, duplicates, disorder and late events; runs; buffers down to 1; cuts anywhere."""
+    events = draw(st.integers(0, 60))
+    steps = draw(st.lists(st.integers(0, 3), min_size=events, max_size=events))
+    jitter = draw(st.sampled_from([0, 0, 2, 8, 40]))
+    moves = draw(st.lists(st.integers(-jitter, jitter), min_size=events, max_size=events))
+    counters = np.cumsum(np.array(steps, np.int64)) + np.array(moves, np.int64) - draw(st.integers(0, 50))
+    runs = np.zeros(events, np.int64)
+    if events and draw(st.booleans()):
+        runs[draw(st.integers(0, events - 1)) :] = 1
+    return {
+        "counters": counters,
+        "runs": runs,
+        "times": draw(st.integers(1, 30)),
+        "block": draw(st.integers(1, 20)),
+        "delays": sorted(draw(st.sets(st.integers(1, 70), min_size=1, max_size=8))),
+        "limit": draw(st.integers(1, 25)),
+        "elements": draw(st.integers(1, 4)),
+        "seed": draw(st.integers(0, 1000)),
+    }
+
+
+def drive(kind, stream, data, threads=1):
+    """Feed a stream to a user class the way a worker does, in stretches of any length."""
+    dtype, n = data.dtype, data.shape[1]
+    mask = np.ones(n, bool)
+    params = MpiParams(0, "worker", mask, slice(0, n), threads=threads)
+    user = CLASSES[kind]({}, {"delays": stream["delays"], "rate": 120.0}, params)
+    user.initWorker(n)
+    buffer = RollingBuffer(stream["times"], n, stream["block"], dtype, user.storage_order, threads)
+    at = entered = 0
+    events = len(data)
+    while at < events:
+        if at and stream["runs"][at] != stream["runs"][at - 1]:
+            buffer.clear()
+            if kind == "windowed":
+                user.bufferCleared()
+        end = min(at + stream["block"], events)
+        while stream["runs"][end - 1] != stream["runs"][at]:
+            end -= 1
+        entry = buffer.offer(stream["counters"][at:end], stream["limit"])
+        pending = np.empty((len(entry.processed), n), dtype, order="F")
+        buffer.fill_pending(entry, data[at:end], pending)
+        if user.row_runs == "accumulated":
+            user.adjustRuns(1.0, buffer.runs_accumulated(user.delays), buffer.X, pending)
+        elif user.row_runs == "window":
+            user.adjustRuns(-1.0, buffer.runs_leaving(user.delays), buffer.X, pending)
+            user.adjustRuns(1.0, buffer.runs_entering(user.delays), buffer.X, pending)
+        buffer.store(entry, data[at:end], pending if user.row_runs else None)
+        entered += len(entry.processed)
+        at += entry.consumed
+    arrays, counts, _ = user.workerCalc(buffer.T, buffer.filled, buffer.X)
+    return arrays, counts, entered, buffer
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@settings(max_examples=120, deadline=None)
+@given(streams())
+def test_integers_are_exact(kind, stream):
+    rng = np.random.default_rng(stream["seed"])
+    data = rng.integers(0, 257, (len(stream["counters"]), stream["elements"])).astype(np.float32)
+    arrays, counts, entered, buffer = drive(kind, stream, data)
+    want = reference.g2(stream["counters"], data, stream["times"], stream["delays"], kind, stream["runs"])
+    assert entered == want["processed"]
+    np.testing.assert_array_equal(counts, want["counts"])
+    for name in ("G2", "IP", "IF"):
+        np.testing.assert_array_equal(arrays[name], want[name], err_msg=name)
+    assert (buffer.T[buffer.filled :] == np.iinfo(np.int64).min).all()
+    assert not buffer.X[buffer.filled :].any()
+
+
+@pytest.mark.parametrize(("dtype", "allowed"), [(np.float32, 1e-6), (np.float64, 1e-12)])
+@pytest.mark.parametrize("kind", CLASSES)
+@settings(max_examples=50, deadline=None)
+@given(streams())
+def test_real_numbers(kind, dtype, allowed, stream):
+    rng = np.random.default_rng(stream["seed"])
+    data = rng.normal(1, 1, (len(stream["counters"]), stream["elements"])).astype(dtype)
+    arrays, counts, _, _ = drive(kind, stream, data)
+    want = reference.g2(stream["counters"], data, stream["times"], stream["delays"], kind, stream["runs"])
+    np.testing.assert_array_equal(counts, want["counts"])
+    assert (abs(arrays["G2"] - want["G2"]) <= allowed * want["scale"]).all()
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@settings(max_examples=10, deadline=None)
+@given(streams())
+def test_threads_do_not_change_a_bit(kind, stream):
+    rng = np.random.default_rng(stream["seed"])
+    data = rng.normal(1, 1, (len(stream["counters"]), 11)).astype(np.float32)
+    one = drive(kind, stream, data, threads=1)[0]
+    for threads in (2, 3, 8):
+        other = drive(kind, stream, data, threads=threads)[0]
+        for name, array in one.items():
+            np.testing.assert_array_equal(array, other[name])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_window_does_not_drift(dtype):
+    """After many turnovers, and after a burst has left, the window equals its own pairs."""
+    rng = np.random.default_rng(5)
+    data = rng.gamma(2.0, 1.0, (4000, 3)).astype(dtype)
+    data[500:520, 1] *= 1e4
+    stream = {
+        "counters": np.arange(4000),
+        "runs": np.zeros(4000),
+        "times": 30,
+        "block": 64,
+        "limit": 64,
+        "delays": [1, 2, 7, 29],
+    }
+    windowed, _, _, _ = drive("windowed", stream, data)
+    want = reference.pairs_sums({t: data[t].astype(float) for t in range(3970, 4000)}, stream["delays"], 3)
+    allowed = 1e-6 if dtype == np.float32 else 1e-12
+    assert (abs(windowed["G2"] - want["G2"]) <= allowed * want["scale"]).all()
+    # without the recomputation the errors would be there to see
+    naive = np.zeros((4, 3))
+    for t in range(4000):
+        for d, delay in enumerate(stream["delays"]):
+            if t >= delay:
+                naive[d] += data[t].astype(float) * data[t - delay]
+            if t >= 30 and t - 30 + delay < t:
+                naive[d] -= data[t - 30].astype(float) * data[t - 30 + delay]
+    assert (abs(naive - want["G2"]) > 1e-12 * want["scale"]).any()
+
+
+@given(
+    st.lists(st.integers(-(10**17), 10**17), max_size=20),
+    st.integers(-(10**17), 10**17),
+    st.sampled_from([1.0, 0.5, 120.0, 119.97, 24.0, 929000.0, 1e6, 59.94]),
+)
+def test_counters_are_exact(stamps, first, rate):
+    from fractions import Fraction
+
+    stamps = np.array(stamps, np.int64)
+    exact = Fraction(str(rate)) / 10**9
+    want = [int((2 * (int(s) - first) * exact + 1) // 2) for s in stamps]
+    assert pulse_counters(stamps, first, rate).tolist() == want
+
+
+def test_counters_do_not_drift_over_days():
+    """LCLS-II timestamps are seconds and nanoseconds: five days at 120 Hz, to the last pulse."""
+    pulses = np.array([0, 1, 5 * 86400 * 120, 5 * 86400 * 120 + 7])
+    first = 1_000_000_000 * 10**9
+    stamps = np.array([first + int(p) * 10**9 // 120 for p in pulses])
+    assert pulse_counters(stamps, first, 120.0).tolist() == pulses.tolist()
+
+
+def wrong_calls():
+    x = np.zeros((4, 3), np.float32, order="F")
+    run = np.array([(0, 1, 3)], _core.RUN_DTYPE)
+    start = np.array([0, 1])
+    sums = [np.zeros((3, 1)) for _ in range(3)]
+    yield "reaches beyond", lambda: _core.g2(x, None, np.array([(0, 2, 3)], _core.RUN_DTYPE), start, 1.0, *sums)
+    yield "reaches beyond", lambda: _core.g2(x, None, np.array([(-1, 0, 1)], _core.RUN_DTYPE), start, 1.0, *sums)
+    yield "start", lambda: _core.g2(x, None, run, np.array([0, 2]), 1.0, *sums)
+    yield "shape", lambda: _core.g2(x, None, run, start, 1.0, np.zeros((2, 1)), *sums[1:])
+    yield "out of range", lambda: _core.fill(np.zeros((2, 3), np.float32), np.array([2]), np.array([0]), x)
+    yield "length", lambda: _core.fill(np.zeros((2, 2), np.float32), np.array([0]), np.array([0]), x)
+    yield "rows is 5", lambda: _core.add_energy(x, 5, np.zeros(3))
+    yield "crosses", lambda: _core.g2(x, x, np.array([(3, 4, 2)], _core.RUN_DTYPE), start, 1.0, *sums)
+    yield "rate_num", lambda: _core.counters(np.zeros(1, np.int64), 0, 1 << 33, 1, np.zeros(1, np.int64))
+
+
+@pytest.mark.parametrize("case", range(len(list(wrong_calls()))))
+def test_wrong_lengths_are_named(case):
+    words, call = list(wrong_calls())[case]
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_strided_or_wrong_dtype_is_refused_not_copied():
+    strided = np.zeros((4, 6), np.float32, order="F")[:, ::2]
+    with pytest.raises((ValueError, TypeError)):
+        _core.add_energy(np.zeros((3, 4), np.float32), 1, np.zeros(4))
+    with pytest.raises((ValueError, TypeError)):
+        _core.add_energy(strided[::2], 1, np.zeros(3))
+    with pytest.raises((ValueError, TypeError)):
+        _core.add_energy(np.zeros((3, 4), np.int32, order="F"), 1, np.zeros(4))
