@@ -1,0 +1,1 @@
+"""Where events come from: the dataset grammar, one protocol, one module per kind of data."""

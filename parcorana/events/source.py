@@ -1,0 +1,151 @@
+"""The protocol of event sources, and the one place that chooses among them."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from parcorana.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which events of the sequence one server reads (contract, section 1).
+
+    Event i is in block ``i // block``; block k is read by server
+    ``k % servers``. So every number of servers gives the same sequence.
+
+    Attributes
+    ----------
+    server, servers : int
+        This server, and how many there are.
+    block : int
+        Events in a block, before filters.
+    numevents : int
+        Only the first so many events of the sequence; 0 for all.
+    """
+
+    server: int = 0
+    servers: int = 1
+    block: int = 512
+    numevents: int = 0
+
+    def blocks(self, total):
+        """Yield ``(first, last)`` of each block of this server, of `total` events."""
+        if self.numevents:
+            total = min(total, self.numevents)
+        step = self.block * self.servers
+        for first in range(self.server * self.block, total, step):
+            yield first, min(first + self.block, total)
+
+    def has(self, index):
+        """Tell whether event `index` of the sequence belongs to this server."""
+        if self.numevents and index >= self.numevents:
+            return False
+        return index // self.block % self.servers == self.server
+
+
+class Event:
+    """One event of the sequence, before filters.
+
+    Attributes
+    ----------
+    run : int
+        Ordinal (0, 1, ...) of its run in the dataset: pairs never span runs.
+    stamp : int
+        int64: nanoseconds since the source's epoch, or pulses; see
+        `EventSource.stamps`.
+    evt : object
+        What `eventOk` and `finalDataArray` of the user class receive: psana's
+        own event with psana, this object elsewhere.
+    """
+
+    __slots__ = ("_read", "evt", "run", "stamp")
+
+    def __init__(self, run, stamp, read, evt=None):
+        self.run = run
+        self.stamp = stamp
+        self._read = read
+        self.evt = self if evt is None else evt
+
+    def data(self):
+        """Return the detector's ndarray, None where the event has none.
+
+        The array may be read-only and may be overwritten by the next event.
+        """
+        return self._read()
+
+
+class EventSource(Protocol):
+    """A run, or several, of one detector, as one server sees it.
+
+    Attributes
+    ----------
+    stamps : {'ns', 'pulses'}
+        What the events' stamps count. Pulses are used as they are; for
+        nanoseconds `rate` tells the pulses.
+    total : int or None
+        Events of the whole sequence, over all servers, `numevents` applied;
+        None where it cannot be known beforehand.
+    shape : tuple of int or None
+        Shape of the detector's ndarray; None where it cannot be known (no
+        event of this server has data).
+    dtype : numpy.dtype or None
+        Its dtype.
+    """
+
+    stamps: Literal["ns", "pulses"]
+    total: int | None
+    shape: tuple | None
+    dtype: Any
+
+    def blocks(self):
+        """Yield this server's blocks, in order, each an iterable of `Event`.
+
+        Each block is consumed before the next one is asked for; all but the
+        last of the sequence hold exactly `Share.block` events.
+        """
+
+    def close(self):
+        """Free files and connections."""
+
+
+def open_source(dataset, *, src=None, type_=None, share=None, log=print):
+    """Open a dataset.
+
+    Parameters
+    ----------
+    dataset : parcorana.events.dataset.Dataset
+    src, type_ : str or None
+        Which detector, which data of it (contract, section 3).
+    share : Share
+        Which events to read.
+    log : callable
+        Takes one line of text for the user.
+
+    Returns
+    -------
+    EventSource
+
+    Raises
+    ------
+    ConfigError
+        A file, run, detector or dataset is missing or of the wrong kind.
+    """
+    share = share or Share()
+    # Each backend's own library is imported only when a run needs it.
+    if dataset.kind == "sim":
+        from parcorana.events.simulated import SimulatedSource
+
+        return SimulatedSource(dataset, share)
+    if dataset.kind == "h5" and not dataset.live:
+        from parcorana.events.hdf5 import HDF5Source
+
+        return HDF5Source(dataset, src, share)
+    if dataset.kind in ("exp", "file") and not (dataset.live or dataset.idx or dataset.streams):
+        from parcorana.events.psana2 import Psana2Source
+
+        return Psana2Source(dataset, src, type_, share, log)
+    mode = next(m for m in ("shmem", "live", "idx", "stream") if m in dataset.text)
+    raise ConfigError(
+        f"dataset {dataset.text!r}: the mode {mode!r} is understood but not there yet; "
+        "this version reads finished runs: 'exp=:run=:dir=', 'file=', 'h5=FILE' and 'sim='"
+    )
