@@ -1,0 +1,24 @@
+"""ParCorAna: parallel correlation analysis of detector frames.
+
+For every detector element, how its intensity at one moment relates to that a
+delay later: G2 of X-ray photon correlation spectroscopy, and functions that
+users write. See README.md and docs/.
+"""
+
+from parcorana._version import __version__
+from parcorana.config import check_config
+from parcorana.delays import make_delay_list
+from parcorana.errors import ConfigError, ParCorAnaError, RunError
+from parcorana.userbase import ADD, SUBTRACT, UserBase
+
+__all__ = [
+    "ADD",
+    "SUBTRACT",
+    "ConfigError",
+    "ParCorAnaError",
+    "RunError",
+    "UserBase",
+    "__version__",
+    "check_config",
+    "make_delay_list",
+]

@@ -1,0 +1,138 @@
+"""``cmpParCorAnaH5Output``: are two result files the same?"""
+
+import argparse
+import sys
+
+import h5py
+import numpy as np
+
+# What says how and when a run was done, not what came out of it.
+HOW = (
+    "/system/system_params",
+    "/system/user_params",
+    "/system/ranks",
+    "/system/timing",
+    "/system@version",
+    "/system@first_event_time_ns",
+    "/system@last_event_time_ns",
+)
+
+
+def _items(file):
+    """Return everything in a file: path of each dataset, path@name of each attribute."""
+    items = {}
+
+    def visit(name, node):
+        path = f"/{name}".rstrip("/")
+        if isinstance(node, h5py.Dataset):
+            items[path] = node
+        for key in node.attrs:
+            items[f"{path}@{key}"] = node.attrs[key]
+
+    visit("", file)
+    file.visititems(visit)
+    return items
+
+
+def _difference(a, b, rtol, atol):
+    """Return what differs between two values, None if nothing does."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.shape != b.shape:
+        return f"the shapes are {a.shape} and {b.shape}"
+    if a.dtype.kind in "iufb" and b.dtype.kind in "iufb":
+        return _number_difference(a, b, rtol, atol)
+    same = a == b
+    if not np.all(same):
+        return f"{a.tolist()!r:.60} and {b.tolist()!r:.60}"
+    return None
+
+
+def _number_difference(a, b, rtol, atol):
+    if a.dtype.kind in "iub" and b.dtype.kind in "iub":
+        wrong = a != b
+    else:
+        with np.errstate(invalid="ignore"):
+            wrong = ~(np.abs(a - b) <= atol + rtol * np.maximum(np.abs(a), np.abs(b)))
+        wrong &= ~((a == b) | (np.isnan(a) & np.isnan(b)))
+    if not np.any(wrong):
+        return None
+    first = tuple(int(i) for i in np.argwhere(wrong)[0]) if a.ndim else ()
+    where = f" at {list(first)}" if first else ""
+    off = abs(float(a[first]) - float(b[first]))
+    number = f"{np.count_nonzero(wrong)} of {a.size} values differ"
+    return f"{number}; the first{where}: {a[first]} and {b[first]}, by {off:.3g}"
+
+
+def compare(path_a, path_b, rtol=1e-12, atol=0.0, ignore=()):
+    """Compare two result files.
+
+    Parameters
+    ----------
+    path_a, path_b : str
+    rtol, atol : float
+        Floating-point values a, b are the same if ``|a-b| <= atol + rtol *
+        max(|a|, |b|)``; whole numbers must be equal. NaN equals NaN.
+    ignore : sequence of str
+        Paths (``/user/...``), attributes (``/user@relsec``) or beginnings of
+        paths that do not count, beside `HOW`.
+
+    Returns
+    -------
+    list of str
+        One line for each difference; empty if there is none.
+
+    Raises
+    ------
+    OSError
+        A file cannot be read.
+    """
+    skip = (*HOW, *ignore)
+
+    def counts(path):
+        return not any(path == s or path.startswith((s.rstrip("/") + "/", s + "@")) for s in skip)
+
+    with h5py.File(path_a, "r") as file_a, h5py.File(path_b, "r") as file_b:
+        a, b = _items(file_a), _items(file_b)
+        lines = []
+        for path in [*a, *(p for p in b if p not in a)]:
+            if not counts(path):
+                continue
+            if path not in a or path not in b:
+                lines.append(f"{path}: only in {path_a if path in a else path_b}")
+                continue
+            values = [item[()] if isinstance(item, h5py.Dataset) else item for item in (a[path], b[path])]
+            what = _difference(*values, rtol, atol)
+            if what:
+                lines.append(f"{path}: {what}")
+    return lines
+
+
+def main(argv=None):
+    """Run the command; return the exit status: 0 same, 1 different, 2 unreadable."""
+    parser = argparse.ArgumentParser(
+        prog="cmpParCorAnaH5Output",
+        description="Compare two result files: all datasets and attributes but those that say how a run was done.",
+        epilog="exit status: 0 same, 1 different, 2 a file cannot be read or the arguments are wrong",
+    )
+    parser.add_argument("a", metavar="A", help="a result file")
+    parser.add_argument("b", metavar="B", help="another one")
+    parser.add_argument("--rtol", type=float, default=1e-12, help="relative tolerance of real numbers (default 1e-12)")
+    parser.add_argument("--atol", type=float, default=0.0, help="absolute tolerance of real numbers (default 0)")
+    parser.add_argument("--ignore", action="append", default=[], metavar="PATH", help="leave out; may be repeated")
+    parser.add_argument("--most", type=int, default=10, help="how many differences to print (default 10)")
+    args = parser.parse_args(argv)
+    try:
+        lines = compare(args.a, args.b, args.rtol, args.atol, args.ignore)
+    except OSError as error:
+        print(f"cmpParCorAnaH5Output: cannot read a result file: {error}", file=sys.stderr)
+        return 2
+    for line in lines[: args.most]:
+        print(line)
+    if len(lines) > args.most:
+        print(f"and {len(lines) - args.most} more differences")
+    print("different" if lines else "same")
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,308 @@
+"""The config file: read, checked once, frozen."""
+
+import logging
+import runpy
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parcorana import masks
+from parcorana.delays import check_delays
+from parcorana.errors import ConfigError, nearest
+from parcorana.events.dataset import Dataset, parse_dataset
+from parcorana.rolling import rate_fraction
+
+log = logging.getLogger("parcorana")
+
+_REQUIRED = object()
+_BLOCK_BYTES = 1 << 28
+
+# key: (what it must be, default); None is legal where the default is None
+_KEYS = {
+    "dataset": (str, _REQUIRED),
+    "src": (str, None),
+    "type": (str, None),
+    "psana_config": (dict, None),
+    "mask": (str, _REQUIRED),
+    "testmask": (str, None),
+    "numservers": (int, 1),
+    "serverhosts": (list, None),
+    "times": (int, _REQUIRED),
+    "update": (int, 0),
+    "delays": (list, _REQUIRED),
+    "user_class": (type, _REQUIRED),
+    "h5output": (str, None),
+    "testh5output": (str, None),
+    "overwrite": (bool, False),
+    "numevents": (int, 0),
+    "testnumevents": (int, 100),
+    "block": (int, 0),
+    "verbosity": (str, "INFO"),
+    "rate": (float, 120.0),
+    "store_dtype": (str, "float32"),
+    "threads": (int, None),
+    "latency": (float, 1.0),
+    "max_bad": (float, 0.01),
+    "heartbeat": (float, 10.0),
+    "callback_limit": (float, None),
+    "checkpoint": (int, 0),
+}
+_AT_LEAST = {
+    "numservers": 1,
+    "times": 1,
+    "update": 0,
+    "numevents": 0,
+    "testnumevents": 0,
+    "block": 0,
+    "threads": 1,
+    "checkpoint": 0,
+    "latency": 0,
+    "max_bad": 0,
+    "heartbeat": 0,
+    "callback_limit": 0,
+}
+# What a value of these would ask for is not there yet: better said than ignored.
+_NOT_YET = {
+    "psana_config": "calibration by make_psana_config",
+    "checkpoint": "checkpoints",
+    "callback_limit": "a limit on the time of callbacks",
+}
+_VERBOSITIES = ("DEBUG", "INFO", "WARNING", "ERROR")
+_CALLBACKS = ("arrayNames", "initWorker", "workerCalc")
+_REDUCED = ("workerReduce", "viewerPublishReduced")
+_NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "True or False", list: "a list"}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked configuration.
+
+    Attributes
+    ----------
+    system_params, user_params : dict
+        What the user class gets; `system_params` with all defaults filled in.
+    dataset : Dataset
+    mask : bool array of the detector's shape
+    delays : (D,) int64 [pulses]
+    elements : int
+        Included elements.
+    block : int
+        Events in a block, before filters.
+    h5output : str or None
+        With `%T` and `%C` as the user wrote them.
+
+    The others are those of section 3 of the contract.
+    """
+
+    system_params: dict
+    user_params: dict
+    dataset: Dataset
+    src: str | None
+    type: str | None
+    mask: Any
+    numservers: int
+    serverhosts: list | None
+    times: int
+    update: int
+    delays: Any
+    user_class: type
+    h5output: str | None
+    overwrite: bool
+    numevents: int
+    elements: int
+    block: int
+    verbosity: str
+    rate: float
+    store_dtype: Any
+    threads: int | None
+    max_bad: float
+
+
+def read_config(path):
+    """Run a config file; return its two dictionaries.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, fails when run, or lacks a dictionary.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f"config: the file {path!r} does not exist")
+    folder = str(Path(path).resolve().parent)
+    sys.path.insert(0, folder)  # a config file may import the user module beside it
+    try:
+        names = runpy.run_path(path, run_name="parcorana_config")
+    except ConfigError:
+        raise
+    except BaseException as error:
+        lines = [f"line {frame.tb_lineno}" for frame in _frames(error) if frame.tb_frame.f_code.co_filename == path]
+        where = f"{path}, {lines[-1]}" if lines else path
+        raise ConfigError(f"config {where}: {type(error).__name__}: {error}") from error
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+    for key in ("system_params", "user_params"):
+        if not isinstance(names.get(key), dict):
+            raise ConfigError(f"config {path}: it must define the dictionary {key}")
+    return names["system_params"], names["user_params"]
+
+
+def _frames(error):
+    frame = error.__traceback__
+    while frame:
+        yield frame
+        frame = frame.tb_next
+
+
+def resolve_config(system_params, user_params, **overrides):
+    """Check both dictionaries; return the frozen Config.
+
+    Parameters
+    ----------
+    system_params, user_params : dict
+        As in the config file.
+    **overrides
+        Values from the command line, which replace those of `system_params`.
+
+    Raises
+    ------
+    ConfigError
+        One sentence that names the key, what is wrong and what would be right.
+    """
+    given = system_params | overrides
+    for key in given:
+        if key not in _KEYS:
+            raise ConfigError(f"unknown key {key!r} in system_params{nearest(key, _KEYS)}")
+    params = {key: _checked(key, given) for key in _KEYS}
+    dataset = parse_dataset(params["dataset"])
+    delays = check_delays(params["delays"])
+    rate_fraction(params["rate"])
+    mask = masks.load_mask(params["mask"])
+    if params["testmask"] is not None:
+        testmask = masks.load_mask(params["testmask"], "testmask")
+        masks.check_shape("testmask", params["testmask"], testmask.shape, mask.shape, "the mask")
+    _check_user_class(params["user_class"])
+    if params["times"] <= delays[-1]:
+        log.warning(
+            "times (%d) is not above the largest delay (%d): delays of %d and more can have no pairs "
+            "without gaps; set times to at least %d",
+            params["times"],
+            delays[-1],
+            params["times"],
+            delays[-1] + 1,
+        )
+    if "h5output" not in given:
+        label = dataset.label()
+        if label is None:
+            raise ConfigError("h5output: shared memory gives no name for the output; set h5output to a path or to None")
+        params["h5output"] = f"g2calc_{label}.h5"
+    elements = int(np.count_nonzero(mask))
+    dtype = np.dtype(params["store_dtype"])
+    block = params["block"] or int(np.clip(_BLOCK_BYTES // (elements * dtype.itemsize), 32, 512))
+    check = getattr(params["user_class"], "checkParams", None)
+    if check is not None:
+        check(user_params, mask, log.warning)
+    params |= {"delays": [int(d) for d in delays], "block": block}
+    own = {field.name for field in fields(Config)}
+    values = {key: value for key, value in params.items() if key in own}
+    values |= {"dataset": dataset, "mask": mask, "delays": delays, "elements": elements, "store_dtype": dtype}
+    return Config(system_params=params, user_params=dict(user_params), **values)
+
+
+def _checked(key, given):
+    kind, default = _KEYS[key]
+    if key not in given:
+        if default is _REQUIRED:
+            raise ConfigError(f"system_params lacks the key {key!r}")
+        return default
+    value = given[key]
+    if value is None and default is None:
+        return None
+    if key in _NOT_YET and value:
+        raise ConfigError(f"{key}={value!r}: {_NOT_YET[key]} is not there yet; leave the key out")
+    value = _converted(key, kind, value)
+    if key in _AT_LEAST and not value >= _AT_LEAST[key]:
+        raise ConfigError(f"{key} must be at least {_AT_LEAST[key]}, not {value!r}")
+    if key == "store_dtype" and value not in ("float32", "float64"):
+        raise ConfigError(f"store_dtype must be 'float32' or 'float64', not {value!r}")
+    if key == "verbosity":
+        value = value.upper()
+        if value not in _VERBOSITIES:
+            raise ConfigError(
+                f"verbosity must be one of {', '.join(_VERBOSITIES)}, not {value!r}{nearest(value, _VERBOSITIES)}"
+            )
+    if key == "serverhosts" and not all(isinstance(host, str) for host in value):
+        raise ConfigError(f"serverhosts must be a list of host names, not {value!r}")
+    return value
+
+
+def _converted(key, kind, value):
+    """Return `value` as the key's kind, where that changes nothing but the type."""
+    if kind is list and isinstance(value, tuple | range | np.ndarray):
+        return list(value)
+    if kind is str and isinstance(value, Path | np.dtype):
+        return str(value)
+    if key == "store_dtype" and value in (np.float32, np.float64):
+        return np.dtype(value).name
+    if isinstance(value, np.generic) and kind in (int, float, bool):
+        value = value.item()
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if kind is type:
+        if not isinstance(value, type):
+            raise ConfigError(f"{key} must be a class (not an instance, not a name), not {value!r}")
+        return value
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ConfigError(f"{key} must be {_NAMES.get(kind, kind.__name__)}, not {value!r}")
+    if kind is float and not np.isfinite(value):
+        raise ConfigError(f"{key} must be a finite number, not {value!r}")
+    return value
+
+
+def _check_user_class(user_class):
+    from parcorana.userbase import UserBase
+
+    def has(name):
+        method = getattr(user_class, name, None)
+        return callable(method) and method is not getattr(UserBase, name, None)
+
+    missing = [name for name in _CALLBACKS if not has(name)]
+    if not has("viewerPublish") and not all(has(name) for name in _REDUCED):
+        missing.append("viewerPublish")
+    if missing:
+        raise ConfigError(f"user_class {user_class.__name__} lacks the callback {missing[0]!r}")
+    order = getattr(user_class, "storage_order", "C")
+    if order not in ("C", "F"):
+        raise ConfigError(f"user_class {user_class.__name__}: storage_order must be 'C' or 'F', not {order!r}")
+
+
+def format_params(config):
+    """Return both dictionaries as text, one key a line."""
+    lines = []
+    for title, params in (("system_params", config.system_params), ("user_params", config.user_params)):
+        lines.append(f"{title}:")
+        width = max((len(str(key)) for key in params), default=0)
+        for key, value in params.items():
+            shown = value.__module__ + "." + value.__name__ if isinstance(value, type) else repr(value)
+            lines.append(f"  {key!s:{width}}  {shown}")
+    return "\n".join(lines)
+
+
+def check_config(system_params, user_params):
+    """Check and pretty-print a config file; for the last lines of one::
+
+        if __name__ == "__main__":
+            parcorana.check_config(system_params, user_params)
+
+    Exits with 2 and one line if something is wrong.
+    """
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    try:
+        config = resolve_config(system_params, user_params)
+    except ConfigError as error:
+        print(f"config: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    print(format_params(config))

@@ -1,0 +1,235 @@
+"""``parCorAnaDriver``: arguments, start, exit codes."""
+
+import argparse
+import logging
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from parcorana._version import __version__
+from parcorana.config import format_params, read_config, resolve_config
+from parcorana.errors import ConfigError, ParCorAnaError
+from parcorana.pipeline import mpi
+
+log = logging.getLogger("parcorana")
+_PACKAGE = str(Path(__file__).resolve().parent)
+_MIB = 1 << 20
+
+_EPILOG = """\
+examples:
+  parCorAnaDriver -c myconfig.py --check             say what would run, and what memory it needs
+  mpiexec -n 4 parCorAnaDriver -c myconfig.py        the main job: 1 viewer, 1 server, 2 workers
+  parCorAnaDriver -c myconfig.py -n 1000             the same in one process, first 1000 events
+  parCorAnaDriver --join out.h5.inprogress           join what a killed run published
+
+exit status: 0 done; 1 failed while running; 2 wrong arguments, config or input files.
+"""
+
+
+def make_parser():
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="parCorAnaDriver",
+        description="Correlate the detector frames of a run, for every element and delay, over MPI or in one process.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("-c", "--config", metavar="FILE", help="config file: Python with system_params and user_params")
+    parser.add_argument("-v", "--verbosity", metavar="LEVEL", help="debug, info, warning or error (config: verbosity)")
+    parser.add_argument("-n", "--numevents", type=int, metavar="N", help="only the first N events, 0 for all")
+    parser.add_argument("-o", "--h5output", metavar="FILE", help="result file; %%T is the time, %%C a free counter")
+    parser.add_argument("--overwrite", action="store_true", default=None, help="replace an existing result file")
+    parser.add_argument("-d", "--dataset", metavar="DATASET", help="as exp=xpptut15:run=54, h5=FILE, sim=brownian")
+    parser.add_argument("-m", "--mask", metavar="FILE", help="mask, .npy, 1 = process")
+    parser.add_argument("-s", "--numservers", type=int, metavar="N", help="ranks that read events")
+    parser.add_argument("--check", action="store_true", help="check everything, print it and the memory needed, stop")
+    parser.add_argument("--join", metavar="FOLDER", help="join NAME.inprogress of a killed run into NAME, stop")
+    parser.add_argument("--version", action="version", version=f"parcorana {__version__}")
+    return parser
+
+
+class _Ranks:
+    """The ranks as they start: one process, or a communicator."""
+
+    def __init__(self):
+        self.comm = mpi.world() if mpi.launched_size() > 1 else None
+        self.rank = self.comm.rank if self.comm else 0
+
+    def gather(self, value):
+        """Return the values of all ranks; while they come, wait without burning a core."""
+        if self.comm is None:
+            return [value]
+        request = self.comm.Ibarrier()
+        while not request.Test():
+            time.sleep(1e-3)
+        return self.comm.allgather(value)
+
+    def together(self, action, *args):
+        """Run `action` on this rank; if it fails on any rank, all raise the first error."""
+        error = result = None
+        try:
+            result = action(*args)
+        except ConfigError as caught:
+            error = str(caught)
+        errors = self.gather(error)
+        for text in errors:
+            if text is not None:
+                raise ConfigError(text)
+        return result
+
+
+def _set_log(level, rank):
+    handler = logging.StreamHandler()
+    where = "" if rank == 0 else f" rank {rank}:"
+    handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s{where} %(message)s", "%H:%M:%S"))
+    root = logging.getLogger("parcorana")
+    root.handlers[:] = [handler]
+    root.propagate = False
+    root.setLevel(level)
+
+
+def _overrides(args):
+    names = ("verbosity", "numevents", "h5output", "overwrite", "dataset", "mask", "numservers")
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def _configure(args):
+    system_params, user_params = read_config(args.config)
+    return resolve_config(system_params, user_params, **_overrides(args))
+
+
+def main(argv=None):
+    """Run the command; return the exit status."""
+    args = make_parser().parse_args(argv)
+    roles, ranks = [], None
+    _set_log("WARNING", mpi.rank_of_environment())
+    try:
+        if args.join:
+            from parcorana.output import join
+
+            print(f"joined: {join(args.join)}")
+            return 0
+        if not args.config:
+            raise ConfigError("say which config file to use: -c FILE (see --help)")
+        ranks = _Ranks()
+        _set_log("WARNING" if ranks.rank == 0 else "ERROR", ranks.rank)
+        return _run(args, ranks, roles)
+    except ConfigError as error:
+        if (ranks.rank if ranks else mpi.rank_of_environment()) == 0:
+            _tell(error, str(error), args)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return _end_badly("interrupted", ranks)
+    except BaseException as error:
+        return _end_badly(_describe(error, roles, ranks, args), ranks)
+
+
+def _run(args, ranks, roles):
+    from parcorana.pipeline import run
+
+    config = ranks.together(_configure, args)
+    level = config.verbosity
+    _set_log(level if ranks.rank == 0 else max(logging.getLevelName(level), logging.WARNING), ranks.rank)
+    hosts = ranks.gather(mpi.hostname())
+    plan = ranks.together(run.make_plan, config, hosts, hosts[ranks.rank])
+    source = ranks.together(_open, run, config, plan, ranks)
+    free = dict(zip(hosts, ranks.gather(run.memory.available()), strict=True))
+    ranks.together(run.memory.check_memory, plan.needs, plan.hosts, free)
+    if args.check:
+        if ranks.rank == 0:
+            print(_report(config, plan, len(hosts)))
+        return 0
+    h5output = ranks.together(lambda: run.output_name(config) if ranks.rank == 0 else None)
+    if ranks.rank == 0:
+        log.info("%s", _summary(config, plan, len(hosts)))
+    if ranks.comm is None:
+        run.run_in_one_process(config, plan, source, h5output, roles)
+    else:
+        run.run_rank(config, plan, mpi.MpiTransport(ranks.comm), source, h5output, roles)
+    return 0
+
+
+def _open(run, config, plan, ranks):
+    rank = ranks.rank if ranks.comm else plan.roles.servers[0]
+    return run.open_share(config, plan, rank, log.info) if plan.roles.role_of(rank) == "server" else None
+
+
+def _summary(config, plan, size):
+    how = f"mpiexec with {size} ranks" if size > 1 else "one process"
+    return (
+        f"parcorana {__version__}, {how}: {len(plan.roles.servers)} server, {len(plan.roles.workers)} worker"
+        f" x {plan.threads} thread; {config.dataset.text}; {config.elements:,} of {config.mask.size:,} elements,"
+        f" {len(config.delays)} delays {config.delays[0]}..{config.delays[-1]}, times {config.times},"
+        f" {config.user_class.__name__}"
+    )
+
+
+def _report(config, plan, size):
+    lines = [
+        format_params(config),
+        "",
+        _summary(config, plan, size),
+        "rank  role    host              elements     MiB",
+    ]
+    workers = plan.roles.workers
+    from parcorana.partition import elements_of
+
+    for rank, role, host in plan.ranks():
+        part = elements_of(workers.index(rank), len(workers), config.elements) if role == "worker" else None
+        elements = f"{part.stop - part.start:,}" if part else ""
+        lines.append(f"{rank:4}  {role:7} {host:16} {elements:>9} {plan.needs[rank] / _MIB:7,.0f}")
+    lines.append(f"memory: {sum(plan.needs) / _MIB:,.0f} MiB in all, at most")
+    if size == 1:
+        lines.append(f"over MPI: mpiexec -n {config.numservers + 2} or more ranks (numservers={config.numservers})")
+    return "\n".join(lines)
+
+
+def _describe(error, roles, ranks, args):
+    """Return what to tell of an error while running: one line, before it the user's part of the traceback."""
+    where = []
+    role = next((r for r in roles if r.at is not None and _in_role(error, r)), roles[0] if roles else None)
+    if ranks is not None and ranks.comm is not None:
+        where.append(f"rank {ranks.rank}")
+    if role is not None:
+        where.append(f"{type(role).__name__.lower()} at {role.at}")
+    text = str(error) if isinstance(error, ParCorAnaError) else f"{type(error).__name__}: {error}"
+    frames = traceback.extract_tb(error.__traceback__)
+    if (args.verbosity or "").lower() != "debug":
+        own = [k for k, frame in enumerate(frames) if not frame.filename.startswith(_PACKAGE)]
+        first = own[0] if own and not isinstance(error, ParCorAnaError) else len(frames)
+        # from the user's first frame on: what lies above it is ours
+        frames = frames[next((k for k in own if k >= first and "runpy" not in frames[k].filename), len(frames)) :]
+    shown = "".join(traceback.format_list(frames))
+    return f"{shown}parCorAnaDriver: {', '.join([*where, ''])[:-2]}{': ' if where else ''}{text}"
+
+
+def _in_role(error, role):
+    """Tell whether a role's own frame is on the error's traceback."""
+    frame = error.__traceback__
+    while frame:
+        if frame.tb_frame.f_locals.get("self") is role:
+            return True
+        frame = frame.tb_next
+    return False
+
+
+def _tell(error, text, args):
+    if (args.verbosity or "").lower() == "debug":
+        traceback.print_exception(error)
+    print(f"parCorAnaDriver: {text}", file=sys.stderr, flush=True)
+
+
+def _end_badly(text, ranks):
+    """Say what happened; under MPI end all ranks, for an exception in one leaves the others waiting."""
+    print(text, file=sys.stderr, flush=True)
+    if ranks is not None and ranks.comm is not None:
+        time.sleep(0.2)  # mpiexec still has to read that line
+        ranks.comm.Abort(1)
+        os._exit(1)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Who does what, when: server, worker, viewer, and the transport between them."""

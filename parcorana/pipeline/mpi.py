@@ -1,0 +1,113 @@
+"""The transport over MPI, and what has to be known before mpi4py may be imported."""
+
+import os
+import socket
+
+from parcorana.errors import ConfigError
+
+# What the launchers tell each process: its rank, and the number of processes.
+_RANK = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
+_SIZE = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+
+
+def _first(names):
+    values = [os.environ[name] for name in names if name in os.environ]
+    return int(values[0]) if values and values[0].isdigit() else None
+
+
+def launched_size():
+    """Return how many processes the launcher says it started; 1 without a launcher.
+
+    MPI is not touched: a run in one process needs none, and a machine
+    without any MPI library can do it.
+    """
+    size = _first(_SIZE)
+    if size is None:
+        return 1 if _first(_RANK) is None else 2
+    return size
+
+
+def world():
+    """Import MPI and return COMM_WORLD.
+
+    Raises
+    ------
+    ConfigError
+        mpi4py or the MPI library cannot be loaded, or belongs to another
+        launcher than the one that started this process.
+    """
+    # One host needs no network: without this UCX opens ports on all interfaces.
+    if "UCX_TLS" not in os.environ and _one_host():
+        os.environ["UCX_TLS"] = "self,sm"
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise ConfigError(
+            f"started by mpiexec, but mpi4py cannot load an MPI library ({error}): load the site's MPI module, "
+            "or on one machine: pip install parcorana[mpich]"
+        ) from None
+    comm = MPI.COMM_WORLD
+    size = launched_size()
+    if comm.size == 1 and size > 1:
+        library = MPI.Get_library_version().split("\n")[0].strip("\0")
+        raise ConfigError(
+            f"mpiexec started {size} processes, but each sees only itself: mpiexec and the MPI library of mpi4py "
+            f"({library}) belong to different installations; use the mpiexec of that library"
+        )
+    return comm
+
+
+def _one_host():
+    """Tell whether the launcher says that all processes are on this host."""
+    local = _first(("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE"))
+    return local is not None and local == _first(_SIZE)
+
+
+def rank_of_environment():
+    """Return the rank that the launcher gave this process, 0 without one."""
+    return _first(_RANK) or 0
+
+
+class _MpiHandle:
+    __slots__ = ("array", "count", "finished", "request", "transport")
+
+    def __init__(self, transport, request, array):
+        self.transport, self.request, self.array = transport, request, array
+        self.count, self.finished = array.size, False
+
+    def done(self):
+        if not self.finished:
+            status = self.transport.MPI.Status()
+            self.finished = self.request.Test(status)
+            if self.finished:
+                self.transport.activity += 1
+                received = status.Get_count(self.transport.MPI.BYTE)
+                if received >= 0:
+                    self.count = received // self.array.itemsize
+        return self.finished
+
+
+class MpiTransport:
+    """`Transport` over the ranks of a communicator."""
+
+    def __init__(self, comm):
+        from mpi4py import MPI
+
+        self.MPI, self.comm = MPI, comm
+        self.rank, self.size, self.activity = comm.rank, comm.size, 0
+
+    def _bytes(self, array):
+        return [array.reshape(-1).view("u1"), self.MPI.BYTE]
+
+    def send(self, dest, tag, array):
+        """Begin to send."""
+        return _MpiHandle(self, self.comm.Isend(self._bytes(array), dest, tag), array)
+
+    def receive(self, source, tag, array):
+        """Begin to receive."""
+        return _MpiHandle(self, self.comm.Irecv(self._bytes(array), source, tag), array)
+
+
+def hostname():
+    """Return this host's name, as the role table shows it."""
+    return socket.gethostname()

@@ -1,0 +1,112 @@
+"""Starts a run: hosts, roles, sources, memory; then lets every role do its work."""
+
+import os
+from dataclasses import dataclass
+
+from parcorana import memory
+from parcorana.errors import ConfigError
+from parcorana.events.source import Share, open_source
+from parcorana.masks import check_shape
+from parcorana.output import resolve_name
+from parcorana.partition import Roles, assign_roles
+from parcorana.pipeline.clock import Clock
+from parcorana.pipeline.job import Job
+from parcorana.pipeline.server import Server
+from parcorana.pipeline.transport import LocalNetwork, run_polling, run_together
+from parcorana.pipeline.viewer import Viewer
+from parcorana.pipeline.worker import Worker
+from parcorana.progress import Progress, in_terminal
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who does what, where.
+
+    Attributes
+    ----------
+    roles : Roles
+    hosts : list of str
+        Of each rank.
+    needs : list of int
+        Bytes of memory of each rank.
+    threads : int
+        Of each worker of this rank's host.
+    """
+
+    roles: Roles
+    hosts: list
+    needs: list
+    threads: int
+
+    def ranks(self):
+        """Return rank, role and host of every rank."""
+        return [(rank, self.roles.role_of(rank), host) for rank, host in enumerate(self.hosts)]
+
+
+def make_plan(config, hosts, host):
+    """Give every rank its role.
+
+    Parameters
+    ----------
+    config : Config
+    hosts : list of str
+        Of each rank; a single one is a run in one process, with three roles.
+    host : str
+        This rank's.
+    """
+    if len(hosts) == 1:
+        roles, hosts = Roles(servers=(1,), workers=(2,)), hosts * 3
+    else:
+        roles = assign_roles(hosts, config.numservers, config.serverhosts)
+    if len(roles.workers) > config.elements:
+        raise ConfigError(
+            f"{len(roles.workers)} workers are too many for a mask with {config.elements} elements: "
+            f"use mpiexec -n {config.elements + config.numservers + 1} or fewer"
+        )
+    here = sum(hosts[rank] == host for rank in roles.workers)
+    threads = config.threads or max(1, len(os.sched_getaffinity(0)) // max(here, 1))
+    return Plan(roles, hosts, memory.bytes_of_ranks(config, roles, len(hosts)), threads)
+
+
+def open_share(config, plan, rank, log):
+    """Open the events of a server rank and compare their shape with the mask's."""
+    servers = plan.roles.servers
+    share = Share(servers.index(rank), len(servers), config.block, config.numevents)
+    source = open_source(config.dataset, src=config.src, type_=config.type, share=share, log=log)
+    if source.shape is not None:
+        path = config.system_params["mask"]
+        check_shape("mask", path, config.mask.shape, source.shape, f"the data of {config.dataset.text!r}")
+    return source
+
+
+def output_name(config):
+    """Return the name of the result file, None for none."""
+    return None if config.h5output is None else resolve_name(config.h5output, config.overwrite)
+
+
+def make_role(config, plan, transport, source, h5output, waits=True):
+    """Make the role object of one rank."""
+    job = Job(config, plan.roles, transport, Clock(waits), plan.threads)
+    if job.role == "viewer":
+        return Viewer(job, h5output, plan.ranks(), Progress(in_terminal() and config.verbosity in ("INFO", "DEBUG")))
+    return Server(job, source) if job.role == "server" else Worker(job)
+
+
+def run_in_one_process(config, plan, source, h5output, made):
+    """Run all roles in turn: the same code, another transport.
+
+    Parameters
+    ----------
+    made : list
+        Filled with the role objects, so that an error can say where they were.
+    """
+    network = LocalNetwork(len(plan.hosts))
+    for rank in range(network.size):
+        made.append(make_role(config, plan, network.transport(rank), source, h5output, waits=False))
+    run_together([role.run() for role in made], network)
+
+
+def run_rank(config, plan, transport, source, h5output, made):
+    """Run the role of this rank."""
+    made.append(make_role(config, plan, transport, source, h5output))
+    run_polling(made[0].run(), transport)

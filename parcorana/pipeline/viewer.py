@@ -1,0 +1,206 @@
+"""The viewer: gathers results from the workers, publishes them, keeps the log."""
+
+import logging
+import time
+
+import numpy as np
+
+from parcorana.errors import RunError
+from parcorana.output import ACCOUNT, ResultFile
+from parcorana.pipeline import note
+from parcorana.pipeline.clock import KINDS
+from parcorana.pipeline.job import check_names
+from parcorana.pipeline.transport import TAG_ARRAY, TAG_BODY, TAG_NOTE, wait
+from parcorana.userbase import callback
+
+log = logging.getLogger("parcorana")
+
+
+class Viewer:
+    """The role of the viewer.
+
+    Parameters
+    ----------
+    job : Job
+    h5output : str or None
+        Name of the result file.
+    ranks : list of (int, str, str)
+        Rank, role and host of every rank.
+    progress : parcorana.progress.Progress
+    """
+
+    def __init__(self, job, h5output, ranks, progress):
+        self.job, self.config = job, job.config
+        self.user, self.params = job.make_user()
+        self.names = check_names(self.user)
+        self.at = "before the first update"
+        self.progress = progress
+        self.results = None
+        self.ranks = ranks
+        self.h5output = h5output
+        self._array_callback = callback(self.user, "viewerPublishArray")
+        self._reduces = all(callback(self.user, name) for name in ("workerReduce", "viewerPublishReduced"))
+        self._done = {}
+        self._last = (time.monotonic(), -1)
+        self.finished = None
+
+    def run(self):
+        """Generate the viewer's steps until every rank has said that it is done."""
+        init = callback(self.user, "initViewer")
+
+        def init_viewer(group):
+            if init is not None:
+                init(self.config.mask, group)
+
+        if self.h5output is None:
+            init_viewer(None)
+        else:
+            self.results = ResultFile(self.h5output, self.config, self.ranks, init_viewer)
+        first = self.job.roles.workers[0]
+        while first not in self._done:
+            header, facts, arrays = yield from self._note(first)
+            if header[0] == note.PROGRESS:
+                self.progress.show(facts["account"], facts["total"])
+            elif header[0] == note.UPDATE:
+                yield from self._update(facts, arrays, bool(header[3]))
+            else:
+                self._done[first] = facts
+        for rank in (*self.job.roles.workers[1:], *self.job.roles.servers):
+            _, self._done[rank], _ = yield from self._note(rank)
+        self._finish(self._done[first])
+
+    def _note(self, rank):
+        """Receive one note of a rank."""
+        transport, clock = self.job.transport, self.job.clock
+        header = np.zeros(note.HEADER, np.int64)
+        yield from clock.waiting(wait(transport.receive(rank, TAG_NOTE, header)))
+        body = np.empty(int(header[2]), np.uint8)
+        yield from clock.waiting(wait(transport.receive(rank, TAG_BODY, body)))
+        facts, arrays = note.unpack(header, body)
+        return header, facts, arrays
+
+    def _update(self, facts, arrays, full):
+        """Gather one update from all workers and publish it."""
+        clock = self.job.clock
+        parts = [arrays]
+        for rank in self.job.roles.workers[1:]:
+            _, other, more = yield from self._note(rank)
+            if other["account"] != facts["account"] or not np.array_equal(more["counts"], arrays["counts"]):
+                raise RunError(
+                    f"{type(self.user).__name__}.workerCalc: workers disagree on counts; they must depend on T alone"
+                )
+            parts.append(more)
+        processed = facts["account"]["processed"]
+        self.params.processed = processed
+        self.at = f"the update at {processed} events"
+        start = time.perf_counter()
+        waited = clock.seconds["waiting"]
+        if self.results is None:
+            yield from self._publish(None, facts, parts, full)
+        else:
+            steps = self.results.publish(processed, facts, lambda group: self._publish(group, facts, parts, full))
+            yield from steps
+        clock.seconds["publishing"] += time.perf_counter() - start - (clock.seconds["waiting"] - waited)
+        self._log_update(facts, parts[0]["counts"], time.perf_counter() - start)
+
+    def _publish(self, group, facts, parts, full):
+        """Hand one update to the user class, writing into `group`."""
+        counts, relsec = parts[0]["counts"], facts["relsec"]
+        if self._reduces:
+            reduced = {
+                name.removeprefix("reduced."): sum((part[name] for part in parts[1:]), parts[0][name])
+                for name in parts[0]
+                if name.startswith("reduced.")
+            }
+            self.user.viewerPublishReduced(counts, relsec, reduced, group)
+        if not full:
+            return
+        if self._reduces and self._array_callback is not None:
+            for name in self.names:
+                for delay in self.config.delays:
+                    array = yield from self._gather()
+                    self._array_callback(name, int(delay), array, group)
+            return
+        arrays = {name: {} for name in self.names}
+        for name in self.names:
+            for delay in self.config.delays:
+                arrays[name][int(delay)] = yield from self._gather()
+        int8array = np.zeros(self.config.mask.shape, np.int8)
+        int8array[self.config.mask] = np.concatenate([part["int8"] for part in parts])
+        self.user.viewerPublish(counts, relsec, arrays, int8array, group)
+
+    def _gather(self):
+        """Gather one delay of one array from all workers; return the full ndarray."""
+        transport, roles = self.job.transport, self.job.roles
+        flat = np.empty(self.config.elements)
+        handles = [
+            transport.receive(rank, TAG_ARRAY, flat[part])
+            for rank, part in zip(roles.workers, self.job.parts, strict=True)
+        ]
+        yield from self.job.clock.waiting(wait(*handles))
+        array = np.zeros(self.config.mask.shape)
+        array[self.config.mask] = flat
+        return array
+
+    def _log_update(self, facts, counts, seconds):
+        now, (then, before) = time.monotonic(), self._last
+        processed = facts["account"]["processed"]
+        self._last = (now, processed)
+        rate = (processed - max(before, 0)) / max(now - then, 1e-9)
+        pairs = f"{counts.min():,} to {counts.max():,} pairs per delay" if counts.any() else "no pairs"
+        self.progress.clear()
+        if processed == before:
+            log.info("full arrays at %s events: published in %.2f s", f"{processed:,}", seconds)
+            return
+        log.info(
+            "update at %s events: %s events/s since the last, %s, published in %.2f s",
+            f"{processed:,}",
+            f"{rate:,.0f}",
+            pairs,
+            seconds,
+        )
+
+    def _finish(self, facts):
+        """Write the end into the file, and the closing log."""
+        self.progress.close()
+        account = {key: facts["account"].get(key, 0) for key in ACCOUNT}
+        spent = account["processed"] + sum(account[key] for key in ACCOUNT[2:])
+        if account["read"] != spent:
+            raise RunError(f"the accounting does not add up: {account}")
+        if not account["processed"]:
+            log.warning("no event was processed: the result is empty, its delay curves are NaN")
+        if self.results is not None:
+            ended_by = "numevents" if self.config.numevents == account["read"] > 0 else "end of data"
+            self.results.finish(facts | {"complete": True, "ended_by": ended_by, "timing": self._timing_array()})
+        log.info("%s", self._timing_table())
+        log.info("events: %s", ", ".join(f"{key} {account[key]:,}" for key in ACCOUNT))
+        if self.results is not None:
+            log.info("result: %s", self.h5output)
+        self.finished = account
+
+    def _reports(self):
+        from parcorana.pipeline.job import finished_note
+
+        return {self.job.rank: finished_note(self.job)} | self._done
+
+    def _timing_array(self):
+        dtype = [("rank", np.int32), ("role", "S8"), *((kind, np.float64) for kind in KINDS), ("peak_mib", np.float64)]
+        rows = [
+            (rank, report["role"].encode(), *(report["seconds"][kind] for kind in KINDS), report["peak_mib"])
+            for rank, report in sorted(self._reports().items())
+        ]
+        return np.array(rows, dtype)
+
+    def _timing_table(self):
+        """Return a table of mean seconds per role."""
+        lines = [f"{'seconds per rank':<18}" + "".join(f"{kind:>12}" for kind in KINDS) + f"{'MiB at most':>13}"]
+        by_role = {}
+        for report in self._reports().values():
+            by_role.setdefault(report["role"], []).append(report)
+        for role in ("viewer", "server", "worker"):
+            group = by_role[role]
+            name = f"{len(group)} {role}{'s' * (len(group) > 1)}"
+            means = [sum(report["seconds"][kind] for report in group) / len(group) for kind in KINDS]
+            peak = max(report["peak_mib"] for report in group)
+            lines.append(f"{name:<18}" + "".join(f"{mean:12.2f}" for mean in means) + f"{peak:13.0f}")
+        return "\n  ".join(lines)

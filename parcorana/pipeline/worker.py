@@ -1,0 +1,269 @@
+"""A worker: keeps the rolling buffer of its elements, calculates, reports."""
+
+import time
+
+import numpy as np
+
+from parcorana import _core
+from parcorana.errors import RunError
+from parcorana.pipeline import note
+from parcorana.pipeline.block import BAD, END, EVENTS, HEADER, PULSES, READ, SERVER_COUNTS, TOTAL, BlockBuffer
+from parcorana.pipeline.job import check_names, check_result, finished_note
+from parcorana.pipeline.transport import TAG_ARRAY, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, wait
+from parcorana.rolling import RollingBuffer, pulse_counters
+from parcorana.userbase import ADD, SUBTRACT, callback
+
+_EVER = 1 << 62
+_PROGRESS = 0.5  # s between two notes of progress
+_FEW = 100  # events before `max_bad` is looked at
+
+
+class Worker:
+    """The role of a worker.
+
+    Parameters
+    ----------
+    job : Job
+    """
+
+    def __init__(self, job):
+        config = job.config
+        self.job, self.config = job, config
+        self.user, self.params = job.make_user()
+        self.names = check_names(self.user)
+        part = job.part_of(job.rank)
+        self.elements = part.stop - part.start
+        self.first = self.params.firstWorker
+        self.at = "before the first event"
+        self.buffer = RollingBuffer(
+            config.times,
+            self.elements,
+            config.block,
+            config.store_dtype,
+            getattr(self.user, "storage_order", "C"),
+            job.threads,
+        )
+        self.row_runs = getattr(self.user, "row_runs", None)
+        self._adjust_data = callback(self.user, "adjustData")
+        self._adjust_terms = callback(self.user, "adjustTerms")
+        self._adjust_block = callback(self.user, "adjustTermsBlock")
+        self._reduces = all(callback(self.user, name) for name in ("workerReduce", "viewerPublishReduced"))
+        self._save = config.user_params.get("save_arrays", "last")
+        # memory of the pending block: its shape changes, its size does not
+        self._pending = np.empty(config.block * self.elements if self.row_runs else 0, config.store_dtype)
+        self.account = dict.fromkeys((*SERVER_COUNTS, "duplicate", "late", "processed"), 0)
+        self.run_now = self.origin = None
+        self.newest = self.oldest = None
+        self.pulses = False
+        self.total = -1
+        self.published = -1
+        self._notes = []
+        self._progress_at = time.monotonic()
+
+    # -- the sequence ---------------------------------------------------------
+
+    def run(self):
+        """Generate the worker's steps until every server has said END."""
+        if (init := callback(self.user, "initWorker")) is not None:
+            init(self.elements)
+        clock, transport = self.job.clock, self.job.transport
+        receive = BlockBuffer(self.config.block, [self.elements], self.config.store_dtype)
+        rotation = list(self.job.roles.servers)
+        while rotation:
+            server = rotation.pop(0)
+            handle = transport.receive(server, TAG_BLOCK, receive.numbers)
+            yield from clock.waiting(wait(handle))
+            events = int(receive.header[EVENTS])
+            if handle.count != HEADER + 2 * events:
+                raise RunError(f"a block of {events} events came with {handle.count} numbers")
+            if events:
+                with clock.on("moving"):
+                    data = transport.receive(server, TAG_DATA, receive.data[0][:events])
+                yield from clock.waiting(wait(data))
+            block = receive.as_block()
+            self._count(block.header)
+            yield from self._take(block)
+            if not block.header[END]:
+                rotation.append(server)
+        yield from self._finish()
+
+    def _count(self, header):
+        for k, name in enumerate(SERVER_COUNTS):
+            self.account[name] += int(header[READ + k])
+        self.total = int(header[TOTAL])
+        self.pulses = bool(header[PULSES])
+        read, bad = self.account["read"], self.account["bad"]
+        if header[BAD] and read > _FEW and bad > self.config.max_bad * read:
+            raise RunError(
+                f"{bad} of {read} events were bad, more than max_bad={self.config.max_bad}; see the warnings above"
+            )
+
+    def _counters(self, stamps):
+        if self.origin is None:
+            self.origin = int(stamps[0])
+        if self.pulses:
+            return stamps - self.origin
+        return pulse_counters(stamps, self.origin, self.config.rate)
+
+    def _take(self, block):
+        """Let the events of a block enter, cut where a run or an update ends."""
+        if not block.events:
+            return
+        counters = self._counters(block.stamps)
+        at = 0
+        while at < block.events:
+            if block.runs[at] != self.run_now:
+                self._new_run(int(block.runs[at]))
+            others = np.flatnonzero(block.runs[at:] != self.run_now)
+            end = at + int(others[0]) if len(others) else block.events
+            processed, update = self.account["processed"], self.config.update
+            limit = update - processed % update if update else _EVER
+            self.at = f"event {processed} of those processed"
+            with self.job.clock.on("computing"):
+                entry = self._enter(counters[at:end], block.data[at:end], limit)
+            self._note_fates(entry, block.stamps[at:end])
+            at += entry.consumed
+            processed = self.account["processed"]
+            if update and len(entry.processed) and processed % update == 0:
+                yield from self._publish(full=not self._reduces or self._save is True)
+            yield from self._progress()
+
+    def _new_run(self, run):
+        if self.run_now is not None:
+            self.buffer.clear()
+            if (cleared := callback(self.user, "bufferCleared")) is not None:
+                cleared()
+        self.run_now = run
+
+    def _note_fates(self, entry, stamps):
+        self.account["processed"] += len(entry.processed)
+        self.account["duplicate"] += int(np.count_nonzero(entry.fate == _core.DUPLICATE))
+        self.account["late"] += int(np.count_nonzero(entry.fate == _core.LATE))
+        if len(entry.processed):
+            seen = stamps[entry.processed]
+            self.newest = int(max(seen.max(), self.newest if self.newest is not None else seen.max()))
+            self.oldest = int(min(seen.min(), self.oldest if self.oldest is not None else seen.min()))
+
+    # -- events enter the buffer ----------------------------------------------
+
+    def _enter(self, counters, data, limit):
+        """Let events enter until `limit` have, and keep the user's terms up to date."""
+        buffer = self.buffer
+        if self._adjust_block is not None:
+            limit = min(limit, buffer.times)
+        elif self._adjust_terms is not None:
+            limit = 1
+        entry = buffer.offer(counters, limit)
+        if self._adjust_data is not None:
+            for k in entry.processed:
+                self._adjust_data(data[k])
+        if self.row_runs:
+            self._enter_with_runs(entry, data)
+        elif self._adjust_block is not None:
+            self._enter_with_terms(entry, data, self._adjust_block)
+        elif self._adjust_terms is not None:
+            self._enter_with_terms(
+                entry, data, lambda mode, rows, *args: [self._adjust_terms(mode, r, *args) for r in rows]
+            )
+        else:
+            buffer.store(entry, data)
+        return entry
+
+    def _enter_with_runs(self, entry, data):
+        buffer, delays = self.buffer, self.config.delays
+        m = len(entry.processed)
+        if not m:
+            buffer.place(entry)
+            return
+        pending = self._pending[: m * self.elements].reshape((m, self.elements), order="F")
+        buffer.fill_pending(entry, data, pending)
+        if self.row_runs == "accumulated":
+            self.user.adjustRuns(1.0, buffer.runs_accumulated(delays), buffer.X, pending)
+        else:
+            self.user.adjustRuns(-1.0, buffer.runs_leaving(delays), buffer.X, pending)
+            self.user.adjustRuns(1.0, buffer.runs_entering(delays), buffer.X, pending)
+        buffer.store(entry, data, pending)
+
+    def _enter_with_terms(self, entry, data, adjust):
+        buffer = self.buffer
+        rows = entry.row[entry.row >= 0]
+        if len(entry.leaving):
+            adjust(SUBTRACT, entry.leaving, buffer.T, buffer.X)
+        buffer.store(entry, data)
+        if len(rows):
+            adjust(ADD, rows, buffer.T, buffer.X)
+
+    # -- to the viewer --------------------------------------------------------
+
+    def _relsec(self):
+        """Time of the newest processed event minus the whole second of t0 [s]."""
+        if self.newest is None:
+            return 0.0
+        if self.pulses:
+            return (self.newest - self.origin) / self.config.rate
+        return (self.newest - self.origin // 10**9 * 10**9) / 1e9
+
+    def _facts(self):
+        return {
+            "account": self.account,
+            "total": self.total,
+            "relsec": self._relsec(),
+            "first": None if self.pulses else self.oldest,
+            "last": None if self.pulses else self.newest,
+        }
+
+    def _send_note(self, kind, facts, arrays=None, full=False):
+        header, body = note.pack(kind, facts, arrays, full)
+        viewer, transport = self.job.roles.viewer, self.job.transport
+        self._notes = [h for h in self._notes if not h.done()]
+        self._notes += [transport.send(viewer, TAG_NOTE, header), transport.send(viewer, TAG_BODY, body)]
+
+    def _progress(self):
+        now = time.monotonic()
+        if self.first and now - self._progress_at > _PROGRESS and all(h.done() for h in self._notes):
+            self._progress_at = now
+            self._send_note(note.PROGRESS, self._facts())
+        yield
+
+    def _publish(self, full):
+        clock, params = self.job.clock, self.params
+        # a few notes may be under way, so that a worker need not wait for the viewer
+        if len(self._notes) > 8:
+            yield from clock.waiting(wait(*self._notes))
+        params.processed = self.account["processed"]
+        self.at = f"the update at {params.processed} events"
+        with clock.on("computing"):
+            buffer = self.buffer
+            result = self.user.workerCalc(buffer.T, buffer.filled, buffer.X)
+            arrays, counts, int8array = check_result(
+                self.user, result, self.names, len(self.config.delays), self.elements
+            )
+            small = {"counts": counts}
+            if self._reduces:
+                reduced = self.user.workerReduce(arrays, counts, int8array)
+                small |= {f"reduced.{name}": array for name, array in reduced.items()}
+            if full:
+                small["int8"] = int8array
+        with clock.on("moving"):
+            self._send_note(note.UPDATE, self._facts(), small, full)
+        if full:
+            yield from self._send_arrays(arrays)
+        self.published = params.processed
+
+    def _send_arrays(self, arrays):
+        for name in self.names:
+            for d in range(len(self.config.delays)):
+                with self.job.clock.on("moving"):
+                    row = np.ascontiguousarray(arrays[name][d])
+                    handle = self.job.transport.send(self.job.roles.viewer, TAG_ARRAY, row)
+                yield from self.job.clock.waiting(wait(handle))
+
+    def _finish(self):
+        # The last result has the full arrays, too, unless nobody wants them; what was
+        # published without them as the last update is then published again with them.
+        full = not self._reduces or self._save in (True, "last")
+        new = self.published != self.account["processed"]
+        if new or (self._reduces and self._save == "last"):
+            yield from self._publish(full)
+        self._send_note(note.DONE, finished_note(self.job, self._facts()))
+        yield from wait(*self._notes)
