@@ -1,0 +1,44 @@
+# make demo and make test need Python 3.11 or newer and make. A C compiler, and for the
+# tests the headers that psana's dependencies want, are installed where that is possible.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+WITH_BIN = PATH="$(abspath $(BIN)):$$PATH"
+SOURCES = $(wildcard csrc/* pyx/*.pyx) setup.py pyproject.toml
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/demo
+	$(BIN)/python examples/demo_files.py
+	$(WITH_BIN) timeout -k 5 170 mpiexec -n 4 parCorAnaDriver -c examples/demo.py --overwrite
+	$(BIN)/python examples/demo_picture.py
+
+test: $(VENV)/test
+	$(WITH_BIN) python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/cython-lint pyx
+	@for file in csrc/*.c; do for openmp in -fopenmp -Wno-unknown-pragmas; do \
+	  cc -std=gnu11 -O3 $$openmp -Wall -Wextra -Wconversion -Wshadow -Werror -c $$file -o /dev/null || exit 1; \
+	done; done
+
+$(VENV)/demo: $(SOURCES)
+	sh .ci/system-packages cc venv
+	$(call install,mpich)
+
+$(VENV)/test: $(SOURCES)
+	sh .ci/system-packages cc venv krb5
+	$(call install,mpich$(,)fit$(,)lint$(,)psana$(,)test)
+
+, := ,
+# in place, so that changes of .py files need no second installation
+define install
+test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(BIN)/pip install --quiet --config-settings editable_mode=compat --editable '.[$(1)]'
+touch $@
+endef
+
+clean:
+	rm -rf $(VENV) build dist demo parcorana/*.so pyx/*.c *.egg-info
