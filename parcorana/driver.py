@@ -104,6 +104,8 @@ def main(argv=None):
     """Run the command; return the exit status."""
     args = make_parser().parse_args(argv)
     roles, ranks = [], None
+    # psana, which a config file may import, would else take over all ranks of the job
+    os.environ.setdefault("PS_PARALLEL", "none")
     _set_log("WARNING", mpi.rank_of_environment())
     try:
         if args.join:

@@ -1,0 +1,140 @@
+"""Writes real LCLS-II runs: xtc2 files and their small data, as the data acquisition leaves them."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+CONFIGURE, BEGIN_RUN, END_RUN, BEGIN_STEP, END_STEP, ENABLE, DISABLE, SLOW_UPDATE, L1_ACCEPT = (
+    2,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    10,
+    12,
+)
+
+# (detector type, version of its 'raw' interface, field): these name the psana class that reads it.
+CLASSES = {
+    "cspad": ("cspad", [2, 3, 42], "arrayRaw"),  # raises TypeError for an event that lacks a segment
+    "jungfrau": ("jungfrau", [0, 1, 0], "raw"),  # returns None; a segment must be 512 x 1024
+}
+
+
+def psana_time(ns):
+    """Return psana's timestamp, seconds in the upper 32 bits and nanoseconds in the lower, of an int64 time [ns]."""
+    seconds, nanoseconds = divmod(int(ns), 10**9)
+    if not 0 <= seconds < 2**32:
+        raise ValueError(f"psana has no time {ns} ns: the seconds must be in 0 ... 2^32 - 1")
+    return seconds << 32 | nanoseconds
+
+
+def write_run(
+    folder,
+    frames,
+    stamps_ns,
+    *,
+    exp="tstx00126",
+    run=7,
+    streams=1,
+    missing=(),
+    detector="mydet",
+    kind="cspad",
+    end=True,
+):
+    """Write one run and its small data.
+
+    Parameters
+    ----------
+    folder : path
+        Made if need be; several runs may be in one folder.
+    frames : (n, segments, rows, cols) uint16
+        The detector's data, event by event.
+    stamps_ns : (n,) int
+        Times [ns since 1990] of the events, in the order in which they are
+        written; at least 4. What gaps they have the run has.
+    exp, run : str, int
+        Name the files and stand in them.
+    streams : int
+        Files that the segments are spread over.
+    missing : set of (event, stream)
+        Datagrams that are left out. An event that no stream has is not in the run.
+    detector : str
+        Its name in psana.
+    kind : {'cspad', 'jungfrau'}
+        Its type.
+    end : bool
+        False leaves out the end of run, as a crash does.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The data file of each stream. The small data is in `folder`/smalldata.
+    """
+    import psana
+
+    frames = np.asarray(frames)
+    stamps = [int(stamp) for stamp in stamps_ns]
+    if frames.ndim != 4 or len(frames) != len(stamps):
+        raise ValueError(f"frames {frames.shape} must be (n, segments, rows, cols) with n = {len(stamps)} stamps")
+    folder = Path(folder)
+    (folder / "smalldata").mkdir(parents=True, exist_ok=True)
+    smdwriter = Path(psana.__file__).parents[1] / "bin" / "smdwriter"
+    paths = []
+    for stream, segments in enumerate(np.array_split(np.arange(frames.shape[1]), streams)):
+        stem = f"{exp}-r{run:04d}-s{stream:03d}-c000"
+        path = folder / f"{stem}.xtc2"
+        writer = _Stream(detector, CLASSES[kind], segments.tolist(), exp, run)
+        absent = {event for event, of in missing if of == stream}
+        with open(path, "wb") as file:
+            for datagram in writer.datagrams(frames, stamps, absent, end):
+                file.write(datagram)
+        small = folder / "smalldata" / f"{stem}.smd.xtc2"
+        subprocess.run([smdwriter, "-f", path, "-o", small], check=True, stdout=subprocess.DEVNULL, timeout=60)
+        paths.append(path)
+    return paths
+
+
+class _Stream:
+    """One file: its configuration, transitions and events."""
+
+    def __init__(self, detector, class_, segments, exp, run):
+        from psana.dgramCreate import CyDgram, alg, nameinfo
+
+        type_, version, self._field = class_
+        self._segments = segments
+        self._names = [nameinfo(detector, type_, f"serial{segment}", 10 + segment) for segment in segments]
+        self._alg = alg("raw", version)
+        self._info = nameinfo("runinfo", "runinfo", "", 250), alg("runinfo", [0, 0, 1]), {"expt": exp, "runnum": run}
+        self._cydgram = CyDgram()
+
+    def datagrams(self, frames, stamps, absent, end):
+        first, last = (min(stamps), max(stamps)) if stamps else (10**9, 10**9)
+        self._add_frame(np.zeros(frames.shape[1:], frames.dtype))
+        self._cydgram.addDet(*self._info)
+        yield self._cydgram.getSelect(psana_time(first - 4), CONFIGURE, add_names=True, add_shapes_data=False)
+        self._cydgram.addDet(*self._info)
+        yield self._transition(first - 3, BEGIN_RUN)
+        yield self._transition(first - 2, BEGIN_STEP)
+        yield self._transition(first - 1, ENABLE)
+        for event, (stamp, frame) in enumerate(zip(stamps, frames, strict=True)):
+            if event not in absent:
+                self._add_frame(frame)
+                yield self._transition(stamp, L1_ACCEPT)
+            # Real runs have one every second.
+            if event % 16 == 7 and event + 1 < len(stamps) and stamps[event + 1] > stamp + 1:
+                yield self._transition(stamp + 1, SLOW_UPDATE)
+        yield self._transition(last + 1, DISABLE)
+        yield self._transition(last + 2, END_STEP)
+        if end:
+            yield self._transition(last + 3, END_RUN)
+
+    def _add_frame(self, frame):
+        for name, segment in zip(self._names, self._segments, strict=True):
+            self._cydgram.addDet(name, self._alg, {self._field: np.ascontiguousarray(frame[segment])}, segment=segment)
+
+    def _transition(self, ns, transition):
+        return self._cydgram.getSelect(psana_time(ns), transition, add_names=False, add_shapes_data=True)
