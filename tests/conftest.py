@@ -62,8 +62,8 @@ class Setup:
         counters = np.cumsum(1 + (rng.random(events) < 0.15))
         for k in range(0, events - 6, 11):
             counters[k : k + 5] = rng.permutation(counters[k : k + 5])
-        counters[50] = counters[49]
-        counters[150] = counters[20]
+        counters[50:51] = counters[49]
+        counters[150:151] = counters[20]
         self.counters = counters
         self.frames = rng.poisson(5, (events, 2, 5, 7)).astype(np.uint16)
         with h5py.File(folder / "frames.h5", "w") as file:

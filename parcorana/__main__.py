@@ -1,0 +1,56 @@
+"""``python -m parcorana``: what is installed here, for bug reports and for the curious."""
+
+import os
+import platform
+import sys
+from importlib import metadata
+
+
+def _version(package):
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def mpi_library():
+    """Return one line on the MPI library that mpi4py loads, without starting MPI."""
+    try:
+        import mpi4py
+
+        mpi4py.rc.initialize = False
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        return f"none: {str(error).splitlines()[0]} (on one machine: pip install parcorana[mpich])"
+    lines = MPI.Get_library_version().replace("\0", "").split("\n")
+    return " ".join(" ".join(lines[:1]).split())
+
+
+def report():
+    """Return what is installed, one fact a line."""
+    import h5py
+    import numpy as np
+
+    from parcorana import __version__, _core
+
+    build = _core.build_info()
+    openmp = f"yes ({build['openmp']}), {len(os.sched_getaffinity(0))} cores" if build["openmp"] else "no: one thread"
+    psana = _version("psana")
+    facts = {
+        "parcorana": __version__,
+        "Python": sys.version.split()[0],
+        "NumPy": np.__version__,
+        "HDF5": f"{h5py.version.hdf5_version} (h5py {h5py.__version__})",
+        "compiler": build["compiler"],
+        "OpenMP": openmp,
+        "CPU": f"{platform.machine()}, kernels compiled for the machine's common base",
+        "mpi4py": _version("mpi4py") or "none",
+        "MPI": mpi_library(),
+        "psana": psana or "none (pip install parcorana[psana])",
+    }
+    width = max(map(len, facts))
+    return "\n".join(f"{key:{width}}  {value}" for key, value in facts.items())
+
+
+if __name__ == "__main__":
+    print(report())
