@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import contextmanager
 
 import h5py
 import numpy as np
@@ -18,6 +19,20 @@ HOW = (
 )
 
 
+@contextmanager
+def _reading(path):
+    """Raise OSError, in one line that names the file, for whatever h5py raises over a damaged one."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise OSError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def _opened(path):
+    with _reading(path):
+        return h5py.File(path, "r")
+
+
 def _items(file):
     """Return everything in a file: path of each dataset, path@name of each attribute."""
     items = {}
@@ -29,9 +44,15 @@ def _items(file):
         for key in node.attrs:
             items[f"{path}@{key}"] = node.attrs[key]
 
-    visit("", file)
-    file.visititems(visit)
+    with _reading(file.filename):
+        visit("", file)
+        file.visititems(visit)
     return items
+
+
+def _value(item, path):
+    with _reading(path):
+        return item[()] if isinstance(item, h5py.Dataset) else item
 
 
 def _difference(a, b, rtol, atol):
@@ -53,6 +74,7 @@ def _number_difference(a, b, rtol, atol):
     else:
         with np.errstate(invalid="ignore"):
             wrong = ~(np.abs(a - b) <= atol + rtol * np.maximum(np.abs(a), np.abs(b)))
+        wrong |= np.isinf(a) | np.isinf(b)  # infinity is not within any part of itself
         wrong &= ~((a == b) | (np.isnan(a) & np.isnan(b)))
     if not np.any(wrong):
         return None
@@ -91,7 +113,7 @@ def compare(path_a, path_b, rtol=1e-12, atol=0.0, ignore=()):
     def counts(path):
         return not any(path == s or path.startswith((s.rstrip("/") + "/", s + "@")) for s in skip)
 
-    with h5py.File(path_a, "r") as file_a, h5py.File(path_b, "r") as file_b:
+    with _opened(path_a) as file_a, _opened(path_b) as file_b:
         a, b = _items(file_a), _items(file_b)
         lines = []
         for path in [*a, *(p for p in b if p not in a)]:
@@ -100,8 +122,7 @@ def compare(path_a, path_b, rtol=1e-12, atol=0.0, ignore=()):
             if path not in a or path not in b:
                 lines.append(f"{path}: only in {path_a if path in a else path_b}")
                 continue
-            values = [item[()] if isinstance(item, h5py.Dataset) else item for item in (a[path], b[path])]
-            what = _difference(*values, rtol, atol)
+            what = _difference(_value(a[path], path_a), _value(b[path], path_b), rtol, atol)
             if what:
                 lines.append(f"{path}: {what}")
     return lines

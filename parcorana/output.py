@@ -4,17 +4,20 @@ HDF5 written in place does not survive a kill; a new file for each update,
 written aside, synced and renamed, does.
 """
 
+import io
 import json
 import logging
 import os
 import re
 import shutil
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from parcorana import masks
 from parcorana._version import __version__
 from parcorana.datasets import write_dataset
 from parcorana.errors import ConfigError, RunError
@@ -76,7 +79,67 @@ def _sync(path):
         os.close(handle)
 
 
+class _Disk(io.FileIO):
+    """A file that HDF5 can always write to, even if the disk is full.
+
+    HDF5 does not get over a failed write: it tries again whenever something is
+    closed, complains each time, and in the end crashes the process. So the
+    first failure is kept here, for `_opened` to raise once all is closed.
+    """
+
+    failure = None
+
+    def write(self, data):
+        left = memoryview(data).cast("B")
+        try:
+            while left and self.failure is None:
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.failure = error
+        return memoryview(data).nbytes
+
+    def truncate(self, size=None):
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = self.failure or error
+        return size
+
+    def readinto(self, buffer):
+        left = memoryview(buffer).cast("B")
+        while left and (count := super().readinto(left)):
+            left = left[count:]
+        left[:] = bytes(len(left))  # only after a failure is there less than HDF5 has written
+        return memoryview(buffer).nbytes
+
+
+@contextmanager
+def _opened(path, mode):
+    """Open an HDF5 file for writing; a failure of the disk is raised when it is closed."""
+    with _Disk(path, f"{mode.rstrip('+')}+") as disk:
+        try:
+            with h5py.File(disk, mode) as file:
+                yield file
+        finally:
+            if disk.failure:
+                raise disk.failure
+
+
+@contextmanager
+def _explained(what, after=""):
+    """Raise RunError, in one line, for an OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{what}: {' '.join(str(error).split())}{after}") from None
+
+
 def _as_json(params):
+    def plain(value):
+        if isinstance(value, dict):
+            return {str(key): plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
     def other(value):
         if isinstance(value, np.ndarray | np.generic):
             return value.tolist()
@@ -84,7 +147,7 @@ def _as_json(params):
             return f"{value.__module__}.{value.__qualname__}"
         return repr(value)
 
-    return json.dumps(params, default=other, indent=1)
+    return json.dumps(plain(params), default=other, indent=1)
 
 
 class ResultFile:
@@ -103,14 +166,17 @@ class ResultFile:
 
     def __init__(self, name, config, ranks, init):
         self.name, self.folder = name, Path(name + _SUFFIX)
-        try:
+        with _explained(f"h5output: cannot write to {str(self.folder)!r}"):
             self.folder.mkdir()
-            with h5py.File(self.folder / _BASE, "w") as file:
-                _write_system(file.create_group("system"), config, ranks)
-                init(file.create_group("user"))
-        except OSError as error:
-            raise RunError(f"h5output: cannot write to {str(self.folder)!r}: {error}") from None
-        _sync(self.folder / _BASE)
+            try:
+                with _opened(self.folder / _BASE, "w") as file:
+                    _write_system(file.create_group("system"), config, ranks)
+                    init(file.create_group("user"))
+                _sync(self.folder / _BASE)
+            except BaseException:
+                # nothing is lost, and the next run must not be told of a run in progress
+                shutil.rmtree(self.folder, ignore_errors=True)
+                raise
 
     def publish(self, processed, facts, write):
         """Publish one update.
@@ -127,18 +193,18 @@ class ResultFile:
         """
         final = self.folder / f"update_{processed:06d}.h5"
         aside = self.folder / f".update_{processed:06d}.tmp"
-        try:
+        account = facts["account"]
+        # of the block that the update cuts in two, the rest was read: not used, as long as the run gets no further
+        unused = account["read"] - sum(account.get(key, 0) for key in ACCOUNT[1:])
+        facts = facts | {"account": account | {"unused": account.get("unused", 0) + unused}}
+        with _explained(f"cannot publish the update at {processed} events in {str(self.folder)!r}"):
             shutil.copyfile(self.folder / _BASE, aside)
-            with h5py.File(aside, "r+") as file:
+            with _opened(aside, "r+") as file:
                 write_facts(file["system"], facts)
                 yield from write(file["user"])
             _sync(aside)
             os.replace(aside, final)
             _sync(self.folder)
-        except OSError as error:
-            raise RunError(
-                f"cannot publish the update at {processed} events in {str(self.folder)!r}: {error}"
-            ) from None
 
     def finish(self, facts):
         """Join all updates into the file; remove the folder.
@@ -160,8 +226,9 @@ def _write_system(group, config, ranks):
     write_dataset(group, "mask", config.mask.astype(np.int8), "1", "1 for the elements that were processed")
     write_dataset(group, "delays", config.delays, "pulses", "delays")
     for key in ("color", "finecolor"):
-        if isinstance(config.user_params.get(key), str | os.PathLike):
-            write_dataset(group, key, np.load(config.user_params[key], allow_pickle=False), "1", f"the {key} file")
+        if isinstance(path := config.user_params.get(key), str | os.PathLike):
+            with suppress(ConfigError):  # to a user's own class it may mean something else
+                write_dataset(group, key, masks.load_integers(key, path), "1", f"the {key} file")
     rows = [(rank, role.encode(), host.encode()) for rank, role, host in ranks]
     width = max(len(host) for _, _, host in rows) or 1
     table = np.array(rows, [("rank", np.int32), ("role", "S8"), ("host", f"S{width}")])
@@ -217,7 +284,7 @@ def join(folder, facts=None):
         The file cannot be written.
     """
     folder = Path(folder)
-    if not folder.is_dir() or not folder.name.endswith(_SUFFIX):
+    if not folder.is_dir() or not folder.name.endswith(_SUFFIX) or folder.name == _SUFFIX:
         raise ConfigError(f"--join: {str(folder)!r} is not a folder NAME{_SUFFIX}")
     updates = sorted(p for p in folder.iterdir() if re.fullmatch(r"update_\d{6,}\.h5", p.name))
     updates.sort(key=lambda p: int(p.stem[7:]))
@@ -227,19 +294,20 @@ def join(folder, facts=None):
     if facts is None and name.exists():
         raise ConfigError(f"--join: {str(name)!r} exists; move it away first")
     aside = folder / ".joined.tmp"
-    try:
-        with h5py.File(aside, "w") as joined:
-            _join_into(joined, updates or [folder / _BASE])
-            if facts is None:
-                joined["system"].attrs["ended_by"] = "killed"
-            else:
-                write_facts(joined["system"], facts)
-        _sync(aside)
-        os.replace(aside, name)
+    with _explained(f"cannot write {str(name)!r}", f"; what was published stays in {str(folder)!r}"):
+        try:
+            with _opened(aside, "w") as joined:
+                _join_into(joined, updates or [folder / _BASE])
+                if facts is None:
+                    joined["system"].attrs["ended_by"] = "killed"
+                else:
+                    write_facts(joined["system"], facts)
+            _sync(aside)
+            os.replace(aside, name)
+        finally:
+            aside.unlink(missing_ok=True)
         _sync(name.parent)
         shutil.rmtree(folder)
-    except OSError as error:
-        raise RunError(f"cannot write {str(name)!r}: {error}; what was published stays in {str(folder)!r}") from None
     return name
 
 
@@ -247,11 +315,18 @@ def _join_into(joined, updates):
     user = joined.create_group("user")
     for path in updates:
         with h5py.File(path, "r") as update:
-            for key in update["user"]:
-                # the same name in two updates: the later one holds
-                if key in user:
-                    del user[key]
-                update.copy(f"user/{key}", user)
-            user.attrs.update(update["user"].attrs)
+            _merge(update["user"], user)
             if path is updates[-1]:
                 update.copy("system", joined)
+
+
+def _merge(source, target):
+    """Copy all below one group into another; of what both have the source's holds."""
+    target.attrs.update(source.attrs)
+    for key in source:
+        if all(group.get(key, getclass=True) is h5py.Group for group in (source, target)):
+            _merge(source[key], target[key])
+            continue
+        if key in target:
+            del target[key]
+        source.copy(key, target)

@@ -1,0 +1,146 @@
+"""What pip builds and installs: the sdist, the wheel made from it, and its commands in a clean environment."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import pytest
+from conftest import ROOT
+
+import parcorana
+
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", "*.so", "_core.c", "*.inprogress", ".*_cache"
+)
+
+
+def left_out(folder, names):
+    """Return what of a folder is no source: built, cached, or made by a run at the top."""
+    return LEFT_OUT(folder, names) | ({"demo", "validation"} if str(folder) == str(ROOT) else set())
+
+
+def succeed(*args, cwd, env=None):
+    env = {k: v for k, v in (env or os.environ).items() if k not in ("PYTHONPATH", "PYTHONWARNINGS")}
+    command = ["timeout", "-k", "5", "300", *map(str, args)]
+    run = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory):
+    """The sdist and the wheel that is built from it, by `python -m build` in isolation; the tree stays as it is."""
+    folder = tmp_path_factory.mktemp("dist")
+    shutil.copytree(ROOT, folder / "tree", ignore=left_out)
+    env = os.environ | {"PARCORANA_CFLAGS": "-O0"}  # a quarter of the time, and nothing here is about speed
+    succeed(sys.executable, "-m", "build", "--outdir", folder, cwd=folder / "tree", env=env)
+    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    return sdist, wheel, folder / "tree"
+
+
+@pytest.fixture(scope="session")
+def clean(dist, tmp_path_factory):
+    """Runs a command of an environment that has the wheel and what it depends on, from an empty folder."""
+    folder = tmp_path_factory.mktemp("clean")
+    # pip of this environment installs into the other, which saves the time for one there
+    succeed(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
+    python = folder / "venv/bin/python"
+    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+    succeed(*pip, "install", "--quiet", "--no-compile", dist[1], cwd=folder)
+    here = folder / "empty"
+    here.mkdir()
+    path = f"{python.parent}:/usr/bin:/bin"
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("PMI", "OMPI", "MPI"))}
+
+    def run(name, *args):
+        return succeed(python.parent / name, *args, cwd=here, env=env | {"PATH": path})
+
+    run.folder = here
+    return run
+
+
+def test_sdist(dist):
+    with tarfile.open(dist[0]) as file:
+        names = {name.partition("/")[2] for name in file.getnames()}
+    needed = {"pyproject.toml", "setup.py", "MANIFEST.in", "Makefile", "README.md", "LICENSE", "PKG-INFO"}
+    for pattern in ("csrc/*.[ch]", "pyx/*.pyx", "parcorana/**/*.py", "tests/*.py", "examples/**/*.py", "docs/**/*.md"):
+        found = {str(path.relative_to(dist[2])) for path in dist[2].glob(pattern)}
+        assert found
+        needed |= found
+    assert not needed - names
+    assert not [name for name in names if name.endswith((".so", ".pyc", ".o"))]
+
+
+def test_wheel(dist):
+    with zipfile.ZipFile(dist[1]) as file:
+        names = set(file.namelist())
+        (metadata,) = (file.read(name).decode() for name in names if name.endswith(".dist-info/METADATA"))
+        (commands,) = (file.read(name).decode() for name in names if name.endswith(".dist-info/entry_points.txt"))
+    packages = {name for name in names if ".dist-info/" not in name}
+    compiled = {name for name in packages if name.endswith(".so")}
+    assert [re.sub(r"\..*", "", name) for name in compiled] == ["parcorana/_core"]
+    sources = {str(path.relative_to(dist[2])) for path in dist[2].glob("parcorana/**/*.py")}
+    assert {name for name in packages if name.endswith(".py")} == sources
+    assert {name.split("/")[0] for name in packages} == {"parcorana"}  # no tests, no examples
+    assert f"\nVersion: {parcorana.__version__}\n" in metadata
+    required = set(re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*$", metadata, re.M))
+    assert required == {"numpy", "h5py", "mpi4py", "matplotlib", "tqdm"}
+    assert {"parCorAnaDriver", "cmpParCorAnaH5Output"} <= set(re.findall(r"^(\w+) = parcorana", commands, re.M))
+
+
+def test_commands_in_a_clean_environment(clean):
+    assert not os.listdir(clean.folder)
+    assert clean("python", "-c", "import parcorana; print(parcorana.__version__)") == f"{parcorana.__version__}\n"
+    assert clean("parCorAnaDriver", "--version") == f"parcorana {parcorana.__version__}\n"
+    text = clean("parCorAnaDriver", "--help")
+    assert all(word in text for word in ("--config", "--join", "exit status"))
+    assert "--rtol" in clean("cmpParCorAnaH5Output", "--help")
+    report = clean("python", "-m", "parcorana")
+    assert re.search(rf"^parcorana +{re.escape(parcorana.__version__)}$", report, re.M)
+    assert re.search(r"^psana +none \(pip install parcorana\[psana\]\)$", report, re.M)
+    assert not os.listdir(clean.folder)
+
+
+CONFIG = """\
+import numpy as np
+from parcorana import userg2
+
+np.save("mask.npy", np.ones((6, 8), np.uint8))
+system_params = {
+    "dataset": "sim=brownian:shape=6x8:events=100:tau=5:mean=20:poisson=1:seed=1",
+    "mask": "mask.npy", "delays": [1, 2, 5], "times": 50, "user_class": userg2.G2atEnd, "h5output": "a.h5",
+}
+user_params = {"saturated_value": 1000}
+"""
+
+
+def test_a_run_in_a_clean_environment(clean):
+    """No compiler, no psana, and, unless the system has one, no MPI library."""
+    try:
+        clean("python", "-c", "from mpi4py import MPI")
+    except AssertionError:
+        assert re.search(r"^MPI +none: .*pip install parcorana\[mpich\]", clean("python", "-m", "parcorana"), re.M)
+    (clean.folder / "config.py").write_text(CONFIG, encoding="utf-8")
+    clean("parCorAnaDriver", "-c", "config.py")
+    clean("parCorAnaDriver", "-c", "config.py", "-o", "b.h5")
+    assert clean("cmpParCorAnaH5Output", "a.h5", "a.h5") == "same\n"
+    assert clean("cmpParCorAnaH5Output", "a.h5", "b.h5") == "same\n"
+    code = "import h5py; g = h5py.File('a.h5')['user/G2_results_at_000100']; print(g['delay_curve_color_1'][0])"
+    assert 1.2 < float(clean("python", "-c", code)) < 1.6
+
+
+def test_what_is_installed_here(command, tmp_path):
+    run = command(sys.executable, "-m", "parcorana", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    facts = dict(re.split(r"  +", line, maxsplit=1) for line in run.stdout.splitlines())
+    assert facts["parcorana"] == parcorana.__version__
+    assert facts["Python"] == sys.version.split()[0]
+    assert re.search(r"(?i)gcc|clang|icc", facts["compiler"]) and re.search(r"\d+\.\d+", facts["compiler"])
+    assert re.search(r"^(yes \(.*\), \d+ cores?|no: one thread)$", facts["OpenMP"])
+    assert re.search(r"(?i)mpich|open mpi|intel", facts["MPI"])
+    assert re.search(r"^\d+\.\d+|^none", facts["psana"])
+    assert {"NumPy", "HDF5", "CPU", "mpi4py"} <= set(facts)
