@@ -1,0 +1,330 @@
+"""The documentation: its blocks run, its links lead somewhere, its tables say what the code says.
+
+A ```` ```python ```` or ```` ```sh ```` block of README.md or docs/*.md is run, in the order of its document and in one
+folder for each document. An HTML comment on the line before a block changes that:
+
+``<!-- file: NAME -->``
+    The block is saved as NAME; a later block uses it.
+``<!-- not run: REASON -->``
+    The block is left alone.
+
+Blocks of other languages are output or pictures, and not run. The block of docs/validation.md is run by
+test_validation.py.
+"""
+
+import ast
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import parcorana
+from parcorana import config, userg2
+from parcorana.compare import compare
+from parcorana.driver import make_parser
+from parcorana.events import simulated
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+RUN_ELSEWHERE = {"validation.md"}
+
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NOTE = re.compile(r"<!-- (file|not run): (.+) -->\n\Z")
+
+
+def text_of(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks_of(text):
+    """Return (language, note, argument, body) of the blocks that are Python or shell."""
+    found = []
+    for block in BLOCK.finditer(text):
+        language, body = block.groups()
+        if language in ("python", "sh"):
+            note = NOTE.search(text, 0, block.start())
+            found.append((language, *(note.groups() if note else (None, None)), body))
+    return found
+
+
+def run(command, folder):
+    """Run a block as its reader would, with warnings as errors; never longer than half a minute."""
+    env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONWARNINGS": "error"}
+    done = subprocess.run(
+        ["timeout", "-k", "5", "30", *command], cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{command[-1]}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def run_document(text, folder):
+    """Run all blocks of a document; return what each printed."""
+    said, blocks = [], blocks_of(text)
+    for k, (language, note, argument, body) in enumerate(blocks):
+        if note == "file":
+            (folder / argument).write_text(body, encoding="utf-8")
+            used = (rest for _, other, _, rest in blocks[k + 1 :] if other != "not run")
+            assert any(Path(argument).stem in rest for rest in used), f"nothing runs {argument}"
+        elif note is None:
+            shell = ["bash", "-e", "-u", "-o", "pipefail", "-c", body]
+            said.append(run(shell if language == "sh" else [sys.executable, "-c", body], folder))
+    return said
+
+
+def table_of(text, first):
+    """Return the rows of the table whose heading begins with the cell `first`, without heading."""
+    lines = text.splitlines()
+    (start,) = [k for k, line in enumerate(lines) if line.startswith(f"| {first} |")]
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split(" | ")])
+    return rows
+
+
+def section(text, title):
+    """Return what stands below a heading, up to the next one of the same or a higher level."""
+    found = re.search(rf"^(#+) {re.escape(title)}\n(.*?)(?=^#{{1,6}} |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"no heading {title!r}"
+    level, start = len(found[1]), found.start(2)
+    end = re.compile(rf"^#{{1,{level}}} ", re.MULTILINE).search(text, start)
+    return text[start : end.start() if end else len(text)]
+
+
+def quoted(cell):
+    return re.findall(r"`([^`]+)`", cell)
+
+
+# -- blocks --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """Return a function that runs a document, once, and returns its folder."""
+    folders = {}
+
+    def folder_of(name):
+        if name not in folders:
+            folders[name] = tmp_path_factory.mktemp("docs")
+            (doc,) = [doc for doc in DOCS if doc.name == name]
+            run_document(doc.read_text(encoding="utf-8"), folders[name])
+        return folders[name]
+
+    return folder_of
+
+
+@pytest.mark.parametrize("name", [doc.name for doc in DOCS if doc.name not in RUN_ELSEWHERE])
+def test_blocks(name, ran):
+    ran(name)
+
+
+def test_delay_curve_of_the_readme(ran):
+    """The curve that a reader sees first is the true one, but for what one short run scatters."""
+    dataset = re.search(r'"dataset": "([^"]+)"', text_of("README.md"))[1]
+    with h5py.File(ran("README.md") / "myresult.h5") as file:
+        result = file["user/G2_results_at_002000"]
+        true = simulated.true_g2(dataset, result["delays"])
+        np.testing.assert_allclose(result["delay_curve_color_1"], true, atol=0.02, rtol=0)
+
+
+def test_structure_function_of_the_user_class(ran):
+    """docs/user-class.md: the squared difference is what the simulator's g2 says it is."""
+    delays = np.array([1, 2, 5, 10, 20, 50, 100])
+    true = 2 * 10**2 * 0.5 * (1 - np.exp(-2 * delays / 30))
+    with h5py.File(ran("user-class.md") / "structure.h5") as file:
+        np.testing.assert_allclose(file["user/structure_at_000600/mean"], true, rtol=0.1)
+
+
+def test_picture_of_the_results(ran):
+    assert (ran("results.md") / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_blocks_that_fail_are_noticed(tmp_path):
+    for block in ("```sh\nfalse\ntrue\n```\n", "```sh\nfalse | cat\n```\n", "```python\n1 / 0\n```\n"):
+        with pytest.raises(AssertionError, match="exit 1"):
+            run_document(block, tmp_path)
+    with pytest.raises(AssertionError, match="nothing runs"):
+        run_document("<!-- file: alone.py -->\n```python\n1\n```\n", tmp_path)
+    assert run_document("<!-- not run: it must not be -->\n```sh\nfalse\n```\n", tmp_path) == []
+    note_elsewhere = "<!-- not run: too far away -->\n\n```sh\nfalse\n```\n"
+    with pytest.raises(AssertionError, match="exit 1"):
+        run_document(note_elsewhere, tmp_path)
+
+
+def test_most_blocks_are_run():
+    notes = [note for doc in DOCS for _, note, _, _ in blocks_of(doc.read_text(encoding="utf-8"))]
+    assert len(notes) > 20
+    assert notes.count("not run") <= 6
+
+
+# -- links ---------------------------------------------------------------------
+
+
+def anchors_of(path):
+    """Return the anchors that GitHub gives the headings of a document."""
+    text = BLOCK.sub("", path.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("doc", DOCS, ids=lambda doc: doc.name)
+def test_links(doc):
+    text = re.sub(r"`[^`\n]*`", "", BLOCK.sub("", doc.read_text(encoding="utf-8")))
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?://", link):
+            continue
+        target, _, anchor = link.partition("#")
+        path = (doc.parent / target).resolve() if target else doc
+        assert path.is_relative_to(ROOT) and path.is_file(), f"{doc.name}: {link} leads nowhere"
+        if anchor:
+            assert anchor in anchors_of(path), f"{doc.name}: {link}: no such heading"
+
+
+def test_every_document_is_linked_from_the_readme():
+    text = text_of("README.md")
+    for doc in DOCS:
+        if doc.name != "README.md":
+            assert f"]({doc.relative_to(ROOT)}" in text
+
+
+def test_pictures_are_small():
+    for picture in (ROOT / "docs" / "img").iterdir():
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert picture.stat().st_size < 200_000
+
+
+# -- docs/config.md ------------------------------------------------------------
+
+CONFIG = text_of("docs/config.md")
+KINDS = {str: "str", int: "int", float: "float", bool: "bool", list: "list", dict: "dict", type: "class"}
+
+
+def test_system_params():
+    rows = {
+        quoted(key)[0]: (kind, default) for key, kind, default, _ in table_of(section(CONFIG, "system_params"), "key")
+    }
+    assert rows.keys() == config._KEYS.keys()
+    for key, (kind, default) in config._KEYS.items():
+        documented, value = rows[key]
+        assert documented.split()[0] == KINDS[kind], key
+        if default is config._REQUIRED:
+            assert value == "required", key
+        elif key == "h5output":
+            assert value == "from `dataset`"  # None has a meaning of its own: no file
+        else:
+            assert ast.literal_eval(quoted(value)[0]) == default, key
+            assert type(ast.literal_eval(quoted(value)[0])) is type(default), key
+
+
+def test_keys_without_effect():
+    accepted, refused = section(CONFIG, "Keys without effect").strip().split("\n\n")
+    used = {field.name for field in dataclasses.fields(config.Config)}
+    assert set(quoted(refused)) == config._NOT_YET.keys()
+    assert set(quoted(accepted)) == config._KEYS.keys() - used - config._NOT_YET.keys()
+    # those that do nothing yet say so in the table, too
+    for key, _, _, meaning in table_of(section(CONFIG, "system_params"), "key"):
+        assert ("not there yet" in meaning) == (quoted(key)[0] in quoted(accepted) + quoted(refused))
+
+
+def test_defaults_of_system_params(setup, monkeypatch):
+    monkeypatch.chdir(setup.folder)
+    required = {key: setup.system[key] for key in ("dataset", "mask", "times", "delays")}
+    resolved = config.resolve_config(required | {"user_class": userg2.G2atEnd}, {}).system_params
+    for key, _, default, _ in table_of(section(CONFIG, "system_params"), "key"):
+        name = quoted(key)[0]
+        if name == "h5output":
+            assert resolved[name] == "g2calc_frames.h5"
+        elif name == "block":
+            assert resolved[name] == 512  # what 0 stands for with a detector this small
+        elif default != "required":
+            assert resolved[name] == ast.literal_eval(quoted(default)[0])
+
+
+def test_user_params(setup):
+    rows = {
+        quoted(key)[0]: quoted(default)[0] for key, _, default, _ in table_of(section(CONFIG, "user_params"), "key")
+    }
+    assert rows.keys() == set(userg2.PARAMS)
+    documented = {key: ast.literal_eval(default) for key, default in rows.items()}
+    setup.write(user=documented)
+    assert setup.drive("-o", "documented.h5").returncode == 0
+    setup.write(user={})
+    assert setup.drive("-o", "none.h5").returncode == 0
+    assert compare(setup.folder / "documented.h5", setup.folder / "none.h5", rtol=0) == []
+    # with a file of fine colours the default of `normalization` is another
+    for user, normalization in (({}, "pixel"), ({"finecolor": "fine.npy"}, "finecolor")):
+        setup.write(user=user)
+        assert setup.drive("-o", f"{normalization}.h5").returncode == 0
+        with h5py.File(setup.folder / f"{normalization}.h5") as file:
+            groups = list(file["user"].values())
+            assert {group.attrs["normalization"] for group in groups} == {normalization}
+            assert ["G2" in group for group in groups] == [group is groups[-1] for group in groups]  # save_arrays
+
+
+def test_normalizations():
+    table = section(CONFIG, "user_params").split("the delay curve of a colour is", 1)[1]
+    documented = [ast.literal_eval(quoted(row[0])[0]) for row in table_of(table, "`normalization`")]
+    assert documented == list(userg2.NORMALIZATIONS)
+
+
+def test_options_of_the_driver():
+    documented = {option.split()[0] for row in table_of(CONFIG, "option") for option in quoted(row[0])}
+    assert documented == {option for action in make_parser()._actions for option in action.option_strings}
+
+
+# -- the other tables ----------------------------------------------------------
+
+
+def test_options_of_the_comparison(tmp_path):
+    said = run(["cmpParCorAnaH5Output", "--help"], tmp_path)
+    documented = {quoted(row[0])[0].split()[0] for row in table_of(text_of("docs/results.md"), "option")}
+    assert documented == set(re.findall(r"--\w+", said)) - {"--help"}
+
+
+def test_options_of_the_simulator():
+    rows = {quoted(name)[0]: quoted(default)[0] for name, default, _ in table_of(text_of("docs/data.md"), "option")}
+    assert rows.keys() == simulated._OPTIONS.keys()
+    assert simulated.Brownian.of(rows) == simulated.Brownian()
+
+
+def test_callbacks():
+    own = [name for name in vars(parcorana.UserBase) if callable(getattr(parcorana.UserBase, name)) and name[0] != "_"]
+    rows = table_of(text_of("docs/user-class.md"), "callback")
+    documented = dict(re.fullmatch(r"`(\w+)\((.*)\)`", row[0]).groups() for row in rows)
+    assert set(documented) == set(own)
+    for name, arguments in documented.items():
+        code = getattr(parcorana.UserBase, name).__code__
+        assert arguments.split(", ") == [*code.co_varnames[1 : code.co_argcount]] or not arguments
+
+
+def test_result_file(setup):
+    """docs/results.md: everything in a result file is in the table, and the other way round."""
+    with h5py.File(setup.folder / "frames.h5", "r+") as file:
+        file["det/timestamp"] = file["det/counter"][:] * 10**9 // 120
+        del file["det/counter"]
+    setup.write(user=setup.user | {"finecolor": "fine.npy"})
+    assert setup.drive().returncode == 0
+    found = []
+    with h5py.File(setup.folder / "out.h5") as file:
+
+        def visit(name, node):
+            found.extend(f"/{name}@{key}" for key in node.attrs if isinstance(node, h5py.Group))
+            if isinstance(node, h5py.Dataset):
+                found.append(f"/{name}")
+                assert {"units", "long_name"} <= node.attrs.keys()
+
+        file.visititems(visit)
+    documented = [quoted(row[0])[0] for row in table_of(text_of("docs/results.md"), "path")]
+    patterns = [re.escape(path).replace(r"\*", r"\w+") for path in documented]
+    for path in found:
+        assert any(re.fullmatch(pattern, path) for pattern in patterns), f"{path} is not in the table"
+    for pattern in patterns:
+        assert any(re.fullmatch(pattern, path) for path in found), f"{pattern} is not in the file"
