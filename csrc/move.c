@@ -1,6 +1,4 @@
 /* Moving events into element-major storage. */
-#include <string.h>
-
 #include "parcorana.h"
 
 #define REAL float

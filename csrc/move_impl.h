@@ -21,16 +21,3 @@ pca_status NAME(pca_fill)(const REAL *src, int64_t elements, const int64_t *from
     }
     return PCA_OK;
 }
-
-/* dst[p][j ...] = src[p][i ...] for each run */
-pca_status NAME(pca_copy_runs)(const REAL *src, int64_t ld_src, REAL *dst, int64_t ld_dst,
-                               int64_t elements, const pca_run *run, int64_t n, int threads)
-{
-    (void)threads;
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
-    for (int64_t p = 0; p < elements; p++)
-        for (int64_t r = 0; r < n; r++)
-            memcpy(dst + p * ld_dst + run[r].j, src + p * ld_src + run[r].i,
-                   (size_t)run[r].length * sizeof(REAL));
-    return PCA_OK;
-}

@@ -38,21 +38,17 @@ typedef struct {
     int32_t length;
 } pca_run;
 
-/* Row runs of all delays: those of delay d are run[start[d]] ... run[start[d + 1] - 1]. */
-typedef struct {
-    const pca_run *run;
-    const int64_t *start;
-    int64_t delays;
-} pca_runs;
-
 /* rolling.c */
 pca_status pca_counters(const int64_t *stamp, int64_t n, int64_t first, int64_t rate_num,
                         int64_t rate_den, int64_t *counter);
 pca_status pca_admit(pca_events *ev, int64_t times, const int64_t *counter, int64_t n,
                      int64_t limit, int8_t *fate, int64_t *entered, int64_t *consumed);
-pca_status pca_find_runs(const pca_events *ev, int64_t first, int64_t split,
+pca_status pca_find_runs(const pca_events *ev, int64_t first, const uint8_t *kinds,
                          const int64_t *delay, int64_t delays, pca_run *run, int64_t capacity,
                          int64_t *start, int64_t *count);
+
+/* Kinds of pairs for pca_find_runs: the later event is new; the earlier one alone is. */
+enum { PCA_NEW_LATER = 1, PCA_OLD_LATER = 2 };
 
 /* What became of an event, in pca_admit. */
 enum { PCA_PROCESSED = 0, PCA_DUPLICATE = 1, PCA_LATE = 2 };
@@ -62,25 +58,13 @@ pca_status pca_fill_f32(const float *src, int64_t elements, const int64_t *from,
                         const int64_t *to, int64_t n, float *dst, int64_t ld, int threads);
 pca_status pca_fill_f64(const double *src, int64_t elements, const int64_t *from,
                         const int64_t *to, int64_t n, double *dst, int64_t ld, int threads);
-pca_status pca_copy_runs_f32(const float *src, int64_t ld_src, float *dst, int64_t ld_dst,
-                             int64_t elements, const pca_run *run, int64_t n, int threads);
-pca_status pca_copy_runs_f64(const double *src, int64_t ld_src, double *dst, int64_t ld_dst,
-                             int64_t elements, const pca_run *run, int64_t n, int threads);
 
-/* g2.c: sums are elements x delays; rows < split are in x, the others in y */
-pca_status pca_g2_f32(const float *x, int64_t ld_x, const float *y, int64_t ld_y, int64_t split,
-                      int64_t elements, const pca_runs *runs, double sign, double *g2,
-                      double *ip, double *fut, int threads);
-pca_status pca_g2_f64(const double *x, int64_t ld_x, const double *y, int64_t ld_y,
-                      int64_t split, int64_t elements, const pca_runs *runs, double sign,
-                      double *g2, double *ip, double *fut, int threads);
+/* values.c */
+pca_status pca_whole_f32(const float *x, int64_t n, int32_t *whole);
+pca_status pca_whole_f64(const double *x, int64_t n, int32_t *whole);
 pca_status pca_energy_f32(const float *x, int64_t ld, int64_t rows, int64_t elements,
                           double *energy, int threads);
 pca_status pca_energy_f64(const double *x, int64_t ld, int64_t rows, int64_t elements,
                           double *energy, int threads);
-pca_status pca_whole_f32(const float *x, int64_t ld, int64_t rows, int64_t elements,
-                         int32_t *whole);
-pca_status pca_whole_f64(const double *x, int64_t ld, int64_t rows, int64_t elements,
-                         int32_t *whole);
 
 #endif

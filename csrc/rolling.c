@@ -101,16 +101,14 @@ typedef struct {
     pca_run *run;
     int64_t capacity;
     int64_t n;
-    int64_t from;  /* runs of this delay begin here */
-    int64_t split; /* no run crosses from row split - 1 to split: other memory */
+    int64_t from; /* runs of this delay begin here */
 } run_list;
 
 static pca_status add_pair(run_list *list, int32_t i, int32_t j)
 {
     if (list->n > list->from) {
         pca_run *last = &list->run[list->n - 1];
-        if (last->i + last->length == i && last->j + last->length == j && i != list->split &&
-            j != list->split) {
+        if (last->i + last->length == i && last->j + last->length == j) {
             last->length++;
             return PCA_OK;
         }
@@ -163,28 +161,25 @@ static pca_status pairs_of(const pca_events *ev, int64_t first, int64_t begin, i
 }
 
 /* Find, for each delay, the pairs (t, t + delay) of which at least one event is new
- * (seq >= 0), as runs of rows. Pairs in which an event left before the other one
- * entered do not count. Events from position `first` on are looked at;
- * rows from `split` on are in other memory than those before. */
-pca_status pca_find_runs(const pca_events *ev, int64_t first, int64_t split,
+ * (seq >= 0), of the kinds that kinds[d] names, as runs of rows. Pairs in which an event
+ * left before the other one entered do not count. Events from position `first` on are
+ * looked at. */
+pca_status pca_find_runs(const pca_events *ev, int64_t first, const uint8_t *kinds,
                          const int64_t *delay, int64_t delays, pca_run *run, int64_t capacity,
                          int64_t *start, int64_t *count)
 {
-    run_list list = {run, capacity, 0, 0, split};
-    int64_t begin = first, end = ev->tail, old_later = 0;
+    run_list list = {run, capacity, 0, 0};
+    int64_t begin = first, end = ev->tail;
     while (begin < end && ev->seq[begin] < 0)
         begin++;
     while (end > begin && ev->seq[end - 1] < 0)
         end--;
-    /* only an event that came out of order can have an older one later in time */
-    for (int64_t k = begin; k < ev->tail; k++)
-        old_later += begin < end && ev->seq[k] < 0;
     start[0] = 0;
     for (int64_t d = 0; d < delays; d++) {
         list.from = list.n;
-        if (pairs_of(ev, first, begin, end, delay[d], 1, &list))
+        if ((kinds[d] & PCA_NEW_LATER) && pairs_of(ev, first, begin, end, delay[d], 1, &list))
             return PCA_MORE;
-        if (old_later && pairs_of(ev, first, begin, end, delay[d], 0, &list))
+        if ((kinds[d] & PCA_OLD_LATER) && pairs_of(ev, first, begin, end, delay[d], 0, &list))
             return PCA_MORE;
         start[d + 1] = list.n;
         count[d] = 0;

@@ -32,6 +32,7 @@ def report():
     import numpy as np
 
     from parcorana import __version__, _core
+    from parcorana.cpu import choose_code_path
 
     build = _core.build_info()
     openmp = f"yes ({build['openmp']}), {len(os.sched_getaffinity(0))} cores" if build["openmp"] else "no: one thread"
@@ -43,7 +44,7 @@ def report():
         "HDF5": f"{h5py.version.hdf5_version} (h5py {h5py.__version__})",
         "compiler": build["compiler"],
         "OpenMP": openmp,
-        "CPU": f"{platform.machine()}, kernels compiled for the machine's common base",
+        "CPU": f"{platform.machine()}, code path {choose_code_path()} of {', '.join(_core.paths())}",
         "mpi4py": _version("mpi4py") or "none",
         "MPI": mpi_library(),
         "psana": psana or "none (pip install parcorana[psana])",

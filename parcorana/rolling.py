@@ -7,6 +7,7 @@ import numpy as np
 
 from parcorana import _core
 from parcorana.errors import ConfigError
+from parcorana.lines import Union
 
 UNFILLED = np.iinfo(np.int64).min
 
@@ -42,28 +43,6 @@ def pulse_counters(stamps, first, rate):
 
 
 @dataclass(frozen=True)
-class RowRuns:
-    """The pairs of rows of each delay, as runs.
-
-    The run ``(i, j, length)`` of delay d stands for the pairs of rows
-    ``(i + k, j + k)``, k < length, whose times differ by d. Rows from
-    `times` on are rows of the pending block.
-
-    Attributes
-    ----------
-    run : (R,) structured array with int32 fields i, j, length
-    start : (D + 1,) int64
-        Delay number n has the runs ``run[start[n]:start[n + 1]]``.
-    counts : (D,) int64
-        Number of pairs of each delay.
-    """
-
-    run: np.ndarray
-    start: np.ndarray
-    counts: np.ndarray
-
-
-@dataclass(frozen=True)
 class Entry:
     """What becomes of a stretch of events that enters the buffer.
 
@@ -75,20 +54,20 @@ class Entry:
         `_core.PROCESSED`, `_core.DUPLICATE` or `_core.LATE`.
     processed : (k,) int64
         Positions, among those offered, of the events that entered.
-    pending : (k,) int64
-        Row of each in the pending block, which is sorted by time.
     row : (k,) int64
         Row of each in the buffer; -1 where it has left again.
     leaving : (l,) int64
         Rows of stored events that leave, oldest first.
+    union : parcorana.lines.Union
+        The stored events and those that enter, by time.
     """
 
     consumed: int
     fate: np.ndarray
     processed: np.ndarray
-    pending: np.ndarray
     row: np.ndarray
     leaving: np.ndarray
+    union: Union
 
 
 class RollingBuffer:
@@ -165,17 +144,17 @@ class RollingBuffer:
         fate = fate[:consumed]
         processed = entered[: np.count_nonzero(fate == _core.PROCESSED)]
         seq, rows = self._seq[: self._tail], self._row[: self._tail]
-        new = np.flatnonzero(seq >= 0)
-        # Pending rows are in order of time, so that runs of pairs are long.
-        pending = np.empty(len(processed), np.int64)
-        pending[seq[new]] = np.arange(len(new))
-        rows[new] = self.times + np.arange(len(new))
         leaving = rows[: self._head][seq[: self._head] < 0].astype(np.int64)
+        new = np.flatnonzero(seq >= 0)
         stays = new[new >= self._head]
+        # unfilled rows first, then those of the oldest: in-order events go round in a ring
         free = np.concatenate([np.arange(self.filled, self.times), leaving])
-        row = np.full(len(processed), -1, np.int64)
-        row[seq[stays]] = free[: len(stays)]
-        return Entry(consumed, fate, processed, pending, row, leaving)
+        rows[new] = -1
+        rows[stays] = free[: len(stays)]
+        row = np.empty(len(processed), np.int64)
+        row[seq[new]] = rows[new]
+        union = Union(self._counter[: self._tail], rows, seq, self._leave[: self._tail], self._head)
+        return Entry(consumed, fate, processed, row, leaving, union)
 
     def _settle(self):
         """Forget what left in the last stretch, and that what entered was new."""
@@ -187,43 +166,7 @@ class RollingBuffer:
         self._seq[: self._tail] = -1
         self._leave[: self._tail + 1] = _core.STAYS
 
-    def _runs(self, delays, seq, leave, first):
-        run, start, counts = _core.find_runs(
-            self._counter, self._row, seq, leave, first, self._tail, self.times, np.ascontiguousarray(delays, np.int64)
-        )
-        return RowRuns(run, start, counts)
-
-    def runs_accumulated(self, delays):
-        """Return the pairs that the offered events made when each entered; before `store`."""
-        return self._runs(delays, self._seq, self._leave, 0)
-
-    def runs_entering(self, delays):
-        """Return the pairs that the stored events gained by the stretch; before `store`."""
-        stays = np.full_like(self._leave, _core.STAYS)
-        return self._runs(delays, self._seq, stays, self._head)
-
-    def runs_leaving(self, delays):
-        """Return the pairs that the stored events lost by the stretch; before `store`."""
-        old = np.flatnonzero(self._seq[: self._tail] < 0)
-        gone = np.full(len(old) + 1, -1, np.int32)
-        gone[: np.count_nonzero(old < self._head)] = 0
-        run, start, counts = _core.find_runs(
-            np.append(self._counter[old], 0),
-            np.append(self._row[old], 0).astype(np.int32),
-            gone,
-            np.full(len(old) + 1, _core.STAYS, np.int32),
-            0,
-            len(old),
-            self.times,
-            np.ascontiguousarray(delays, np.int64),
-        )
-        return RowRuns(run, start, counts)
-
-    def runs_stored(self, delays):
-        """Return all pairs that are stored now; after `store`."""
-        return stored_runs(self.T, self.filled, delays)
-
-    def store(self, entry, data, pending=None):
+    def store(self, entry, data):
         """Put the events of `entry` in their rows.
 
         Parameters
@@ -231,67 +174,18 @@ class RollingBuffer:
         entry : Entry
         data : (m, elements) array of the buffer's dtype, C order
             The events that were offered.
-        pending : (p, elements) array, Fortran order, or None
-            The same events by time, where `fill_pending` made them.
         """
         stays = entry.row >= 0
         rows, source = entry.row[stays], entry.processed[stays]
         if self.order == "C":
             self.X[rows] = data[source]
-        elif pending is None:
-            _core.fill(data, source, rows, self.X, self.threads)
         else:
-            _core.copy_runs(pending, self.X, _as_runs(entry.pending[stays], rows), self.threads)
+            _core.fill(data, source, rows, self.X, self.threads)
         self.place(entry)
 
     def place(self, entry):
         """Set the times of the rows of `entry`; the caller has filled X."""
-        stays = entry.row >= 0
-        new = np.flatnonzero(self._seq[: self._tail] >= 0)
-        self.T[entry.row[stays]] = self._counter[new[entry.pending[stays]]]
-        self._row[new] = entry.row[self._seq[new]]
+        union = entry.union
+        stays = (union.seq >= 0) & (union.row >= 0)
+        self.T[union.row[stays]] = union.counter[stays]
         self.filled = self._tail - self._head
-
-    def fill_pending(self, entry, data, pending):
-        """Transpose the events of `entry`, sorted by time, into `pending`."""
-        _core.fill(data, entry.processed, entry.pending, pending, self.threads)
-
-
-def stored_runs(T, filled, delays):
-    """Return all pairs among the first `filled` rows of a buffer.
-
-    Parameters
-    ----------
-    T : (times,) int64 [pulses]
-    filled : int
-    delays : (D,) int64 [pulses]
-
-    Returns
-    -------
-    RowRuns
-    """
-    order = np.argsort(T[:filled], kind="stable")
-    # one more than there are events: an empty buffer is legal, an empty array is not
-    run, start, counts = _core.find_runs(
-        np.append(T[order], 0),
-        np.append(order, 0).astype(np.int32),
-        np.zeros(filled + 1, np.int32),
-        np.full(filled + 1, _core.STAYS, np.int32),
-        0,
-        filled,
-        len(T),
-        np.ascontiguousarray(delays, np.int64),
-    )
-    return RowRuns(run, start, counts)
-
-
-def _as_runs(source, target):
-    """Group pairs of rows into runs in which both go up by one."""
-    order = np.argsort(source, kind="stable")
-    source, target = source[order], target[order]
-    breaks = np.flatnonzero((np.diff(source) != 1) | (np.diff(target) != 1)) + 1
-    first = np.concatenate([np.zeros(min(len(source), 1), np.int64), breaks])
-    run = np.empty(len(first), _core.RUN_DTYPE)
-    run["i"], run["j"] = source[first], target[first]
-    run["length"] = np.diff(np.append(first, len(source)))
-    return run

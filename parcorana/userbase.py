@@ -74,8 +74,6 @@ class UserBase:
     storage_order = "C"
     #: True for a class that mends values that are not finite in `adjustData`.
     mends_nonfinite = False
-    #: None, 'accumulated' or 'window': which row runs `adjustRuns` gets.
-    row_runs = None
 
     def __init__(self, user_params, system_params, mpiParams):
         self.user_params, self.system_params, self.mpiParams = user_params, system_params, mpiParams
@@ -121,24 +119,8 @@ class UserBase:
         entering ones there: pairs of a leaving with an entering event are not seen.
         """
 
-    def adjustRuns(self, sign, runs, X, pending):
-        """Optional, on a worker, if `row_runs` is set: the pairs that come or go.
-
-        Parameters
-        ----------
-        sign : {1, -1}
-            Add or take away.
-        runs : parcorana.rolling.RowRuns
-            Of all delays. 'accumulated': the pairs that each event makes when
-            it enters. 'window': first those that leave the buffer, then those
-            that enter it.
-        X : (times, numElementsWorker) array, Fortran order
-        pending : (events, numElementsWorker) array, Fortran order
-            Rows from `times` on.
-        """
-
-    def bufferCleared(self):
-        """Optional, on a worker: the rolling buffer was emptied, for a new run."""
+    def bufferClears(self, T, numTimesFilled, X):
+        """Optional, on a worker: the rolling buffer is about to be emptied, for a new run."""
 
     def workerCalc(self, T, numTimesFilled, X):
         """On a worker, at every update.

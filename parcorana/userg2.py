@@ -18,7 +18,7 @@ from parcorana import _core, masks
 from parcorana.curves import NORMALIZATIONS, ColorSums
 from parcorana.datasets import write_dataset
 from parcorana.errors import ConfigError, nearest
-from parcorana.rolling import stored_runs
+from parcorana.lines import plan_accumulated, plan_entering, plan_leaving, plan_stored, plan_tails
 from parcorana.userbase import UserBase
 
 PARAMS = (
@@ -62,7 +62,7 @@ def _normalization(user_params):
 
 
 def _colors(user_params, mask):
-    """Return colour and fine colour of the included elements; no file: one colour for all."""
+    """Return colour and fine colour of the included elements, and all colours; no file: one colour for all."""
     color = np.ones(mask.shape, np.int64)
     finecolor = None
     if user_params.get("color"):
@@ -71,7 +71,7 @@ def _colors(user_params, mask):
         finecolor = masks.load_color(user_params["finecolor"], mask, key="finecolor")
         masks.check_finecolor(user_params["finecolor"], color, finecolor)
         finecolor = finecolor[mask]
-    return color[mask], finecolor
+    return color[mask], finecolor, np.unique(color[color > 0])
 
 
 class _G2(UserBase):
@@ -86,8 +86,8 @@ class _G2(UserBase):
         self.notzero = _number(user_params, "notzero")
         if self.saturated_value is None and self.notzero is None:
             self.adjustData = None  # nothing to do for each event
-        color, finecolor = _colors(user_params, mpiParams.mask)
-        self.color_sums = ColorSums(color, finecolor, _normalization(user_params))
+        color, finecolor, colors = _colors(user_params, mpiParams.mask)
+        self.color_sums = ColorSums(color, finecolor, _normalization(user_params), colors)
 
     @classmethod
     def checkParams(cls, user_params, mask, log):
@@ -102,7 +102,7 @@ class _G2(UserBase):
             raise ConfigError(
                 f"user_params['save_arrays'] must be 'last', True or False, not {user_params['save_arrays']!r}"
             )
-        color, _ = _colors(user_params, mask)
+        color = _colors(user_params, mask)[0]
         none = int(np.count_nonzero(color == 0))
         if none == len(color):
             log("color: every included element has colour 0, so there will be no delay curve")
@@ -131,9 +131,14 @@ class _G2(UserBase):
         for array in (self.G2, self.IP, self.IF, self.counts):
             array[...] = 0
 
-    def _add(self, sign, runs, X, pending=None):
-        _core.g2(X, pending, runs.run, runs.start, sign, self.G2, self.IP, self.IF, self.mpiParams.threads)
-        self.counts += int(sign) * runs.counts
+    def _add_stored(self, plan, X, part=slice(None), with_g2=True):
+        """Add the sums over all stored pairs of some elements."""
+        sums = self.G2[part], self.IP[part], self.IF[part]
+        threads = self.mpiParams.threads
+        if with_g2:
+            _core.correlate(plan, X[:, part], None, *sums, threads=threads)
+        if plan.mode == _core.ONLY_G2:
+            _core.sums(plan, _core.STORED, X[:, part], *sums[1:], threads=threads)
 
     def _results(self):
         return {"G2": self.G2.T, "IF": self.IF.T, "IP": self.IP.T}, self.counts, self.saturated
@@ -206,34 +211,71 @@ class G2atEnd(_G2):
     def workerCalc(self, T, numTimesFilled, X):
         """Compute all sums anew."""
         self._reset()
-        self._add(1.0, stored_runs(T, numTimesFilled, self.delays), X)
+        plan = plan_stored(T, numTimesFilled, self.delays)
+        self._add_stored(plan, X)
+        self.counts += plan.counts
         return self._results()
 
 
 class G2IncrementalAccumulator(_G2):
-    """G2 of all pairs that were ever stored together: an event adds its pairs when it enters."""
+    """G2 of all pairs that were ever stored together: an event adds its pairs when it enters.
 
-    row_runs = "accumulated"
+    While hardly a pulse is missing, IP and IF are not summed pair by pair: over
+    a stretch of time, IP is the sum of everything less that of the last d
+    pulses, so they are settled only when they are asked for.
+    """
 
-    def adjustRuns(self, sign, runs, X, pending):
-        """Add the pairs of the events that enter."""
-        self._add(sign, runs, X, pending)
+    def initWorker(self, numElementsWorker):
+        """Allocate the sums, and the sum of what came while IP and IF are deferred."""
+        super().initWorker(numElementsWorker)
+        self.total = np.zeros(numElementsWorker)
+        self.step = 0  # pulses per position of the deferred sums; 0: nothing is deferred
+
+    def enterEvents(self, buffer, entry, data):
+        """Add the pairs of the events that enter, and store them."""
+        if not len(entry.processed):
+            return
+        T, filled, X = buffer.T, buffer.filled, buffer.X
+        plan = plan_accumulated(entry.union, entry.processed, self.delays, deferred=True)
+        step = plan.step if plan.mode == _core.DEFERRED else 0
+        if step != self.step:
+            self._settle(T, filled, X)
+            if step:
+                self._sums(_core.DEFER, T, filled, X, step)
+                self.step = step
+        threads = self.mpiParams.threads
+        _core.correlate(plan, X, data, self.G2, self.IP, self.IF, self.total, threads=threads)
+        self.counts += plan.counts
+
+    def _sums(self, what, T, filled, X, step):
+        plan = plan_tails(T, filled, self.delays, step)
+        _core.sums(plan, what, X, self.IP, self.IF, self.total, self.mpiParams.threads)
+
+    def _settle(self, T, filled, X):
+        if self.step:
+            self._sums(_core.SETTLE, T, filled, X, self.step)
+            self.step = 0
+
+    def bufferClears(self, T, numTimesFilled, X):
+        """Settle what is deferred while the events are still there."""
+        self._settle(T, numTimesFilled, X)
 
     def workerCalc(self, T, numTimesFilled, X):
         """Return the sums so far."""
+        self._settle(T, numTimesFilled, X)
         return self._results()
 
 
 class G2IncrementalWindowed(_G2):
     """G2 of all pairs now stored, kept up to date as events enter and leave.
 
-    What was added and taken away again leaves its rounding errors behind. So
-    the sums are computed anew once in 100 turnovers of the buffer, and as soon
-    as what has gone through it is so much more than what is in it that the
-    errors could be seen (contract, section 8). Sums of whole numbers have none.
+    IP and IF need no pairs and are computed at each update. What was added to
+    G2 and taken away again leaves its rounding errors behind, so G2 is computed
+    anew once in 100 turnovers of the buffer, and as soon as what has gone
+    through it is so much more than what is in it that the errors could be seen
+    (contract, section 8). Float64 sums of whole numbers have none.
     """
 
-    row_runs = "window"
     TURNOVERS = 100
 
     def initWorker(self, numElementsWorker):
@@ -243,39 +285,51 @@ class G2IncrementalWindowed(_G2):
         self.entered = 0
         self.whole = True
 
-    def bufferCleared(self):
+    def bufferClears(self, T, numTimesFilled, X):
         """Begin again: the sums speak of the run in progress."""
         self._reset()
         self.passed[:] = 0
         self.entered = 0
 
-    def adjustRuns(self, sign, runs, X, pending):
-        """Add or take away the pairs of the events that enter or leave."""
-        self._add(sign, runs, X, pending)
-        if sign > 0:
-            _core.add_energy(pending, len(pending), self.passed, self.mpiParams.threads)
-            self.entered += len(pending)
-            self.whole = self.whole and _core.is_whole(pending)
+    def enterEvents(self, buffer, entry, data):
+        """Take away the pairs of the events that leave, add those of the events that enter, store them."""
+        if not (entry.row >= 0).any():
+            return
+        X, threads = buffer.X, self.mpiParams.threads
+        leaving = plan_leaving(entry.union, self.delays)
+        if leaving is not None:
+            _core.correlate(leaving, X, None, self.G2, None, None, threads=threads)
+        plan = plan_entering(entry.union, entry.processed, self.delays)
+        _core.correlate(plan, X, data, self.G2, None, None, energy=self.passed, threads=threads)
+        self.entered += len(entry.processed)
+        self.whole = self.whole and _core.is_whole(data)
 
     def workerCalc(self, T, numTimesFilled, X):
-        """Return the sums, computed anew where rounding errors may have gathered."""
-        for array in (self.G2, self.IP, self.IF):
-            array[:, self.counts == 0] = 0
+        """Return the sums, G2 computed anew where rounding errors may have gathered."""
+        plan = plan_stored(T, numTimesFilled, self.delays)
+        self.IP[...] = self.IF[...] = 0
+        self.counts[:] = plan.counts
+        self.G2[:, self.counts == 0] = 0
+        if plan.mode == _core.MASKED:  # IP and IF need every pair, so G2 comes along
+            self.G2[...] = 0
+            self._add_stored(plan, X)
+            self._computed_anew(X, numTimesFilled, slice(None))
+            self.entered = 0
+            return self._results()
+        self._add_stored(plan, X, with_g2=False)
         worn = self._worn(X)
-        if worn.any():
-            runs = stored_runs(T, numTimesFilled, self.delays)
-            # element by element, so that a bit never depends on the other elements of a worker
-            edges = np.flatnonzero(np.diff(worn, prepend=False, append=False))
-            for begin, end in zip(edges[::2], edges[1::2], strict=True):
-                self._compute_anew(runs, X[:, begin:end], numTimesFilled, slice(begin, end))
+        # element by element, so that a bit never depends on the other elements of a worker
+        edges = np.flatnonzero(np.diff(worn, prepend=False, append=False))
+        for begin, end in zip(edges[::2], edges[1::2], strict=True):
+            part = slice(begin, end)
+            self.G2[part] = 0
+            _core.correlate(plan, X[:, part], None, self.G2[part], None, None, threads=self.mpiParams.threads)
+            self._computed_anew(X, numTimesFilled, part)
         return self._results()
 
-    def _compute_anew(self, runs, X, filled, part):
-        sums = self.G2[part], self.IP[part], self.IF[part]
-        for array in (*sums, self.passed[part]):
-            array[...] = 0
-        _core.g2(X, None, runs.run, runs.start, 1.0, *sums, self.mpiParams.threads)
-        _core.add_energy(X, filled, self.passed[part], self.mpiParams.threads)
+    def _computed_anew(self, X, filled, part):
+        self.passed[part] = 0
+        _core.add_energy(X[:, part], filled, self.passed[part], self.mpiParams.threads)
 
     def _worn(self, X):
         """Tell for each element whether its sums must be computed anew."""

@@ -7,7 +7,8 @@ error, never a silent copy.
 
 import numpy as np
 
-from libc.stdint cimport int8_t, int32_t, int64_t
+from libc.stddef cimport size_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 
 cdef extern from "parcorana.h" nogil:
     ctypedef enum pca_status:
@@ -19,6 +20,8 @@ cdef extern from "parcorana.h" nogil:
     int PCA_PROCESSED
     int PCA_DUPLICATE
     int PCA_LATE
+    int PCA_NEW_LATER
+    int PCA_OLD_LATER
     ctypedef struct pca_events:
         int64_t *counter
         int32_t *row
@@ -31,31 +34,74 @@ cdef extern from "parcorana.h" nogil:
         int32_t i
         int32_t j
         int32_t length
-    ctypedef struct pca_runs:
-        const pca_run *run
-        const int64_t *start
-        int64_t delays
     pca_status pca_counters(const int64_t *, int64_t, int64_t, int64_t, int64_t, int64_t *)
     pca_status pca_admit(pca_events *, int64_t, const int64_t *, int64_t, int64_t, int8_t *,
                          int64_t *, int64_t *)
-    pca_status pca_find_runs(const pca_events *, int64_t, int64_t, const int64_t *, int64_t,
+    pca_status pca_find_runs(const pca_events *, int64_t, const uint8_t *, const int64_t *, int64_t,
                              pca_run *, int64_t, int64_t *, int64_t *)
     pca_status pca_fill_f32(const float *, int64_t, const int64_t *, const int64_t *, int64_t,
                             float *, int64_t, int)
     pca_status pca_fill_f64(const double *, int64_t, const int64_t *, const int64_t *, int64_t,
                             double *, int64_t, int)
-    pca_status pca_copy_runs_f32(const float *, int64_t, float *, int64_t, int64_t,
-                                 const pca_run *, int64_t, int)
-    pca_status pca_copy_runs_f64(const double *, int64_t, double *, int64_t, int64_t,
-                                 const pca_run *, int64_t, int)
-    pca_status pca_g2_f32(const float *, int64_t, const float *, int64_t, int64_t, int64_t,
-                          const pca_runs *, double, double *, double *, double *, int)
-    pca_status pca_g2_f64(const double *, int64_t, const double *, int64_t, int64_t, int64_t,
-                          const pca_runs *, double, double *, double *, double *, int)
+    pca_status pca_whole_f32(const float *, int64_t, int32_t *)
+    pca_status pca_whole_f64(const double *, int64_t, int32_t *)
     pca_status pca_energy_f32(const float *, int64_t, int64_t, int64_t, double *, int)
     pca_status pca_energy_f64(const double *, int64_t, int64_t, int64_t, double *, int)
-    pca_status pca_whole_f32(const float *, int64_t, int64_t, int64_t, int32_t *)
-    pca_status pca_whole_f64(const double *, int64_t, int64_t, int64_t, int32_t *)
+
+cdef extern from "correlate.h" nogil:
+    int PCA_ONLY_G2
+    int PCA_MASKED
+    int PCA_DEFERRED
+    int PCA_DEFER
+    int PCA_SETTLE
+    int PCA_STORED
+    ctypedef struct pca_plan:
+        int64_t pad
+        int64_t length
+        const pca_run *old
+        int64_t n_old
+        const int64_t *source "from"
+        int64_t n_new
+        const pca_run *fresh
+        int64_t n_fresh
+        const pca_run *keep
+        int64_t n_keep
+        int64_t begin
+        int64_t end
+        int32_t all_new
+        int32_t mode
+        const int64_t *shift
+        const int64_t *column
+        int64_t shifts
+        const uint8_t *present
+        const uint8_t *is_new
+        const int64_t *missing
+        const int64_t *new_first
+        const int64_t *lo
+        const int64_t *hi
+        const pca_run *run
+        const int64_t *start
+        int64_t delays
+        double sign
+    ctypedef struct pca_arrays:
+        void *x
+        int64_t ld
+        const void *block
+        int64_t elements
+        double *g2
+        double *ip
+        double *fut
+        double *total
+        double *energy
+    const char *pca_path_name(int)
+    const char *pca_chosen_path()
+    pca_status pca_choose_path(const char *)
+    size_t pca_scratch(const pca_plan *, size_t)
+    pca_status pca_correlate(const pca_plan *, const pca_arrays *, int, int, char *)
+    void pca_count_shifts(const uint8_t *, const uint8_t *, int64_t, int64_t, int64_t,
+                          const int64_t *, int64_t, int64_t *)
+    pca_status pca_sums_f32(const pca_plan *, const pca_arrays *, int, int, char *)
+    pca_status pca_sums_f64(const pca_plan *, const pca_arrays *, int, int, char *)
 
 cdef extern from *:
     """
@@ -79,6 +125,14 @@ STAYS = PCA_STAYS
 PROCESSED = PCA_PROCESSED
 DUPLICATE = PCA_DUPLICATE
 LATE = PCA_LATE
+ONLY_G2 = PCA_ONLY_G2
+MASKED = PCA_MASKED
+DEFERRED = PCA_DEFERRED
+DEFER = PCA_DEFER
+SETTLE = PCA_SETTLE
+STORED = PCA_STORED
+NEW_LATER = PCA_NEW_LATER
+OLD_LATER = PCA_OLD_LATER
 RUN_DTYPE = np.dtype([("i", np.int32), ("j", np.int32), ("length", np.int32)])
 
 ctypedef fused real:
@@ -89,6 +143,32 @@ ctypedef fused real:
 def build_info():
     """Return ``{'compiler': str, 'openmp': int}`` of this build; openmp 0 is without."""
     return {"compiler": PCA_COMPILER.decode(), "openmp": PCA_OPENMP}
+
+
+def paths():
+    """Return the names of the code paths that this machine can run, best first."""
+    names, k = [], 0
+    while pca_path_name(k) != NULL:
+        names.append(pca_path_name(k).decode())
+        k += 1
+    return names
+
+
+def path():
+    """Return the name of the code path in use."""
+    return pca_chosen_path().decode()
+
+
+def choose_path(name):
+    """Use another code path, or the best one for None; ValueError if this machine cannot run it."""
+    cdef bytes wanted
+    if name is None:
+        check(pca_choose_path(NULL))
+        return
+    wanted = name.encode()
+    if name not in paths():
+        raise ValueError(f"no code path {name!r} on this machine; there are {', '.join(paths())}")
+    check(pca_choose_path(wanted))
 
 
 cdef int check(pca_status status) except -1:
@@ -180,8 +260,8 @@ def admit(int64_t[::1] counter not None, int32_t[::1] row not None, int32_t[::1]
 
 
 def find_runs(int64_t[::1] counter not None, int32_t[::1] row not None, int32_t[::1] seq not None,
-              int32_t[::1] leave not None, int64_t first, int64_t tail, int64_t split,
-              const int64_t[::1] delays not None):
+              int32_t[::1] leave not None, int64_t first, int64_t tail,
+              const uint8_t[::1] kinds not None, const int64_t[::1] delays not None):
     """Find the row runs of all pairs with at least one new event; see `pca_find_runs` in csrc.
 
     Returns
@@ -196,13 +276,14 @@ def find_runs(int64_t[::1] counter not None, int32_t[::1] row not None, int32_t[
     cdef int64_t[::1] counts = np.zeros(n, np.int64)
     cdef int32_t[::1] flat
     cdef pca_status status = PCA_OK
+    same_length(b"kinds", kinds.shape[0], n)
     if n == 0:
         return np.zeros(0, RUN_DTYPE), np.asarray(start), np.asarray(counts)
     while True:
         run = np.empty(capacity, RUN_DTYPE)
         flat = run.view(np.int32)
         with nogil:
-            status = pca_find_runs(&ev, first, split, &delays[0], n, <pca_run *>&flat[0],
+            status = pca_find_runs(&ev, first, &kinds[0], &delays[0], n, <pca_run *>&flat[0],
                                    capacity, &start[0], &counts[0])
         if status != PCA_MORE:
             break
@@ -240,89 +321,224 @@ def fill(const real[:, ::1] src not None, const int64_t[::1] rows not None,
     check(status)
 
 
-cdef const pca_run *checked_runs(const int32_t[::1] flat, Py_ssize_t rows_i,
-                                 Py_ssize_t rows_j) except? NULL:
-    cdef Py_ssize_t k, n = flat.shape[0] // 3
-    for k in range(n):
-        if (flat[3 * k] < 0 or flat[3 * k + 1] < 0 or flat[3 * k + 2] < 1
-                or <int64_t>flat[3 * k] + flat[3 * k + 2] > rows_i
-                or <int64_t>flat[3 * k + 1] + flat[3 * k + 2] > rows_j):
-            raise ValueError(f"run {k} reaches beyond the rows that there are")
-    return <const pca_run *>&flat[0] if n else NULL
-
-
-def copy_runs(const real[::1, :] src not None, real[::1, :] dst not None, run, int threads=1):
-    """``dst[j:j + length, p] = src[i:i + length, p]`` for each run."""
+cdef const pca_run *checked_runs(const char *what, run, Py_ssize_t *n, int64_t first_i,
+                                 int64_t last_i, int64_t first_j, int64_t last_j) except? NULL:
+    """Check that runs stay between their bounds; the caller keeps `run` alive."""
     cdef const int32_t[::1] flat = run.view(np.int32)
-    cdef const pca_run *runs = checked_runs(flat, src.shape[0], dst.shape[0])
-    cdef int64_t n = flat.shape[0] // 3
-    cdef pca_status status
-    same_length(b"dst (elements)", dst.shape[1], src.shape[1])
-    if n == 0 or src.shape[1] == 0:
-        return
-    with nogil:
-        if real is float:
-            status = pca_copy_runs_f32(&src[0, 0], src.shape[0], &dst[0, 0], dst.shape[0],
-                                       src.shape[1], runs, n, threads)
-        else:
-            status = pca_copy_runs_f64(&src[0, 0], src.shape[0], &dst[0, 0], dst.shape[0],
-                                       src.shape[1], runs, n, threads)
-    check(status)
+    cdef Py_ssize_t k
+    cdef int64_t i, j, length
+    n[0] = flat.shape[0] // 3
+    for k in range(n[0]):
+        i, j, length = flat[3 * k], flat[3 * k + 1], flat[3 * k + 2]
+        if (length < 1 or i < first_i or i + length > last_i or j < first_j or j + length > last_j):
+            raise ValueError(f"run {k} of {what.decode()} reaches beyond what there is")
+    return <const pca_run *>&flat[0] if n[0] else NULL
 
 
-def g2(const real[::1, :] x not None, const real[::1, :] pending, run,
-       const int64_t[::1] start not None, double sign, double[:, ::1] g2 not None,
-       double[:, ::1] ip not None, double[:, ::1] fut not None, int threads=1):
-    """Add ``sign`` times the sums of G2, IP and IF over the pairs of row runs.
+cdef const int64_t *checked(const char *what, array, int64_t length, int64_t low, int64_t high) except? NULL:
+    """Check length and bounds (low <= value < high) of an int64 array; the caller keeps it alive."""
+    cdef const int64_t[::1] values = array
+    cdef Py_ssize_t k
+    same_length(what, values.shape[0], length)
+    for k in range(length):
+        if not low <= values[k] < high:
+            raise ValueError(f"{what.decode()}[{k}] is {values[k]}, it should be from {low} to {high - 1}")
+    return &values[0] if length else NULL
+
+
+cdef const uint8_t *checked_flags(const char *what, array, int64_t length) except? NULL:
+    cdef const uint8_t[::1] flags = array
+    same_length(what, flags.shape[0], length)
+    return &flags[0] if length else NULL
+
+
+cdef int fill_plan(pca_plan *plan, lines, int64_t times, int64_t rows, int64_t delays) except -1:
+    """Check a `parcorana.lines.Plan` and describe it to C: nothing may reach beyond its memory."""
+    cdef Py_ssize_t n = 0
+    cdef int64_t k, d, length = lines.length, pad = lines.pad, begin = lines.begin, end = lines.end
+    cdef int64_t new = len(lines.source)
+    if pad < 0 or length < 0 or not 0 <= begin <= end <= length:
+        raise ValueError(f"begin {begin} and end {end} do not fit into a line of {length}")
+    plan.pad, plan.length, plan.begin, plan.end = pad, length, begin, end
+    plan.n_new = new
+    plan.source = checked(b"source", lines.source, new, 0, rows)
+    plan.old = checked_runs(b"old", lines.old, &n, 0, times, 0, length)
+    plan.n_old = n
+    if lines.all_new or len(lines.shift) == 0:
+        plan.fresh = checked_runs(b"fresh", lines.fresh, &n, 0, new, 0, length)
+    else:
+        plan.fresh = checked_runs(b"fresh", lines.fresh, &n, 0, new, begin, end)
+    plan.n_fresh = n
+    plan.keep = checked_runs(b"keep", lines.keep, &n, 0, new, 0, times)
+    plan.n_keep = n
+    plan.all_new, plan.mode, plan.sign, plan.delays = lines.all_new, lines.mode, lines.sign, delays
+    plan.shifts = len(lines.shift)
+    plan.shift = checked(b"shift", lines.shift, plan.shifts, -pad, pad + 1)
+    plan.column = checked(b"column", lines.column, plan.shifts, 0, delays)
+    plan.present = plan.is_new = NULL
+    plan.missing = plan.new_first = plan.lo = plan.hi = NULL
+    plan.run = NULL
+    plan.start = NULL
+    if lines.mode == PCA_MASKED and plan.shifts:
+        plan.present = checked_flags(b"present", lines.present, length)
+        plan.is_new = checked_flags(b"is_new", lines.is_new, end - begin)
+    if lines.missing is not None:
+        n = len(lines.missing)
+        plan.missing = checked(b"missing", lines.missing, n, -pad, length)
+        plan.new_first = checked(b"new_first", lines.new_first, 2, 0, n + 1)
+        if lines.lo is not None:
+            plan.lo = checked(b"lo", lines.lo, plan.shifts, 0, n + 1)
+            plan.hi = checked(b"hi", lines.hi, plan.shifts, 0, n + 1)
+            for k in range(plan.new_first[0], plan.new_first[1]):
+                if plan.missing[k] < begin:
+                    raise ValueError("missing pulses among the new ones must not lie before them")
+            for d in range(plan.shifts):
+                for k in range(plan.lo[d], plan.hi[d]):
+                    if not begin <= plan.missing[k] - plan.shift[d] < end:
+                        raise ValueError("a missing pulse has no new event at this delay")
+        elif plan.new_first[0] > plan.new_first[1]:
+            raise ValueError("new_first must not decrease")
+    if lines.start is not None:
+        plan.run = checked_runs(b"run", lines.run, &n, 0, length, 0, length)
+        plan.start = checked(b"start", lines.start, delays + 1, 0, n + 1)
+        for k in range(delays):
+            if plan.start[k] > plan.start[k + 1]:
+                raise ValueError("start must not decrease")
+    return 0
+
+
+cdef double *doubles(const char *what, array, int64_t elements, int64_t delays) except? NULL:
+    cdef double[:, ::1] two
+    cdef double[::1] one
+    if delays < 0:
+        one = array
+        same_length(what, one.shape[0], elements)
+        return &one[0]
+    two = array
+    if two.shape[0] != elements or two.shape[1] != delays:
+        raise ValueError(
+            f"{what.decode()} has shape {two.shape[0]} x {two.shape[1]}, it should be {elements} x {delays}"
+        )
+    return &two[0, 0]
+
+
+def correlate(lines, real[::1, :] x not None, const real[:, ::1] block, g2 not None, ip, fut,
+              total=None, energy=None, int threads=1):
+    """Add the sums that a plan describes, and put its new events into the storage.
 
     Parameters
     ----------
+    lines : parcorana.lines.Plan
     x : (times, n) float32 or float64, Fortran order
-    pending : (m, n) of the same dtype and order, or None
-        Rows from `times` on in the runs are rows of this array.
-    run, start : arrays of `find_runs`
-    sign : float
-        1 to add, -1 to take away.
+        Storage; rows of `lines.keep` are written.
+    block : (m, n) of the same dtype, C order, or None
+        New events.
     g2, ip, fut : (n, D) float64
         The sums, element by element: ``sum I(t) I(t+d)``, ``sum I(t)``, ``sum I(t+d)``
-        (contract, section 1).
+        (contract, section 1); `ip` and `fut` may be None if the mode is ONLY_G2.
+    total : (n,) float64, for the mode DEFERRED
+        The sum of the new values is added.
+    energy : (n,) float64 or None
+        The sum of their squares is added.
+    threads : int
+
+    Raises
+    ------
+    ValueError
+        Lengths or shapes do not fit together.
     """
-    cdef const int32_t[::1] flat = run.view(np.int32)
-    cdef Py_ssize_t k, split = x.shape[0], n = x.shape[1], d = start.shape[0] - 1
-    cdef Py_ssize_t rows = split + (0 if pending is None else pending.shape[0])
-    cdef pca_runs runs
+    cdef pca_plan plan
+    cdef pca_arrays arrays
     cdef pca_status status
-    cdef const real *y = NULL
-    cdef int64_t ld_y = 0
-    runs.run = checked_runs(flat, rows, rows)
-    for k in range(flat.shape[0] // 3):
-        if (flat[3 * k] < split < flat[3 * k] + flat[3 * k + 2]
-                or flat[3 * k + 1] < split < flat[3 * k + 1] + flat[3 * k + 2]):
-            raise ValueError(f"run {k} crosses from x into pending")
-    if start[0] != 0 or start[d] != flat.shape[0] // 3:
-        raise ValueError("start does not fit the runs")
-    for k in range(d):
-        if start[k] > start[k + 1]:
-            raise ValueError("start must not decrease")
-    for name, array in (("g2", g2), ("ip", ip), ("fut", fut)):
-        if array.shape[0] != n or array.shape[1] != d:
-            raise ValueError(f"{name} has shape {array.shape[0]} x {array.shape[1]}, it should be {n} x {d}")
-    if n == 0 or d == 0 or split == 0:
+    cdef int64_t n = x.shape[1], delays = g2.shape[1]
+    cdef char[::1] scratch
+    fill_plan(&plan, lines, x.shape[0], 0 if block is None else block.shape[0], delays)
+    if n == 0 or delays == 0:
         return
-    if pending is not None and pending.shape[0]:
-        same_length(b"pending (elements)", pending.shape[1], n)
-        y = &pending[0, 0]
-        ld_y = pending.shape[0]
-    runs.start = &start[0]
-    runs.delays = d
+    if plan.n_new:
+        same_length(b"block (elements)", block.shape[1], n)
+    if plan.mode == PCA_DEFERRED and (total is None or (plan.missing != NULL and plan.lo == NULL)):
+        raise ValueError("the mode DEFERRED needs total, lo and hi")
+    if plan.mode == PCA_DEFERRED and plan.end != plan.length:
+        raise ValueError("in the mode DEFERRED the new events are the last ones")
+    arrays.x, arrays.ld, arrays.elements = &x[0, 0], x.shape[0], n
+    arrays.block = &block[0, 0] if plan.n_new else NULL
+    arrays.g2 = doubles(b"g2", g2, n, delays)
+    arrays.ip = arrays.fut = arrays.g2
+    if plan.mode != PCA_ONLY_G2:
+        arrays.ip, arrays.fut = doubles(b"ip", ip, n, delays), doubles(b"fut", fut, n, delays)
+    arrays.total = NULL if total is None else doubles(b"total", total, n, -1)
+    arrays.energy = NULL if energy is None else doubles(b"energy", energy, n, -1)
+    threads = max(1, threads)
+    scratch = aligned(threads * pca_scratch(&plan, sizeof(real)))
+    with nogil:
+        status = pca_correlate(&plan, &arrays, sizeof(real) == 8, threads, &scratch[0])
+    check(status)
+
+
+cdef aligned(size_t n):
+    """Return n bytes that begin at a multiple of 64."""
+    memory = np.empty(n + 64, np.int8)
+    return memory[-memory.ctypes.data % 64:]
+
+
+def sums(lines, int what, const real[::1, :] x not None, ip not None, fut not None, total=None, int threads=1):
+    """Add sums over stored rows to IP and IF: `what` is DEFER, SETTLE or STORED, see csrc/correlate.h."""
+    cdef pca_plan plan
+    cdef pca_arrays arrays
+    cdef pca_status status
+    cdef int64_t n = x.shape[1], delays = ip.shape[1]
+    cdef char[::1] scratch
+    cdef Py_ssize_t k
+    fill_plan(&plan, lines, x.shape[0], 0, delays)
+    if n == 0 or delays == 0:
+        return
+    for k in range(plan.shifts):
+        if plan.shift[k] >= (0 if k == 0 else plan.shift[k - 1]):
+            raise ValueError("shifts must be negative and decrease")
+    for k in range(plan.new_first[0] if plan.missing != NULL else 0,
+                   plan.new_first[1] if plan.missing != NULL else 0):
+        if plan.missing[k] < 0:
+            raise ValueError("missing pulses must lie on the line")
+    if what != PCA_STORED and total is None:
+        raise ValueError("total is needed")
+    arrays.x, arrays.ld, arrays.elements = <void *>&x[0, 0], x.shape[0], n
+    arrays.ip, arrays.fut = doubles(b"ip", ip, n, delays), doubles(b"fut", fut, n, delays)
+    arrays.total = NULL if total is None else doubles(b"total", total, n, -1)
+    threads = max(1, threads)
+    scratch = aligned(threads * pca_scratch(&plan, sizeof(real)))
     with nogil:
         if real is float:
-            status = pca_g2_f32(&x[0, 0], split, y, ld_y, split, n, &runs, sign, &g2[0, 0],
-                                &ip[0, 0], &fut[0, 0], threads)
+            status = pca_sums_f32(&plan, &arrays, what, threads, &scratch[0])
         else:
-            status = pca_g2_f64(&x[0, 0], split, y, ld_y, split, n, &runs, sign, &g2[0, 0],
-                                &ip[0, 0], &fut[0, 0], threads)
+            status = pca_sums_f64(&plan, &arrays, what, threads, &scratch[0])
     check(status)
+
+
+def count_shifts(const uint8_t[::1] is_new not None, const uint8_t[::1] present not None,
+                 int64_t begin, const int64_t[::1] shift not None):
+    """Count, for each shift, the new positions whose partner is present.
+
+    Parameters
+    ----------
+    is_new : (e,) uint8
+        Of the positions from `begin` on.
+    present : (length,) uint8
+    begin : int
+    shift : (k,) int64
+
+    Returns
+    -------
+    (k,) int64
+    """
+    cdef int64_t[::1] count = np.zeros(shift.shape[0], np.int64)
+    if begin < 0 or begin + is_new.shape[0] > present.shape[0]:
+        raise ValueError("is_new reaches beyond present")
+    if shift.shape[0] and is_new.shape[0]:
+        with nogil:
+            pca_count_shifts(&is_new[0], &present[0], present.shape[0], begin,
+                             begin + is_new.shape[0], &shift[0], shift.shape[0], &count[0])
+    return np.asarray(count)
 
 
 def add_energy(const real[::1, :] x not None, int64_t rows, double[::1] energy not None,
@@ -342,14 +558,14 @@ def add_energy(const real[::1, :] x not None, int64_t rows, double[::1] energy n
     check(status)
 
 
-def is_whole(const real[::1, :] x not None):
+def is_whole(const real[:, ::1] x not None):
     """Tell whether all values are whole numbers below 1e9."""
     cdef int32_t whole = 1
     if x.shape[0] == 0 or x.shape[1] == 0:
         return True
     with nogil:
         if real is float:
-            pca_whole_f32(&x[0, 0], x.shape[0], x.shape[0], x.shape[1], &whole)
+            pca_whole_f32(&x[0, 0], x.shape[0] * x.shape[1], &whole)
         else:
-            pca_whole_f64(&x[0, 0], x.shape[0], x.shape[0], x.shape[1], &whole)
+            pca_whole_f64(&x[0, 0], x.shape[0] * x.shape[1], &whole)
     return bool(whole)

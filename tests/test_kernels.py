@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parcorana import _core, reference
+from parcorana.lines import Plan
 from parcorana.rolling import RollingBuffer, pulse_counters
 from parcorana.userbase import MpiParams
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
@@ -36,6 +37,38 @@ def streams(draw):
     }
 
 
+@st.composite
+def steady_streams(draw):
+    """What beams are like: long stretches without gaps, a few gaps, now and then an event out of order."""
+    events = draw(st.integers(1, 260))
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    steps = 1 + (rng.random(events) < draw(st.sampled_from([0, 0, 0.01, 0.03, 0.2])))
+    if draw(st.booleans()):
+        steps[draw(st.integers(0, events - 1))] += draw(st.sampled_from([7, 50, 100_000]))
+    counters = np.cumsum(steps.astype(np.int64)) * draw(st.sampled_from([1, 1, 2, 3]))
+    for k in np.flatnonzero(rng.random(events - 1) < draw(st.sampled_from([0, 0, 0.02]))):
+        counters[k], counters[k + 1] = counters[k + 1], counters[k]
+    largest = draw(st.integers(1, 40))
+    return {
+        "counters": counters,
+        "runs": np.zeros(events, np.int64),
+        "times": draw(st.sampled_from([largest // 2 + 1, largest + 1, largest + 20])),
+        "block": draw(st.sampled_from([1, 7, 16, 50])),
+        "delays": sorted({int(d) for d in rng.integers(1, largest + 1, draw(st.integers(1, 27)))}),
+        "limit": draw(st.sampled_from([1, 10, 1000])),
+        "elements": draw(st.sampled_from([1, 5, 16, 19])),
+        "seed": draw(st.integers(0, 1000)),
+    }
+
+
+@pytest.fixture(params=_core.paths())
+def code_path(request):
+    before = _core.path()
+    _core.choose_path(request.param)
+    yield request.param
+    _core.choose_path(before)
+
+
 def drive(kind, stream, data, threads=1):
     """Feed a stream to a user class the way a worker does, in stretches of any length."""
     dtype, n = data.dtype, data.shape[1]
@@ -48,31 +81,31 @@ def drive(kind, stream, data, threads=1):
     events = len(data)
     while at < events:
         if at and stream["runs"][at] != stream["runs"][at - 1]:
+            if kind != "atend":
+                user.bufferClears(buffer.T, buffer.filled, buffer.X)
             buffer.clear()
-            if kind == "windowed":
-                user.bufferCleared()
         end = min(at + stream["block"], events)
         while stream["runs"][end - 1] != stream["runs"][at]:
             end -= 1
         entry = buffer.offer(stream["counters"][at:end], stream["limit"])
-        pending = np.empty((len(entry.processed), n), dtype, order="F")
-        buffer.fill_pending(entry, data[at:end], pending)
-        if user.row_runs == "accumulated":
-            user.adjustRuns(1.0, buffer.runs_accumulated(user.delays), buffer.X, pending)
-        elif user.row_runs == "window":
-            user.adjustRuns(-1.0, buffer.runs_leaving(user.delays), buffer.X, pending)
-            user.adjustRuns(1.0, buffer.runs_entering(user.delays), buffer.X, pending)
-        buffer.store(entry, data[at:end], pending if user.row_runs else None)
+        if kind == "atend":
+            buffer.store(entry, data[at:end])
+        else:
+            user.enterEvents(buffer, entry, data[at:end])
+            buffer.place(entry)
         entered += len(entry.processed)
         at += entry.consumed
     arrays, counts, _ = user.workerCalc(buffer.T, buffer.filled, buffer.X)
     return arrays, counts, entered, buffer
 
 
+USUAL = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
 @pytest.mark.parametrize("kind", CLASSES)
-@settings(max_examples=120, deadline=None)
-@given(streams())
-def test_integers_are_exact(kind, stream):
+@USUAL
+@given(st.one_of(streams(), steady_streams()))
+def test_integers_are_exact(code_path, kind, stream):
     rng = np.random.default_rng(stream["seed"])
     data = rng.integers(0, 257, (len(stream["counters"]), stream["elements"])).astype(np.float32)
     arrays, counts, entered, buffer = drive(kind, stream, data)
@@ -87,20 +120,23 @@ def test_integers_are_exact(kind, stream):
 
 @pytest.mark.parametrize(("dtype", "allowed"), [(np.float32, 1e-6), (np.float64, 1e-12)])
 @pytest.mark.parametrize("kind", CLASSES)
-@settings(max_examples=50, deadline=None)
-@given(streams())
-def test_real_numbers(kind, dtype, allowed, stream):
+@USUAL
+@given(st.one_of(streams(), steady_streams()))
+def test_real_numbers(code_path, kind, dtype, allowed, stream):
     rng = np.random.default_rng(stream["seed"])
     data = rng.normal(1, 1, (len(stream["counters"]), stream["elements"])).astype(dtype)
     arrays, counts, _, _ = drive(kind, stream, data)
     want = reference.g2(stream["counters"], data, stream["times"], stream["delays"], kind, stream["runs"])
     np.testing.assert_array_equal(counts, want["counts"])
     assert (abs(arrays["G2"] - want["G2"]) <= allowed * want["scale"]).all()
+    size = reference.g2(stream["counters"], abs(data), stream["times"], stream["delays"], kind, stream["runs"])
+    for name in ("IP", "IF"):
+        assert (abs(arrays[name] - want[name]) <= allowed * size[name]).all()
 
 
 @pytest.mark.parametrize("kind", CLASSES)
 @settings(max_examples=10, deadline=None)
-@given(streams())
+@given(st.one_of(streams(), steady_streams()))
 def test_threads_do_not_change_a_bit(kind, stream):
     rng = np.random.default_rng(stream["seed"])
     data = rng.normal(1, 1, (len(stream["counters"]), 11)).astype(np.float32)
@@ -164,18 +200,47 @@ def test_counters_do_not_drift_over_days():
 
 def wrong_calls():
     x = np.zeros((4, 3), np.float32, order="F")
-    run = np.array([(0, 1, 3)], _core.RUN_DTYPE)
-    start = np.array([0, 1])
+    block = np.zeros((2, 3), np.float32)
     sums = [np.zeros((3, 1)) for _ in range(3)]
-    yield "reaches beyond", lambda: _core.g2(x, None, np.array([(0, 2, 3)], _core.RUN_DTYPE), start, 1.0, *sums)
-    yield "reaches beyond", lambda: _core.g2(x, None, np.array([(-1, 0, 1)], _core.RUN_DTYPE), start, 1.0, *sums)
-    yield "start", lambda: _core.g2(x, None, run, np.array([0, 2]), 1.0, *sums)
-    yield "shape", lambda: _core.g2(x, None, run, start, 1.0, np.zeros((2, 1)), *sums[1:])
+
+    def runs(*triples):
+        return np.array(list(triples), _core.RUN_DTYPE)
+
+    def call(given=sums, block=block, total=None, **changes):
+        plan = Plan(length=4, **changes)
+        return lambda: _core.correlate(plan, x, block, *given, total)
+
+    numbers = np.array([0, 1])
+    shift = {"shift": np.array([-1]), "column": np.array([0]), "pad": 1, "end": 4}
+    yield "run 0 of old", call(old=runs((0, 2, 3)))
+    yield "run 0 of old", call(old=runs((-1, 0, 1)))
+    yield "run 0 of old", call(old=runs((2, 0, 3)))
+    yield "run 0 of old", call(old=runs((0, 0, 0)))
+    yield "run 0 of fresh", call(source=numbers, fresh=runs((0, 0, 3)))
+    yield "run 0 of fresh", call(source=numbers, fresh=runs((0, 0, 2)), all_new=False, **(shift | {"begin": 1}))
+    yield "run 0 of keep", call(source=numbers, keep=runs((0, 3, 2)))
+    yield "source", call(source=np.array([0, 2]))
+    yield "begin", call(begin=3, end=2)
+    yield "begin", call(end=5)
+    yield "shift", call(**(shift | {"pad": 0}))
+    yield "column", call(**(shift | {"column": np.array([1])}))
+    yield "present", call(mode=_core.MASKED, present=np.zeros(3, np.uint8), is_new=np.zeros(4, np.uint8), **shift)
+    yield "is_new", call(mode=_core.MASKED, present=np.zeros(4, np.uint8), is_new=np.zeros(3, np.uint8), **shift)
+    yield "run 0 of run", call(run=runs((0, 3, 2)), start=numbers)
+    yield "start", call(run=runs((0, 1, 2)), start=np.array([0, 2]))
+    yield "shape", call(given=[np.zeros((2, 1)), *sums[1:]])
+    yield "elements", call(source=numbers, block=block[:, :2].copy())
+    yield "total", call(mode=_core.DEFERRED)
     yield "out of range", lambda: _core.fill(np.zeros((2, 3), np.float32), np.array([2]), np.array([0]), x)
     yield "length", lambda: _core.fill(np.zeros((2, 2), np.float32), np.array([0]), np.array([0]), x)
     yield "rows is 5", lambda: _core.add_energy(x, 5, np.zeros(3))
-    yield "crosses", lambda: _core.g2(x, x, np.array([(3, 4, 2)], _core.RUN_DTYPE), start, 1.0, *sums)
+    yield (
+        "decrease",
+        lambda: _core.sums(Plan(length=4, **(shift | {"shift": np.array([1])})), _core.STORED, x, *sums[1:]),
+    )
+    yield "is_new", lambda: _core.count_shifts(np.zeros(3, np.uint8), np.zeros(3, np.uint8), 1, np.array([1]))
     yield "rate_num", lambda: _core.counters(np.zeros(1, np.int64), 0, 1 << 33, 1, np.zeros(1, np.int64))
+    yield "no code path", lambda: _core.choose_path("abacus")
 
 
 @pytest.mark.parametrize("case", range(len(list(wrong_calls()))))

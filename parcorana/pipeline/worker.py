@@ -43,14 +43,13 @@ class Worker:
             getattr(self.user, "storage_order", "C"),
             job.threads,
         )
-        self.row_runs = getattr(self.user, "row_runs", None)
+        self._enter_events = callback(self.user, "enterEvents")
         self._adjust_data = callback(self.user, "adjustData")
         self._adjust_terms = callback(self.user, "adjustTerms")
         self._adjust_block = callback(self.user, "adjustTermsBlock")
         self._reduces = all(callback(self.user, name) for name in ("workerReduce", "viewerPublishReduced"))
-        self._save = config.user_params.get("save_arrays", "last")
-        # memory of the pending block: its shape changes, its size does not
-        self._pending = np.empty(config.block * self.elements if self.row_runs else 0, config.store_dtype)
+        takes_arrays = callback(self.user, "viewerPublish") or callback(self.user, "viewerPublishArray")
+        self._save = config.user_params.get("save_arrays", "last") if takes_arrays else False
         self.account = dict.fromkeys((*SERVER_COUNTS, "duplicate", "late", "processed"), 0)
         self.run_now = self.origin = None
         self.newest = self.oldest = None
@@ -130,9 +129,10 @@ class Worker:
 
     def _new_run(self, run):
         if self.run_now is not None:
-            self.buffer.clear()
-            if (cleared := callback(self.user, "bufferCleared")) is not None:
-                cleared()
+            buffer = self.buffer
+            if (clears := callback(self.user, "bufferClears")) is not None:
+                clears(buffer.T, buffer.filled, buffer.X)
+            buffer.clear()
         self.run_now = run
 
     def _note_fates(self, entry, stamps):
@@ -157,8 +157,9 @@ class Worker:
         if self._adjust_data is not None:
             for k in entry.processed:
                 self._adjust_data(data[k])
-        if self.row_runs:
-            self._enter_with_runs(entry, data)
+        if self._enter_events is not None:
+            self._enter_events(buffer, entry, data)
+            buffer.place(entry)
         elif self._adjust_block is not None:
             self._enter_with_terms(entry, data, self._adjust_block)
         elif self._adjust_terms is not None:
@@ -168,21 +169,6 @@ class Worker:
         else:
             buffer.store(entry, data)
         return entry
-
-    def _enter_with_runs(self, entry, data):
-        buffer, delays = self.buffer, self.config.delays
-        m = len(entry.processed)
-        if not m:
-            buffer.place(entry)
-            return
-        pending = self._pending[: m * self.elements].reshape((m, self.elements), order="F")
-        buffer.fill_pending(entry, data, pending)
-        if self.row_runs == "accumulated":
-            self.user.adjustRuns(1.0, buffer.runs_accumulated(delays), buffer.X, pending)
-        else:
-            self.user.adjustRuns(-1.0, buffer.runs_leaving(delays), buffer.X, pending)
-            self.user.adjustRuns(1.0, buffer.runs_entering(delays), buffer.X, pending)
-        buffer.store(entry, data, pending)
 
     def _enter_with_terms(self, entry, data, adjust):
         buffer = self.buffer

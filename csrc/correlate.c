@@ -1,0 +1,91 @@
+/* Which code path runs, and the threads around it. */
+#include "correlate.h"
+
+#include <string.h>
+
+static const pca_path *const paths[] = {
+#if defined(__x86_64__)
+    &pca_path_v4,
+    &pca_path_v3,
+#endif
+    &pca_path_generic,
+};
+enum { PATHS = sizeof paths / sizeof *paths };
+
+static const pca_path *chosen;
+
+/* The n-th code path that this machine can run, best first; NULL after the last one. */
+const char *pca_path_name(int n)
+{
+    for (int k = 0; k < PATHS; k++)
+        if (paths[k]->runs_here() && n-- == 0)
+            return paths[k]->name;
+    return NULL;
+}
+
+/* Take the code path of that name, or the best one for NULL. */
+pca_status pca_choose_path(const char *name)
+{
+    for (int k = 0; k < PATHS; k++)
+        if (paths[k]->runs_here() && (name == NULL || strcmp(name, paths[k]->name) == 0)) {
+            chosen = paths[k];
+            return PCA_OK;
+        }
+    return PCA_BAD_VALUE;
+}
+
+const char *pca_chosen_path(void)
+{
+    if (chosen == NULL)
+        pca_choose_path(NULL);
+    return chosen->name;
+}
+
+/* Bytes of scratch that each thread needs for a plan. */
+size_t pca_scratch(const pca_plan *plan, size_t itemsize)
+{
+    const size_t line = (size_t)(plan->length + 2 * plan->pad) + 128;
+    const size_t span = (size_t)(plan->end - plan->begin) + 64;
+    return itemsize * (2 * line + 2 * span + PCA_TILE * ((size_t)plan->n_new + 64)) + 4096;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Correlate all elements. Each thread has one stretch of them, in whole tiles: which
+ * thread does an element changes neither its sums nor their order. */
+pca_status pca_correlate(const pca_plan *plan, const pca_arrays *arrays, int is_double,
+                         int threads, char *scratch)
+{
+    const size_t each = pca_scratch(plan, is_double ? 8 : 4) / 64 * 64;
+    const int64_t tiles = (arrays->elements + PCA_TILE - 1) / PCA_TILE;
+    pca_correlate_range *range;
+    pca_chosen_path();
+    range = is_double ? chosen->f64 : chosen->f32;
+#pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
+    for (int k = 0; k < threads; k++) {
+        const int64_t p0 = tiles * k / threads * PCA_TILE;
+        const int64_t p1 = least(tiles * (k + 1) / threads * PCA_TILE, arrays->elements);
+        if (p0 < p1)
+            range(plan, arrays, p0, p1, scratch + (size_t)k * each);
+    }
+    return PCA_OK;
+}
+
+/* count[k] = positions of begin <= t < end that are new and whose partner at shift[k] is present */
+void pca_count_shifts(const uint8_t *is_new, const uint8_t *present, int64_t length,
+                      int64_t begin, int64_t end, const int64_t *shift, int64_t shifts,
+                      int64_t *count)
+{
+    for (int64_t k = 0; k < shifts; k++) {
+        const int64_t s = shift[k];
+        const int64_t first = begin + s < 0 ? -s : begin;
+        const int64_t last = end + s > length ? length - s : end;
+        int64_t sum = 0;
+        for (int64_t t = first; t < last; t++)
+            sum += is_new[t - begin] & present[t + s];
+        count[k] = sum;
+    }
+}

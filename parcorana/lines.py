@@ -1,0 +1,334 @@
+"""Plans for the correlation kernel: what a block of events is, on a line of positions.
+
+A position is a pulse, in units of the smallest step between pulses. Pairs at a
+delay are then two stretches of the line, one shifted against the other, and
+a missing pulse is a zero. Where that would waste time (few events over a long
+time), or count pairs that never were stored together, pairs are given as runs
+of positions instead. Everything here depends on counters only, so that
+all workers decide alike.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from parcorana import _core
+
+_NONE = np.zeros(0, np.int64)
+_NO_RUNS = np.zeros(0, _core.RUN_DTYPE)
+# A line may have so many positions for each event, beyond which runs are faster.
+_SPARSE = 4
+# Up to this fraction of missing pulses it pays to correct for each of them.
+_FEW_MISSING = 0.04
+
+
+@dataclass
+class Plan:
+    """What one call of the kernel does; see csrc/correlate.h for the fields.
+
+    Attributes
+    ----------
+    counts : (D,) int64
+        Number of pairs that it adds (or takes away) per delay.
+    step : int
+        Pulses per position; 0 where positions are just events in their order.
+    """
+
+    length: int
+    pad: int = 0
+    old: np.ndarray = field(default_factory=lambda: _NO_RUNS)
+    source: np.ndarray = field(default_factory=lambda: _NONE)
+    fresh: np.ndarray = field(default_factory=lambda: _NO_RUNS)
+    keep: np.ndarray = field(default_factory=lambda: _NO_RUNS)
+    begin: int = 0
+    end: int = 0
+    all_new: bool = True
+    mode: int = _core.ONLY_G2
+    shift: np.ndarray = field(default_factory=lambda: _NONE)
+    column: np.ndarray = field(default_factory=lambda: _NONE)
+    present: np.ndarray | None = None
+    is_new: np.ndarray | None = None
+    missing: np.ndarray | None = None
+    new_first: np.ndarray | None = None
+    lo: np.ndarray | None = None
+    hi: np.ndarray | None = None
+    run: np.ndarray | None = None
+    start: np.ndarray | None = None
+    sign: float = 1.0
+    counts: np.ndarray | None = None
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Union:
+    """Events by time: those stored when a stretch began, and those that entered.
+
+    Attributes
+    ----------
+    counter : (u,) int64 [pulses], increasing
+    row : (u,) int64
+        Row of the storage; for those that entered, the row they will have, -1
+        if they have left again.
+    seq : (u,) int32
+        -1: was stored before; k: entered as the k-th.
+    leave : (u,) int32
+        The event that made it leave before it entered itself.
+    head : int
+        The first so many have left.
+    """
+
+    counter: np.ndarray
+    row: np.ndarray
+    seq: np.ndarray
+    leave: np.ndarray
+    head: int
+
+    def part(self, keep):
+        """Return the events of a slice; none of them has left."""
+        return Union(self.counter[keep], self.row[keep], self.seq[keep], self.leave[keep], 0)
+
+
+def as_runs(source, target):
+    """Group pairs (source, target) into runs in which both go up by one.
+
+    Parameters
+    ----------
+    source, target : (n,) int
+        Sorted by one of them.
+
+    Returns
+    -------
+    (R,) structured array with fields i, j, length
+    """
+    breaks = np.flatnonzero((np.diff(source) != 1) | (np.diff(target) != 1)) + 1
+    first = np.concatenate([np.zeros(min(len(source), 1), np.int64), breaks])
+    run = np.empty(len(first), _core.RUN_DTYPE)
+    run["i"], run["j"] = source[first], target[first]
+    run["length"] = np.diff(np.append(first, len(source)))
+    return run
+
+
+def _step(t):
+    """Return the pulses per position of a line through all of `t`; 0 if it would be too sparse."""
+    if len(t) == 1:
+        return 1
+    step = int(np.gcd.reduce(np.diff(t)))
+    positions = (int(t[-1]) - int(t[0])) // step + 1
+    return step if positions <= _SPARSE * len(t) + 64 else 0
+
+
+def _lay(plan, u, position):
+    """Say where the line's values come from."""
+    old = u.seq < 0
+    plan.old = as_runs(u.row[old], position[old])
+    plan.fresh = as_runs(np.arange(np.count_nonzero(~old)), position[~old])
+
+
+def _take_new(plan, u, processed):
+    """Say which rows of the block the new events are, and which rows of the storage they get."""
+    new = u.seq >= 0
+    plan.source = processed[u.seq[new]]
+    rows = u.row[new]
+    stays = np.flatnonzero(rows >= 0)
+    plan.keep = as_runs(stays, rows[stays])
+
+
+def _add_runs(plan, u, position, kinds, delays):
+    """Give the pairs of the kinds that each delay names as runs of positions."""
+    if not kinds.any():
+        return
+    run, start, counts = _core.find_runs(
+        u.counter.copy(),
+        position.astype(np.int32),
+        u.seq.copy(),
+        u.leave.copy(),
+        0,
+        len(position),
+        kinds,
+        delays,
+    )
+    plan.run, plan.start = run, start
+    plan.counts += counts
+
+
+def _add_shifts(plan, u, position, delays, use, backwards=True):
+    """Give the pairs of the delays that `use` marks as shifted stretches."""
+    plan.column = np.flatnonzero(use & (delays % plan.step == 0))
+    shift = delays[plan.column] // plan.step
+    plan.shift = -shift if backwards else shift
+    plan.pad = int(shift.max(initial=0))
+    present = np.zeros(plan.length, np.uint8)
+    present[position] = 1
+    is_new = np.zeros(plan.end - plan.begin, np.uint8)
+    of_stretch = position[u.seq >= 0] - plan.begin
+    is_new[of_stretch] = 1
+    plan.present, plan.is_new = present, is_new
+    plan.counts[plan.column] += _core.count_shifts(is_new, present, plan.begin, plan.shift)
+
+
+def _first_unpaired(u, t_new):
+    """Return the smallest delay at which an event left before its partner entered."""
+    gone = np.arange(u.head)
+    if not len(gone):
+        return np.iinfo(np.int64).max
+    by_seq = np.empty(len(t_new), np.int64)
+    by_seq[u.seq[u.seq >= 0]] = t_new
+    soonest = np.minimum.accumulate(by_seq[::-1])[::-1]
+    return int((soonest[u.leave[gone]] - u.counter[gone]).min())
+
+
+def plan_accumulated(u, processed, delays, deferred):
+    """Plan the pairs that each event makes when it enters.
+
+    Parameters
+    ----------
+    u : Union
+    processed : (k,) int64
+        Rows of the block that entered, in their order.
+    delays : (D,) int64
+    deferred : bool
+        Whether IP and IF may be deferred; see docs/architecture.md.
+
+    Returns
+    -------
+    Plan
+    """
+    new = np.flatnonzero(u.seq >= 0)
+    t_new = u.counter[new]
+    unpaired = _first_unpaired(u, t_new)
+    first = int(np.searchsorted(u.counter, t_new[0] - delays[-1]))
+    last = int(np.searchsorted(u.counter, t_new[-1] + delays[-1], "right"))
+    near = u.part(slice(first, last))
+    mixed = np.count_nonzero(near.seq[new[0] - first :] < 0) > 0
+    return _plan_entering(near, processed, delays, mixed, unpaired, _core.MASKED, deferred)
+
+
+def plan_entering(u, processed, delays):
+    """Plan the pairs, of G2 only, that the stored events gain."""
+    stays = u.part(slice(u.head, None))
+    new = np.flatnonzero(stays.seq >= 0)
+    t_new = stays.counter[new]
+    first = int(np.searchsorted(stays.counter, t_new[0] - delays[-1]))
+    last = int(np.searchsorted(stays.counter, t_new[-1] + delays[-1], "right"))
+    near = stays.part(slice(first, last))
+    near.leave[:] = _core.STAYS
+    mixed = np.count_nonzero(near.seq[new[0] - first :] < 0) > 0
+    return _plan_entering(near, processed, delays, mixed, np.iinfo(np.int64).max, _core.ONLY_G2, False)
+
+
+def _plan_entering(near, processed, delays, mixed, unpaired, mode, deferred):
+    t = near.counter
+    new = np.flatnonzero(near.seq >= 0)
+    step = _step(t)
+    position = (t - t[0]) // step if step else np.arange(len(t))
+    plan = Plan(length=int(position[-1]) + 1, step=step, mode=mode, counts=np.zeros(len(delays), np.int64))
+    plan.begin, plan.end = int(position[new[0]]), int(position[new[-1]]) + 1
+    plan.all_new = not mixed
+    _lay(plan, near, position)
+    _take_new(plan, near, processed)
+    shifted = (delays < unpaired) & bool(step)
+    kinds = np.where(shifted, _core.OLD_LATER * mixed, _core.NEW_LATER | _core.OLD_LATER).astype(np.uint8)
+    if step:
+        if deferred and not mixed and shifted.all() and new[0] > 0:
+            # a gap between the newest old event and the first new one belongs to the new ones
+            plan.begin = int(position[new[0] - 1]) + 1
+        _add_shifts(plan, near, position, delays, shifted)
+        if deferred and not kinds.any() and new[0] > 0:
+            _defer(plan)
+    _add_runs(plan, near, position, kinds, delays)
+    return plan
+
+
+def _defer(plan):
+    """Take the mode DEFERRED if few enough pulses are missing."""
+    before = np.arange(plan.begin - plan.pad, 0)  # no event so long ago: all missing
+    missing = np.concatenate([before, np.flatnonzero(plan.present == 0)])
+    first = np.searchsorted(missing, plan.begin)
+    span = plan.end - plan.begin
+    if len(missing) - first > _FEW_MISSING * span or len(missing) > _FEW_MISSING * (plan.pad + span):
+        return
+    plan.mode = _core.DEFERRED
+    if len(missing):
+        plan.missing = missing
+        plan.new_first = np.array([first, len(missing)])
+        plan.lo = np.searchsorted(missing, plan.begin + plan.shift)
+        plan.hi = np.searchsorted(missing, plan.end + plan.shift)
+
+
+def plan_leaving(u, delays):
+    """Plan the pairs, of G2 only, that the stored events lose, before others enter."""
+    old = u.seq < 0
+    old_u = Union(
+        u.counter[old], u.row[old], u.seq[old].copy(), np.full(np.count_nonzero(old), _core.STAYS, np.int32), 0
+    )
+    leaving = int(np.count_nonzero(old[: u.head]))
+    if not leaving:
+        return None
+    last = int(np.searchsorted(old_u.counter, old_u.counter[leaving - 1] + delays[-1], "right"))
+    near = old_u.part(slice(0, last))
+    t = near.counter
+    step = _step(t)
+    position = (t - t[0]) // step if step else np.arange(len(t))
+    plan = Plan(length=int(position[-1]) + 1, step=step, sign=-1.0, counts=np.zeros(len(delays), np.int64))
+    plan.old = as_runs(near.row, position)
+    near.seq[:leaving] = 0
+    plan.begin, plan.end = 0, int(position[leaving - 1]) + 1
+    if step:
+        _add_shifts(plan, near, position, delays, np.ones(len(delays), bool), backwards=False)
+    else:
+        kinds = np.full(len(delays), _core.NEW_LATER | _core.OLD_LATER, np.uint8)
+        _add_runs(plan, near, position, kinds, delays)
+    return plan
+
+
+def plan_stored(T, filled, delays):
+    """Plan all pairs among the first `filled` rows.
+
+    Its mode is MASKED, or ONLY_G2 where `_core.sums` has to add IP and IF.
+
+    Parameters
+    ----------
+    T : (times,) int64 [pulses]
+    filled : int
+    delays : (D,) int64 [pulses]
+
+    Returns
+    -------
+    Plan
+    """
+    rows = np.argsort(T[:filled], kind="stable")
+    t = T[rows]
+    if not filled:
+        return Plan(length=0, counts=np.zeros(len(delays), np.int64), mode=_core.MASKED)
+    step = _step(t)
+    position = (t - t[0]) // step if step else np.arange(filled)
+    plan = Plan(length=int(position[-1]) + 1, step=step, mode=_core.MASKED, counts=np.zeros(len(delays), np.int64))
+    plan.end = plan.length
+    plan.old = as_runs(rows, position)
+    seq = np.zeros(filled, np.int32)
+    near = Union(t, rows, seq, np.full(filled, _core.STAYS, np.int32), 0)
+    if not step:
+        _add_runs(plan, near, position, np.full(len(delays), _core.NEW_LATER, np.uint8), delays)
+        return plan
+    _add_shifts(plan, near, position, delays, delays < plan.length * step)
+    missing = np.flatnonzero(plan.present == 0)
+    if len(missing) <= _FEW_MISSING * plan.length:
+        plan.mode = _core.ONLY_G2
+        plan.missing, plan.new_first = missing, np.array([0, len(missing)])
+    return plan
+
+
+def plan_tails(T, filled, delays, step):
+    """Plan the sums over the newest stored events that deferred sums begin and end with."""
+    order = np.argsort(T[:filled], kind="stable")
+    t = T[order]
+    near = t > t[-1] - delays[-1]
+    rows, t = order[near], t[near]
+    position = (t - t[0]) // step
+    plan = Plan(length=int(position[-1]) + 1, step=step)
+    plan.end = plan.length
+    plan.old = as_runs(rows, position)
+    plan.column = np.flatnonzero(delays % step == 0)
+    plan.shift = -(delays[plan.column] // step)
+    plan.pad = int(-plan.shift.min(initial=0))
+    return plan
