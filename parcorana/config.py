@@ -70,6 +70,8 @@ _NOT_YET = {
     "checkpoint": "checkpoints",
     "callback_limit": "a limit on the time of callbacks",
 }
+# These belong to parts that are not there yet; a value does no harm.
+_NO_EFFECT = ("testmask", "testnumevents", "testh5output", "latency", "heartbeat")
 _VERBOSITIES = ("DEBUG", "INFO", "WARNING", "ERROR")
 _CALLBACKS = ("arrayNames", "initWorker", "workerCalc")
 _REDUCED = ("workerReduce", "viewerPublishReduced")
@@ -177,6 +179,9 @@ def resolve_config(system_params, user_params, **overrides):
         if key not in _KEYS:
             raise ConfigError(f"unknown key {key!r} in system_params{nearest(key, _KEYS)}")
     params = {key: _checked(key, given) for key in _KEYS}
+    idle = [key for key in _NO_EFFECT if key in given and params[key] != _KEYS[key][1]]
+    if idle:
+        log.warning("system_params: no effect yet: %s", ", ".join(idle))
     dataset = parse_dataset(params["dataset"])
     delays = check_delays(params["delays"])
     rate_fraction(params["rate"])

@@ -62,13 +62,16 @@ class ColorSums:
     finecolor : (N,) int64 or None
     normalization : {'pixel', 'finecolor', 'color'}
         Contract, section 1: what divides each element's G2.
+    colors : sequence of int, optional
+        Colours that get a curve, increasing; those of the included elements
+        without it. One that no included element has gets NaN.
     """
 
-    def __init__(self, color, finecolor, normalization):
+    def __init__(self, color, finecolor, normalization, colors=None):
         if normalization not in NORMALIZATIONS:
             raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, not {normalization!r}")
         self.normalization = normalization
-        self.colors = np.unique(color[color > 0])
+        self.colors = np.unique(color[color > 0]) if colors is None else np.asarray(colors, np.int64)
         self._color = color
         if normalization == "finecolor":
             self._fine, self._fine_of = np.unique(finecolor, return_inverse=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from parcorana._version import __version__
 from parcorana.config import format_params, read_config, resolve_config
+from parcorana.cpu import choose_code_path
 from parcorana.errors import ConfigError, ParCorAnaError
 from parcorana.pipeline import mpi
 
@@ -80,7 +81,7 @@ class _Ranks:
         return result
 
 
-def _set_log(level, rank):
+def _set_log(level, rank, user_level=None):
     handler = logging.StreamHandler()
     where = "" if rank == 0 else f" rank {rank}:"
     handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s{where} %(message)s", "%H:%M:%S"))
@@ -88,6 +89,8 @@ def _set_log(level, rank):
     root.handlers[:] = [handler]
     root.propagate = False
     root.setLevel(level)
+    # what a user class logs is wanted from every rank: it chooses itself which of them speak
+    logging.getLogger("parcorana.user").setLevel(user_level or level)
 
 
 def _overrides(args):
@@ -96,6 +99,7 @@ def _overrides(args):
 
 
 def _configure(args):
+    choose_code_path()
     system_params, user_params = read_config(args.config)
     return resolve_config(system_params, user_params, **_overrides(args))
 
@@ -133,17 +137,18 @@ def _run(args, ranks, roles):
 
     config = ranks.together(_configure, args)
     level = config.verbosity
-    _set_log(level if ranks.rank == 0 else max(logging.getLevelName(level), logging.WARNING), ranks.rank)
+    quiet = max(logging.getLevelName(level), logging.WARNING)
+    _set_log(level if ranks.rank == 0 else quiet, ranks.rank, user_level=level)
     hosts = ranks.gather(mpi.hostname())
     plan = ranks.together(run.make_plan, config, hosts, hosts[ranks.rank])
     source = ranks.together(_open, run, config, plan, ranks)
     free = dict(zip(hosts, ranks.gather(run.memory.available()), strict=True))
     ranks.together(run.memory.check_memory, plan.needs, plan.hosts, free)
+    h5output = ranks.together(lambda: run.output_name(config) if ranks.rank == 0 else None)
     if args.check:
         if ranks.rank == 0:
             print(_report(config, plan, len(hosts)))
         return 0
-    h5output = ranks.together(lambda: run.output_name(config) if ranks.rank == 0 else None)
     if ranks.rank == 0:
         log.info("%s", _summary(config, plan, len(hosts)))
     if ranks.comm is None:
@@ -155,17 +160,21 @@ def _run(args, ranks, roles):
 
 def _open(run, config, plan, ranks):
     rank = ranks.rank if ranks.comm else plan.roles.servers[0]
-    return run.open_share(config, plan, rank, log.info) if plan.roles.role_of(rank) == "server" else None
+    return run.open_share(config, plan, rank, log.warning) if plan.roles.role_of(rank) == "server" else None
 
 
 def _summary(config, plan, size):
     how = f"mpiexec with {size} ranks" if size > 1 else "one process"
     return (
-        f"parcorana {__version__}, {how}: {len(plan.roles.servers)} server, {len(plan.roles.workers)} worker"
-        f" x {plan.threads} thread; {config.dataset.text}; {config.elements:,} of {config.mask.size:,} elements,"
+        f"parcorana {__version__}, {how}: {_number(len(plan.roles.servers), 'server')},"
+        f" {_number(len(plan.roles.workers), 'worker')} with {_number(plan.threads, 'thread')}; {config.dataset.text}; {config.elements:,} of {config.mask.size:,} elements,"
         f" {len(config.delays)} delays {config.delays[0]}..{config.delays[-1]}, times {config.times},"
         f" {config.user_class.__name__}"
     )
+
+
+def _number(n, what):
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def _report(config, plan, size):

@@ -148,7 +148,7 @@ def test_check_prints_config_roles_elements_memory(setup):
     run = setup.drive("--check", ranks=5)
     assert run.returncode == 0, run.stderr
     included = int(setup.mask.sum())
-    for words in ("times           60", "2 server, 2 worker", "G2atEnd", "MiB in all", f"{included // 2}"):
+    for words in ("times           60", "2 servers, 2 workers", "G2atEnd", "MiB in all", f"{included // 2}"):
         assert words in run.stdout
     assert run.stdout.count("worker  ") >= 2
     assert not list(setup.folder.glob("out*"))
@@ -235,7 +235,9 @@ def test_dataset_grammar():
 
 
 @pytest.mark.parametrize("spacing", ["log", "lin"])
-@pytest.mark.parametrize(("start", "stop", "num"), [(1, 1000, 100), (1, 100, 100), (5, 9, 50), (1, 2, 1), (7, 25000, 300)])
+@pytest.mark.parametrize(
+    ("start", "stop", "num"), [(1, 1000, 100), (1, 100, 100), (5, 9, 50), (1, 2, 1), (7, 25000, 300)]
+)
 def test_delay_lists(start, stop, num, spacing):
     delays = make_delay_list(start, stop, num, spacing)
     assert len(delays) == min(num, stop - start + 1)

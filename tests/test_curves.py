@@ -211,3 +211,18 @@ def test_curves_of_a_run(setup, user_class, kind, notzero, normalization, ranks)
                 np.testing.assert_array_equal(group[f"elements_color_{c}"], elements)
                 assert np.isnan(group[f"delay_curve_err_color_{c}"]).all() == (normalization == "color")
                 assert group[f"delay_curve_color_{c}"].attrs["normalization"] == (normalization or "finecolor")
+
+
+def test_a_colour_of_masked_elements_only_is_nan(setup):
+    """A user who asks for five curves finds five, and sees which of them has no element."""
+    setup.color[setup.mask == 0] = 7
+    setup.color[setup.mask == 1] %= 4
+    np.save(setup.folder / "color.npy", setup.color)
+    setup.write(update=0)
+    run = setup.drive()
+    assert run.returncode == 0, run.stderr
+    with h5py.File(setup.folder / "out.h5") as file:
+        (group,) = file["user"].values()
+        assert np.isnan(group["delay_curve_color_7"]).all()
+        assert not group["elements_color_7"][()].any()
+        assert np.isfinite(group["delay_curve_color_1"]).all()

@@ -284,7 +284,7 @@ TERMS = """def initWorker(self, numElementsWorker):
                     self.S[d] += sign * X[i].astype(float) * X[at[t + delay]]
                     self.counts[d] += sign
 
-    def bufferCleared(self):
+    def bufferClears(self, T, numTimesFilled, X):
         self.S[:] = self.counts[:] = 0
 """
 ONE_BY_ONE = """
@@ -308,7 +308,9 @@ def test_rolling_terms_of_a_user_class(setup, how, order):
     text = text[:second] + text[text.index("    def workerCalc", second) :]
     head, tail = text.split("    def workerCalc", 1)
     tail = tail[tail.index("    def viewerPublish") :]
-    calc = "    def workerCalc(self, T, n, X):\n        return {'S': self.S}, self.counts, np.zeros(self.n, np.int8)\n\n"
+    calc = (
+        "    def workerCalc(self, T, n, X):\n        return {'S': self.S}, self.counts, np.zeros(self.n, np.int8)\n\n"
+    )
     path.write_text(head + calc + tail, encoding="utf-8")
     run = setup.drive()
     assert run.returncode == 0, run.stderr
@@ -323,7 +325,7 @@ WRONG = [
     ("def eventOk(self, evt):\n        raise KeyError('no such thing')", "server at event 0 of the sequence: KeyError"),
     ("def adjustData(self, data):\n        raise ZeroDivisionError('by me')", "ZeroDivisionError: by me"),
     ("def initViewer(self, mask, group):\n        raise OverflowError('too much')", "OverflowError: too much"),
-    ("def bufferCleared(self):\n        pass", None),
+    ("def bufferClears(self, T, n, X):\n        pass", None),
 ]
 
 

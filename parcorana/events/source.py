@@ -144,7 +144,8 @@ def open_source(dataset, *, src=None, type_=None, share=None, log=print):
         from parcorana.events.psana2 import Psana2Source
 
         return Psana2Source(dataset, src, type_, share, log)
-    mode = next(m for m in ("shmem", "live", "idx", "stream") if m in dataset.text)
+    asked = {"shmem": dataset.kind == "shmem", "live": dataset.live, "idx": dataset.idx, "stream": dataset.streams}
+    mode = next(name for name, wanted in asked.items() if wanted)
     raise ConfigError(
         f"dataset {dataset.text!r}: the mode {mode!r} is understood but not there yet; "
         "this version reads finished runs: 'exp=:run=:dir=', 'file=', 'h5=FILE' and 'sim='"

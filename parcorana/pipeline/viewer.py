@@ -43,6 +43,7 @@ class Viewer:
         self._done = {}
         self._last = (time.monotonic(), -1)
         self.finished = None
+        self._counts = None
 
     def run(self):
         """Generate the viewer's steps until every rank has said that it is done."""
@@ -91,6 +92,7 @@ class Viewer:
                 )
             parts.append(more)
         processed = facts["account"]["processed"]
+        self._counts = arrays["counts"]
         self.params.processed = processed
         self.at = f"the update at {processed} events"
         start = time.perf_counter()
@@ -167,6 +169,7 @@ class Viewer:
         spent = account["processed"] + sum(account[key] for key in ACCOUNT[2:])
         if account["read"] != spent:
             raise RunError(f"the accounting does not add up: {account}")
+        self._hint_at_rate(facts)
         if not account["processed"]:
             log.warning("no event was processed: the result is empty, its delay curves are NaN")
         if self.results is not None:
@@ -177,6 +180,21 @@ class Viewer:
         if self.results is not None:
             log.info("result: %s", self.h5output)
         self.finished = account
+
+    def _hint_at_rate(self, facts):
+        """Warn if delays have no pairs although the record is longer than they are."""
+        counts, delays = self._counts, self.config.delays
+        first, last = facts.get("first"), facts.get("last")
+        if counts is None or first is None:
+            return
+        empty = (counts == 0) & (delays < min((last - first) * 1e-9 * self.config.rate, self.config.times))
+        if empty.any() and counts.any():
+            log.warning(
+                "%d of %d delays have no pair, though the events span more: is rate=%s Hz right?",
+                np.count_nonzero(empty),
+                len(delays),
+                self.config.rate,
+            )
 
     def _reports(self):
         from parcorana.pipeline.job import finished_note
