@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 WITH_BIN = PATH="$(abspath $(BIN)):$$PATH"
 SOURCES = $(wildcard csrc/* pyx/*.pyx) setup.py pyproject.toml
 
-.PHONY: demo test lint clean
+.PHONY: demo test bench lint clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo_files.py
@@ -15,6 +15,13 @@ demo: $(VENV)/demo
 
 test: $(VENV)/test
 	$(WITH_BIN) python -m pytest $(PYTEST_ARGS)
+
+# BLAS is compared with as it is: what may have been set to tame it is left out.
+bench: $(VENV)/test
+	mkdir -p build
+	$(WITH_BIN) env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE OPENBLAS_NUM_THREADS=1 python -m pytest bench \
+	  -o python_files='bench_*.py' -o addopts= --benchmark-json=build/bench.json --benchmark-disable-gc -q $(BENCH_ARGS)
+	$(BIN)/python bench/report.py build/bench.json | tee build/bench.md
 
 lint: $(VENV)/test
 	$(BIN)/ruff check

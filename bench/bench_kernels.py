@@ -1,0 +1,57 @@
+"""The kernels in their steady state: blocks of 512 events into a full buffer."""
+
+import numpy as np
+import pytest
+
+ACCUMULATOR = "G2IncrementalAccumulator"
+CASES = {
+    "accumulate": {},
+    "accumulate, 2 threads": {"threads": 2},
+    "accumulate, float64": {"dtype": "float64", "elements": 65536},
+    "accumulate, 10 delays": {"delays": 10},
+    "accumulate, 1000 delays": {"delays": 1000, "elements": 16384},
+    "accumulate, delays to 500": {"largest": 500},
+    "accumulate, delays to 25000": {"largest": 25000, "times": 30000, "elements": 8192, "block": 2048},
+    "accumulate, 1% gaps": {"steps": lambda rng, n: 1 + (rng.random(n) < 0.01)},
+    "accumulate, 10% gaps": {"steps": lambda rng, n: 1 + (rng.random(n) < 0.1)},
+    "accumulate, every second pulse": {"steps": lambda rng, n: np.full(n, 2)},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_accumulate(benchmark, timed, steady, case):
+    worker = steady(ACCUMULATOR, **CASES[case])
+    events = worker.block
+    timed(benchmark, worker.feed, pairs=events * len(worker.delays) * worker.elements, events=events)
+
+
+def test_windowed(benchmark, timed, steady):
+    worker = steady("G2IncrementalWindowed")
+    pairs = worker.block * len(worker.delays) * worker.elements
+    timed(benchmark, worker.feed, pairs=pairs, events=worker.block)
+
+
+def test_at_end(benchmark, timed, steady):
+    worker = steady("G2atEnd")
+    _, counts, _ = worker.calculate()
+    timed(benchmark, worker.calculate, pairs=int(counts.sum()) * worker.elements)
+
+
+@pytest.mark.parametrize("name", [ACCUMULATOR, "G2IncrementalWindowed"])
+def test_calculate_at_update(benchmark, timed, steady, name):
+    worker = steady(name)
+    rounds = 3
+    benchmark.pedantic(worker.calculate, setup=worker.feed, rounds=rounds, iterations=1)
+
+
+def test_store(benchmark, timed, steady):
+    """Turning and storing a block, as G2atEnd does on entry."""
+    worker = steady("G2atEnd")
+    timed(benchmark, worker.feed, events=worker.block, bytes=worker.data.nbytes)
+
+
+@pytest.mark.parametrize("elements", [64])
+def test_planning(benchmark, timed, steady, elements):
+    """Hardly any elements: what a block costs before the kernel begins."""
+    worker = steady(ACCUMULATOR, elements=elements)
+    timed(benchmark, worker.feed, events=worker.block)
