@@ -165,9 +165,10 @@ def _open(run, config, plan, ranks):
 
 def _summary(config, plan, size):
     how = f"mpiexec with {size} ranks" if size > 1 else "one process"
+    servers, workers = _number(len(plan.roles.servers), "server"), _number(len(plan.roles.workers), "worker")
     return (
-        f"parcorana {__version__}, {how}: {_number(len(plan.roles.servers), 'server')},"
-        f" {_number(len(plan.roles.workers), 'worker')} with {_number(plan.threads, 'thread')}; {config.dataset.text}; {config.elements:,} of {config.mask.size:,} elements,"
+        f"parcorana {__version__}, {how}: {servers}, {workers} with {_number(plan.threads, 'thread')};"
+        f" {config.dataset.text}; {config.elements:,} of {config.mask.size:,} elements,"
         f" {len(config.delays)} delays {config.delays[0]}..{config.delays[-1]}, times {config.times},"
         f" {config.user_class.__name__}"
     )
