@@ -24,9 +24,9 @@ bench: $(VENV)/test
 	$(BIN)/python bench/report.py build/bench.json | tee build/bench.md
 
 lint: $(VENV)/test
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/cython-lint pyx
+	$(WITH_BIN) ruff check
+	$(WITH_BIN) ruff format --check
+	$(WITH_BIN) cython-lint pyx
 	@for file in csrc/*.c; do for openmp in -fopenmp -Wno-unknown-pragmas; do \
 	  cc -std=gnu11 -O3 $$openmp -Wall -Wextra -Wconversion -Wshadow -Werror -c $$file -o /dev/null || exit 1; \
 	done; done

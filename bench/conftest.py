@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from parcorana import make_delay_list, userg2
+from parcorana.pipeline.block import BlockBuffer
 from parcorana.rolling import RollingBuffer
 from parcorana.userbase import MpiParams
 
@@ -58,7 +59,9 @@ class SteadyWorker:
         self.steps, self.block, self.last = steps, block, 0
         # one event is like another for the kernel: a few different ones are enough
         some = self.rng.poisson(5, (8, elements)).astype(dtype)
-        self.data = np.ascontiguousarray(some[np.arange(block) % 8])
+        buffer = BlockBuffer(block, [elements], dtype)
+        self.data = buffer.data[0]
+        self.data[:] = some[np.arange(block) % 8]
         self.elements = elements
         while self.last < self.times + block:
             self.feed()

@@ -57,7 +57,8 @@ typedef struct {
 typedef struct {
     void *x;           /* storage: element p at x + p * ld */
     int64_t ld;
-    const void *block; /* events x elements */
+    const void *block; /* events x elements: event k at block + k * ld_block */
+    int64_t ld_block;
     int64_t elements;
     double *g2; /* elements x delays */
     double *ip;
@@ -107,7 +108,6 @@ pca_status pca_sums_f64(const pca_plan *plan, const pca_arrays *arrays, int what
 /* Elements whose new values are turned at once: some cache lines of each row, so that rows
  * whose distance is a power of two do not drive each other out of the cache. */
 #define PCA_TILE 32
-#define PCA_AHEAD 6 /* rows fetched ahead while turning */
 
 /* What is fetched for the next element while this one is computed. */
 typedef struct {
@@ -119,8 +119,15 @@ typedef struct {
     size_t itemsize;
     int64_t lines; /* in all */
     int64_t shifts;
+    /* the block's part for the next tile: of each row, PCA_TILE values */
+    const int64_t *row;
+    int64_t rows;
+    int64_t of_tile; /* rows to fetch while one element is computed */
+    const char *block;
+    size_t stride;
 } pca_ahead;
 
+/* Begin with the next element, whose storage is at `column`. */
 static inline void pca_begin_ahead(pca_ahead *ahead, const pca_plan *plan, const char *column,
                                    size_t itemsize)
 {
@@ -136,10 +143,29 @@ static inline void pca_begin_ahead(pca_ahead *ahead, const pca_plan *plan, const
     ahead->shifts = plan->shifts;
 }
 
+/* Begin with the next tile, whose values are at `block` in the first row. */
+static inline void pca_begin_tile(pca_ahead *ahead, const pca_plan *plan, const char *block,
+                                  size_t stride)
+{
+    ahead->row = plan->from;
+    ahead->rows = plan->n_new;
+    ahead->of_tile = plan->n_new / PCA_TILE + 1;
+    ahead->block = block;
+    ahead->stride = stride;
+}
+
 /* Fetch as much as the work on `shifts` shifts hides. */
 static inline void pca_fetch(pca_ahead *ahead, int64_t shifts)
 {
     int64_t lines = ahead->shifts ? ahead->lines * shifts / ahead->shifts + 1 : 0;
+    int64_t rows = ahead->shifts ? ahead->of_tile * shifts / ahead->shifts + 1 : 0;
+    for (; rows > 0 && ahead->rows > 0; rows--) {
+        const char *row = ahead->block + (size_t)*ahead->row * ahead->stride;
+        for (size_t k = 0; k < PCA_TILE * ahead->itemsize; k += 64)
+            __builtin_prefetch(row + k, 0, 2);
+        ahead->row++;
+        ahead->rows--;
+    }
     while (lines > 0) {
         if (ahead->at >= ahead->stop) {
             if (ahead->runs == 0)

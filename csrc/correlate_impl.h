@@ -185,7 +185,7 @@ TARGET static void NAME(given_runs)(const pca_plan *plan, const REAL *line, doub
 }
 
 /* turned[e][k] = block[from[k]][p + e] */
-TARGET static void NAME(turn)(const pca_plan *plan, const REAL *block, int64_t elements,
+TARGET static void NAME(turn)(const pca_plan *plan, const REAL *block, int64_t ld_block,
                               int64_t p, int64_t count, REAL *turned, int64_t ld)
 {
     typedef REAL quad __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
@@ -193,12 +193,8 @@ TARGET static void NAME(turn)(const pca_plan *plan, const REAL *block, int64_t e
     if (count == PCA_TILE)
         for (; k + 4 <= plan->n_new; k += 4) {
             const REAL *row[4];
-            for (int j = 0; j < 4; j++) {
-                row[j] = block + plan->from[k + j] * elements + p;
-                if (k + j + PCA_AHEAD < plan->n_new)
-                    for (int64_t e = 0; e < PCA_TILE; e += (int64_t)(64 / sizeof(REAL)))
-                        __builtin_prefetch(block + plan->from[k + j + PCA_AHEAD] * elements + p + e);
-            }
+            for (int j = 0; j < 4; j++)
+                row[j] = block + plan->from[k + j] * ld_block + p;
             for (int64_t e = 0; e < PCA_TILE; e += 4) {
                 const quad a = *(const quad *)(row[0] + e), b = *(const quad *)(row[1] + e);
                 const quad c = *(const quad *)(row[2] + e), d = *(const quad *)(row[3] + e);
@@ -215,7 +211,7 @@ TARGET static void NAME(turn)(const pca_plan *plan, const REAL *block, int64_t e
         }
     for (; k < plan->n_new; k++)
         for (int64_t e = 0; e < count; e++)
-            turned[e * ld + k] = block[plan->from[k] * elements + p + e];
+            turned[e * ld + k] = block[plan->from[k] * ld_block + p + e];
 }
 
 TARGET static double NAME(total)(const REAL *a, int64_t n)
@@ -271,8 +267,11 @@ TARGET static void NAME(correlate)(const pca_plan *plan, const pca_arrays *array
         double *g2 = arrays->g2 + p * plan->delays;
         double *ip = arrays->ip + p * plan->delays, *fut = arrays->fut + p * plan->delays;
         if (e == 0 && plan->n_new)
-            NAME(turn)(plan, block, arrays->elements, p, p1 - p < PCA_TILE ? p1 - p : PCA_TILE,
+            NAME(turn)(plan, block, arrays->ld_block, p, p1 - p < PCA_TILE ? p1 - p : PCA_TILE,
                        turned, ld);
+        if (e == 0 && plan->n_new && p + PCA_TILE < p1)
+            pca_begin_tile(&ahead, plan, (const char *)(block + p + PCA_TILE),
+                           (size_t)arrays->ld_block * sizeof(REAL));
         for (int64_t r = 0; r < plan->n_old; r++)
             memcpy(line + plan->old[r].j, column + plan->old[r].i,
                    (size_t)plan->old[r].length * sizeof(REAL));

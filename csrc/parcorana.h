@@ -53,18 +53,12 @@ enum { PCA_NEW_LATER = 1, PCA_OLD_LATER = 2 };
 /* What became of an event, in pca_admit. */
 enum { PCA_PROCESSED = 0, PCA_DUPLICATE = 1, PCA_LATE = 2 };
 
-/* move.c: src is events x elements, dst elements x ld (one element's series contiguous) */
-pca_status pca_fill_f32(const float *src, int64_t elements, const int64_t *from,
-                        const int64_t *to, int64_t n, float *dst, int64_t ld, int threads);
-pca_status pca_fill_f64(const double *src, int64_t elements, const int64_t *from,
-                        const int64_t *to, int64_t n, double *dst, int64_t ld, int threads);
-
 /* values.c */
-pca_status pca_whole_f32(const float *x, int64_t n, int32_t *whole);
-pca_status pca_whole_f64(const double *x, int64_t n, int32_t *whole);
+pca_status pca_whole_f32(const float *x, int64_t n, int32_t most, int32_t *whole);
+pca_status pca_whole_f64(const double *x, int64_t n, int32_t most, int32_t *whole);
 pca_status pca_energy_f32(const float *x, int64_t ld, int64_t rows, int64_t elements,
-                          double *energy, int threads);
+                          int64_t piece, double *energy, double *largest, int threads);
 pca_status pca_energy_f64(const double *x, int64_t ld, int64_t rows, int64_t elements,
-                          double *energy, int threads);
+                          int64_t piece, double *energy, double *largest, int threads);
 
 #endif

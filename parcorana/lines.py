@@ -200,7 +200,9 @@ def plan_accumulated(u, processed, delays, deferred):
     last = int(np.searchsorted(u.counter, t_new[-1] + delays[-1], "right"))
     near = u.part(slice(first, last))
     mixed = np.count_nonzero(near.seq[new[0] - first :] < 0) > 0
-    return _plan_entering(near, processed, delays, mixed, unpaired, _core.MASKED, deferred)
+    # sums over the last pulses are deferred: what enters has to be newer than all that is stored
+    newest = new[0] + len(new) == len(u.seq)
+    return _plan_entering(near, processed, delays, mixed, unpaired, _core.MASKED, deferred and newest)
 
 
 def plan_entering(u, processed, delays):
@@ -315,6 +317,14 @@ def plan_stored(T, filled, delays):
     if len(missing) <= _FEW_MISSING * plan.length:
         plan.mode = _core.ONLY_G2
         plan.missing, plan.new_first = missing, np.array([0, len(missing)])
+    return plan
+
+
+def plan_store(source, rows):
+    """Plan to put rows `source` of a block into `rows` of the storage, and no more."""
+    order = np.argsort(rows, kind="stable")
+    plan = Plan(length=0, source=source[order])
+    plan.keep = as_runs(np.arange(len(rows)), rows[order])
     return plan
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from parcorana import _core
 from parcorana.errors import ConfigError
-from parcorana.lines import Union
+from parcorana.lines import Union, plan_store
 
 UNFILLED = np.iinfo(np.int64).min
 
@@ -180,7 +180,7 @@ class RollingBuffer:
         if self.order == "C":
             self.X[rows] = data[source]
         else:
-            _core.fill(data, source, rows, self.X, self.threads)
+            _core.store(plan_store(source, rows), self.X, data, self.threads)
         self.place(entry)
 
     def place(self, entry):

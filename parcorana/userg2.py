@@ -270,25 +270,30 @@ class G2IncrementalWindowed(_G2):
     """G2 of all pairs now stored, kept up to date as events enter and leave.
 
     IP and IF need no pairs and are computed at each update. What was added to
-    G2 and taken away again leaves its rounding errors behind, so G2 is computed
-    anew once in 100 turnovers of the buffer, and as soon as what has gone
-    through it is so much more than what is in it that the errors could be seen
-    (contract, section 8). Float64 sums of whole numbers have none.
+    G2 and taken away again leaves its rounding errors behind, so at an update
+    the elements in which they could be seen (contract, section 8) are computed
+    anew, and all once in 100 turnovers of the buffer. Small whole numbers have
+    no such errors.
     """
 
     TURNOVERS = 100
+    #: Whole numbers up to this have exact sums: 64 products of two in a float32 (csrc/correlate_impl.h).
+    EXACT = 512
+    #: Values in a float32 sum of all lanes together, more or less.
+    BLOCK = 512
 
     def initWorker(self, numElementsWorker):
-        """Allocate the sums, and the sum of squares of all that came since they were computed anew."""
+        """Allocate the sums, and what tells how large the rounding errors may be."""
         super().initWorker(numElementsWorker)
-        self.passed = np.zeros(numElementsWorker)
+        self.passed = np.zeros(numElementsWorker)  # sum of squares of all that entered
+        self.largest = np.zeros(numElementsWorker)  # of one block
         self.entered = 0
-        self.whole = True
+        self.exact = True
 
     def bufferClears(self, T, numTimesFilled, X):
         """Begin again: the sums speak of the run in progress."""
         self._reset()
-        self.passed[:] = 0
+        self.passed[:] = self.largest[:] = 0
         self.entered = 0
 
     def enterEvents(self, buffer, entry, data):
@@ -300,9 +305,12 @@ class G2IncrementalWindowed(_G2):
         if leaving is not None:
             _core.correlate(leaving, X, None, self.G2, None, None, threads=threads)
         plan = plan_entering(entry.union, entry.processed, self.delays)
-        _core.correlate(plan, X, data, self.G2, None, None, energy=self.passed, threads=threads)
+        energy = np.zeros_like(self.passed)
+        _core.correlate(plan, X, data, self.G2, None, None, energy=energy, threads=threads)
+        self.passed += energy
+        np.maximum(self.largest, energy, out=self.largest)
         self.entered += len(entry.processed)
-        self.whole = self.whole and _core.is_whole(data)
+        self.exact = self.exact and _core.is_whole(data, self.EXACT)
 
     def workerCalc(self, T, numTimesFilled, X):
         """Return the sums, G2 computed anew where rounding errors may have gathered."""
@@ -328,21 +336,23 @@ class G2IncrementalWindowed(_G2):
         return self._results()
 
     def _computed_anew(self, X, filled, part):
-        self.passed[part] = 0
-        _core.add_energy(X[:, part], filled, self.passed[part], self.mpiParams.threads)
+        threads = self.mpiParams.threads
+        _core.energy(X[:, part], filled, self.BLOCK, self.passed[part], self.largest[part], threads)
 
     def _worn(self, X):
         """Tell for each element whether its sums must be computed anew."""
         if self.entered > self.TURNOVERS * len(X):
             self.entered = 0
             return np.ones(X.shape[1], bool)
-        if self.whole and self.passed.max(initial=0) < 2**53:
+        if self.exact and self.passed.max(initial=0) < 2**53:
             return np.zeros(X.shape[1], bool)
-        # |sum of products| <= sum of squares: the error of a sum is at most some eps times
-        # the squares that went through it, and may be `allowed` of the sum that is left.
-        allowed = 1e-7 if X.dtype == np.float32 else 1e-13
+        # Each of the many sums s that were added has an error of about eps |s|, of any sign, so
+        # together they have eps sqrt(sum s^2) <= eps sqrt(sum |s| max |s|), and a sum of
+        # products is at most the sum of squares of what entered. At least four lanes share it.
+        eps = np.finfo(X.dtype).eps / 2
+        allowed = 3e-7 if X.dtype == np.float32 else 3e-13
         least = np.abs(self.G2[:, self.counts > 0]).min(axis=1, initial=np.inf)
-        return self.passed * np.finfo(np.float64).eps > allowed * least
+        return eps * np.sqrt(self.passed * self.largest / 4) > allowed * least
 
 
 UserG2 = G2atEnd

@@ -39,14 +39,12 @@ cdef extern from "parcorana.h" nogil:
                          int64_t *, int64_t *)
     pca_status pca_find_runs(const pca_events *, int64_t, const uint8_t *, const int64_t *, int64_t,
                              pca_run *, int64_t, int64_t *, int64_t *)
-    pca_status pca_fill_f32(const float *, int64_t, const int64_t *, const int64_t *, int64_t,
-                            float *, int64_t, int)
-    pca_status pca_fill_f64(const double *, int64_t, const int64_t *, const int64_t *, int64_t,
-                            double *, int64_t, int)
-    pca_status pca_whole_f32(const float *, int64_t, int32_t *)
-    pca_status pca_whole_f64(const double *, int64_t, int32_t *)
-    pca_status pca_energy_f32(const float *, int64_t, int64_t, int64_t, double *, int)
-    pca_status pca_energy_f64(const double *, int64_t, int64_t, int64_t, double *, int)
+    pca_status pca_whole_f32(const float *, int64_t, int32_t, int32_t *)
+    pca_status pca_whole_f64(const double *, int64_t, int32_t, int32_t *)
+    pca_status pca_energy_f32(const float *, int64_t, int64_t, int64_t, int64_t, double *, double *,
+                              int)
+    pca_status pca_energy_f64(const double *, int64_t, int64_t, int64_t, int64_t, double *, double *,
+                              int)
 
 cdef extern from "correlate.h" nogil:
     int PCA_ONLY_G2
@@ -87,6 +85,7 @@ cdef extern from "correlate.h" nogil:
         void *x
         int64_t ld
         const void *block
+        int64_t ld_block
         int64_t elements
         double *g2
         double *ip
@@ -292,35 +291,6 @@ def find_runs(int64_t[::1] counter not None, int32_t[::1] row not None, int32_t[
     return run[:start[n]].copy(), np.asarray(start), np.asarray(counts)
 
 
-def fill(const real[:, ::1] src not None, const int64_t[::1] rows not None,
-         const int64_t[::1] to not None, real[::1, :] dst not None, int threads=1):
-    """``dst[to[k], p] = src[rows[k], p]``: events x elements into element-major storage.
-
-    Parameters
-    ----------
-    src : (m, n) float32 or float64, C order
-    rows, to : (k,) int64
-    dst : (times, n) of the same dtype, Fortran order
-    """
-    cdef Py_ssize_t k, m = rows.shape[0]
-    cdef pca_status status
-    same_length(b"to", to.shape[0], m)
-    same_length(b"dst (elements)", dst.shape[1], src.shape[1])
-    for k in range(m):
-        if not (0 <= rows[k] < src.shape[0] and 0 <= to[k] < dst.shape[0]):
-            raise ValueError(f"row {rows[k]} or its place {to[k]} is out of range")
-    if m == 0 or src.shape[1] == 0:
-        return
-    with nogil:
-        if real is float:
-            status = pca_fill_f32(&src[0, 0], src.shape[1], &rows[0], &to[0], m, &dst[0, 0],
-                                  dst.shape[0], threads)
-        else:
-            status = pca_fill_f64(&src[0, 0], src.shape[1], &rows[0], &to[0], m, &dst[0, 0],
-                                  dst.shape[0], threads)
-    check(status)
-
-
 cdef const pca_run *checked_runs(const char *what, run, Py_ssize_t *n, int64_t first_i,
                                  int64_t last_i, int64_t first_j, int64_t last_j) except? NULL:
     """Check that runs stay between their bounds; the caller keeps `run` alive."""
@@ -422,7 +392,37 @@ cdef double *doubles(const char *what, array, int64_t elements, int64_t delays) 
     return &two[0, 0]
 
 
-def correlate(lines, real[::1, :] x not None, const real[:, ::1] block, g2 not None, ip, fut,
+def store(lines, real[::1, :] x not None, const real[:, :] block not None, int threads=1):
+    """Put the new events of a plan into the storage, and nothing else."""
+    cdef pca_plan plan
+    cdef pca_arrays arrays
+    cdef pca_status status
+    cdef char[::1] scratch
+    if len(lines.shift) or lines.start is not None:
+        raise ValueError("a plan with pairs needs somewhere to put their sums")
+    fill_plan(&plan, lines, x.shape[0], block.shape[0], 0)
+    if x.shape[1] == 0 or plan.n_new == 0:
+        return
+    arrays.x, arrays.ld, arrays.elements = &x[0, 0], x.shape[0], x.shape[1]
+    set_block[real](&arrays, block, x.shape[1])
+    arrays.g2 = arrays.ip = arrays.fut = arrays.total = arrays.energy = NULL
+    threads = max(1, threads)
+    scratch = aligned(threads * pca_scratch(&plan, sizeof(real)))
+    with nogil:
+        status = pca_correlate(&plan, &arrays, sizeof(real) == 8, threads, &scratch[0])
+    check(status)
+
+
+cdef int set_block(pca_arrays *arrays, const real[:, :] block, Py_ssize_t elements) except -1:
+    same_length(b"block (elements)", block.shape[1], elements)
+    if block.strides[1] != sizeof(real) or block.strides[0] % <Py_ssize_t>sizeof(real) or block.strides[0] < 0:
+        raise ValueError("block: the elements of an event must lie side by side")
+    arrays.block = &block[0, 0]
+    arrays.ld_block = block.strides[0] // <Py_ssize_t>sizeof(real)
+    return 0
+
+
+def correlate(lines, real[::1, :] x not None, const real[:, :] block, g2 not None, ip, fut,
               total=None, energy=None, int threads=1):
     """Add the sums that a plan describes, and put its new events into the storage.
 
@@ -431,8 +431,8 @@ def correlate(lines, real[::1, :] x not None, const real[:, ::1] block, g2 not N
     lines : parcorana.lines.Plan
     x : (times, n) float32 or float64, Fortran order
         Storage; rows of `lines.keep` are written.
-    block : (m, n) of the same dtype, C order, or None
-        New events.
+    block : (m, n) of the same dtype, or None
+        New events, the elements of each side by side.
     g2, ip, fut : (n, D) float64
         The sums, element by element: ``sum I(t) I(t+d)``, ``sum I(t)``, ``sum I(t+d)``
         (contract, section 1); `ip` and `fut` may be None if the mode is ONLY_G2.
@@ -455,14 +455,15 @@ def correlate(lines, real[::1, :] x not None, const real[:, ::1] block, g2 not N
     fill_plan(&plan, lines, x.shape[0], 0 if block is None else block.shape[0], delays)
     if n == 0 or delays == 0:
         return
-    if plan.n_new:
-        same_length(b"block (elements)", block.shape[1], n)
     if plan.mode == PCA_DEFERRED and (total is None or (plan.missing != NULL and plan.lo == NULL)):
         raise ValueError("the mode DEFERRED needs total, lo and hi")
     if plan.mode == PCA_DEFERRED and plan.end != plan.length:
         raise ValueError("in the mode DEFERRED the new events are the last ones")
     arrays.x, arrays.ld, arrays.elements = &x[0, 0], x.shape[0], n
-    arrays.block = &block[0, 0] if plan.n_new else NULL
+    arrays.block = NULL
+    arrays.ld_block = 0
+    if plan.n_new:
+        set_block[real](&arrays, block, n)
     arrays.g2 = doubles(b"g2", g2, n, delays)
     arrays.ip = arrays.fut = arrays.g2
     if plan.mode != PCA_ONLY_G2:
@@ -541,31 +542,36 @@ def count_shifts(const uint8_t[::1] is_new not None, const uint8_t[::1] present 
     return np.asarray(count)
 
 
-def add_energy(const real[::1, :] x not None, int64_t rows, double[::1] energy not None,
-               int threads=1):
-    """``energy[p] += sum(x[:rows, p]**2)``, in float64."""
+def energy(const real[::1, :] x not None, int64_t rows, int64_t piece, double[::1] energy not None,
+           double[::1] largest not None, int threads=1):
+    """``energy[p] = sum(x[:rows, p]**2)`` in float64, ``largest[p]`` that of the largest piece of rows."""
     cdef pca_status status
     same_length(b"energy", energy.shape[0], x.shape[1])
-    if not 0 <= rows <= x.shape[0]:
-        raise ValueError(f"rows is {rows}, there are {x.shape[0]}")
-    if rows == 0 or x.shape[1] == 0:
+    same_length(b"largest", largest.shape[0], x.shape[1])
+    if not 0 <= rows <= x.shape[0] or piece < 1:
+        raise ValueError(f"rows is {rows}, there are {x.shape[0]}; piece is {piece}, it should be above 0")
+    if x.shape[0] == 0 or x.shape[1] == 0:
         return
     with nogil:
         if real is float:
-            status = pca_energy_f32(&x[0, 0], x.shape[0], rows, x.shape[1], &energy[0], threads)
+            status = pca_energy_f32(&x[0, 0], x.shape[0], rows, x.shape[1], piece, &energy[0], &largest[0], threads)
         else:
-            status = pca_energy_f64(&x[0, 0], x.shape[0], rows, x.shape[1], &energy[0], threads)
+            status = pca_energy_f64(&x[0, 0], x.shape[0], rows, x.shape[1], piece, &energy[0], &largest[0], threads)
     check(status)
 
 
-def is_whole(const real[:, ::1] x not None):
-    """Tell whether all values are whole numbers below 1e9."""
+def is_whole(const real[:, :] x not None, int32_t most):
+    """Tell whether all values are whole numbers from -most to most."""
     cdef int32_t whole = 1
+    cdef Py_ssize_t k
+    cdef pca_arrays arrays
     if x.shape[0] == 0 or x.shape[1] == 0:
         return True
+    set_block[real](&arrays, x, x.shape[1])
     with nogil:
-        if real is float:
-            pca_whole_f32(&x[0, 0], x.shape[0] * x.shape[1], &whole)
-        else:
-            pca_whole_f64(&x[0, 0], x.shape[0] * x.shape[1], &whole)
+        for k in range(x.shape[0]):
+            if real is float:
+                pca_whole_f32(&x[k, 0], x.shape[1], most, &whole)
+            else:
+                pca_whole_f64(&x[k, 0], x.shape[1], most, &whole)
     return bool(whole)

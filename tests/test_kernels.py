@@ -231,9 +231,11 @@ def wrong_calls():
     yield "shape", call(given=[np.zeros((2, 1)), *sums[1:]])
     yield "elements", call(source=numbers, block=block[:, :2].copy())
     yield "total", call(mode=_core.DEFERRED)
-    yield "out of range", lambda: _core.fill(np.zeros((2, 3), np.float32), np.array([2]), np.array([0]), x)
-    yield "length", lambda: _core.fill(np.zeros((2, 2), np.float32), np.array([0]), np.array([0]), x)
-    yield "rows is 5", lambda: _core.add_energy(x, 5, np.zeros(3))
+    yield "source", lambda: _core.store(Plan(length=0, source=np.array([2])), x, block)
+    yield "elements", lambda: _core.store(Plan(length=0, source=numbers), x, block[:, :2].copy())
+    yield "side by side", lambda: _core.store(Plan(length=0, source=numbers), x, np.asfortranarray(block))
+    yield "somewhere", lambda: _core.store(Plan(**(shift | {"length": 4})), x, block)
+    yield "rows is 5", lambda: _core.energy(x, 5, 1, np.zeros(3), np.zeros(3))
     yield (
         "decrease",
         lambda: _core.sums(Plan(length=4, **(shift | {"shift": np.array([1])})), _core.STORED, x, *sums[1:]),
@@ -253,8 +255,8 @@ def test_wrong_lengths_are_named(case):
 def test_strided_or_wrong_dtype_is_refused_not_copied():
     strided = np.zeros((4, 6), np.float32, order="F")[:, ::2]
     with pytest.raises((ValueError, TypeError)):
-        _core.add_energy(np.zeros((3, 4), np.float32), 1, np.zeros(4))
+        _core.energy(np.zeros((3, 4), np.float32), 1, 1, np.zeros(4), np.zeros(4))
     with pytest.raises((ValueError, TypeError)):
-        _core.add_energy(strided[::2], 1, np.zeros(3))
+        _core.energy(strided[::2], 1, 1, np.zeros(3), np.zeros(3))
     with pytest.raises((ValueError, TypeError)):
-        _core.add_energy(np.zeros((3, 4), np.int32, order="F"), 1, np.zeros(4))
+        _core.energy(np.zeros((3, 4), np.int32, order="F"), 1, 1, np.zeros(4), np.zeros(4))

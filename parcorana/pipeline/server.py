@@ -80,10 +80,10 @@ class Server:
         events = (len(message) - len(buffer.header)) // 2
         with self.job.clock.on("moving"):
             buffer.handles = []
-            for rank, data in zip(self.job.roles.workers, buffer.data, strict=True):
+            for rank, rows in zip(self.job.roles.workers, buffer.rows, strict=True):
                 buffer.handles.append(transport.send(rank, TAG_BLOCK, message))
                 if events:
-                    buffer.handles.append(transport.send(rank, TAG_DATA, data[:events]))
+                    buffer.handles.append(transport.send(rank, TAG_DATA, rows[:events]))
 
     def _take(self, buffer, event):
         """Read one event; put it into the buffer or count why not."""

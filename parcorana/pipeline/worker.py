@@ -77,7 +77,7 @@ class Worker:
                 raise RunError(f"a block of {events} events came with {handle.count} numbers")
             if events:
                 with clock.on("moving"):
-                    data = transport.receive(server, TAG_DATA, receive.data[0][:events])
+                    data = transport.receive(server, TAG_DATA, receive.rows[0][:events])
                 yield from clock.waiting(wait(data))
             block = receive.as_block()
             self._count(block.header)
