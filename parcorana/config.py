@@ -1,9 +1,11 @@
 """The config file: read, checked once, frozen."""
 
+import inspect
 import logging
 import runpy
 import sys
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +281,17 @@ def _check_user_class(user_class):
         missing.append("viewerPublish")
     if missing:
         raise ConfigError(f"user_class {user_class.__name__} lacks the callback {missing[0]!r}")
+    try:
+        inspect.signature(user_class).bind(None, None, None)
+    except TypeError:
+        raise ConfigError(
+            f"user_class {user_class.__name__}: __init__ must take (self, user_params, system_params, mpiParams)"
+        ) from None
+    known = [name for name in vars(UserBase) if not name.startswith("_")]
+    for name in vars(user_class):
+        close = [] if name in known or name.startswith("_") else get_close_matches(name, known, 1, 0.85)
+        if close:
+            log.warning("user_class %s: %r is no callback; did you mean %r?", user_class.__name__, name, close[0])
     order = getattr(user_class, "storage_order", "C")
     if order not in ("C", "F"):
         raise ConfigError(f"user_class {user_class.__name__}: storage_order must be 'C' or 'F', not {order!r}")

@@ -107,32 +107,36 @@ def _configure(args):
 def main(argv=None):
     """Run the command; return the exit status."""
     args = make_parser().parse_args(argv)
-    roles, ranks = [], None
+    roles, ranks, names = [], None, []
     # psana, which a config file may import, would else take over all ranks of the job
     os.environ.setdefault("PS_PARALLEL", "none")
     _set_log("WARNING", mpi.rank_of_environment())
     try:
         if args.join:
-            from parcorana.output import join
+            from parcorana.output import join, published
 
-            print(f"joined: {join(args.join)}")
+            updates = published(args.join) if os.path.isdir(args.join) else []
+            name = join(args.join)
+            print(f"joined {len(updates)} updates, up to {int(updates[-1].stem[7:]):,} events: {name}")
             return 0
         if not args.config:
             raise ConfigError("say which config file to use: -c FILE (see --help)")
         ranks = _Ranks()
         _set_log("WARNING" if ranks.rank == 0 else "ERROR", ranks.rank)
-        return _run(args, ranks, roles)
+        return _run(args, ranks, roles, names)
     except ConfigError as error:
         if (ranks.rank if ranks else mpi.rank_of_environment()) == 0:
             _tell(error, str(error), args)
         return error.exit_status
     except KeyboardInterrupt:
-        return _end_badly("interrupted", ranks)
+        return _end_badly("parCorAnaDriver: interrupted", ranks, names, first=ranks is None or ranks.rank == 0)
     except BaseException as error:
-        return _end_badly(_describe(error, roles, ranks, args), ranks)
+        # the same fault often shows on all workers at once: let the first one tell it
+        first = not roles or getattr(roles[0], "first", True)
+        return _end_badly(_describe(error, roles, ranks, args), ranks, names, first)
 
 
-def _run(args, ranks, roles):
+def _run(args, ranks, roles, names):
     from parcorana.pipeline import run
 
     config = ranks.together(_configure, args)
@@ -142,9 +146,14 @@ def _run(args, ranks, roles):
     hosts = ranks.gather(mpi.hostname())
     plan = ranks.together(run.make_plan, config, hosts, hosts[ranks.rank])
     source = ranks.together(_open, run, config, plan, ranks)
+    abouts = ranks.gather(run.about_times(source, config) if source is not None else None)[: plan.roles.servers[0] + 1]
     free = dict(zip(hosts, ranks.gather(run.memory.available()), strict=True))
     ranks.together(run.memory.check_memory, plan.needs, plan.hosts, free)
     h5output = ranks.together(lambda: run.output_name(config) if ranks.rank == 0 else None)
+    names.extend(name for name in ranks.gather(h5output) if name)
+    if ranks.rank == 0:
+        for about in filter(None, abouts):
+            log.info("%s", about)
     if args.check:
         if ranks.rank == 0:
             print(_report(config, plan, len(hosts)))
@@ -205,7 +214,9 @@ def _describe(error, roles, ranks, args):
     if ranks is not None and ranks.comm is not None:
         where.append(f"rank {ranks.rank}")
     if role is not None:
-        where.append(f"{type(role).__name__.lower()} at {role.at}")
+        where.append(
+            f"{type(role).__name__.lower()}{'' if role.at.startswith(('before', 'after')) else ' at'} {role.at}"
+        )
     text = str(error) if isinstance(error, ParCorAnaError) else f"{type(error).__name__}: {error}"
     frames = traceback.extract_tb(error.__traceback__)
     if (args.verbosity or "").lower() != "debug":
@@ -233,9 +244,14 @@ def _tell(error, text, args):
     print(f"parCorAnaDriver: {text}", file=sys.stderr, flush=True)
 
 
-def _end_badly(text, ranks):
+def _end_badly(text, ranks, names, first):
     """Say what happened; under MPI end all ranks, for an exception in one leaves the others waiting."""
-    print(text, file=sys.stderr, flush=True)
+    from parcorana.output import what_is_left
+
+    if not first:
+        time.sleep(1.0)  # ended by the one that tells it, if there is one
+    left = what_is_left(names[0]) if names else ""
+    print(text + (f"\n{left}" if left else ""), file=sys.stderr, flush=True)
     if ranks is not None and ranks.comm is not None:
         time.sleep(0.2)  # mpiexec still has to read that line
         ranks.comm.Abort(1)

@@ -86,7 +86,7 @@ def load_color(path, mask, key="color"):
     key : str
     """
     array = load_integers(key, path)
-    check_shape(key, path, array.shape, mask.shape, "the mask")
+    check_shape(key, path, array.shape, mask.shape, "the mask (which of the two has the detector's shape?)")
     if array.dtype.kind == "u" and array.max() > np.iinfo(np.int64).max:
         raise ConfigError(f"{key}: {str(path)!r} has the value {array.max()}, which is too large for a colour")
     array = array.astype(np.int64)

@@ -21,6 +21,7 @@ from parcorana import masks
 from parcorana._version import __version__
 from parcorana.datasets import write_dataset
 from parcorana.errors import ConfigError, RunError
+from parcorana.lock import FolderLock, writer_of
 
 log = logging.getLogger("parcorana")
 
@@ -55,11 +56,7 @@ def resolve_name(template, overwrite):
         if name is None:
             raise ConfigError(f"h5output: all of {template!r} with %C from 000 to 999 exist; move some away")
     path = Path(name)
-    if Path(name + _SUFFIX).exists():
-        raise ConfigError(
-            f"h5output: {name + _SUFFIX!r} exists: another run is writing it, or was killed; in that case join what it "
-            f"published with 'parCorAnaDriver --join {name + _SUFFIX}', or remove the folder"
-        )
+    _check_folder(Path(name + _SUFFIX), overwrite)
     if path.is_dir():
         raise ConfigError(f"h5output: {name!r} is a folder; it must be the name of a file")
     if path.exists() and not overwrite:
@@ -69,6 +66,43 @@ def resolve_name(template, overwrite):
     if not os.access(path.parent, os.W_OK):
         raise ConfigError(f"h5output: the folder {str(path.parent)!r} may not be written to")
     return name
+
+
+def _check_folder(folder, overwrite):
+    """Refuse a folder with results of another run; one in which nothing was published goes if `overwrite` says so."""
+    if not folder.exists():
+        return
+    writer = writer_of(folder)
+    if writer:
+        raise ConfigError(f"h5output: {str(folder)!r}: another run is writing it ({writer}); choose another name")
+    if published(folder):
+        raise ConfigError(
+            f"h5output: {str(folder)!r} holds what a run published that was killed or failed; join it with "
+            f"'parCorAnaDriver --join {folder}', or remove the folder"
+        )
+    if not overwrite:
+        raise ConfigError(
+            f"h5output: {str(folder)!r} is left from a run that published nothing; remove it, or say --overwrite"
+        )
+    shutil.rmtree(folder)
+
+
+def published(folder):
+    """Return the update files in a folder, by the number of events processed."""
+    files = [path for path in Path(folder).iterdir() if re.fullmatch(r"update_\d{6,}\.h5", path.name)]
+    return sorted(files, key=lambda path: int(path.stem[7:]))
+
+
+def what_is_left(name):
+    """Return a sentence on what a run that failed has published; empty if nothing."""
+    folder = Path(f"{name}{_SUFFIX}")
+    updates = published(folder) if name and folder.is_dir() else []
+    if not updates:
+        return ""
+    return (
+        f"what was published is kept: {len(updates)} update{'s' * (len(updates) > 1)}, the last at "
+        f"{int(updates[-1].stem[7:]):,} events; join with: parCorAnaDriver --join {folder}"
+    )
 
 
 def _sync(path):
@@ -168,6 +202,7 @@ class ResultFile:
         self.name, self.folder = name, Path(name + _SUFFIX)
         with _explained(f"h5output: cannot write to {str(self.folder)!r}"):
             self.folder.mkdir()
+            self._lock = FolderLock(self.folder)
             try:
                 with _opened(self.folder / _BASE, "w") as file:
                     _write_system(file.create_group("system"), config, ranks)
@@ -214,6 +249,7 @@ class ResultFile:
         facts : dict
             As `write_facts` takes them.
         """
+        self._lock.release()
         join(self.folder, facts)
 
 
@@ -286,10 +322,14 @@ def join(folder, facts=None):
     folder = Path(folder)
     if not folder.is_dir() or not folder.name.endswith(_SUFFIX) or folder.name == _SUFFIX:
         raise ConfigError(f"--join: {str(folder)!r} is not a folder NAME{_SUFFIX}")
-    updates = sorted(p for p in folder.iterdir() if re.fullmatch(r"update_\d{6,}\.h5", p.name))
-    updates.sort(key=lambda p: int(p.stem[7:]))
-    if not updates and not (folder / _BASE).is_file():
-        raise ConfigError(f"--join: {str(folder)!r} holds no update and no {_BASE}: nothing was published")
+    updates = published(folder)
+    if facts is None and (writer := writer_of(folder)):
+        raise ConfigError(
+            f"--join: {str(folder)!r} is being written by a run ({writer}); to look at what it has published, "
+            "open the files update_*.h5 in it"
+        )
+    if not updates:
+        raise ConfigError(f"--join: {str(folder)!r} holds no update: nothing was published; remove the folder")
     name = folder.with_name(folder.name[: -len(_SUFFIX)])
     if facts is None and name.exists():
         raise ConfigError(f"--join: {str(name)!r} exists; move it away first")
@@ -297,7 +337,7 @@ def join(folder, facts=None):
     with _explained(f"cannot write {str(name)!r}", f"; what was published stays in {str(folder)!r}"):
         try:
             with _opened(aside, "w") as joined:
-                _join_into(joined, updates or [folder / _BASE])
+                _join_into(joined, updates)
                 if facts is None:
                     joined["system"].attrs["ended_by"] = "killed"
                 else:

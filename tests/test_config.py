@@ -184,8 +184,14 @@ def test_output_in_the_way(setup):
     setup.write(overwrite=False)
     (setup.folder / "out.h5").touch()
     check_line(setup.drive(), "'out.h5' exists; say --overwrite")
-    (setup.folder / "out.h5.inprogress").mkdir()
-    check_line(setup.drive("--overwrite"), "another run is writing it, or was killed")
+    folder = setup.folder / "out.h5.inprogress"
+    folder.mkdir()
+    check_line(setup.drive(), "is left from a run that published nothing; remove it, or say --overwrite")
+    (folder / "update_000100.h5").touch()
+    check_line(setup.drive("--overwrite"), "'parCorAnaDriver --join out.h5.inprogress', or remove the folder")
+    (folder / "update_000100.h5").unlink()
+    assert setup.drive("--overwrite").returncode == 0
+    assert not folder.exists()
 
 
 def test_values_of_other_types_that_mean_the_same(setup, monkeypatch):

@@ -58,9 +58,21 @@ class HDF5Source:
             self.close()
             raise
         self.total = min(self._stack.shape[0], share.numevents or self._stack.shape[0])
+        self.about, self.typical_step = self._about_times(src)
         self.shape = self._stack.shape[1:]
         self.dtype = self._stack.dtype.newbyteorder("=")
         self._rows = _batch_rows(self._stack)
+
+    def _about_times(self, src):
+        """Return a line on where the times come from, and the median step [s] if they are times."""
+        if self._times is None:
+            group = self._file[posixpath.normpath("/" + src.strip("/"))].parent
+            close = [key for key in group if nearest(key, ("counter", "timestamp"))]
+            hint = f" ({close[0]!r} is there, which is not read)" if close else ""
+            return f"times: no counter or timestamp beside {src}{hint}, so frames count as pulses 0, 1, 2, ...", None
+        if self.stamps == "pulses" or len(self._times) < 2:
+            return None, None
+        return f"times: timestamp beside {src}", float(np.median(np.diff(self._times))) * 1e-9
 
     def blocks(self):
         """Yield this server's blocks, each an iterator of `Event`."""

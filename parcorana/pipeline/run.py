@@ -79,6 +79,18 @@ def open_share(config, plan, rank, log):
     return source
 
 
+def about_times(source, config):
+    """Return a line on the times of a source's events, with a warning if `rate` hardly fits them."""
+    about, seconds = getattr(source, "about", None), getattr(source, "typical_step", None)
+    if about is None or not seconds:
+        return about
+    pulses = seconds * config.rate
+    about += f"; mostly {seconds * 1e3:.4g} ms apart ({1 / seconds:.4g} Hz), {pulses:.4g} pulses at rate={config.rate}"
+    if abs(pulses - max(round(pulses), 1)) > 0.02 * max(pulses, 1):
+        about += ": NOT a whole number of pulses: is rate right?"
+    return about
+
+
 def output_name(config):
     """Return the name of the result file, None for none."""
     return None if config.h5output is None else resolve_name(config.h5output, config.overwrite)

@@ -184,13 +184,25 @@ class Viewer:
     def _hint_at_rate(self, facts):
         """Warn if delays have no pairs although the record is longer than they are."""
         counts, delays = self._counts, self.config.delays
-        first, last = facts.get("first"), facts.get("last")
-        if counts is None or first is None:
+        account = facts["account"]
+        unwanted = account["duplicate"] + account["late"]
+        if unwanted > self.config.max_bad * account["read"]:
+            log.warning(
+                "%d of %d events were duplicates and %d came too late: is rate=%s Hz right? are the times of the "
+                "events right (whole numbers are nanoseconds), and in order?",
+                account["duplicate"],
+                account["read"],
+                account["late"],
+                self.config.rate,
+            )
+        if counts is None:
             return
-        empty = (counts == 0) & (delays < min((last - first) * 1e-9 * self.config.rate, self.config.times))
+        # a delay for which there are times enough, within what is stored and what was processed
+        empty = (counts == 0) & (delays < min(account["processed"], self.config.times))
         if empty.any() and counts.any():
             log.warning(
-                "%d of %d delays have no pair, though the events span more: is rate=%s Hz right?",
+                "%d of %d delays have no pair though there were events enough: are events more than a pulse apart? "
+                "is rate=%s Hz right?",
                 np.count_nonzero(empty),
                 len(delays),
                 self.config.rate,

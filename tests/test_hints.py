@@ -1,0 +1,96 @@
+"""What the log tells a tired user before they notice it themselves."""
+
+import signal
+import subprocess
+import time
+
+import h5py
+import numpy as np
+import pytest
+from conftest import BIN
+from test_config import check_line
+from test_pipeline import write_user_class
+
+
+def with_times(setup, times, name="timestamp"):
+    with h5py.File(setup.folder / "frames.h5", "r+") as file:
+        del file["det/counter"]
+        file[f"det/{name}"] = times
+
+
+def test_a_rate_that_hardly_fits_is_said_at_the_start(setup):
+    with_times(setup, 1e9 + np.arange(230) / 24)
+    setup.write(rate=25.0)
+    assert "41.67 ms apart (24 Hz), 1.042 pulses at rate=25.0: NOT a whole number" in setup.drive().stderr
+    setup.write(rate=24.0)
+    log = setup.drive().stderr
+    assert "1 pulses at rate=24.0" in log and "NOT a whole" not in log
+
+
+def test_dropping_most_events_is_a_warning(setup):
+    with_times(setup, 10**9 + np.arange(230))  # seconds as whole numbers, which are nanoseconds
+    setup.write()
+    run = setup.drive()
+    assert run.returncode == 0
+    assert "229 of 230 events were duplicates" in run.stderr
+
+
+def test_delays_without_pairs_are_a_warning(setup):
+    with_times(setup, 5 * np.arange(230), "counter")
+    setup.write()
+    assert "7 of 9 delays have no pair though there were events enough" in setup.drive().stderr
+
+
+def test_times_that_are_not_read_are_named(setup):
+    with_times(setup, np.arange(230.0), "timestamps")
+    setup.write()
+    assert "('timestamps' is there, which is not read), so frames count as pulses" in setup.drive().stderr
+
+
+def test_a_misspelt_callback_is_a_warning(setup):
+    write_user_class(setup, "def finaldataArray(self, dataArray, evt):\n        return None")
+    run = setup.drive()
+    assert run.returncode == 0
+    assert "'finaldataArray' is no callback; did you mean 'finalDataArray'?" in run.stderr
+
+
+def test_a_class_that_cannot_be_made_is_refused_before_the_run(setup):
+    write_user_class(setup, "def __init__(self):\n        pass")
+    check_line(setup.drive(), "__init__ must take (self, user_params, system_params, mpiParams)")
+
+
+def test_a_failure_says_what_is_kept_and_only_once(setup):
+    body = """def adjustData(self, data):
+        import time
+        self.seen = getattr(self, 'seen', 0) + 1
+        time.sleep(0.02 * (self.seen > 70))  # the viewer publishes meanwhile
+        1 / (self.seen < 120)"""
+    write_user_class(setup, body)
+    run = setup.drive(ranks=5)
+    assert run.returncode == 1
+    lines = run.stderr.splitlines()
+    assert sum("ZeroDivisionError" in line for line in lines) == 1
+    assert "what was published is kept: 1 update, the last at 70 events" in run.stderr
+    assert "--join out.h5.inprogress" in run.stderr
+
+
+@pytest.mark.parametrize("ranks", [0, 3])
+def test_a_run_in_progress_cannot_be_joined_or_replaced(setup, command, ranks):
+    body = "def adjustData(self, data):\n        import time\n        time.sleep(0.05)"
+    write_user_class(setup, body, update=20)
+    launcher = [str(BIN / "mpiexec"), "-n", str(ranks)] if ranks else []
+    job = [*launcher, str(BIN / "parCorAnaDriver"), "-c", "config.py"]
+    run = subprocess.Popen(job, cwd=setup.folder, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 30
+        while not list(setup.folder.glob("out.h5.inprogress/update_*")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        check_line(command("parCorAnaDriver", "--join", "out.h5.inprogress", cwd=setup.folder), "is being written by")
+        check_line(setup.drive("--overwrite"), "another run is writing it")
+        assert run.poll() is None
+    finally:
+        run.send_signal(signal.SIGINT)
+        log = run.communicate(timeout=30)[1]
+    assert log.count("parCorAnaDriver: interrupted") == 1
+    joined = command("parCorAnaDriver", "--join", "out.h5.inprogress", cwd=setup.folder)
+    assert joined.returncode == 0, joined.stderr
