@@ -1,8 +1,8 @@
 /* One code path for one type: included with REAL, NAME(x), VBYTES and TARGET defined. */
 
 #define LANES ((int64_t)(VBYTES / sizeof(REAL)))
-/* Products in one float32 sum: see docs/architecture.md, the error stays below 1e-6. */
-#define CHUNK (64 * LANES)
+/* Products of one lane in one float32 sum: 16 roundings of 2^-24 each stay below 1e-6. */
+#define CHUNK (16 * LANES)
 
 typedef REAL NAME(vec) __attribute__((vector_size(VBYTES)));
 typedef REAL NAME(loose) __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_alias));

@@ -24,18 +24,20 @@ static void NAME(tails)(const pca_plan *plan, const REAL *line, double sign, dou
     }
 }
 
-/* out[column] -= sum of the first d positions */
-static void NAME(heads)(const pca_plan *plan, const REAL *line, double *out)
+/* ip += sum of all but the last d positions, fut += sum of all but the first d. From the
+ * largest delay on, so that nothing is taken away again: dark sums stay as exact as bright ones. */
+static void NAME(without_ends)(const pca_plan *plan, const REAL *line, double *ip, double *fut)
 {
-    int64_t at = 0;
-    double sum = 0;
-    for (int64_t k = 0; k < plan->shifts; k++) {
-        int64_t cut = -plan->shift[k];
-        if (cut > plan->length)
-            cut = plan->length;
-        sum += NAME(stretch)(line + at, cut - at);
-        at = cut;
-        out[plan->column[k]] -= sum;
+    int64_t to = 0, from = plan->length;
+    double past = 0, future = 0;
+    for (int64_t k = plan->shifts - 1; k >= 0; k--) {
+        const int64_t d = -plan->shift[k] < plan->length ? -plan->shift[k] : plan->length;
+        past += NAME(stretch)(line + to, plan->length - d - to);
+        future += NAME(stretch)(line + d, from - d);
+        to = plan->length - d;
+        from = d;
+        ip[plan->column[k]] += past;
+        fut[plan->column[k]] += future;
     }
 }
 
@@ -47,17 +49,16 @@ static void NAME(sums_of)(const pca_plan *plan, int what, const REAL *line, doub
         NAME(tails)(plan, line, 1.0, ip);
         return;
     }
-    const double all = what == PCA_SETTLE ? *total : NAME(stretch)(line, plan->length);
-    for (int64_t k = 0; k < plan->shifts; k++) {
-        ip[plan->column[k]] += all;
-        fut[plan->column[k]] += all;
-    }
-    NAME(tails)(plan, line, -1.0, ip);
     if (what == PCA_SETTLE) {
+        for (int64_t k = 0; k < plan->shifts; k++) {
+            ip[plan->column[k]] += *total;
+            fut[plan->column[k]] += *total;
+        }
+        NAME(tails)(plan, line, -1.0, ip);
         *total = 0;
         return;
     }
-    NAME(heads)(plan, line, fut);
+    NAME(without_ends)(plan, line, ip, fut);
     for (int64_t k = 0; plan->missing && k < plan->shifts; k++) {
         const int64_t d = -plan->shift[k];
         double past = 0, future = 0;

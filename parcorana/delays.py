@@ -4,6 +4,8 @@ import numpy as np
 
 from parcorana.errors import ConfigError
 
+_LARGEST = 1 << 40  # nearly 300 years at 120 Hz; a counter and a delay must add up within int64
+
 
 def make_delay_list(start, stop, num, spacing="log", logbase=10):
     """Make an increasing list of distinct delays.
@@ -74,6 +76,8 @@ def check_delays(delays):
     array = array.astype(np.int64)
     if array[0] < 1:
         raise ConfigError(f"delays must be positive: found {array[0]}")
+    if array.max() > _LARGEST:
+        raise ConfigError(f"delays: {array.max()} pulses is more than the largest delay, 2^40 pulses")
     steps = np.flatnonzero(np.diff(array) <= 0)
     if steps.size:
         a, b = array[steps[0]], array[steps[0] + 1]

@@ -122,9 +122,12 @@ def main(argv=None):
         if not args.config:
             raise ConfigError("say which config file to use: -c FILE (see --help)")
         ranks = _Ranks()
-        _set_log("WARNING" if ranks.rank == 0 else "ERROR", ranks.rank)
+        quiet = (args.verbosity or "").upper() == "ERROR"
+        _set_log("WARNING" if ranks.rank == 0 and not quiet else "ERROR", ranks.rank)
         return _run(args, ranks, roles, names)
     except ConfigError as error:
+        if roles:  # raised by one rank while it runs, in user code: the others know nothing of it
+            return _end_badly(_describe(error, roles, ranks, args), ranks, names, getattr(roles[0], "first", True))
         if (ranks.rank if ranks else mpi.rank_of_environment()) == 0:
             _tell(error, str(error), args)
         return error.exit_status

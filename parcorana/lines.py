@@ -154,7 +154,8 @@ def _add_runs(plan, u, position, kinds, delays):
 def _add_shifts(plan, u, position, delays, use, backwards=True):
     """Give the pairs of the delays that `use` marks as shifted stretches."""
     plan.column = np.flatnonzero(use & (delays % plan.step == 0))
-    shift = delays[plan.column] // plan.step
+    # beyond the line's length there are no pairs, however far
+    shift = np.minimum(delays[plan.column] // plan.step, plan.length)
     plan.shift = -shift if backwards else shift
     plan.pad = int(shift.max(initial=0))
     present = np.zeros(plan.length, np.uint8)
@@ -196,7 +197,9 @@ def plan_accumulated(u, processed, delays, deferred):
     new = np.flatnonzero(u.seq >= 0)
     t_new = u.counter[new]
     unpaired = _first_unpaired(u, t_new)
-    first = int(np.searchsorted(u.counter, t_new[0] - delays[-1]))
+    # Deferred sums speak of the last pulses before the newest old event, so the line begins there.
+    reach = u.counter[new[0] - 1] if new[0] else t_new[0]
+    first = int(np.searchsorted(u.counter, reach - delays[-1]))
     last = int(np.searchsorted(u.counter, t_new[-1] + delays[-1], "right"))
     near = u.part(slice(first, last))
     mixed = np.count_nonzero(near.seq[new[0] - first :] < 0) > 0
@@ -235,7 +238,7 @@ def _plan_entering(near, processed, delays, mixed, unpaired, mode, deferred):
             # a gap between the newest old event and the first new one belongs to the new ones
             plan.begin = int(position[new[0] - 1]) + 1
         _add_shifts(plan, near, position, delays, shifted)
-        if deferred and not kinds.any() and new[0] > 0:
+        if deferred and not kinds.any() and new[0] > 0 and len(plan.column):
             _defer(plan)
     _add_runs(plan, near, position, kinds, delays)
     return plan
@@ -339,6 +342,6 @@ def plan_tails(T, filled, delays, step):
     plan.end = plan.length
     plan.old = as_runs(rows, position)
     plan.column = np.flatnonzero(delays % step == 0)
-    plan.shift = -(delays[plan.column] // step)
-    plan.pad = int(-plan.shift.min(initial=0))
+    plan.shift = -np.minimum(delays[plan.column] // step, plan.length)
+    plan.pad = plan.length
     return plan

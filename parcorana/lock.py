@@ -3,6 +3,7 @@
 import fcntl
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 _NAME = ".writer"
@@ -17,21 +18,15 @@ class FolderLock:
     """
 
     def __init__(self, folder):
-        self._file = open(Path(folder) / _NAME, "a+", encoding="utf-8")  # noqa: SIM115, held on purpose
-        try:
+        # a descriptor, not a file object: it is held until the process ends, however it ends
+        self._file = os.open(Path(folder) / _NAME, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        with suppress(OSError):  # some network file systems have no locks
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise
-        except OSError:
-            pass  # some network file systems have no locks; the name in the file still tells
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(f"{socket.gethostname()}, process {os.getpid()}")
-        self._file.flush()
+        os.write(self._file, f"{socket.gethostname()}, process {os.getpid()}".encode())
 
     def release(self):
         """Let others have the folder."""
-        self._file.close()
+        os.close(self._file)
 
 
 def writer_of(folder):

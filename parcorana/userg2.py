@@ -236,7 +236,9 @@ class G2IncrementalAccumulator(_G2):
         if not len(entry.processed):
             return
         T, filled, X = buffer.T, buffer.filled, buffer.X
-        plan = plan_accumulated(entry.union, entry.processed, self.delays, deferred=True)
+        # what is deferred is a difference of sums: float64 storage promises more digits than that keeps
+        defers = X.dtype == np.float32
+        plan = plan_accumulated(entry.union, entry.processed, self.delays, deferred=defers)
         step = plan.step if plan.mode == _core.DEFERRED else 0
         if step != self.step:
             self._settle(T, filled, X)
@@ -277,10 +279,10 @@ class G2IncrementalWindowed(_G2):
     """
 
     TURNOVERS = 100
-    #: Whole numbers up to this have exact sums: 64 products of two in a float32 (csrc/correlate_impl.h).
-    EXACT = 512
+    #: Whole numbers up to this have exact sums: 16 products of two in a float32 (csrc/correlate_impl.h).
+    EXACT = 1024
     #: Values in a float32 sum of all lanes together, more or less.
-    BLOCK = 512
+    BLOCK = 128
 
     def initWorker(self, numElementsWorker):
         """Allocate the sums, and what tells how large the rounding errors may be."""

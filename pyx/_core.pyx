@@ -327,7 +327,9 @@ cdef int fill_plan(pca_plan *plan, lines, int64_t times, int64_t rows, int64_t d
     cdef Py_ssize_t n = 0
     cdef int64_t k, d, length = lines.length, pad = lines.pad, begin = lines.begin, end = lines.end
     cdef int64_t new = len(lines.source)
-    if pad < 0 or length < 0 or not 0 <= begin <= end <= length:
+    if not 0 <= pad < 1 << 40 or not 0 <= length < 1 << 40:
+        raise ValueError(f"pad {pad} and length {length} must be below 2**40")
+    if not 0 <= begin <= end <= length:
         raise ValueError(f"begin {begin} and end {end} do not fit into a line of {length}")
     plan.pad, plan.length, plan.begin, plan.end = pad, length, begin, end
     plan.n_new = new
@@ -455,7 +457,7 @@ def correlate(lines, real[::1, :] x not None, const real[:, :] block, g2 not Non
     fill_plan(&plan, lines, x.shape[0], 0 if block is None else block.shape[0], delays)
     if n == 0 or delays == 0:
         return
-    if plan.mode == PCA_DEFERRED and (total is None or (plan.missing != NULL and plan.lo == NULL)):
+    if plan.mode == PCA_DEFERRED and (total is None or (lines.missing is not None and lines.lo is None)):
         raise ValueError("the mode DEFERRED needs total, lo and hi")
     if plan.mode == PCA_DEFERRED and plan.end != plan.length:
         raise ValueError("in the mode DEFERRED the new events are the last ones")
@@ -495,8 +497,8 @@ def sums(lines, int what, const real[::1, :] x not None, ip not None, fut not No
     if n == 0 or delays == 0:
         return
     for k in range(plan.shifts):
-        if plan.shift[k] >= (0 if k == 0 else plan.shift[k - 1]):
-            raise ValueError("shifts must be negative and decrease")
+        if plan.shift[k] > (-1 if k == 0 else plan.shift[k - 1]):
+            raise ValueError("shifts must be negative and not increase")
     for k in range(plan.new_first[0] if plan.missing != NULL else 0,
                    plan.new_first[1] if plan.missing != NULL else 0):
         if plan.missing[k] < 0:

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import time
+from functools import partial
 
 import h5py
 import numpy as np
@@ -80,7 +81,9 @@ def test_a_run_in_progress_cannot_be_joined_or_replaced(setup, command, ranks):
     write_user_class(setup, body, update=20)
     launcher = [str(BIN / "mpiexec"), "-n", str(ranks)] if ranks else []
     job = [*launcher, str(BIN / "parCorAnaDriver"), "-c", "config.py"]
-    run = subprocess.Popen(job, cwd=setup.folder, stderr=subprocess.PIPE, text=True)
+    # a job in the background of a shell would not hear SIGINT
+    hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    run = subprocess.Popen(job, cwd=setup.folder, stderr=subprocess.PIPE, text=True, preexec_fn=hear)  # noqa: PLW1509
     try:
         deadline = time.monotonic() + 30
         while not list(setup.folder.glob("out.h5.inprogress/update_*")) and time.monotonic() < deadline:
@@ -94,3 +97,17 @@ def test_a_run_in_progress_cannot_be_joined_or_replaced(setup, command, ranks):
     assert log.count("parCorAnaDriver: interrupted") == 1
     joined = command("parCorAnaDriver", "--join", "out.h5.inprogress", cwd=setup.folder)
     assert joined.returncode == 0, joined.stderr
+
+
+def test_a_config_error_raised_by_one_rank_ends_all(setup):
+    """Raised in user code after the start it is a failure of the run, not of the config."""
+    body = "def initWorker(self, numElementsWorker):\n        self.n = numElementsWorker\n"
+    body += "        if not self.mpiParams.firstWorker:\n            parcorana.make_delay_list(0, 1, 2)"
+    write_user_class(setup, body)
+    path = setup.folder / "mine.py"
+    text = path.read_text(encoding="utf-8")
+    second = text.index("    def initWorker", text.index("def arrayNames"))
+    path.write_text(text[:second] + text[text.index("    def workerCalc", second) :], encoding="utf-8")
+    run = setup.drive(ranks=4, seconds=20)
+    assert run.returncode == 1
+    assert "make_delay_list: start must be" in run.stderr

@@ -45,7 +45,12 @@ def steady_streams(draw):
     steps = 1 + (rng.random(events) < draw(st.sampled_from([0, 0, 0.01, 0.03, 0.2])))
     if draw(st.booleans()):
         steps[draw(st.integers(0, events - 1))] += draw(st.sampled_from([7, 50, 100_000]))
+    block = draw(st.sampled_from([1, 7, 16, 50]))
+    if draw(st.booleans()):  # a gap just where a block ends
+        steps[::block] += 1
     counters = np.cumsum(steps.astype(np.int64)) * draw(st.sampled_from([1, 1, 2, 3]))
+    if draw(st.integers(0, 9)) == 0:  # one event from far ahead
+        counters[draw(st.integers(0, events - 1))] += draw(st.sampled_from([45, 1000]))
     for k in np.flatnonzero(rng.random(events - 1) < draw(st.sampled_from([0, 0, 0.02]))):
         counters[k], counters[k + 1] = counters[k + 1], counters[k]
     largest = draw(st.integers(1, 40))
@@ -53,7 +58,7 @@ def steady_streams(draw):
         "counters": counters,
         "runs": np.zeros(events, np.int64),
         "times": draw(st.sampled_from([largest // 2 + 1, largest + 1, largest + 20])),
-        "block": draw(st.sampled_from([1, 7, 16, 50])),
+        "block": block,
         "delays": sorted({int(d) for d in rng.integers(1, largest + 1, draw(st.integers(1, 27)))}),
         "limit": draw(st.sampled_from([1, 10, 1000])),
         "elements": draw(st.sampled_from([1, 5, 16, 19])),
@@ -147,6 +152,76 @@ def test_threads_do_not_change_a_bit(kind, stream):
             np.testing.assert_array_equal(array, other[name])
 
 
+SINGLE = [
+    ("gap at a border", np.r_[0:200, 201:400], 400, [3, 90], 100),
+    ("far ahead", np.array([0, 1, 2, 3, 100, 4, 5, 6, 7, 8]), 50, [3], 5),
+    ("no delay fits the step", 2 * np.r_[0:90, 91:200], 400, [1, 3], 60),
+    ("delays beyond everything", np.arange(100), 10, [1, 2, 1 << 33, 1 << 40], 16),
+    ("delays beyond everything, all stored", np.arange(100), 200, [1, 2, 1 << 33, 1 << 40], 16),
+]
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize(("counters", "times", "delays", "block"), [s[1:] for s in SINGLE], ids=[s[0] for s in SINGLE])
+def test_streams_that_went_wrong_once(kind, counters, times, delays, block):
+    stream = {
+        "counters": counters,
+        "runs": counters * 0,
+        "times": times,
+        "delays": delays,
+        "block": block,
+        "limit": 999,
+    }
+    data = np.arange(1.0, len(counters) + 1, dtype=np.float32)[:, None] % 251
+    arrays, counts, _, _ = drive(kind, stream, data)
+    want = reference.g2(counters, data, times, delays, kind)
+    np.testing.assert_array_equal(counts, want["counts"])
+    for name in ("G2", "IP", "IF"):
+        np.testing.assert_array_equal(arrays[name], want[name], err_msg=name)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("shape", ["one bright lane", "constant", "alternating"])
+def test_rounding_of_float32_at_its_worst(code_path, kind, shape):
+    events = 2048
+    data = np.full((events, 1), 1 + 2.0**-13, np.float32)
+    if shape == "one bright lane":
+        data[:] = 2.42e-4
+        data[:9] = 1
+    elif shape == "alternating":
+        data[::2], data[1::2] = 1e3, 1e-3
+    stream = {"counters": np.arange(events), "runs": np.zeros(events), "times": 2100, "delays": [1, 2, 512]}
+    arrays, _, _, _ = drive(kind, stream | {"block": 2048, "limit": 9999}, data)
+    exact = data.astype(np.float64)
+    for d, delay in enumerate(stream["delays"]):
+        want = (exact[delay:] * exact[:-delay]).sum()
+        assert abs(arrays["G2"][d, 0] - want) <= 1e-6 * want
+
+
+@pytest.mark.parametrize("kind", ["atend", "windowed"])
+def test_dark_sums_beside_bright_ones(kind):
+    """The pairs of a delay may be few and dark: their IP is not what is left of something bright."""
+    data = np.full((1010, 1), 1e5)
+    data[:10] = 1e-3
+    stream = {"counters": np.arange(1010), "runs": np.zeros(1010), "times": 2000, "delays": [1, 1000]}
+    arrays, _, _, _ = drive(kind, stream | {"block": 512, "limit": 9999}, data)
+    np.testing.assert_allclose(arrays["IP"][1], 10 * 1e-3, rtol=1e-12)
+    np.testing.assert_allclose(arrays["IF"][1], 10 * 1e5, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("events", "dtype"), [(700, np.float32), (700, np.float64), (2900, np.float32)])
+def test_window_after_a_burst(code_path, events, dtype):
+    """A burst 10^4 times brighter, which has just left or left long ago; fewer than 100 turnovers."""
+    rng = np.random.default_rng(3)
+    data = rng.gamma(2.0, 1.0, (events, 2)).astype(dtype)
+    data[500:520, 1] *= 1e4
+    delays = [1, 2, 7, 29]
+    stream = {"counters": np.arange(events), "runs": np.zeros(events), "times": 100, "delays": delays, "block": 64}
+    arrays, _, _, _ = drive("windowed", stream | {"limit": 9999}, data)
+    want = reference.pairs_sums({t: data[t].astype(float) for t in range(events - 100, events)}, delays, 2)
+    assert (abs(arrays["G2"] - want["G2"]) <= (1e-6 if dtype == np.float32 else 1e-12) * want["scale"]).all()
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_window_does_not_drift(dtype):
     """After many turnovers, and after a burst has left, the window equals its own pairs."""
@@ -237,7 +312,7 @@ def wrong_calls():
     yield "somewhere", lambda: _core.store(Plan(**(shift | {"length": 4})), x, block)
     yield "rows is 5", lambda: _core.energy(x, 5, 1, np.zeros(3), np.zeros(3))
     yield (
-        "decrease",
+        "not increase",
         lambda: _core.sums(Plan(length=4, **(shift | {"shift": np.array([1])})), _core.STORED, x, *sums[1:]),
     )
     yield "is_new", lambda: _core.count_shifts(np.zeros(3, np.uint8), np.zeros(3, np.uint8), 1, np.array([1]))

@@ -101,8 +101,15 @@ class Worker:
         if self.origin is None:
             self.origin = int(stamps[0])
         if self.pulses:
+            if max(abs(int(stamps.max()) - self.origin), abs(int(stamps.min()) - self.origin)) > _EVER:
+                raise RunError(
+                    f"counter: {stamps.min()} to {stamps.max()} is too far from the first one, {self.origin}"
+                )
             return stamps - self.origin
-        return pulse_counters(stamps, self.origin, self.config.rate)
+        try:
+            return pulse_counters(stamps, self.origin, self.config.rate)
+        except ValueError:
+            raise RunError(f"times of events: {stamps.min()} to {stamps.max()} ns do not make counters") from None
 
     def _take(self, block):
         """Let the events of a block enter, cut where a run or an update ends."""
