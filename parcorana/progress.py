@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 
 _LAUNCHERS = ("mpiexec", "mpirun", "hydra", "prte", "orterun")
@@ -40,6 +41,7 @@ class Progress:
 
     def __init__(self, enabled):
         self._bar, self._enabled = None, enabled
+        self._began = time.time()
 
     def show(self, account, total):
         """Show the events read so far, of `total` (-1: not known)."""
@@ -48,7 +50,8 @@ class Progress:
         if self._bar is None:
             from tqdm import tqdm
 
-            self._bar = tqdm(unit=" events", file=sys.stderr, dynamic_ncols=True, leave=False)
+            self._bar = tqdm(unit=" events", file=sys.stderr, dynamic_ncols=True, leave=False, delay=1e-9)
+            self._bar.start_t = self._began  # so that the rate is that of the run
         self._bar.total = total if total > 0 else None
         self._bar.n = account["read"]
         self._bar.set_postfix(processed=account["processed"], refresh=False)

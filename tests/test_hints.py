@@ -1,7 +1,13 @@
 """What the log tells a tired user before they notice it themselves."""
 
+import fcntl
+import os
+import pty
+import re
 import signal
+import struct
 import subprocess
+import termios
 import time
 from functools import partial
 
@@ -97,6 +103,32 @@ def test_a_run_in_progress_cannot_be_joined_or_replaced(setup, command, ranks):
     assert log.count("parCorAnaDriver: interrupted") == 1
     joined = command("parCorAnaDriver", "--join", "out.h5.inprogress", cwd=setup.folder)
     assert joined.returncode == 0, joined.stderr
+
+
+@pytest.mark.parametrize("ranks", [0, 3])
+def test_progress_in_a_terminal(setup, ranks):
+    """Events, rate and time left, in the terminal that mpiexec runs in, too; nothing of it in a pipe."""
+    body = "def adjustData(self, data):\n        import time\n        time.sleep(0.02)"
+    write_user_class(setup, body)
+    launcher = [str(BIN / "mpiexec"), "-n", str(ranks)] if ranks else []
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, 120, 0, 0))
+    job = ["timeout", "60", *launcher, str(BIN / "parCorAnaDriver"), "-c", "config.py"]
+    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    run = subprocess.Popen(job, cwd=setup.folder, stdout=theirs, stderr=theirs, env=env, start_new_session=True)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # all of the other ends are closed
+            break
+        if not piece:
+            break
+        shown += piece
+    assert run.wait() == 0, shown.decode()
+    assert re.search(r"\d+%\|.*\d+/230 \[00:\d\d<00:\d\d, +[\d.]+ events/s, processed=\d+\]", shown.decode())
+    assert "processed=" not in setup.drive("-o", "piped.h5", ranks=ranks).stderr
 
 
 def test_a_config_error_raised_by_one_rank_ends_all(setup):

@@ -15,6 +15,7 @@ from parcorana.userbase import ADD, SUBTRACT, callback
 
 _EVER = 1 << 62
 _PROGRESS = 0.5  # s between two notes of progress
+_NOTES = 8  # messages under way to the viewer, beyond which a worker waits for it
 _FEW = 100  # events before `max_bad` is looked at
 
 
@@ -213,7 +214,8 @@ class Worker:
 
     def _progress(self):
         now = time.monotonic()
-        if self.first and now - self._progress_at > _PROGRESS and all(h.done() for h in self._notes):
+        self._notes = [h for h in self._notes if not h.done()]
+        if self.first and now - self._progress_at > _PROGRESS and len(self._notes) <= _NOTES:
             self._progress_at = now
             self._send_note(note.PROGRESS, self._facts())
         yield
@@ -221,7 +223,7 @@ class Worker:
     def _publish(self, full):
         clock, params = self.job.clock, self.params
         # a few notes may be under way, so that a worker need not wait for the viewer
-        if len(self._notes) > 8:
+        if len(self._notes) > _NOTES:
             yield from clock.waiting(wait(*self._notes))
         params.processed = self.account["processed"]
         self.at = f"the update at {params.processed} events"
