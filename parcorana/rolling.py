@@ -115,13 +115,13 @@ class RollingBuffer:
         self._seq = np.full(capacity, -1, np.int32)
         self._leave = np.full(capacity, _core.STAYS, np.int32)
         self._tail = 0
-        self._first = self._head = 0
+        self._head = 0
 
     def clear(self):
         """Empty the buffer: pairs never span two runs."""
         self.T[:] = UNFILLED
         self.X[:] = 0
-        self.filled = self._tail = self._head = self._first = 0
+        self.filled = self._tail = self._head = 0
 
     def offer(self, counters, limit):
         """Decide which of `counters` enter, in order, until `limit` of them have.
