@@ -6,15 +6,8 @@
 #define VBYTES 16
 #define TARGET 
 
-#define REAL float
-#define NAME(x) x##_f32
-#include "correlate_impl.h"
-#undef REAL
-#undef NAME
-
-#define REAL double
-#define NAME(x) x##_f64
-#include "correlate_impl.h"
+#define IMPL "correlate_impl.h"
+#include "each_real.h"
 
 static int runs_here(void)
 {

@@ -8,15 +8,8 @@
 #define VBYTES 64
 #define TARGET __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,bmi2,prefer-vector-width=512")))
 
-#define REAL float
-#define NAME(x) x##_f32
-#include "correlate_impl.h"
-#undef REAL
-#undef NAME
-
-#define REAL double
-#define NAME(x) x##_f64
-#include "correlate_impl.h"
+#define IMPL "correlate_impl.h"
+#include "each_real.h"
 
 static int runs_here(void)
 {

@@ -3,12 +3,5 @@
 
 #include "correlate.h"
 
-#define REAL float
-#define NAME(x) x##_f32
-#include "sums_impl.h"
-#undef REAL
-#undef NAME
-
-#define REAL double
-#define NAME(x) x##_f64
-#include "sums_impl.h"
+#define IMPL "sums_impl.h"
+#include "each_real.h"

@@ -117,6 +117,21 @@ def _step(t):
     return step if positions <= _SPARSE * len(t) + 64 else 0
 
 
+def _line(t, delays, **given):
+    """Return the positions of the times `t`, and a plan for a line of them."""
+    step = _step(t)
+    position = (t - t[0]) // step if step else np.arange(len(t))
+    return position, Plan(length=int(position[-1]) + 1, step=step, counts=np.zeros(len(delays), np.int64), **given)
+
+
+def _near(u, new, reach, delays):
+    """Return the events that can be paired with the new ones, and whether old ones lie among or after those."""
+    first = int(np.searchsorted(u.counter, reach - delays[-1]))
+    last = int(np.searchsorted(u.counter, u.counter[new[-1]] + delays[-1], "right"))
+    near = u.part(slice(first, last))
+    return near, bool((near.seq[new[0] - first :] < 0).any())
+
+
 def _lay(plan, u, position):
     """Say where the line's values come from."""
     old = u.seq < 0
@@ -199,10 +214,7 @@ def plan_accumulated(u, processed, delays, deferred):
     unpaired = _first_unpaired(u, t_new)
     # Deferred sums speak of the last pulses before the newest old event, so the line begins there.
     reach = u.counter[new[0] - 1] if new[0] else t_new[0]
-    first = int(np.searchsorted(u.counter, reach - delays[-1]))
-    last = int(np.searchsorted(u.counter, t_new[-1] + delays[-1], "right"))
-    near = u.part(slice(first, last))
-    mixed = np.count_nonzero(near.seq[new[0] - first :] < 0) > 0
+    near, mixed = _near(u, new, reach, delays)
     # sums over the last pulses are deferred: what enters has to be newer than all that is stored
     newest = new[0] + len(new) == len(u.seq)
     return _plan_entering(near, processed, delays, mixed, unpaired, _core.MASKED, deferred and newest)
@@ -212,28 +224,21 @@ def plan_entering(u, processed, delays):
     """Plan the pairs, of G2 only, that the stored events gain."""
     stays = u.part(slice(u.head, None))
     new = np.flatnonzero(stays.seq >= 0)
-    t_new = stays.counter[new]
-    first = int(np.searchsorted(stays.counter, t_new[0] - delays[-1]))
-    last = int(np.searchsorted(stays.counter, t_new[-1] + delays[-1], "right"))
-    near = stays.part(slice(first, last))
+    near, mixed = _near(stays, new, stays.counter[new[0]], delays)
     near.leave[:] = _core.STAYS
-    mixed = np.count_nonzero(near.seq[new[0] - first :] < 0) > 0
     return _plan_entering(near, processed, delays, mixed, np.iinfo(np.int64).max, _core.ONLY_G2, False)
 
 
 def _plan_entering(near, processed, delays, mixed, unpaired, mode, deferred):
-    t = near.counter
     new = np.flatnonzero(near.seq >= 0)
-    step = _step(t)
-    position = (t - t[0]) // step if step else np.arange(len(t))
-    plan = Plan(length=int(position[-1]) + 1, step=step, mode=mode, counts=np.zeros(len(delays), np.int64))
+    position, plan = _line(near.counter, delays, mode=mode)
     plan.begin, plan.end = int(position[new[0]]), int(position[new[-1]]) + 1
     plan.all_new = not mixed
     _lay(plan, near, position)
     _take_new(plan, near, processed)
-    shifted = (delays < unpaired) & bool(step)
+    shifted = (delays < unpaired) & bool(plan.step)
     kinds = np.where(shifted, _core.OLD_LATER * mixed, _core.NEW_LATER | _core.OLD_LATER).astype(np.uint8)
-    if step:
+    if plan.step:
         if deferred and not mixed and shifted.all() and new[0] > 0:
             # a gap between the newest old event and the first new one belongs to the new ones
             plan.begin = int(position[new[0] - 1]) + 1
@@ -271,14 +276,11 @@ def plan_leaving(u, delays):
         return None
     last = int(np.searchsorted(old_u.counter, old_u.counter[leaving - 1] + delays[-1], "right"))
     near = old_u.part(slice(0, last))
-    t = near.counter
-    step = _step(t)
-    position = (t - t[0]) // step if step else np.arange(len(t))
-    plan = Plan(length=int(position[-1]) + 1, step=step, sign=-1.0, counts=np.zeros(len(delays), np.int64))
+    position, plan = _line(near.counter, delays, sign=-1.0)
     plan.old = as_runs(near.row, position)
     near.seq[:leaving] = 0
     plan.begin, plan.end = 0, int(position[leaving - 1]) + 1
-    if step:
+    if plan.step:
         _add_shifts(plan, near, position, delays, np.ones(len(delays), bool), backwards=False)
     else:
         kinds = np.full(len(delays), _core.NEW_LATER | _core.OLD_LATER, np.uint8)
@@ -305,17 +307,15 @@ def plan_stored(T, filled, delays):
     t = T[rows]
     if not filled:
         return Plan(length=0, counts=np.zeros(len(delays), np.int64), mode=_core.MASKED)
-    step = _step(t)
-    position = (t - t[0]) // step if step else np.arange(filled)
-    plan = Plan(length=int(position[-1]) + 1, step=step, mode=_core.MASKED, counts=np.zeros(len(delays), np.int64))
+    position, plan = _line(t, delays, mode=_core.MASKED)
     plan.end = plan.length
     plan.old = as_runs(rows, position)
     seq = np.zeros(filled, np.int32)
     near = Union(t, rows, seq, np.full(filled, _core.STAYS, np.int32), 0)
-    if not step:
+    if not plan.step:
         _add_runs(plan, near, position, np.full(len(delays), _core.NEW_LATER, np.uint8), delays)
         return plan
-    _add_shifts(plan, near, position, delays, delays < plan.length * step)
+    _add_shifts(plan, near, position, delays, delays < plan.length * plan.step)
     missing = np.flatnonzero(plan.present == 0)
     if len(missing) <= _FEW_MISSING * plan.length:
         plan.mode = _core.ONLY_G2

@@ -80,11 +80,16 @@ def _check_folder(folder, overwrite):
             f"h5output: {str(folder)!r} holds what a run published that was killed or failed; join it with "
             f"'parCorAnaDriver --join {folder}', or remove the folder"
         )
-    if not overwrite:
+    if not (overwrite and _is_empty(folder)):
         raise ConfigError(
-            f"h5output: {str(folder)!r} is left from a run that published nothing; remove it, or say --overwrite"
+            f"h5output: {str(folder)!r} is left from a run that published nothing; remove it, or say --overwrite "
+            "if nothing but that is in it"
         )
-    shutil.rmtree(folder)
+
+
+def _is_empty(folder):
+    """Tell whether a folder holds only what a run begins with: no result, nothing of anybody else."""
+    return all(re.fullmatch(r"base\.h5|\.writer|\.(update_\d+|joined)\.tmp", path.name) for path in folder.iterdir())
 
 
 def published(folder):
@@ -201,6 +206,8 @@ class ResultFile:
     def __init__(self, name, config, ranks, init):
         self.name, self.folder = name, Path(name + _SUFFIX)
         with _explained(f"h5output: cannot write to {str(self.folder)!r}"):
+            if self.folder.is_dir() and not writer_of(self.folder) and _is_empty(self.folder):
+                shutil.rmtree(self.folder)  # `resolve_name` has asked for leave
             self.folder.mkdir()
             self._lock = FolderLock(self.folder)
             try:

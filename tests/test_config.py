@@ -190,6 +190,11 @@ def test_output_in_the_way(setup):
     (folder / "update_000100.h5").touch()
     check_line(setup.drive("--overwrite"), "'parCorAnaDriver --join out.h5.inprogress', or remove the folder")
     (folder / "update_000100.h5").unlink()
+    (folder / "notes.txt").touch()  # somebody else's: it stays
+    check_line(setup.drive("--overwrite"), "if nothing but that is in it")
+    (folder / "notes.txt").unlink()
+    assert setup.drive("--overwrite", "--check").returncode == 0
+    assert folder.exists()
     assert setup.drive("--overwrite").returncode == 0
     assert not folder.exists()
 
