@@ -73,7 +73,7 @@ _NOT_YET = {
     "callback_limit": "a limit on the time of callbacks",
 }
 # These belong to parts that are not there yet; a value does no harm.
-_NO_EFFECT = ("testmask", "testnumevents", "testh5output", "latency", "heartbeat")
+_NO_EFFECT = ("testmask", "testnumevents", "testh5output", "heartbeat")
 _VERBOSITIES = ("DEBUG", "INFO", "WARNING", "ERROR")
 _CALLBACKS = ("arrayNames", "initWorker", "workerCalc")
 _REDUCED = ("workerReduce", "viewerPublishReduced")
@@ -122,6 +122,7 @@ class Config:
     rate: float
     store_dtype: Any
     threads: int | None
+    latency: float
     max_bad: float
 
 

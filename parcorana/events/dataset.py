@@ -148,7 +148,7 @@ def _check_parts(text, kind, values, flags):
         "file": ({"file"}, set()),
         "shmem": ({"shmem", "stream"}, set()),
         "h5": ({"h5"}, {"live"}),
-        "sim": ({"sim"}, set()),
+        "sim": ({"sim"}, {"live"}),
     }
     keys, modes = allowed[kind]
     for part in [*values, *sorted(flags)]:

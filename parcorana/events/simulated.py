@@ -17,6 +17,7 @@ generators are (NEP 19), on one type of CPU.
 
 import math
 import re
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +74,7 @@ _OPTIONS = {
     "gaps": (_real(0, 0.9, low_too=True), "the fraction of missing pulses, from 0 to 0.9"),
     "disorder": (_whole(0, 1000), "a window of 0 to 1000 pulses (0 or 1: in order)"),
     "colors": (_whole(1, 10_000), "a whole number of rings from 1 to 10000"),
+    "hz": (_real(0, 1e6), "a rate above 0 and at most 1e6 pulses per second"),
 }
 
 
@@ -101,6 +103,8 @@ class Brownian:
     colors : int
         Number C of rings; in ring c = 1..C the decay time is ``tau / c**2``,
         as in diffusion where q grows linearly from ring to ring.
+    hz : float
+        Pulses per second of a live run.
     """
 
     shape: tuple = (2, 185, 388)
@@ -113,6 +117,7 @@ class Brownian:
     gaps: float = 0.0
     disorder: int = 0
     colors: int = 1
+    hz: float = 120.0
 
     @classmethod
     def of(cls, options):
@@ -140,6 +145,8 @@ class Brownian:
             options = parse_dataset(options)
         if isinstance(options, Dataset):
             where = f"dataset {options.text!r}"
+            if "hz" in options.options and not options.live:
+                raise ConfigError(f"{where}: hz is the rate of a live run: add 'live', or leave it out")
             if options.kind != "sim" or options.name != "brownian":
                 raise ConfigError(f"{where}: no such simulator; the only one is 'sim=brownian'")
             options = options.options
@@ -354,7 +361,7 @@ class SimulatedSource:
     options : Brownian
     pulses : (total,) int64 ndarray
         Pulse of each event of the sequence, over all servers.
-    stamps, total, shape, dtype
+    stamps, total, shape, dtype, live
         As `EventSource` says; stamps are pulses.
 
     Raises
@@ -368,11 +375,10 @@ class SimulatedSource:
     def __init__(self, dataset, share):
         self.options = Brownian.of(dataset)
         self.pulses = _pulses(self.options)
-        if share.numevents:
-            self.pulses = self.pulses[: share.numevents]
-        self.total = self.pulses.size
+        self.total = min(self.pulses.size, share.numevents or self.pulses.size)
         self.shape = self.options.shape
         self.dtype = self.options.dtype
+        self.live = dataset.live
         self._share = share
         self._fields = None
 
@@ -412,6 +418,14 @@ class SimulatedSource:
 
     def _block(self, first, last):
         for pulse in self.pulses[first:last].tolist():
+            yield Event(0, pulse, lambda pulse=pulse: self.frame(pulse))
+
+    def events(self):
+        """Yield every so many-th event at its time, the first pulse being now; None in between."""
+        start, hz = time.monotonic(), self.options.hz
+        for pulse in self.pulses[self._share.server :: self._share.servers].tolist():
+            while time.monotonic() < start + pulse / hz:
+                yield None
             yield Event(0, pulse, lambda pulse=pulse: self.frame(pulse))
 
     def close(self):

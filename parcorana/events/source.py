@@ -90,18 +90,39 @@ class EventSource(Protocol):
         event of this server has data).
     dtype : numpy.dtype or None
         Its dtype.
+    live : bool
+        Whether events come as time goes by (`events`), or are all there
+        (`blocks`). A source without this attribute is not live.
     """
 
     stamps: Literal["ns", "pulses"]
     total: int | None
     shape: tuple | None
     dtype: Any
+    live: bool = False
 
     def blocks(self):
         """Yield this server's blocks, in order, each an iterable of `Event`.
 
         Each block is consumed before the next one is asked for; all but the
         last of the sequence hold exactly `Share.block` events.
+        """
+
+    def events(self):
+        """Yield this server's events of a live run as they come; None whenever there is none now.
+
+        Which events are this server's, of ``Share.server`` and
+        ``Share.servers``, is up to the source: its streams, every so many-th
+        event. All servers together have each event once. Blocks and
+        `numevents` are the server's business: it closes the generator when
+        there have been enough, and looks at nothing else of the share.
+
+        The generator must not block: with None the server can send what has
+        waited for `latency`, answer other servers, and see that the run is
+        stopped. It asks again within 2 ms, and then takes all that there is
+        without a pause, up to the next None. A library that blocks
+        needs a time limit of some 10 ms, or a thread and a queue of few events
+        (whose arrays then have to be kept). The generator ends with the run.
         """
 
     def close(self):

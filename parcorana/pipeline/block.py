@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 # Fields of the header, all int64.
-END, NUMBER, EVENTS, READ, FILTERED, NO_DATA, BAD, TOTAL, PULSES = range(9)
-HEADER = 9
-SERVER_COUNTS = ("read", "filtered", "no_data", "bad")
+END, NUMBER, EVENTS, READ, FILTERED, NO_DATA, BAD, UNUSED, TOTAL, PULSES = range(10)
+HEADER = 10
+SERVER_COUNTS = ("read", "filtered", "no_data", "bad", "unused")  # from READ on
 
 
 @dataclass

@@ -7,9 +7,22 @@ import numpy as np
 
 from parcorana.errors import EventError
 from parcorana.pipeline import note
-from parcorana.pipeline.block import BAD, END, FILTERED, NO_DATA, NUMBER, PULSES, READ, TOTAL, BlockBuffer
+from parcorana.pipeline.block import (
+    BAD,
+    END,
+    EVENTS,
+    FILTERED,
+    NO_DATA,
+    NUMBER,
+    PULSES,
+    READ,
+    TOTAL,
+    UNUSED,
+    BlockBuffer,
+)
 from parcorana.pipeline.job import finished_note
-from parcorana.pipeline.transport import TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, wait
+from parcorana.pipeline.transport import OUTSIDE, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, wait
+from parcorana.pipeline.turns import Turns
 from parcorana.userbase import callback
 
 log = logging.getLogger("parcorana")
@@ -43,14 +56,20 @@ class Server:
 
     def run(self):
         """Generate the server's steps until the source has ended."""
-        clock, step = self.job.clock, len(self.job.roles.servers)
         if (init := callback(self.user, "initServer")) is not None:
             init()
-        number = self.turn
+        yield from self._live() if getattr(self.source, "live", False) else self._offline()
+        yield from self.job.clock.waiting(wait(*(h for b in self._buffers for h in b.handles)))
+        self.source.close()
+        header, body = note.pack(note.DONE, finished_note(self.job))
+        viewer, transport = self.job.roles.viewer, self.job.transport
+        yield from wait(transport.send(viewer, TAG_NOTE, header), transport.send(viewer, TAG_BODY, body))
+
+    def _offline(self):
+        """Send the blocks that the source makes, all of them full but the last."""
+        number, step = self.turn, len(self.job.roles.servers)
         for events in self.source.blocks():
-            buffer = self._buffers[number // step % 2]
-            yield from clock.waiting(wait(*buffer.handles))
-            self._begin(buffer, number)
+            buffer = yield from self._free_buffer(number)
             for k, event in enumerate(events):
                 self.at = f"event {number * self.job.config.block + k} of the sequence"
                 self._take(buffer, event)
@@ -58,16 +77,62 @@ class Server:
             number += step
             yield
         self.at = "after its last event"
-        buffer = self._buffers[number // step % 2]
-        yield from clock.waiting(wait(*buffer.handles))
-        self._begin(buffer, number)
+        buffer = yield from self._free_buffer(number)
         buffer.header[END] = 1
         self._send(buffer)
-        yield from clock.waiting(wait(*(h for b in self._buffers for h in b.handles)))
-        self.source.close()
-        header, body = note.pack(note.DONE, finished_note(self.job))
-        viewer, transport = self.job.roles.viewer, self.job.transport
-        yield from wait(transport.send(viewer, TAG_NOTE, header), transport.send(viewer, TAG_BODY, body))
+
+    def _live(self):
+        """Send what comes, when it is time: full, partial and empty blocks."""
+        turns, events = Turns(self.job), self.source.events()
+        number, taken, wanted = self.turn, 0, self.job.config.numevents
+        ended = False
+        while not ended:
+            buffer = yield from self._free_buffer(number)
+            fates, since = [], None
+            while True:
+                turns.poll()
+                before = turns.before(number)
+                # the blocks before this one may have had enough; it need not be known yet
+                ended = bool(wanted) and before is not None and before >= wanted
+                if ended or turns.awaited(number):
+                    break
+                event = next(events, self)
+                if event is self:
+                    ended = True
+                    break
+                if event is None:
+                    yield from self.job.clock.waiting([OUTSIDE])
+                else:
+                    self.at = f"event {taken} of this server"
+                    fates.append(self._take(buffer, event))
+                    taken += 1
+                    ended = taken == wanted
+                now = time.monotonic()
+                since = now if fates and since is None else since
+                if ended or len(fates) == self.job.config.block:
+                    break
+                if fates and now - since >= self.job.config.latency:
+                    break
+            turns.say(number, len(fates), ended)
+            if wanted:
+                while (before := turns.before(number)) is None:
+                    turns.poll()
+                    yield from self.job.clock.waiting([OUTSIDE])
+                _cut(buffer, fates, max(wanted - before, 0))
+            buffer.header[END] = ended
+            self._send(buffer)
+            number += len(self.job.roles.servers)
+            yield
+        self.at = "after its last event"
+        events.close()
+        yield from self.job.clock.waiting(turns.end())
+
+    def _free_buffer(self, number):
+        """Wait for the buffer of a block, and begin with it."""
+        buffer = self._buffers[number // len(self.job.roles.servers) % 2]
+        yield from self.job.clock.waiting(wait(*buffer.handles))
+        self._begin(buffer, number)
+        return buffer
 
     def _begin(self, buffer, number):
         buffer.header[:] = 0
@@ -86,31 +151,37 @@ class Server:
                     buffer.handles.append(transport.send(rank, TAG_DATA, rows[:events]))
 
     def _take(self, buffer, event):
-        """Read one event; put it into the buffer or count why not."""
+        """Read one event; put it into the buffer or count why not.
+
+        Returns
+        -------
+        int or None
+            The field of the header in which it was counted, None if it is in the buffer.
+        """
         seconds, header = self.job.clock.seconds, buffer.header
         header[READ] += 1
         start = time.perf_counter()
         if self._event_ok is not None and not self._event_ok(event.evt):
             header[FILTERED] += 1
             seconds["computing"] += time.perf_counter() - start
-            return
+            return FILTERED
         try:
             array = event.data()
         except (EventError, OSError) as error:
             seconds["reading"] += time.perf_counter() - start
             header[BAD] += 1
             self._name_bad(str(error))
-            return
+            return BAD
         read = time.perf_counter()
         seconds["reading"] += read - start
         if array is None:
             header[NO_DATA] += 1
-            return
+            return NO_DATA
         if self._final_array is not None:
             array = self._final_array(array, event.evt)
             if array is None:
                 header[FILTERED] += 1
-                return
+                return FILTERED
         wrong = self._put(buffer, np.asarray(array))
         if wrong:
             header[BAD] += 1
@@ -118,6 +189,7 @@ class Server:
         else:
             buffer.add(event.stamp, event.run)
         seconds["computing"] += time.perf_counter() - read
+        return BAD if wrong else None
 
     def _put(self, buffer, array):
         """Write the included elements into the send buffers; return what is wrong, if anything."""
@@ -145,6 +217,13 @@ class Server:
         if self._named <= _NAMED:
             more = "; more will be counted but not named" if self._named == _NAMED else ""
             log.warning("bad event skipped (%s): %s%s", self.at, what, more)
+
+
+def _cut(buffer, fates, most):
+    """Leave only the first so many events in a block; the others were read, but are not used."""
+    for fate in fates[most:]:
+        buffer.header[EVENTS if fate is None else fate] -= 1
+        buffer.header[UNUSED] += 1
 
 
 def _as_slice(index):

@@ -17,6 +17,9 @@ TAG_DATA = 2  # server -> worker: the elements of the block's events
 TAG_NOTE = 3  # any -> viewer: a note (see parcorana.pipeline.note)
 TAG_BODY = 4  # any -> viewer: the bytes that belong to a note
 TAG_ARRAY = 5  # worker -> viewer: one delay of one full array
+TAG_TURN = 6  # server -> server, live runs: which block is ready
+
+OUTSIDE = "outside"  # what a role yields that waits for the world outside, not for another role
 
 
 class Handle(Protocol):
@@ -147,13 +150,17 @@ def run_together(roles, network):
     idle_since = None
     while waiting:
         before = network.activity, len(waiting)
+        steps = []
         for role in list(waiting):
             try:
-                next(role)
+                steps.append(next(role))
             except StopIteration:
                 waiting.remove(role)
         if (network.activity, len(waiting)) != before:
             idle_since = None
+        elif OUTSIDE in steps:
+            idle_since = None
+            time.sleep(1e-3)
         elif idle_since is None:
             idle_since = time.monotonic()
         elif time.monotonic() - idle_since > 5:

@@ -173,7 +173,8 @@ class Viewer:
         if not account["processed"]:
             log.warning("no event was processed: the result is empty, its delay curves are NaN")
         if self.results is not None:
-            ended_by = "numevents" if self.config.numevents == account["read"] > 0 else "end of data"
+            enough = self.config.numevents == account["read"] - account["unused"] > 0
+            ended_by = "numevents" if enough else "end of data"
             self.results.finish(facts | {"complete": True, "ended_by": ended_by, "timing": self._timing_array()})
         log.info("%s", self._timing_table())
         log.info("events: %s", ", ".join(f"{key} {account[key]:,}" for key in ACCOUNT))

@@ -1,0 +1,198 @@
+"""Live runs: partial blocks in time, silent streams, numevents over several servers."""
+
+import logging
+import time
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parcorana import config, userg2
+from parcorana.errors import ConfigError
+from parcorana.events.dataset import parse_dataset
+from parcorana.events.simulated import SimulatedSource
+from parcorana.events.source import Event, Share
+from parcorana.partition import Roles
+from parcorana.pipeline.clock import Clock
+from parcorana.pipeline.job import Job
+from parcorana.pipeline.server import Server
+from parcorana.pipeline.transport import LocalNetwork, run_together
+from parcorana.pipeline.viewer import Viewer
+from parcorana.pipeline.worker import Worker
+from parcorana.progress import Progress
+
+NOTHING = None
+
+
+class Stream:
+    """A live source of one server: what a generator yields, pulses or `NOTHING`."""
+
+    live, stamps, total, shape, dtype = True, "pulses", None, (3,), np.dtype("f4")
+
+    def __init__(self, pulses):
+        self.pulses = pulses
+
+    def events(self):
+        for pulse in self.pulses:
+            yield None if pulse is NOTHING else Event(0, pulse, lambda pulse=pulse: self.frame(pulse))
+
+    @staticmethod
+    def frame(pulse):
+        return None if pulse % 7 == 3 else np.full(3, pulse % 5, "f4")
+
+    def close(self):
+        pass
+
+
+@pytest.fixture(scope="module")
+def params(tmp_path_factory):
+    mask = tmp_path_factory.mktemp("live") / "mask.npy"
+    np.save(mask, np.ones(3, np.int8))
+    return {"dataset": "sim=brownian:live", "mask": mask, "times": 1000, "delays": [1, 2, 3], "h5output": None}
+
+
+class Run:
+    """A run in this process, whose servers have the given streams."""
+
+    def __init__(self, params, streams, **system):
+        system = params | {"user_class": userg2.G2IncrementalAccumulator, "block": 8} | system
+        resolved = config.resolve_config(system, {})
+        n = len(streams)
+        roles = Roles(tuple(range(1, n + 1)), (n + 1,))
+        network = LocalNetwork(n + 2)
+
+        def job(rank):
+            return Job(resolved, roles, network.transport(rank), Clock(False))
+
+        self.viewer = Viewer(job(0), None, [], Progress(False))
+        self.servers = [Server(job(k + 1), stream) for k, stream in enumerate(streams)]
+        self.worker = Worker(job(n + 1))
+        self.roles, self.network = [self.viewer, *self.servers, self.worker], network
+
+    def run(self):
+        run_together([role.run() for role in self.roles], self.network)
+        return self.viewer.finished
+
+
+def until(happened, seconds=5):
+    """Yield NOTHING until something has happened."""
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end, "nothing happened"
+        yield NOTHING
+
+
+def test_a_slow_stream_is_worked_on_in_time(params):
+    """Three events do not fill a block: they must go on without a fourth one."""
+
+    def pulses():
+        yield from (0, 1, 2)
+        yield from until(lambda: run.worker.account["processed"] == 3)
+        yield 4
+
+    run = Run(params, [Stream(pulses())], latency=0.05)
+    assert run.run()["processed"] == 4
+
+
+def test_an_event_waits_for_others_as_long_as_latency_says(params):
+    begin = time.monotonic()
+
+    def pulses():
+        yield 0
+        yield from until(lambda: run.worker.account["processed"] == 1)
+        waited.append(time.monotonic() - begin)
+
+    waited = []
+    run = Run(params, [Stream(pulses())], latency=0.4)
+    run.run()
+    assert waited[0] >= 0.4
+
+
+def test_a_silent_stream_holds_nobody_up(params):
+    """Full blocks of one server go through although the other one has nothing, and latency is long."""
+
+    def busy():
+        yield from range(0, 8)
+        yield from range(8, 32)
+        yield from until(lambda: run.worker.account["read"] == 32)
+
+    def silent():
+        yield from until(lambda: run.worker.account["read"] == 32)
+
+    for order in (1, -1):
+        streams = [Stream(busy()), Stream(silent())][::order]
+        run = Run(params, streams, latency=1000.0)
+        assert run.run()["read"] == 32
+
+
+def test_a_live_run_that_waits_longer_is_no_deadlock(params, monkeypatch):
+    now = time.monotonic
+    monkeypatch.setattr("parcorana.pipeline.transport.time.monotonic", lambda: 1000 * now())
+    end = now() + 0.1
+
+    def pulses():
+        yield 0
+        while now() < end:
+            yield NOTHING
+
+    assert Run(params, [Stream(pulses())]).run()["read"] == 1
+
+
+ACTIONS = st.lists(st.booleans(), max_size=40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(schedule=st.lists(ACTIONS, min_size=1, max_size=3), wanted=st.integers(0, 60), block=st.integers(1, 9))
+def test_every_event_once_and_numevents_exactly(params, schedule, wanted, block):
+    """Whatever comes when: the accounting adds up, and the first so many events of the sequence are used."""
+    logging.getLogger("parcorana").setLevel("ERROR")
+    streams, pulse = [], 0
+    for actions in schedule:
+        pulses = []
+        for event in actions:
+            pulses.append(pulse if event else NOTHING)
+            pulse += event
+        streams.append(Stream(pulses))
+    run = Run(params, streams, numevents=wanted, block=block, latency=0.0)
+    account = run.run()
+    used = account["read"] - account["unused"]
+    assert used == min(pulse, wanted or pulse)
+    assert account["processed"] + account["no_data"] == used
+    if not wanted:
+        stored = set(range(pulse)) - {p for p in range(pulse) if p % 7 == 3}
+        first = run.worker.origin or 0
+        assert set(run.worker.buffer.T[: run.worker.buffer.filled] + first) == stored
+    assert all(not box for box in run.network.boxes.values())  # no message is left behind
+
+
+def test_live_simulator_splits_its_events_and_keeps_time():
+    text = "sim=brownian:shape=4x4:events=30:seed=2:live:hz=300"
+    begin = time.monotonic()
+    sources = [SimulatedSource(parse_dataset(text), Share(s, 2)) for s in range(2)]
+    found = [[event.stamp for event in source.events() if event is not None] for source in sources]
+    assert found == [list(range(0, 30, 2)), list(range(1, 30, 2))]
+    assert time.monotonic() - begin > 28 / 300
+    with pytest.raises(ConfigError, match="hz is the rate of a live run"):
+        SimulatedSource(parse_dataset("sim=brownian:hz=3"), Share())
+
+
+@pytest.mark.parametrize(("ranks", "servers"), [(0, 1), (5, 2), (6, 3)])
+def test_a_live_run_gives_what_the_finished_one_does(setup, ranks, servers):
+    """Real time, real ranks, an update of few events: the same sums as from the same frames at rest."""
+    sim = "sim=brownian:shape=2x5x7:events=60:poisson=1:gaps=0.1"
+    setup.write("G2IncrementalAccumulator", dataset=sim, src=..., times=100, update=0, block=0)
+    assert setup.drive("-o", "rest.h5").returncode == 0
+    setup.write("G2IncrementalAccumulator", dataset=sim, src=..., times=100, update=20, block=0, latency=0.05)
+    run = setup.drive("-o", "live.h5", "-d", f"{sim}:live:hz=60", "-s", servers, ranks=ranks)
+    assert run.returncode == 0, run.stderr
+    with h5py.File(setup.folder / "rest.h5") as rest, h5py.File(setup.folder / "live.h5") as live:
+        assert sorted(live["user"]) == [f"G2_results_at_{n:06d}" for n in (20, 40, 60)]
+        a, b = rest["user/G2_results_at_000060"], live["user/G2_results_at_000060"]
+        np.testing.assert_array_equal(a["delay_counts"], b["delay_counts"])
+        for name in ("G2", "IF", "IP"):
+            for delay in setup.system["delays"]:
+                path = f"{name}/delay_{delay:06d}"
+                np.testing.assert_array_equal(a[path], b[path])
+        assert live["system/accounting"].attrs["processed"] == 60
