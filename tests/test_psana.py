@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 from xtc2 import L1_ACCEPT, write_run
 
-from parcorana.errors import ConfigError, RunError
-from parcorana.events import psana2
+from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.events.dataset import parse_dataset
+from parcorana.events.psana2 import files, library
 from parcorana.events.source import Share, open_source
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("psana") is None, reason="psana of LCLS-II is not installed")
@@ -145,19 +145,21 @@ def copy_of(folder, tmp_path):
     return Path(shutil.copytree(folder, tmp_path / "copy"))
 
 
+@pytest.mark.parametrize("mode", ["", ":idx"])
 @pytest.mark.parametrize("servers", [1, 2, 3])
 @pytest.mark.parametrize("numevents", [0, 1, 8, 24, 29, 43, 44, 1000])
-def test_sequence(folder, servers, numevents):
+def test_sequence(folder, servers, numevents, mode):
     right = expected(7)[: numevents or None]
-    assert_same(rotated(text_of(folder), servers, numevents=numevents), right)
+    assert_same(rotated(text_of(folder) + mode, servers, numevents=numevents), right)
 
 
 @pytest.mark.parametrize("servers", [1, 3])
+@pytest.mark.parametrize("mode", ["", ":idx"])
 @pytest.mark.parametrize(("runs", "numevents"), [("7-8", 0), ("8,7", 0), ("7,8", 44), ("7,8", 45), ("7,8", 60)])
-def test_list_of_runs(folder, servers, runs, numevents):
+def test_list_of_runs(folder, servers, runs, numevents, mode):
     order = [8, 7] if runs == "8,7" else [7, 8]
     right = [event for ordinal, run in enumerate(order) for event in expected(run, ordinal)][: numevents or None]
-    assert_same(rotated(text_of(folder, runs), servers, numevents=numevents), right)
+    assert_same(rotated(text_of(folder, runs) + mode, servers, numevents=numevents), right)
 
 
 @pytest.mark.parametrize("servers", [1, 2])
@@ -196,6 +198,79 @@ def test_no_events(tmp_path):
     assert (source.shape, read(source)) == (None, [])
 
 
+@pytest.mark.parametrize("servers", [1, 2])
+@pytest.mark.parametrize("mode", ["", ":idx"])
+def test_one_stream(folder, servers, mode):
+    """The detector then has the segments of that stream, and the run the events that stream has."""
+    events = rotated(f"{text_of(folder)}:stream=0{mode}", servers)
+    right = [i for i in range(LENGTHS[7]) if (i, 0) not in MISSING]
+    assert_same(events, [(0, stamps_of(7)[i], frames_of(7)[i][:2]) for i in right])
+    both = rotated(f"{text_of(folder)}:stream=0-1{mode}", servers)
+    assert_same(both, expected(7))
+
+
+@pytest.mark.parametrize("mode", ["", ":idx"])
+def test_no_such_stream(folder, mode):
+    with pytest.raises(ConfigError, match="run 7 has no stream 2; its streams are: 0, 1"):
+        opened(f"{text_of(folder)}:stream=1-2{mode}")
+
+
+def test_index(plain):
+    """Index mode knows the number of events, and how far apart they are, before it reads them."""
+    source = opened(text_of(plain) + ":idx", numevents=30)
+    assert (source.total, source.shape, source.dtype) == (30, (4, 8, 6), np.uint16)
+    assert source.typical_step == pytest.approx(np.median(np.diff(stamps_of(7))) * 1e-9)
+    source.close()
+    assert not files_open()
+    assert opened(text_of(plain) + ":idx", server=1, servers=2).shape is None
+
+
+def test_index_needs_the_whole_run(plain, tmp_path):
+    write_run(tmp_path, frames_of(8), stamps_of(8), end=False)
+    with pytest.raises(ConfigError, match="has no end of run: index mode needs the finished run"):
+        opened(text_of(tmp_path) + ":idx")
+    copy = copy_of(plain, tmp_path)
+    (copy / big_data(copy).name.replace("c000", "c001")).touch()
+    with pytest.raises(ConfigError, match=r"in several pieces .* leave out 'idx'"):
+        opened(text_of(copy) + ":idx")
+    assert not files_open()
+
+
+def damage_events(path, where):
+    """Set the damage of events in a file: of the whole datagram, or of the detector's data in it."""
+    places = events_in(path)
+    with open(path, "r+b") as file:
+        for event, (level, bits) in where.items():
+            file.seek(places[event][0] + {"datagram": 16, "detector": 28}[level])
+            file.write(bits.to_bytes(2, "little"))
+
+
+@pytest.mark.parametrize("mode", ["", ":idx"])
+def test_damage(plain, tmp_path, mode):
+    """Damaged data is bad; what the lower levels do not confirm, or users mean, is not."""
+    copy = copy_of(plain, tmp_path)
+    marked = {0: ("detector", 1 << 4), 3: ("detector", 1 << 8), 5: ("datagram", 1 << 1 | 1 << 4)}
+    harmless = {7: ("datagram", 1 << 5), 9: ("detector", 0x3000)}
+    damage_events(big_data(copy), marked | harmless)
+    source, said = opened(text_of(copy) + mode), {}
+    for k, event in enumerate(event for block in source.blocks() for event in block):
+        try:
+            assert np.array_equal(event.data(), frames_of(7)[k])
+        except EventError as error:
+            said[k] = str(error)
+    assert said == {0: "damaged: Corrupted", 3: "damaged: UserDefined", 5: "damaged: Truncated, Corrupted"}
+    assert source.shape == (4, 8, 6)
+
+
+def test_detector_that_raises(folder):
+    """What psana's detector code stumbles over costs the event, not the run: this class wants a segment 0."""
+    source = opened(text_of(folder) + ":stream=1")
+    event = next(iter(next(source.blocks())))
+    with pytest.raises(EventError, match="psana cannot make 'raw' of it: KeyError: 0"):
+        event.data()
+    source.close()
+
+
 def test_detector_that_returns_none(tmp_path):
     frames = np.random.default_rng(1).integers(0, 9, (4, 2, 512, 1024), np.uint16)
     write_run(tmp_path, frames, stamps_of(8)[:4], streams=2, missing={(1, 1), (2, 0)}, kind="jungfrau")
@@ -223,7 +298,7 @@ def events_in(path):
     """Return (first, last) byte of each event in a data file."""
     places, offset = [], 0
     with open(path, "rb") as file:
-        while found := psana2._datagram(file, offset):
+        while found := files.datagram(file, offset):
             if found[0] == L1_ACCEPT:
                 places.append((offset, offset + found[1]))
             offset += found[1]
@@ -365,14 +440,15 @@ def test_damaged_run_is_refused(plain, tmp_path, what):
 
 
 @pytest.mark.parametrize("servers", [1, 2])
+@pytest.mark.parametrize("mode", ["", ":idx"])
 @pytest.mark.parametrize("cut", [-5000, -4970, -4600, -100])
-def test_cut_off_data(plain, tmp_path, servers, cut):
+def test_cut_off_data(plain, tmp_path, servers, cut, mode):
     """Left alone, psana would leave events out, or make them of what lies in memory."""
     copy = copy_of(plain, tmp_path)
     os.truncate(big_data(copy), big_data(copy).stat().st_size + cut)
     errors, seen = [], []
     for server in range(servers):
-        events, error = read_until_error(opened(text_of(copy), server=server, servers=servers))
+        events, error = read_until_error(opened(text_of(copy) + mode, server=server, servers=servers))
         seen += events
         errors += [error] if error else []
     assert errors
@@ -459,28 +535,28 @@ def test_quiet(folder, capfd):
     lines = []
     for text in (text_of(folder, "7,8"), f"file={big_data(folder)}"):
         read(opened(text, log=lines.append))
+        read(opened(f"{text_of(folder)}:idx", log=lines.append))
     assert capfd.readouterr() == ("", "")
-    assert len(lines) == 1
+    assert lines == []
 
 
 def test_logbook_refuses(folder):
-    lines = []
-    assert_same(rotated(text_of(folder, "7,8"), 2, log=lines.append), [*expected(7, 0), *expected(8, 1)])
-    (line,) = lines
-    assert "logbook cannot be reached" in line
-    assert str(folder) in line
+    assert_same(rotated(text_of(folder, "7,8"), 2), [*expected(7, 0), *expected(8, 1)])
+    for mode in ("", ":idx"):
+        source = opened(text_of(folder) + mode)
+        assert "logbook cannot be reached" in source.about and str(folder) in source.about
+        source.close()
 
 
 def test_logbook_is_silent(folder, monkeypatch):
-    monkeypatch.setattr(psana2, "LOGBOOK_SECONDS", 0.3)
-    lines = []
+    monkeypatch.setattr(library, "REACH_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
         set_logbook(monkeypatch, server.getsockname()[1])
         begin = time.monotonic()
-        source = opened(text_of(folder, "7,8"), log=lines.append)
+        source = opened(text_of(folder, "7,8"))
+        assert "logbook cannot be reached" in source.about
         assert_same([event for block in read(source) for event in block], [*expected(7, 0), *expected(8, 1)])
         assert time.monotonic() - begin < 3
-    assert len(lines) == 1
 
 
 def test_logbook_answers(folder, monkeypatch):
@@ -496,18 +572,18 @@ def test_logbook_answers(folder, monkeypatch):
         def log_message(self, *args):
             pass
 
-    lines = []
     with http.server.HTTPServer(("127.0.0.1", 0), Logbook) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
             set_logbook(monkeypatch, server.server_port)
-            events = [event for block in read(opened(text_of(folder, "8"), log=lines.append)) for event in block]
+            source = opened(text_of(folder, "8"))
+            events = [event for block in read(source) for event in block]
         finally:
             server.shutdown()
             thread.join()
     assert_same(events, expected(8))
-    assert (asked, lines) == (["/8"], [])
+    assert (asked, source.about) == (["/8"], "the runs' files are those that SLAC's logbook lists")
 
 
 def test_psana_missing(plain, monkeypatch):
@@ -528,6 +604,7 @@ import sys
 from mpi4py import MPI
 from parcorana.errors import ConfigError
 from parcorana.events.dataset import parse_dataset
+from parcorana.events.psana2 import files, library
 from parcorana.events.source import Share, open_source
 
 comm = MPI.COMM_WORLD
@@ -550,7 +627,7 @@ def test_under_mpiexec(plain, imported, tmp_path):
     if mpiexec is None:
         pytest.skip("no mpiexec")
     (tmp_path / "program.py").write_text(MPI_PROGRAM.format(imported=imported))
-    root = str(Path(psana2.__file__).parents[2])
+    root = str(Path(files.__file__).parents[3])
     environ = {name: value for name, value in os.environ.items() if name != "PS_PARALLEL"}
     run = subprocess.run(
         ["timeout", "-k", "5", "40", mpiexec, "-n", "3", sys.executable, tmp_path / "program.py", text_of(plain)],

@@ -161,11 +161,14 @@ def open_source(dataset, *, src=None, type_=None, share=None, log=print):
         from parcorana.events.hdf5 import HDF5Source
 
         return HDF5Source(dataset, src, share)
-    if dataset.kind in ("exp", "file") and not (dataset.live or dataset.idx or dataset.streams):
-        from parcorana.events.psana2 import Psana2Source
+    if dataset.kind in ("exp", "file") and not dataset.live:
+        if dataset.idx:
+            from parcorana.events.psana2.index import Psana2Index as Psana2Source
+        else:
+            from parcorana.events.psana2.sequential import Psana2Source
 
         return Psana2Source(dataset, src, type_, share, log)
-    asked = {"shmem": dataset.kind == "shmem", "live": dataset.live, "idx": dataset.idx, "stream": dataset.streams}
+    asked = {"shmem": dataset.kind == "shmem", "live": dataset.live}
     mode = next(name for name, wanted in asked.items() if wanted)
     raise ConfigError(
         f"dataset {dataset.text!r}: the mode {mode!r} is understood but not there yet; "

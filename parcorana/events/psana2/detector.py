@@ -1,0 +1,189 @@
+"""One field of a detector: found by name, fetched from events, calibrated."""
+
+import inspect
+
+import numpy as np
+
+from parcorana.errors import ConfigError, EventError, nearest
+from parcorana.events.psana2.library import one_line
+
+# Of psana.detector.damage: what the lower twelve bits of a damage word say, by number of the bit.
+_DAMAGE = {
+    1: "Truncated",
+    2: "OutOfOrder",
+    3: "OutOfSynch",
+    4: "Corrupted",
+    5: "DroppedContribution",
+    6: "MissingData",
+    7: "TimedOut",
+    8: "UserDefined",
+}
+_BITS = 0xFFF
+# Those of a whole datagram that its detectors share; the others may speak of another detector in it.
+_OF_ALL = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4
+
+
+class Field:
+    """A field of a detector.
+
+    Parameters
+    ----------
+    interface : object
+        psana's detector interface.
+    name : str
+        Of one of its methods that take an event.
+    options : dict
+        Further arguments of that method.
+    """
+
+    def __init__(self, interface, name, options=None):
+        self._interface, self._name = interface, name
+        self._method, self._options = getattr(interface, name), options or {}
+        # psana's plain `raw` would copy what it has just put together
+        if name == "raw" and "copy" in inspect.signature(self._method).parameters:
+            self._options = {"copy": False}
+
+    def fetch(self, evt):
+        """Return the field's array, None where the event lacks the detector or a segment.
+
+        The array may be overwritten by the next call.
+
+        Raises
+        ------
+        EventError
+            The data acquisition marked the data as damaged, or psana stumbles over it.
+        """
+        segments = self._interface._segments(evt)
+        if segments is None:
+            return None
+        damage = _damage(self._interface._det_name, segments, evt)
+        if damage:
+            raise EventError(f"damaged: {_names(damage)}")
+        try:
+            return self._method(evt, **self._options)
+        except Exception as error:  # whatever a detector's own code raises
+            what = f"{type(error).__name__}: {one_line(error)}"
+            raise EventError(f"psana cannot make {self._name!r} of it: {what}") from error
+
+
+def find_field(run, src, type_, where):
+    """Find what `src` and `type_` name.
+
+    Parameters
+    ----------
+    run : psana run
+    src : str
+        Detector name.
+    type_ : str
+        ``'raw'``, ``'calib'``, any other field, or ``'fex.energy'`` for a field
+        of a certain interface.
+    where : str
+        Names the run in errors.
+
+    Returns
+    -------
+    interface : object
+    name : str
+
+    Raises
+    ------
+    ConfigError
+        Lists what the run, or the detector, has.
+    """
+    if src not in run.detnames:
+        known = ", ".join(sorted(run.detnames)) or "none"
+        raise ConfigError(f"src {src!r}: {where} has these detectors: {known}{nearest(src, run.detnames)}")
+    detector = own_detector(run, src)
+    names = sorted((alg for name, alg in run.detinfo if name == src), key=lambda alg: (alg != "raw", alg))
+    fields = {name: _fields(getattr(detector, name)) for name in names}
+    wanted, dot, field = type_.rpartition(".")
+    for name in [wanted] if dot else names:
+        if field in fields.get(name, ()):
+            return getattr(detector, name), field
+    known = [f"{name}.{field}" for name in names for field in fields[name]]
+    raise ConfigError(
+        f"type {type_!r}: detector {src!r} of {where} has these: {', '.join(known)}{nearest(type_, known)}"
+    )
+
+
+def own_detector(run, src, **options):
+    """Return psana's detector object, one that no other run of this process shares.
+
+    psana keeps one object per detector name and changes it when the next run is
+    opened, which takes the data of the run still being read.
+    """
+    from psana.detector.detector_impl import DetectorImpl
+
+    registry = getattr(DetectorImpl, "_registry", {})
+    registry.clear()
+    detector = run.Detector(src, **options)
+    registry.clear()
+    return detector
+
+
+def check_array(data, src, type_):
+    """Refuse what cannot be masked and correlated.
+
+    Raises
+    ------
+    ConfigError
+        Says what the detector gives instead of an array of numbers.
+    """
+    if not isinstance(data, np.ndarray):
+        what = f"gives {type(data).__name__} there, not an array"
+    elif data.dtype.kind not in "iufb":
+        what = f"gives an array of {data.dtype} there, not of numbers"
+    else:
+        return
+    raise ConfigError(f"type {type_!r}: detector {src!r} {what}")
+
+
+def _fields(interface):
+    """Return the names of a detector interface's methods that take an event."""
+    names = (name for name in dir(interface) if not name.startswith("_"))
+    return [name for name in names if callable(inspect.getattr_static(interface, name))]
+
+
+def _damage(name, segments, evt):
+    damage = 0
+    for segment in segments.values():
+        xtc = getattr(segment, "_xtc", None)
+        damage |= xtc.damage & _BITS if xtc is not None else 0
+    for datagram in evt._dgrams:
+        if datagram is not None and hasattr(datagram, name) and hasattr(datagram, "_xtc"):
+            damage |= datagram._xtc.damage & _OF_ALL
+    return damage
+
+
+def _names(damage):
+    return ", ".join(_DAMAGE.get(bit, f"bit {bit}") for bit in range(12) if damage >> bit & 1)
+
+
+class Wanted:
+    """What the user wants of each run.
+
+    Parameters
+    ----------
+    src : str
+        Detector name.
+    type_ : str or None
+        Field; ``'raw'`` if None.
+    log : callable or None
+        Takes a line of warning; None on the servers that leave that to another.
+    """
+
+    def __init__(self, src, type_, log=None):
+        self.src, self.type = src, type_ or "raw"
+        self._log = log
+
+    def field_of(self, run, where):
+        """Return the `Field` of a run; `where` names the run in errors."""
+        interface, name = find_field(run, self.src, self.type, where)
+        if name in ("calib", "image") and self._log is not None:
+            self._log(f"{where}: no calibration constants are loaded; {self.type!r} is what psana makes without")
+            self._log = None
+        return Field(interface, name)
+
+    def check(self, data):
+        """Refuse an array that is none, or not of numbers."""
+        check_array(data, self.src, self.type)

@@ -1,0 +1,164 @@
+"""Finished runs of LCLS-II by time: ``exp=:run=:idx``."""
+
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+
+import numpy as np
+
+from parcorana.errors import ConfigError, EventError, RunError
+from parcorana.events.psana2 import files, library
+from parcorana.events.psana2.detector import Wanted
+from parcorana.events.psana2.logbook import Logbook
+from parcorana.events.psana2.reader import reading, run_name
+from parcorana.events.source import Event
+
+
+class Psana2Index:
+    """Index mode: the events of finished runs in the order of their times.
+
+    Every server makes the table of the times of all events from the small
+    data, and reads its own events one by one, each where the table says. Two
+    events of the same time are one event to psana.
+
+    Parameters
+    ----------
+    dataset : parcorana.events.dataset.Dataset
+        Of kind 'exp'.
+    src, type_, share, log, psana_config
+        As for `parcorana.events.psana2.sequential.Psana2Source`.
+
+    Attributes
+    ----------
+    stamps : str
+        'ns': events are stamped in nanoseconds since 1990, LCLS-II's epoch.
+    total : int or None
+        Events of the sequence; None with several runs.
+    shape, dtype
+        On server 0, of the first array in its first block; None elsewhere, and
+        where that block has no array.
+    about, typical_step : str, float
+        Where the list of files is from; median time between events [s].
+
+    Raises
+    ------
+    ConfigError
+        As for a sequential source; or a run without its end, or one whose data
+        is in several pieces, which psana's index does not know.
+    RunError
+        While events are read: a file is cut off, or a later run of a list
+        cannot be opened.
+    """
+
+    stamps = "ns"
+
+    def __init__(self, dataset, src, type_, share, log):
+        library.need_psana()
+        self._dataset, self._share = dataset, share
+        self._wanted = Wanted(src, type_, log if share.server == 0 else None)
+        self._logbook = Logbook(dataset)
+        self.total = self.shape = self.dtype = None
+        for number in dataset.runs:
+            files.check_run(dataset, number)
+        self._runs = self._tables()
+        self._first = next(self._runs)
+        self.about = self._logbook.about
+        times = np.array([library.stamp_of(time) for time in self._first.times], np.int64)
+        self.typical_step = float(np.median(np.diff(times))) * 1e-9 if len(times) > 1 else None
+        if len(dataset.runs) == 1:
+            self.total = min(len(times), share.numevents or len(times))
+        if share.server == 0:
+            try:
+                self._look_ahead()
+            except BaseException:
+                self.close()
+                raise
+
+    def blocks(self):
+        """Yield this server's blocks, each an iterable of `Event`, read as it is consumed."""
+        for _, block in groupby(self._events(), key=lambda item: item[0] // self._share.block):
+            yield map(itemgetter(1), block)
+
+    def close(self):
+        """Close the files; may be called again."""
+        self._first = None
+        self._runs.close()
+
+    def _events(self):
+        """Yield ``(index, Event)`` of this server's events, index counted over all runs."""
+        base, ordinal, table = 0, 0, self._first
+        while table is not None:
+            for index in range(base, base + len(table.times)):
+                if self._share.has(index):
+                    yield index, table.event(index - base, ordinal)
+            base, ordinal = base + len(table.times), ordinal + 1
+            if self._share.numevents and base >= self._share.numevents:
+                return
+            table = self._next_table()
+
+    def _next_table(self):
+        try:
+            return next(self._runs, None)
+        except ConfigError as error:
+            raise RunError(str(error)) from error
+
+    def _tables(self):
+        for number in self._dataset.runs:
+            name = run_name(self._dataset, number)
+            with reading(self._dataset, self._logbook, number) as reader:
+                run = next(library.guarded(reader.runs(), name, ConfigError), None)
+                if run is None:
+                    raise ConfigError(f"{name} is empty: it has no begin of run")
+                yield _Table(name, reader, run, self._wanted.field_of(run, name))
+
+    def _look_ahead(self):
+        for k in range(min(self._share.block, len(self._first.times))):
+            try:
+                data = self._first.event(k, 0).data()
+            except (EventError, RunError):  # told when the event is read in its turn
+                continue
+            if data is not None:
+                self._wanted.check(data)
+                self.shape, self.dtype = data.shape, data.dtype
+                return
+
+
+class _Table:
+    """The times of one run, and its events by them.
+
+    Attributes
+    ----------
+    times : list of int
+        psana's timestamps, in order.
+    """
+
+    def __init__(self, name, reader, run, field):
+        self._name, self._run, self._field = name, run, field
+        for path in reader.xtc_files:
+            if len(files.chunks_of(path)) > 1:
+                raise ConfigError(
+                    f"{name}: its data is in several pieces ({path} and others), of which psana's index knows "
+                    "only the first: leave out 'idx'"
+                )
+        self._limits = [(str(path), files.size_limit(path)) for path in reader.xtc_files]
+        try:
+            with run.build_table():
+                self.times = sorted(run._ts_table)
+        except Exception as error:  # whatever psana raises over a damaged file
+            raise ConfigError(f"{name}: psana cannot make its index: {library.one_line(error)}") from error
+        if not reader.smdr_man.smdr.found_endrun():
+            raise ConfigError(
+                f"{name} has no end of run: index mode needs the finished run; leave out 'idx' to read what is there, "
+                "or add 'live' instead while it is being written"
+            )
+
+    def event(self, k, ordinal):
+        """Read the event of the k-th time."""
+        time = self.times[k]
+        for stream, (offset, size) in self._run._ts_table[time].items():
+            path, limit = self._limits[stream]
+            if offset + size > limit:
+                # psana does not look, and makes an event of what lies in memory after the end
+                raise RunError(f"{path} is cut off: it ends before event {k} of {self._name} does")
+        evt = self._run.event(time)
+        return Event(ordinal, library.stamp_of(time), partial(self._field.fetch, evt), evt)
