@@ -18,6 +18,8 @@ from conftest import BIN
 from test_config import check_line
 from test_pipeline import write_user_class
 
+from parcorana.ratecheck import RateCheck
+
 
 def with_times(setup, times, name="timestamp"):
     with h5py.File(setup.folder / "frames.h5", "r+") as file:
@@ -32,6 +34,35 @@ def test_a_rate_that_hardly_fits_is_said_at_the_start(setup):
     setup.write(rate=24.0)
     log = setup.drive().stderr
     assert "1 pulses at rate=24.0" in log and "NOT a whole" not in log
+
+
+@pytest.mark.parametrize(
+    ("hz", "rate"), [(1.0, 1.0), (119.9, 120.0), (120.0, 120.0), (1e6, 1e6), (1e6, 5e5), (24.0, 25.0)]
+)
+def test_events_between_two_counts(hz, rate):
+    """With numbers, once; not for events on the counts with the jitter of a clock, days after the first one."""
+    check, first, said = RateCheck(rate), 10**18, []
+    jitter = np.random.default_rng(0).normal(0, 0.01 / hz, 3000)
+    days = np.repeat([0, 11 * 86400 * 10**9], 1500)
+    stamps = first + days + np.rint((np.arange(3000) / hz + jitter) * 1e9).astype(np.int64)
+    for block in np.split(stamps, 30):
+        said += [line] if (line := check.look(block, first)) else []
+    assert len(said) == (hz != rate)
+    if said:
+        assert (
+            f"rate={rate}: " in said[0] and "events lie between two counts, more than 0.2 pulses from either" in said[0]
+        )
+        apart = float(re.search(r"mostly ([\d.e+-]+) ms apart", said[0])[1])
+        assert apart == pytest.approx(1e3 / hz, rel=0.05)
+
+
+def test_events_between_two_counts_are_said_while_running(setup):
+    with_times(setup, np.arange(230) * 10**7)
+    setup.write(rate=150.0)
+    for ranks in (0, 4):
+        log = setup.drive(ranks=ranks).stderr
+        assert log.count("events lie between two counts") == 1
+        assert "10 ms apart (100 Hz), 1.5 pulses: is rate right?" in log
 
 
 def test_dropping_most_events_is_a_warning(setup):

@@ -1,5 +1,6 @@
 """A worker: keeps the rolling buffer of its elements, calculates, reports."""
 
+import logging
 import time
 
 import numpy as np
@@ -10,9 +11,11 @@ from parcorana.pipeline import note
 from parcorana.pipeline.block import BAD, END, EVENTS, HEADER, PULSES, READ, SERVER_COUNTS, TOTAL, BlockBuffer
 from parcorana.pipeline.job import check_names, check_result, finished_note
 from parcorana.pipeline.transport import TAG_ARRAY, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, wait
+from parcorana.ratecheck import RateCheck
 from parcorana.rolling import RollingBuffer, pulse_counters
 from parcorana.userbase import ADD, SUBTRACT, callback
 
+log = logging.getLogger("parcorana")
 _EVER = 1 << 62
 _PROGRESS = 0.5  # s between two notes of progress
 _NOTES = 8  # messages under way to the viewer, beyond which a worker waits for it
@@ -53,6 +56,7 @@ class Worker:
         self._save = config.user_params.get("save_arrays", "last") if takes_arrays else False
         self.account = dict.fromkeys((*SERVER_COUNTS, "duplicate", "late", "processed"), 0)
         self.run_now = self.origin = None
+        self._rate_check = RateCheck(config.rate) if self.first else None
         self.newest = self.oldest = None
         self.pulses = False
         self.total = -1
@@ -107,6 +111,8 @@ class Worker:
                     f"counter: {stamps.min()} to {stamps.max()} is too far from the first one, {self.origin}"
                 )
             return stamps - self.origin
+        if self._rate_check is not None and (warning := self._rate_check.look(stamps, self.origin)):
+            log.warning("%s", warning)
         try:
             return pulse_counters(stamps, self.origin, self.config.rate)
         except ValueError:
