@@ -11,7 +11,7 @@ from pathlib import Path
 from parcorana._version import __version__
 from parcorana.config import format_params, read_config, resolve_config
 from parcorana.cpu import choose_code_path
-from parcorana.errors import ConfigError, ParCorAnaError
+from parcorana.errors import ConfigError, ParCorAnaError, UserCodeError
 from parcorana.pipeline import mpi
 
 log = logging.getLogger("parcorana")
@@ -54,7 +54,8 @@ def make_parser():
 class _Ranks:
     """The ranks as they start: one process, or a communicator."""
 
-    def __init__(self):
+    def __init__(self, debug=False):
+        self.debug = debug
         self.comm = mpi.world() if mpi.launched_size() > 1 else None
         self.rank = self.comm.rank if self.comm else 0
 
@@ -69,16 +70,23 @@ class _Ranks:
 
     def together(self, action, *args):
         """Run `action` on this rank; if it fails on any rank, all raise the first error."""
-        error = result = None
+        config_error = other = result = None
         try:
             result = action(*args)
         except ConfigError as caught:
-            error = str(caught)
-        errors = self.gather(error)
-        for text in errors:
-            if text is not None:
-                raise ConfigError(text)
+            config_error = str(caught)
+        except Exception as caught:
+            other = _describe(caught, [], self, self.debug)
+        for wrong, failed in self.gather((config_error, other)):
+            if wrong is not None:
+                raise ConfigError(wrong)
+            if failed is not None:
+                raise _StartError(failed)
         return result
+
+
+class _StartError(Exception):
+    """What went wrong on one rank before the run began, told by all: no rank is left waiting."""
 
 
 def _set_log(level, rank, user_level=None):
@@ -121,22 +129,27 @@ def main(argv=None):
             return 0
         if not args.config:
             raise ConfigError("say which config file to use: -c FILE (see --help)")
-        ranks = _Ranks()
+        ranks = _Ranks(_debugs(args))
         quiet = (args.verbosity or "").upper() == "ERROR"
         _set_log("WARNING" if ranks.rank == 0 and not quiet else "ERROR", ranks.rank)
         return _run(args, ranks, roles, names)
     except ConfigError as error:
         if roles:  # raised by one rank while it runs, in user code: the others know nothing of it
-            return _end_badly(_describe(error, roles, ranks, args), ranks, names, getattr(roles[0], "first", True))
+            text = _describe(error, roles, ranks, ranks.debug)
+            return _end_badly(text, ranks, names, getattr(roles[0], "first", True))
         if (ranks.rank if ranks else mpi.rank_of_environment()) == 0:
             _tell(error, str(error), args)
         return error.exit_status
+    except _StartError as error:
+        if ranks.rank == 0:
+            print(error, file=sys.stderr, flush=True)
+        return 1
     except KeyboardInterrupt:
         return _end_badly("parCorAnaDriver: interrupted", ranks, names, first=ranks is None or ranks.rank == 0)
     except BaseException as error:
         # the same fault often shows on all workers at once: let the first one tell it
         first = not roles or getattr(roles[0], "first", True)
-        return _end_badly(_describe(error, roles, ranks, args), ranks, names, first)
+        return _end_badly(_describe(error, roles, ranks, _debugs(args)), ranks, names, first)
 
 
 def _run(args, ranks, roles, names):
@@ -163,10 +176,9 @@ def _run(args, ranks, roles, names):
         return 0
     if ranks.rank == 0:
         log.info("%s", _summary(config, plan, len(hosts)))
-    if ranks.comm is None:
-        run.run_in_one_process(config, plan, source, h5output, roles)
-    else:
-        run.run_rank(config, plan, mpi.MpiTransport(ranks.comm), source, h5output, roles)
+    transport = mpi.MpiTransport(ranks.comm) if ranks.comm else None
+    roles.extend(ranks.together(run.make_roles, config, plan, transport, source, h5output))
+    run.run_roles(roles)
     return 0
 
 
@@ -210,7 +222,7 @@ def _report(config, plan, size):
     return "\n".join(lines)
 
 
-def _describe(error, roles, ranks, args):
+def _describe(error, roles, ranks, debug):
     """Return what to tell of an error while running: one line, before it the user's part of the traceback."""
     where = []
     role = next((r for r in roles if r.at is not None and _in_role(error, r)), roles[0] if roles else None)
@@ -220,9 +232,15 @@ def _describe(error, roles, ranks, args):
         where.append(
             f"{type(role).__name__.lower()}{'' if role.at.startswith(('before', 'after')) else ' at'} {role.at}"
         )
-    text = str(error) if isinstance(error, ParCorAnaError) else f"{type(error).__name__}: {error}"
     frames = traceback.extract_tb(error.__traceback__)
-    if (args.verbosity or "").lower() != "debug":
+    if isinstance(error, UserCodeError):
+        if role is None:
+            where.append(f"{error.role} before the first event")
+        where.append(f"in {error.where}")
+        error = error.__cause__
+        frames += traceback.extract_tb(error.__traceback__)
+    text = str(error) if isinstance(error, ParCorAnaError) else f"{type(error).__name__}: {error}"
+    if not debug:
         own = [k for k, frame in enumerate(frames) if not frame.filename.startswith(_PACKAGE)]
         first = own[0] if own and not isinstance(error, ParCorAnaError) else len(frames)
         # from the user's first frame on: what lies above it is ours
@@ -241,8 +259,12 @@ def _in_role(error, role):
     return False
 
 
+def _debugs(args):
+    return (args.verbosity or "").lower() == "debug"
+
+
 def _tell(error, text, args):
-    if (args.verbosity or "").lower() == "debug":
+    if _debugs(args):
         traceback.print_exception(error)
     print(f"parCorAnaDriver: {text}", file=sys.stderr, flush=True)
 

@@ -25,6 +25,25 @@ class EventError(Exception):
     """The data of one event cannot be read: the event counts as bad, the run goes on."""
 
 
+class UserCodeError(Exception):
+    """An exception that user code raised, which is the `__cause__` of this one.
+
+    Kept apart from our own, so that an OSError of a callback is not taken for
+    one of the result file, and a StopIteration does not end a role.
+
+    Parameters
+    ----------
+    where : str
+        As ``'Mine.adjustData'``.
+    role : str
+        Of the rank that the user's instance lives on.
+    """
+
+    def __init__(self, where, role):
+        super().__init__(where)
+        self.where, self.role = where, role
+
+
 def nearest(word, known):
     """Return ``"; did you mean 'x'?"`` for the closest of `known`, or ``""``."""
     from difflib import get_close_matches

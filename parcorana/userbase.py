@@ -2,6 +2,8 @@
 
 import logging
 
+from parcorana.errors import ParCorAnaError, UserCodeError
+
 ADD = "ADD"
 SUBTRACT = "SUBTRACT"
 
@@ -12,18 +14,23 @@ class MpiParams:
     Attributes
     ----------
     rank : int
-    role : {'server', 'worker', 'viewer'}
+        Number of the rank; in a run in one process that of the role: 0, 1, 2.
+    role : {'viewer', 'server', 'worker', 'alone'}
+        'alone': the one instance of ``--test_alt``, which has all the callbacks.
     logger : logging.Logger
+        ``parcorana.user``, which goes where the program's own log goes.
     mask : bool array of the detector's shape
         True for the elements to process.
     part : slice
         Of the included elements (``mask.ravel().nonzero()[0]``) those that this
         worker has; all of them on the other roles.
     firstWorker : bool
+        Whether this is the first of the workers, the one that logs.
     threads : int
         OpenMP threads that a callback of this rank may use.
     processed : int
-        Events processed when `workerCalc` or `viewerPublish` is called.
+        Events processed when `workerCalc`, `viewerPublish` or
+        `viewerPublishReduced` is called.
     """
 
     def __init__(self, rank, role, mask, part, first_worker=True, threads=1):
@@ -49,7 +56,7 @@ class MpiParams:
         self._log(logging.WARNING, msg, allWorkers)
 
     def logError(self, msg, allWorkers=False):
-        """Log `msg` as an error, as `logInfo`."""
+        """Log `msg` as an error, as `logInfo`; the run goes on. To end it, raise an exception."""
         self._log(logging.ERROR, msg, allWorkers)
 
 
@@ -57,22 +64,33 @@ class UserBase:
     """Base class of user classes; deriving from it is not required.
 
     One instance lives on every server, worker and viewer rank (in one process:
-    three, one for each role). A callback that a class does not define itself is
-    skipped: those of this class are here for their documentation.
+    three, one for each role). Needed are `arrayNames`, `initWorker`,
+    `workerCalc`, and `viewerPublish` or both `workerReduce` and
+    `viewerPublishReduced`. Any other callback that a class does not define
+    itself is skipped: those of this class are here for their documentation.
+
+    In what follows n is the number of elements of a worker, N that of all
+    included elements, D the number of delays, m that of events. An exception
+    in any callback ends the run on all ranks, with exit status 1 and the
+    traceback from the user's frame on; a `parcorana.RunError` is told in one
+    line without traceback.
 
     Parameters
     ----------
     user_params : dict
         As in the config file, untouched.
     system_params : dict
-        With all defaults filled in.
+        With all defaults filled in; ``system_params['delays']`` is a list of D
+        ints [pulses].
     mpiParams : MpiParams
+        Rank, role, mask, and functions that log.
     """
 
     #: 'C': in X the elements of one event are contiguous, good for NumPy.
     #: 'F': the times of one element are, good for compiled kernels.
     storage_order = "C"
-    #: True for a class that mends values that are not finite in `adjustData`.
+    #: True for a class that mends values that are not finite in `adjustData`;
+    #: otherwise an event with such a value in an included element is bad.
     mends_nonfinite = False
 
     def __init__(self, user_params, system_params, mpiParams):
@@ -80,50 +98,151 @@ class UserBase:
 
     @classmethod
     def checkParams(cls, user_params, mask, log):
-        """Check `user_params` before the run starts, without MPI.
+        """Check `user_params` before the run starts.
 
-        Optional. Raise `parcorana.ConfigError` for what is wrong; `log` takes
-        a warning.
+        Optional, on every rank, before any instance is made and without MPI.
+
+        Parameters
+        ----------
+        user_params : dict
+        mask : bool array of the detector's shape
+        log : callable
+            Takes one line of text: a warning.
+
+        Raises
+        ------
+        parcorana.ConfigError
+            What is wrong: the run does not begin, exit status 2.
         """
 
     def arrayNames(self):
-        """Return the names of the D x elements float64 arrays, as ``['G2', 'IF', 'IP']``."""
+        """Name the arrays that `workerCalc` returns.
+
+        On every rank, once, right after ``__init__``.
+
+        Returns
+        -------
+        list of str
+            Distinct, as ``['G2', 'IF', 'IP']``.
+        """
         raise NotImplementedError
 
     def initServer(self):
-        """Optional: prepare on a server."""
+        """Prepare a server: once, before its first event. Optional."""
 
     def eventOk(self, evt):
-        """Optional, on a server, before detector data is fetched: falsy filters the event."""
+        """Decide whether workers should process an event, before detector data is fetched.
+
+        Optional, on a server, for each event that it reads.
+
+        Parameters
+        ----------
+        evt : object
+            psana's event; with ``h5=`` and ``sim=`` one with the attributes
+            `stamp` (int [pulses or ns]) and `run` (0 for the first).
+
+        Returns
+        -------
+        bool
+            Falsy: the event is counted as filtered.
+        """
 
     def finalDataArray(self, dataArray, evt):
-        """Optional, on a server: None filters the event, else the array to use (same shape)."""
+        """Decide by the data, or change it.
+
+        Optional, on a server, for each event with data that `eventOk` let through.
+
+        Parameters
+        ----------
+        dataArray : ndarray of the detector's shape
+            In the type that the source gives. It may be read-only and may be
+            overwritten by the next event: return another array to change it.
+        evt : object
+            As in `eventOk`.
+
+        Returns
+        -------
+        ndarray or None
+            The array to use, of the same shape and of any type of numbers;
+            None: the event is counted as filtered. Of another shape, or not
+            finite in an included element: it is counted as bad.
+        """
 
     def initWorker(self, numElementsWorker):
-        """On a worker, once: how many elements it has."""
+        """Prepare a worker: once, before its first event.
+
+        Parameters
+        ----------
+        numElementsWorker : int
+            How many elements of the detector this worker has (n).
+        """
 
     def adjustData(self, data):
-        """Optional, on a worker: change one event's elements in place before they are stored."""
+        """Change one event's elements in place, before they are stored.
+
+        Optional, on a worker, for each event that enters the buffer: not for
+        duplicate and late ones.
+
+        Parameters
+        ----------
+        data : (n,) array of the buffer's type, float32 or float64
+            What is returned is ignored.
+        """
 
     def adjustTerms(self, mode, dataIdx, T, X):
-        """Optional, on a worker: keep a rolling calculation up to date.
+        """Keep a rolling calculation up to date, one event at a time.
 
-        Called with `parcorana.SUBTRACT` just before row `dataIdx` is
-        overwritten, and with `parcorana.ADD` just after it was filled.
+        Optional, on a worker. An event that enters a full buffer takes the row
+        of the one with the smallest counter: first comes SUBTRACT with the old
+        event still in the row, then ADD with the new one in it. Into an
+        unfilled row there is ADD alone. At the end of a run that another one
+        follows, each stored event leaves by a SUBTRACT of its own, after which
+        its row is unfilled, unless the class has `bufferClears`.
+
+        Parameters
+        ----------
+        mode : {parcorana.ADD, parcorana.SUBTRACT}
+            SUBTRACT: just before the row is overwritten; ADD: just after it
+            was filled.
+        dataIdx : int
+            The row.
+        T : (times,) int64 [pulses]
+        X : (times, n) float32 or float64
+            Both as they are at that moment: as in `workerCalc`.
         """
 
     def adjustTermsBlock(self, mode, dataIdxs, T, X):
-        """Optional, on a worker, instead of `adjustTerms`: for at most `times` rows at once.
+        """Keep a rolling calculation up to date, many events at a time.
 
-        SUBTRACT with all the leaving rows still there, then ADD with all the
-        entering ones there: pairs of a leaving with an entering event are not seen.
+        Optional, on a worker, instead of `adjustTerms`. First SUBTRACT with
+        all the leaving events still there, then ADD with all the entering ones
+        there; either is left out if it has no rows. So pairs of a leaving with
+        an entering event are not seen, nor are events that enter and leave
+        within the same block.
+
+        Parameters
+        ----------
+        mode : {parcorana.ADD, parcorana.SUBTRACT}
+        dataIdxs : (k,) int64, 1 <= k <= times
+            The rows, all different.
+        T : (times,) int64 [pulses]
+        X : (times, n) float32 or float64
         """
 
     def bufferClears(self, T, numTimesFilled, X):
-        """Optional, on a worker: the rolling buffer is about to be emptied, for a new run."""
+        """Take leave of the stored events: the buffer empties, for the next run begins.
+
+        Optional, on a worker, with a dataset of several runs. A class that has
+        it resets its terms here and gets no SUBTRACT.
+
+        Parameters
+        ----------
+        T, numTimesFilled, X
+            As in `workerCalc`.
+        """
 
     def workerCalc(self, T, numTimesFilled, X):
-        """On a worker, at every update.
+        """Calculate, on a worker, at every update.
 
         Parameters
         ----------
@@ -131,44 +250,111 @@ class UserBase:
             Row i of X was taken at T[i]; the smallest int64 where unfilled.
         numTimesFilled : int
             The first so many rows are valid, in no promised order.
-        X : (times, numElementsWorker) float32 or float64
+        X : (times, n) float32 or float64
+            It shares the buffer's memory: not to be changed. 0 where unfilled.
 
         Returns
         -------
-        arrays : dict of name to (D, numElementsWorker) float64
+        arrays : dict of str to (D, n) float64
+            With the names of `arrayNames`.
         counts : (D,) int64
-        int8array : (numElementsWorker,) int8
+            Number of pairs of each delay. It must depend on `T` alone, so that
+            all workers return the same.
+        int8array : (n,) int8
+            What else there is to say of each element, as whether it was saturated.
         """
         raise NotImplementedError
 
     def workerReduce(self, arrays, counts, int8array):
-        """Optional, on a worker: return a dict of small arrays, to be summed over the workers."""
+        """Make small arrays of what `workerCalc` returned, to be summed over the workers.
+
+        Optional, on a worker, at every update; it takes `viewerPublishReduced`, too.
+
+        Returns
+        -------
+        dict of str to array of numbers
+            Of the same shapes and types on all workers.
+        """
 
     def initViewer(self, mask_ndarrayCoords, h5GroupUser):
-        """Optional, on the viewer: mask as bool; what is written is in every result file."""
+        """Prepare the viewer: once, before the first update. Optional.
+
+        Parameters
+        ----------
+        mask_ndarrayCoords : bool array of the detector's shape
+        h5GroupUser : h5py.Group or None
+            What is written into it is in the file of every update. None if the
+            run writes no file.
+        """
 
     def viewerPublish(self, counts, relsec, name2delay2ndarray, int8array, h5UserGroup):
-        """On the viewer, at every update.
+        """Publish an update, on the viewer.
 
-        ``name2delay2ndarray['G2'][3]`` is the full ndarray for the delay 3, 0
-        outside the mask; `h5UserGroup` is None if the run writes no file.
+        Parameters
+        ----------
+        counts : (D,) int64
+        relsec : float [s]
+            Time of the newest processed event minus the whole second of the first.
+        name2delay2ndarray : dict of str to dict of int to ndarray
+            ``name2delay2ndarray['G2'][3]``: (detector's shape) float64 for the
+            delay 3 (not the index 3), 0 outside the mask.
+        int8array : (detector's shape) int8
+            0 outside the mask.
+        h5UserGroup : h5py.Group or None
+            The group ``/user`` of this update's file, open during this call
+            only; None if the run writes no file.
         """
         raise NotImplementedError
 
     def viewerPublishReduced(self, counts, relsec, reduced, h5UserGroup):
-        """Optional, on the viewer, instead of `viewerPublish`: the sums of `workerReduce`."""
+        """Publish an update from small arrays, on the viewer, instead of `viewerPublish`.
+
+        Optional, with `workerReduce`. Full arrays are then gathered only when
+        ``user_params['save_arrays']`` asks for them.
+
+        Parameters
+        ----------
+        counts, relsec, h5UserGroup
+            As in `viewerPublish`.
+        reduced : dict of str to array
+            What `workerReduce` returned, summed over the workers.
+        """
 
     def viewerPublishArray(self, name, delay, ndarray, h5UserGroup):
-        """Optional, on the viewer, after `viewerPublishReduced` where full arrays are asked for.
+        """Publish one full array, on the viewer, after `viewerPublishReduced`.
 
-        Called for one array and delay at a time, so that they need not all fit
-        into memory at once. Without it, `viewerPublish` gets them together.
+        Optional. Called for each array and delay, so that they need not all fit
+        into memory at once; without it `viewerPublish` gets them together.
+
+        Parameters
+        ----------
+        name : str
+        delay : int [pulses]
+        ndarray : (detector's shape) float64
+        h5UserGroup : h5py.Group or None
         """
 
 
+def guarded(function, where, role):
+    """Return a user's function such that what it raises is a `UserCodeError`.
+
+    What the user raised in our own words (`ParCorAnaError`) stays what it is.
+    """
+
+    def call(*args):
+        try:
+            return function(*args)
+        except (ParCorAnaError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # SystemExit and StopIteration, too: they must not end a role quietly
+            raise UserCodeError(where, role) from error
+
+    return call
+
+
 def callback(user, name):
-    """Return a user object's callback, None if its class does not define it."""
+    """Return a user object's callback, guarded; None if its class does not define it."""
     method = getattr(user, name, None)
     if method is None or getattr(type(user), name, None) is getattr(UserBase, name, None) is not None:
         return None
-    return method
+    return guarded(method, f"{type(user).__name__}.{name}", getattr(getattr(user, "mpiParams", None), "role", None))

@@ -1,5 +1,6 @@
 """What every role of a run knows: one frozen object."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from parcorana.errors import RunError
 from parcorana.partition import Roles, elements_of
 from parcorana.pipeline.clock import Clock
 from parcorana.pipeline.transport import Transport
-from parcorana.userbase import MpiParams
+from parcorana.userbase import MpiParams, callback, guarded
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Job:
         return [self.part_of(rank) for rank in self.roles.workers]
 
     def make_user(self):
-        """Make this rank's instance of the user class."""
+        """Make this rank's instance of the user class; return it, its MpiParams and array names."""
         config, is_worker = self.config, self.role == "worker"
         part = self.part_of(self.rank) if is_worker else slice(0, config.elements)
         params = MpiParams(
@@ -65,23 +66,27 @@ class Job:
             first_worker=is_worker and self.rank == self.roles.workers[0],
             threads=self.threads,
         )
-        user = config.user_class(config.user_params, config.system_params, params)
-        user_params_of(user, params)
-        return user, params
+        user = make_instance(config, params)
+        return user, params, check_names(user)
 
 
-def user_params_of(user, params):
-    """Let a user object that does not keep `mpiParams` itself have it."""
+def make_instance(config, params):
+    """Make an instance of the user class that knows its `mpiParams`, with dictionaries of its own."""
+    make = guarded(config.user_class, f"{config.user_class.__name__}.__init__", params.role)
+    user = make(dict(config.user_params), dict(config.system_params), params)
     if getattr(user, "mpiParams", None) is None:
-        user.mpiParams = params
+        with suppress(AttributeError):  # a class with __slots__ does without
+            user.mpiParams = params
+    return user
 
 
 def check_names(user):
     """Return the user's array names; raise RunError if they are not distinct strings."""
-    names = list(user.arrayNames())
-    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+    names = callback(user, "arrayNames")()
+    good = isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names)
+    if not good or len(set(names)) != len(names):
         raise RunError(f"{type(user).__name__}.arrayNames must return a list of distinct strings, not {names!r}")
-    return names
+    return list(names)
 
 
 def check_result(user, result, names, delays, elements):
@@ -100,7 +105,8 @@ def check_result(user, result, names, delays, elements):
     """
     who = f"{type(user).__name__}.workerCalc"
     if not isinstance(result, tuple) or len(result) != 3:
-        raise RunError(f"{who} must return (arrays, counts, int8array), not {type(result).__name__}")
+        got = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
+        raise RunError(f"{who} must return (arrays, counts, int8array), not {got}")
     arrays, counts, int8array = result
     if not isinstance(arrays, dict) or set(arrays) != set(names):
         got = sorted(map(str, arrays)) if isinstance(arrays, dict) else type(arrays).__name__
@@ -112,6 +118,53 @@ def check_result(user, result, names, delays, elements):
             got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
             raise RunError(f"{who}: {what} must be {np.dtype(dtype).name} {shape}, not {got}")
     return arrays, counts, int8array
+
+
+def check_reduced(user, reduced):
+    """Check what `workerReduce` returned; return it with every value an array.
+
+    Raises
+    ------
+    RunError
+        It is no dict of names to arrays of numbers.
+    """
+    who = f"{type(user).__name__}.workerReduce"
+    if not isinstance(reduced, dict):
+        raise RunError(f"{who} must return a dict of name to array, not {type(reduced).__name__}")
+    arrays = {}
+    for name, value in reduced.items():
+        if not isinstance(name, str):
+            raise RunError(f"{who}: the names must be strings, not {name!r}")
+        array = np.asarray(value)
+        if array.dtype.kind not in "iufc":  # bool has no sum that would stay one
+            raise RunError(f"{who}: array {name!r} must hold numbers, not {array.dtype}")
+        arrays[name] = array
+    return arrays
+
+
+def sum_reduced(user, parts):
+    """Add up what `workerReduce` returned on all workers.
+
+    Parameters
+    ----------
+    parts : list of dict of str to ndarray
+        Of each worker.
+
+    Raises
+    ------
+    RunError
+        The workers do not agree on names, shapes or types.
+    """
+    about = [{name: (array.dtype, array.shape) for name, array in part.items()} for part in parts]
+    if any(other != about[0] for other in about):
+        other = next(other for other in about if other != about[0])
+        name = next(name for name in about[0] | other if about[0].get(name) != other.get(name))
+        what = [f"{one[name][0]} {one[name][1]}" if name in one else "nothing" for one in (about[0], other)]
+        raise RunError(
+            f"{type(user).__name__}.workerReduce: array {name!r} must have the same dtype and shape on all workers, "
+            f"not {what[0]} on the first and {what[1]} on another"
+        )
+    return {name: sum((part[name] for part in parts[1:]), array) for name, array in parts[0].items()}
 
 
 def finished_note(job, facts: dict[str, Any] | None = None):

@@ -29,7 +29,7 @@ def pack(kind, facts, arrays=None, full=False):
     header : (4,) int64
     body : (b,) uint8
     """
-    arrays = {name: np.ascontiguousarray(array) for name, array in (arrays or {}).items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in (arrays or {}).items()}
     about = {name: [array.dtype.str, array.shape] for name, array in arrays.items()}
     text = json.dumps({"facts": facts, "arrays": about}).encode()
     body = b"".join([text, *(array.tobytes() for array in arrays.values())])
@@ -43,7 +43,7 @@ def unpack(header, body):
     about = json.loads(data[: header[1]])
     arrays, at = {}, int(header[1])
     for name, (dtype, shape) in about["arrays"].items():
-        array = np.frombuffer(data, np.dtype(dtype), int(np.prod(shape, dtype=np.int64)), at).reshape(shape)
-        arrays[name] = array
+        array = np.ndarray(shape, dtype, data, at)
+        arrays[name] = array.copy()  # aligned, and the user's to change
         at += array.nbytes
     return about["facts"], arrays

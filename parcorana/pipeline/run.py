@@ -104,21 +104,20 @@ def make_role(config, plan, transport, source, h5output, waits=True):
     return Server(job, source) if job.role == "server" else Worker(job)
 
 
-def run_in_one_process(config, plan, source, h5output, made):
-    """Run all roles in turn: the same code, another transport.
-
-    Parameters
-    ----------
-    made : list
-        Filled with the role objects, so that an error can say where they were.
-    """
+def make_roles(config, plan, transport, source, h5output):
+    """Make the role objects of this process: of its rank, or without a transport all of them, to run in turn."""
+    if transport is not None:
+        return [make_role(config, plan, transport, source, h5output)]
     network = LocalNetwork(len(plan.hosts))
-    for rank in range(network.size):
-        made.append(make_role(config, plan, network.transport(rank), source, h5output, waits=False))
-    run_together([role.run() for role in made], network)
+    return [
+        make_role(config, plan, network.transport(rank), source, h5output, waits=False) for rank in range(network.size)
+    ]
 
 
-def run_rank(config, plan, transport, source, h5output, made):
-    """Run the role of this rank."""
-    made.append(make_role(config, plan, transport, source, h5output))
-    run_polling(made[0].run(), transport)
+def run_roles(roles):
+    """Run the roles of this process: the same code, whatever the transport."""
+    transport = roles[0].job.transport
+    if len(roles) > 1:
+        run_together([role.run() for role in roles], transport.network)
+    else:
+        run_polling(roles[0].run(), transport)

@@ -41,7 +41,7 @@ class Server:
     def __init__(self, job, source):
         config = job.config
         self.job, self.source = job, source
-        self.user, _ = job.make_user()
+        self.user, _, _ = job.make_user()
         self.turn = job.roles.servers.index(job.rank)
         self.at = "before the first event"
         self._event_ok = callback(self.user, "eventOk")
@@ -183,6 +183,8 @@ class Server:
                 header[FILTERED] += 1
                 return FILTERED
         wrong = self._put(buffer, np.asarray(array))
+        if wrong and self._final_array is not None:
+            wrong = f"after {type(self.user).__name__}.finalDataArray {wrong}"
         if wrong:
             header[BAD] += 1
             self._name_bad(wrong)

@@ -9,7 +9,7 @@ from parcorana.errors import RunError
 from parcorana.output import ACCOUNT, ResultFile
 from parcorana.pipeline import note
 from parcorana.pipeline.clock import KINDS
-from parcorana.pipeline.job import check_names
+from parcorana.pipeline.job import sum_reduced
 from parcorana.pipeline.transport import TAG_ARRAY, TAG_BODY, TAG_NOTE, wait
 from parcorana.userbase import callback
 
@@ -31,8 +31,7 @@ class Viewer:
 
     def __init__(self, job, h5output, ranks, progress):
         self.job, self.config = job, job.config
-        self.user, self.params = job.make_user()
-        self.names = check_names(self.user)
+        self.user, self.params, self.names = job.make_user()
         self.at = "before the first update"
         self.progress = progress
         self.results = None
@@ -109,12 +108,12 @@ class Viewer:
         """Hand one update to the user class, writing into `group`."""
         counts, relsec = parts[0]["counts"], facts["relsec"]
         if self._reduces:
-            reduced = {
-                name.removeprefix("reduced."): sum((part[name] for part in parts[1:]), parts[0][name])
-                for name in parts[0]
-                if name.startswith("reduced.")
-            }
-            self.user.viewerPublishReduced(counts, relsec, reduced, group)
+            of_workers = [
+                {name.removeprefix("reduced."): part[name] for name in part if name.startswith("reduced.")}
+                for part in parts
+            ]
+            reduced = sum_reduced(self.user, of_workers)
+            callback(self.user, "viewerPublishReduced")(counts, relsec, reduced, group)
         if not full:
             return
         if self._reduces and self._array_callback is not None:
@@ -129,7 +128,7 @@ class Viewer:
                 arrays[name][int(delay)] = yield from self._gather()
         int8array = np.zeros(self.config.mask.shape, np.int8)
         int8array[self.config.mask] = np.concatenate([part["int8"] for part in parts])
-        self.user.viewerPublish(counts, relsec, arrays, int8array, group)
+        callback(self.user, "viewerPublish")(counts, relsec, arrays, int8array, group)
 
     def _gather(self):
         """Gather one delay of one array from all workers; return the full ndarray."""

@@ -9,10 +9,10 @@ from parcorana import _core
 from parcorana.errors import RunError
 from parcorana.pipeline import note
 from parcorana.pipeline.block import BAD, END, EVENTS, HEADER, PULSES, READ, SERVER_COUNTS, TOTAL, BlockBuffer
-from parcorana.pipeline.job import check_names, check_result, finished_note
+from parcorana.pipeline.job import check_reduced, check_result, finished_note
 from parcorana.pipeline.transport import TAG_ARRAY, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, wait
 from parcorana.ratecheck import RateCheck
-from parcorana.rolling import RollingBuffer, pulse_counters
+from parcorana.rolling import UNFILLED, RollingBuffer, pulse_counters
 from parcorana.userbase import ADD, SUBTRACT, callback
 
 log = logging.getLogger("parcorana")
@@ -33,8 +33,7 @@ class Worker:
     def __init__(self, job):
         config = job.config
         self.job, self.config = job, config
-        self.user, self.params = job.make_user()
-        self.names = check_names(self.user)
+        self.user, self.params, self.names = job.make_user()
         part = job.part_of(job.rank)
         self.elements = part.stop - part.start
         self.first = self.params.firstWorker
@@ -143,11 +142,22 @@ class Worker:
 
     def _new_run(self, run):
         if self.run_now is not None:
-            buffer = self.buffer
-            if (clears := callback(self.user, "bufferClears")) is not None:
-                clears(buffer.T, buffer.filled, buffer.X)
-            buffer.clear()
+            self.at = f"the end of a run, after {self.account['processed']} events processed"
+            self._clear()
         self.run_now = run
+
+    def _clear(self):
+        """Empty the buffer: every stored event leaves, by `bufferClears` if the class has it."""
+        buffer = self.buffer
+        if (clears := callback(self.user, "bufferClears")) is not None:
+            clears(buffer.T, buffer.filled, buffer.X)
+        elif self._adjust_block is not None and buffer.filled:
+            self._adjust_block(SUBTRACT, np.argsort(buffer.T[: buffer.filled]), buffer.T, buffer.X)
+        elif self._adjust_terms is not None:
+            for row in np.argsort(buffer.T[: buffer.filled]):
+                self._adjust_terms(SUBTRACT, int(row), buffer.T, buffer.X)
+                buffer.T[row], buffer.X[row] = UNFILLED, 0
+        buffer.clear()
 
     def _note_fates(self, entry, stamps):
         self.account["processed"] += len(entry.processed)
@@ -169,8 +179,9 @@ class Worker:
             limit = 1
         entry = buffer.offer(counters, limit)
         if self._adjust_data is not None:
-            for k in entry.processed:
-                self._adjust_data(data[k])
+            for k, event in enumerate(entry.processed):
+                self.at = f"event {self.account['processed'] + k} of those processed, T={counters[event]}"
+                self._adjust_data(data[event])
         if self._enter_events is not None:
             self._enter_events(buffer, entry, data)
             buffer.place(entry)
@@ -178,7 +189,7 @@ class Worker:
             self._enter_with_terms(entry, data, self._adjust_block)
         elif self._adjust_terms is not None:
             self._enter_with_terms(
-                entry, data, lambda mode, rows, *args: [self._adjust_terms(mode, r, *args) for r in rows]
+                entry, data, lambda mode, rows, *args: [self._adjust_terms(mode, int(r), *args) for r in rows]
             )
         else:
             buffer.store(entry, data)
@@ -235,14 +246,14 @@ class Worker:
         self.at = f"the update at {params.processed} events"
         with clock.on("computing"):
             buffer = self.buffer
-            result = self.user.workerCalc(buffer.T, buffer.filled, buffer.X)
+            result = callback(self.user, "workerCalc")(buffer.T, buffer.filled, buffer.X)
             arrays, counts, int8array = check_result(
                 self.user, result, self.names, len(self.config.delays), self.elements
             )
             small = {"counts": counts}
             if self._reduces:
-                reduced = self.user.workerReduce(arrays, counts, int8array)
-                small |= {f"reduced.{name}": array for name, array in reduced.items()}
+                reduced = callback(self.user, "workerReduce")(arrays, counts, int8array)
+                small |= {f"reduced.{name}": array for name, array in check_reduced(self.user, reduced).items()}
             if full:
                 small["int8"] = int8array
         with clock.on("moving"):

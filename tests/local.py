@@ -1,0 +1,54 @@
+"""Runs of any number of servers and workers in one process, over events in memory."""
+
+import numpy as np
+
+from parcorana.config import resolve_config
+from parcorana.events.source import Event, Share
+from parcorana.partition import Roles
+from parcorana.pipeline import run
+from parcorana.pipeline.transport import LocalNetwork, run_together
+
+
+class ListSource:
+    """The events of one server; `fetched` notes the stamps whose data was asked for."""
+
+    def __init__(self, counters, frames, share, runs=None, stamps="pulses"):
+        self.counters, self.frames, self.share, self.runs, self.stamps = counters, frames, share, runs, stamps
+        self.total, self.shape, self.dtype = len(counters), frames.shape[1:], frames.dtype
+        self.fetched = []
+
+    def blocks(self):
+        for first, last in self.share.blocks(self.total):
+            yield [self.event(k) for k in range(first, last)]
+
+    def event(self, k):
+        def read():
+            self.fetched.append(int(self.counters[k]))
+            return self.frames[k]
+
+        return Event(0 if self.runs is None else int(self.runs[k]), int(self.counters[k]), read)
+
+    def close(self):
+        pass
+
+
+def run_local(folder, user_class, counters, frames, servers=1, workers=1, runs=None, mask=None, user=None, **system):
+    """Run a user class; return the role objects: viewer, servers, workers."""
+    mask = np.ones(frames.shape[1:], bool) if mask is None else mask
+    np.save(folder / "mask.npy", mask.astype(np.uint8))
+    given = {"dataset": "h5=memory.h5", "mask": str(folder / "mask.npy"), "user_class": user_class, "threads": 1}
+    given |= {"h5output": None, "numservers": servers}
+    config = resolve_config(given | system, user or {})
+    roles = Roles(tuple(range(1, servers + 1)), tuple(range(servers + 1, servers + workers + 1)))
+    hosts = ["here"] * (1 + servers + workers)
+    plan = run.Plan(roles, hosts, [0] * len(hosts), 1)
+    network = LocalNetwork(len(hosts))
+    made = []
+    for rank in range(len(hosts)):
+        source = None
+        if roles.role_of(rank) == "server":
+            share = Share(roles.servers.index(rank), servers, config.block, config.numevents)
+            source = ListSource(counters, frames, share, runs)
+        made.append(run.make_role(config, plan, network.transport(rank), source, config.h5output, waits=False))
+    run_together([role.run() for role in made], network)
+    return made
