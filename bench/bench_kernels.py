@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from parcorana import _core
+
 ACCUMULATOR = "G2IncrementalAccumulator"
 CASES = {
     "accumulate": {},
@@ -48,6 +50,14 @@ def test_store(benchmark, timed, steady):
     """Turning and storing a block, as G2atEnd does on entry."""
     worker = steady("G2atEnd")
     timed(benchmark, worker.feed, events=worker.block, bytes=worker.data.nbytes)
+
+
+def test_color_sums(benchmark, timed, steady):
+    """The mean intensity of ten rings, event by event."""
+    worker = steady("G2atEnd")
+    down, right = np.indices((256, 512))
+    rings = np.minimum(np.hypot(down - 128, right - 256) // 28, 9).astype(np.int32).ravel()
+    timed(benchmark, lambda: _core.color_sums(worker.data, rings, 10), events=worker.block, bytes=worker.data.nbytes)
 
 
 @pytest.mark.parametrize("elements", [64])

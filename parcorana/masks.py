@@ -16,37 +16,48 @@ def _shape(shape):
     return "x".join(str(n) for n in shape) or "()"
 
 
-def load_integers(key, path):
-    """Load an array of integral or bool dtype from a .npy file.
+def load_numbers(key, path):
+    """Load an array of real numbers from a .npy file.
 
     Parameters
     ----------
     key : str
-        Configuration key that names the file, for the error.
+        Configuration key or option that names the file, for the error.
     path : str
 
     Returns
     -------
-    ndarray of integral or bool dtype, any shape
+    ndarray of integral, bool or real dtype, any shape
 
     Raises
     ------
     ConfigError
         Missing, not a .npy file, pickled objects, another dtype, empty.
     """
+    if Path(path).is_dir():
+        raise ConfigError(f"{key}: {str(path)!r} is a folder; it must be the name of a .npy file")
     if not Path(path).is_file():
         raise ConfigError(f"{key}: the file {str(path)!r} does not exist")
     try:
         with open(path, "rb") as file:
             array = np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ConfigError(f"{key}: {str(path)!r} is not a readable .npy file of numbers: {error}") from None
+    except (ValueError, OSError, EOFError, MemoryError, OverflowError) as error:
+        what = " ".join(str(error).split())
+        raise ConfigError(f"{key}: {str(path)!r} is not a readable .npy file of numbers: {what}") from None
+    if array.dtype.kind not in "iubf":
+        raise ConfigError(f"{key}: {str(path)!r} holds {array.dtype}; it must hold real numbers")
+    if array.size == 0 or array.ndim == 0:
+        raise ConfigError(f"{key}: {str(path)!r} has the shape {_shape(array.shape)}, so it has no element")
+    return array
+
+
+def load_integers(key, path):
+    """Load an array of integral or bool dtype from a .npy file, as `load_numbers`."""
+    array = load_numbers(key, path)
     if array.dtype.kind not in "iub":
         raise ConfigError(
             f"{key}: {str(path)!r} holds {array.dtype}; it must hold whole numbers or bool: save it with .astype(int)"
         )
-    if array.size == 0 or array.ndim == 0:
-        raise ConfigError(f"{key}: {str(path)!r} has the shape {_shape(array.shape)}, so it has no element")
     return array
 
 
@@ -105,3 +116,19 @@ def check_finecolor(path, color, finecolor):
             f"finecolor: {str(path)!r} is 0 at {missing} elements that have a colour (the first is {first}); "
             "where the colour is above 0 the fine colour must be, too"
         )
+
+
+def few_colored(color):
+    """Return a warning if many included elements are in no delay curve, else an empty string.
+
+    Parameters
+    ----------
+    color : (n,) int64
+        Of the included elements.
+    """
+    none = int(np.count_nonzero(color == 0))
+    if none == len(color):
+        return "color: every included element has colour 0, so there will be no delay curve"
+    if none > len(color) // 10:
+        return f"color: {none} of {len(color)} included elements have colour 0: they are in no delay curve"
+    return ""

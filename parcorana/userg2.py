@@ -19,6 +19,7 @@ from parcorana.curves import NORMALIZATIONS, ColorSums
 from parcorana.datasets import write_dataset
 from parcorana.errors import ConfigError, nearest
 from parcorana.lines import plan_accumulated, plan_entering, plan_leaving, plan_stored, plan_tails
+from parcorana.timeline import Timeline
 from parcorana.userbase import UserBase
 
 PARAMS = (
@@ -88,6 +89,8 @@ class _G2(UserBase):
             self.adjustData = None  # nothing to do for each event
         color, finecolor, colors = _colors(user_params, mpiParams.mask)
         self.color_sums = ColorSums(color, finecolor, _normalization(user_params), colors)
+        self.color_sizes = np.bincount(np.searchsorted(colors, color[color > 0]), minlength=len(colors))
+        self._own_color = color[mpiParams.part]
 
     @classmethod
     def checkParams(cls, user_params, mask, log):
@@ -103,11 +106,8 @@ class _G2(UserBase):
                 f"user_params['save_arrays'] must be 'last', True or False, not {user_params['save_arrays']!r}"
             )
         color = _colors(user_params, mask)[0]
-        none = int(np.count_nonzero(color == 0))
-        if none == len(color):
-            log("color: every included element has colour 0, so there will be no delay curve")
-        elif none > len(color) // 10:
-            log(f"color: {none} of {len(color)} included elements have colour 0: they are in no delay curve")
+        if warning := masks.few_colored(color):
+            log(warning)
 
     def arrayNames(self):
         """Return the names of the arrays."""
@@ -119,6 +119,11 @@ class _G2(UserBase):
         self.G2, self.IP, self.IF = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         self.counts = np.zeros(len(self.delays), np.int64)
         self.saturated = np.zeros(numElementsWorker, np.int8)
+        self.timeline = Timeline(self._own_color, self.color_sums.colors)
+
+    def watchEvents(self, counters, data):
+        """Keep the intensity of each colour of the events that are processed."""
+        self.timeline.add(counters, data, self.mpiParams.threads)
 
     def adjustData(self, data):
         """Note saturated elements, then set small values to `notzero`."""
@@ -152,6 +157,9 @@ class _G2(UserBase):
             everywhere[part] = int8array
             # the workers' bits are disjoint, so that adding them joins them
             sums["saturated"] = np.packbits(everywhere)
+        for name, array in self.timeline.arrays().items():
+            # times and numbers of events are the same on all workers, and must not be added
+            sums[f"intensity.{name}"] = array if name == "sums" or self.mpiParams.firstWorker else array * 0
         return sums
 
     def viewerPublishReduced(self, counts, relsec, reduced, h5UserGroup):
@@ -171,6 +179,19 @@ class _G2(UserBase):
         if "saturated" in reduced:
             saturated[mask] = np.unpackbits(reduced["saturated"], count=np.count_nonzero(mask))
         write_dataset(group, "saturated", saturated, "1", "1 where any processed event reached saturated_value")
+        self._write_intensity(group.create_group("intensity"), reduced)
+
+    def _write_intensity(self, group, reduced):
+        events, rate = reduced["intensity.events"], self.system_params["rate"]
+        write_dataset(group, "events", events, "1", "processed events in each stretch of the run")
+        for name in ("first", "last"):
+            long_name = f"{name} counter of each stretch; one pulse is 1/{rate} s"
+            write_dataset(group, name, reduced[f"intensity.{name}"], "pulses", long_name, rate=rate)
+        sizes = np.where(self.color_sizes, self.color_sizes, np.nan)  # all of a colour may be masked
+        means = reduced["intensity.sums"] / (events[:, None] * sizes)
+        for color, mean in zip(self.color_sums.colors, means.T, strict=True):
+            long_name = f"mean over the included elements of colour {color} and the events of each stretch"
+            write_dataset(group, f"color_{color}", mean, "intensity", long_name)
 
     def _write_curve(self, group, color, curve):
         how = {

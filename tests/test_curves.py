@@ -224,5 +224,5 @@ def test_a_colour_of_masked_elements_only_is_nan(setup):
     with h5py.File(setup.folder / "out.h5") as file:
         (group,) = file["user"].values()
         assert np.isnan(group["delay_curve_color_7"]).all()
-        assert not group["elements_color_7"][()].any()
+        assert not group["elements_color_7"][()].any() and np.isnan(group["intensity/color_7"]).all()
         assert np.isfinite(group["delay_curve_color_1"]).all()

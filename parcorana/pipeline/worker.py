@@ -47,6 +47,7 @@ class Worker:
             job.threads,
         )
         self._enter_events = callback(self.user, "enterEvents")
+        self._watch_events = callback(self.user, "watchEvents")
         self._adjust_data = callback(self.user, "adjustData")
         self._adjust_terms = callback(self.user, "adjustTerms")
         self._adjust_block = callback(self.user, "adjustTermsBlock")
@@ -182,6 +183,8 @@ class Worker:
             for k, event in enumerate(entry.processed):
                 self.at = f"event {self.account['processed'] + k} of those processed, T={counters[event]}"
                 self._adjust_data(data[event])
+        if self._watch_events is not None and len(entry.processed):
+            self._watch(counters, data, entry.processed)
         if self._enter_events is not None:
             self._enter_events(buffer, entry, data)
             buffer.place(entry)
@@ -194,6 +197,12 @@ class Worker:
         else:
             buffer.store(entry, data)
         return entry
+
+    def _watch(self, counters, data, processed):
+        """Show the events that enter, mostly all there are, to the user class."""
+        if len(processed) != processed[-1] + 1:
+            data = data[processed]
+        self._watch_events(counters[processed], data[: len(processed)])
 
     def _enter_with_terms(self, entry, data, adjust):
         buffer = self.buffer

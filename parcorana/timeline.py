@@ -1,0 +1,97 @@
+"""The mean intensity of each colour over time, in bounded memory.
+
+A run is kept as stretches of equally many processed events. When there are too
+many of them two neighbours become one, so that a long run has coarser
+stretches, and never more than so many.
+"""
+
+import numpy as np
+
+from parcorana import _core
+
+POINTS = 512
+_NUMBERS = 1 << 16  # with many colours there are fewer stretches: the sums go to the viewer at every update
+_LEAST = 64
+
+
+class Timeline:
+    """Sums of the intensity of each colour, for stretches of events.
+
+    Parameters
+    ----------
+    color : (n,) int64
+        Of a worker's elements; one that is not in `colors` is in no sum.
+    colors : (C,) int64, increasing
+    points : int
+        The most stretches; even, since two become one.
+
+    Attributes
+    ----------
+    width : int
+        Processed events in each stretch but the last.
+    """
+
+    def __init__(self, color, colors, points=POINTS):
+        index = np.searchsorted(colors, color)
+        found = np.isin(color, colors)
+        self._index = np.where(found, index, -1).astype(np.int32)
+        self._colors = len(colors)
+        self.points = min(points, max(_NUMBERS // max(len(colors), 1), _LEAST) // 2 * 2)
+        self.width, self._events = 1, 0
+        self._sums = np.zeros((self.points, len(colors)))
+        self._first = np.zeros(self.points, np.int64)
+        self._last = np.zeros(self.points, np.int64)
+
+    def add(self, counters, data, threads=1):
+        """Add events in the order in which they are processed.
+
+        Parameters
+        ----------
+        counters : (m,) int64 [pulses]
+        data : (m, n) float32 or float64, the elements of each event side by side
+        threads : int
+        """
+        sums = _core.color_sums(data, self._index, self._colors, threads)
+        at = 0
+        while at < len(counters):
+            if self._events == self.points * self.width:
+                self._halve()
+            end = min(len(counters), at + self.points * self.width - self._events)
+            self._put(counters[at:end], sums[at:end])
+            at = end
+
+    def _put(self, counters, sums):
+        point = (self._events + np.arange(len(counters))) // self.width
+        starts = np.flatnonzero(np.diff(point, prepend=-1))
+        which = point[starts]
+        low, high = np.minimum.reduceat(counters, starts), np.maximum.reduceat(counters, starts)
+        if self._events % self.width:  # the first one is there already
+            low[0] = min(low[0], self._first[which[0]])
+            high[0] = max(high[0], self._last[which[0]])
+        self._first[which], self._last[which] = low, high
+        self._sums[which] += np.add.reduceat(sums, starts, axis=0)
+        self._events += len(counters)
+
+    def _halve(self):
+        half = self.points // 2
+        self._sums[:half] = self._sums[0::2] + self._sums[1::2]
+        self._first[:half] = np.minimum(self._first[0::2], self._first[1::2])
+        self._last[:half] = np.maximum(self._last[0::2], self._last[1::2])
+        self._sums[half:] = 0
+        self.width *= 2
+
+    def arrays(self):
+        """Return what there is so far.
+
+        Returns
+        -------
+        dict
+            'sums' (P, C) float64: over the events of each stretch and the
+            elements of each colour; 'first', 'last' (P,) int64 [pulses]: of
+            its counters; 'events' (P,) int64.
+        """
+        used = -(-self._events // self.width)
+        events = np.full(used, self.width, np.int64)
+        if used:
+            events[-1] = self._events - (used - 1) * self.width
+        return {"sums": self._sums[:used], "first": self._first[:used], "last": self._last[:used], "events": events}
