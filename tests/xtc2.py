@@ -1,6 +1,7 @@
 """Writes real LCLS-II runs: xtc2 files and their small data, as the data acquisition leaves them."""
 
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ def write_run(
     run=7,
     streams=1,
     missing=(),
+    lacking=(),
     detector="mydet",
     kind="cspad",
     end=True,
@@ -62,6 +64,8 @@ def write_run(
         Files that the segments are spread over.
     missing : set of (event, stream)
         Datagrams that are left out. An event that no stream has is not in the run.
+    lacking : set of (event, segment)
+        Segments that are left out of their datagram, which stays.
     detector : str
         Its name in psana.
     kind : {'cspad', 'jungfrau'}
@@ -90,12 +94,66 @@ def write_run(
         writer = _Stream(detector, CLASSES[kind], segments.tolist(), exp, run)
         absent = {event for event, of in missing if of == stream}
         with open(path, "wb") as file:
-            for datagram in writer.datagrams(frames, stamps, absent, end):
+            for datagram in writer.datagrams(frames, stamps, absent, set(lacking), end):
                 file.write(datagram)
         small = folder / "smalldata" / f"{stem}.smd.xtc2"
         subprocess.run([smdwriter, "-f", path, "-o", small], check=True, stdout=subprocess.DEVNULL, timeout=60)
         paths.append(path)
     return paths
+
+
+def grow(source, folder, *, pieces=8, pause=0.1, wait=0.0, cut=0, finish=True):
+    """Write a run again as the data acquisition does: file by file a piece at a time, then the final names.
+
+    Parameters
+    ----------
+    source : path
+        Folder that `write_run` wrote.
+    folder : path
+        Made if need be.
+    pieces, pause : int, float [s]
+        How many, and how long between two of them.
+    wait : float [s]
+        Between the last piece and the final names.
+    cut : int [bytes]
+        What the data files lack at the end.
+    finish : bool
+        False leaves ``.inprogress`` at the end of the names.
+    """
+    paths = sorted(Path(source).rglob("*.xtc2"))
+    growing = []
+    for path in paths:
+        to = Path(folder, path.relative_to(source))
+        to.parent.mkdir(parents=True, exist_ok=True)
+        data = path.read_bytes()
+        growing.append((data if ".smd." in path.name else data[: len(data) - cut], to))
+    for piece in range(pieces):
+        for data, to in growing:
+            with open(f"{to}.inprogress", "ab") as file:
+                file.write(data[len(data) * piece // pieces : len(data) * (piece + 1) // pieces])
+        time.sleep(pause)
+    time.sleep(wait)
+    for _, to in growing if finish else ():
+        Path(f"{to}.inprogress").rename(to)
+
+
+def serve(path, name, *, clients=1, hz=300, seconds=60):
+    """Start psana's shared memory server, which sends the events of a file to its clients and ends.
+
+    It waits for so many clients. It drops what finds its eight buffers full;
+    more than ten the system does not allow.
+
+    Returns
+    -------
+    subprocess.Popen
+        Ends by itself, after `seconds` at the latest.
+    """
+    import psana
+
+    server = Path(psana.__file__).parents[1] / "bin" / "shmemServer"
+    options = ["-f", path, "-p", name, "-n", 8, "-s", 1 << 20, "-c", clients, "-r", hz]
+    command = ["timeout", "-k", "5", seconds, server, *options]
+    return subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 class _Stream:
@@ -111,7 +169,7 @@ class _Stream:
         self._info = nameinfo("runinfo", "runinfo", "", 250), alg("runinfo", [0, 0, 1]), {"expt": exp, "runnum": run}
         self._cydgram = CyDgram()
 
-    def datagrams(self, frames, stamps, absent, end):
+    def datagrams(self, frames, stamps, absent, lacking, end):
         first, last = (min(stamps), max(stamps)) if stamps else (10**9, 10**9)
         self._add_frame(np.zeros(frames.shape[1:], frames.dtype))
         self._cydgram.addDet(*self._info)
@@ -120,9 +178,12 @@ class _Stream:
         yield self._transition(first - 3, BEGIN_RUN)
         yield self._transition(first - 2, BEGIN_STEP)
         yield self._transition(first - 1, ENABLE)
+        without = {}
+        for event, segment in lacking:
+            without.setdefault(event, []).append(segment)
         for event, (stamp, frame) in enumerate(zip(stamps, frames, strict=True)):
             if event not in absent:
-                self._add_frame(frame)
+                self._add_frame(frame, without.get(event, ()))
                 yield self._transition(stamp, L1_ACCEPT)
             # Real runs have one every second.
             if event % 16 == 7 and event + 1 < len(stamps) and stamps[event + 1] > stamp + 1:
@@ -132,9 +193,11 @@ class _Stream:
         if end:
             yield self._transition(last + 3, END_RUN)
 
-    def _add_frame(self, frame):
+    def _add_frame(self, frame, without=()):
         for name, segment in zip(self._names, self._segments, strict=True):
-            self._cydgram.addDet(name, self._alg, {self._field: np.ascontiguousarray(frame[segment])}, segment=segment)
+            if segment not in without:
+                data = {self._field: np.ascontiguousarray(frame[segment])}
+                self._cydgram.addDet(name, self._alg, data, segment=segment)
 
     def _transition(self, ns, transition):
         return self._cydgram.getSelect(psana_time(ns), transition, add_names=False, add_shapes_data=True)

@@ -74,6 +74,14 @@ class Event:
         return self._read()
 
 
+class Lost(Event):
+    """An event that is known to have been, but of which nothing can be read: it counts as `no_data`."""
+
+    def __init__(self):
+        super().__init__(0, 0, lambda: None)
+        self.evt = None
+
+
 class EventSource(Protocol):
     """A run, or several, of one detector, as one server sees it.
 
@@ -161,16 +169,20 @@ def open_source(dataset, *, src=None, type_=None, share=None, log=print):
         from parcorana.events.hdf5 import HDF5Source
 
         return HDF5Source(dataset, src, share)
-    if dataset.kind in ("exp", "file") and not dataset.live:
-        if dataset.idx:
+    if dataset.kind in ("exp", "file"):
+        if dataset.live:
+            from parcorana.events.psana2.live import Psana2Live as Psana2Source
+        elif dataset.idx:
             from parcorana.events.psana2.index import Psana2Index as Psana2Source
         else:
             from parcorana.events.psana2.sequential import Psana2Source
 
         return Psana2Source(dataset, src, type_, share, log)
-    asked = {"shmem": dataset.kind == "shmem", "live": dataset.live}
-    mode = next(name for name, wanted in asked.items() if wanted)
+    if dataset.kind == "shmem":
+        from parcorana.events.psana2.shared import Psana2Shared
+
+        return Psana2Shared(dataset, src, type_, share, log)
     raise ConfigError(
-        f"dataset {dataset.text!r}: the mode {mode!r} is understood but not there yet; "
-        "this version reads finished runs: 'exp=:run=:dir=', 'file=', 'h5=FILE' and 'sim='"
+        f"dataset {dataset.text!r}: the mode 'live' is understood but not there yet for HDF5; "
+        "this version reads finished files: 'h5=FILE'"
     )

@@ -160,6 +160,9 @@ class Server:
         """
         seconds, header = self.job.clock.seconds, buffer.header
         header[READ] += 1
+        if event.evt is None:
+            header[NO_DATA] += 1
+            return NO_DATA
         start = time.perf_counter()
         if self._event_ok is not None and not self._event_ok(event.evt):
             header[FILTERED] += 1

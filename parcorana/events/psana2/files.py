@@ -36,7 +36,7 @@ def stream_of(path):
     return int(match[1]) if match else None
 
 
-def of_streams(dataset, number, names):
+def of_streams(dataset, number, names, wait=False):
     """Return those of the files that ``stream=`` asks for.
 
     Parameters
@@ -45,6 +45,8 @@ def of_streams(dataset, number, names):
     number : int
         Run number, for the error.
     names : list of str or path
+    wait : bool
+        Return none as long as a stream is missing, instead of the error.
 
     Raises
     ------
@@ -55,6 +57,8 @@ def of_streams(dataset, number, names):
         return names
     found = [stream_of(name) for name in names]
     missing = [stream for stream in dataset.streams if stream not in found]
+    if missing and wait:
+        return []
     if missing:
         known = ", ".join(str(stream) for stream in sorted(filter(lambda s: s is not None, found))) or "none"
         raise ConfigError(
@@ -108,6 +112,29 @@ def datagram(file, offset):
     if length < _HEADER.size or offset + length > size:
         return None
     return environment >> 24 & 0xF, length
+
+
+def count_events(paths):
+    """Return the number of events that the small data of a run tells of, over all its streams.
+
+    Parameters
+    ----------
+    paths : list of path
+        The small data of each stream, with or without ``.inprogress``, which
+        may be gone meanwhile.
+    """
+    times = set()
+    for path in map(str, paths):
+        if not os.path.exists(path):
+            path = path.removesuffix(".inprogress")
+        with open(path, "rb") as file:
+            offset = 0
+            while found := datagram(file, offset):
+                if found[0] in (L1_ACCEPT - 1, L1_ACCEPT):  # the first ends a batch of an integrating detector
+                    file.seek(offset)
+                    times.add(file.read(8))
+                offset += found[1]
+    return len(times)
 
 
 def size_limit(path):

@@ -26,7 +26,7 @@ class Logbook:
         self._reached = True
         self.about = ""
 
-    def files_of(self, ask, number, endings=("",)):
+    def files_of(self, ask, number, endings=("",), wait=False):
         """Return psana's description of a run's files, those of the wanted streams.
 
         Parameters
@@ -37,17 +37,19 @@ class Logbook:
             Run number.
         endings : tuple of str
             What may follow ``.smd.xtc2`` in the folder.
+        wait : bool
+            Whether streams that are missing may still come, and are no error.
         """
         dataset = self._dataset
         answer = library.in_time(ask) if self._reached else None
         self._reached = answer is not None
         if answer:
             self.about = "the runs' files are those that SLAC's logbook lists"
-            return answer | {"xtc_files": files.of_streams(dataset, number, answer["xtc_files"])}
+            return answer | {"xtc_files": files.of_streams(dataset, number, answer["xtc_files"], wait)}
         folder = files.folder_of(dataset)
         why = "SLAC's logbook does not list them" if self._reached else "SLAC's logbook cannot be reached"
         self.about = f"{why}: the runs' files are those found in {folder}"
         exp = files.experiment_of(dataset)
         found = [path for ending in endings for path in files.small_data(folder, exp, number, ending)]
         names = sorted({path.name.split(".smd.xtc2")[0] + ".xtc2" for path in found})
-        return {"xtc_files": files.of_streams(dataset, number, names), "dirname": str(folder)}
+        return {"xtc_files": files.of_streams(dataset, number, names, wait), "dirname": str(folder)}

@@ -3,11 +3,12 @@
 from contextlib import contextmanager
 from functools import partial
 
+from parcorana.errors import ConfigError
 from parcorana.events.psana2 import files, library
 
 
 @contextmanager
-def reading(dataset, logbook, number, **options):
+def reading(dataset, logbook, number, settled=None, **options):
     """Open a run by its small data; close it at the end of the ``with`` body.
 
     Parameters
@@ -17,6 +18,9 @@ def reading(dataset, logbook, number, **options):
     logbook : Logbook
     number : int
         Run number.
+    settled : callable or None
+        Live runs: takes run number and psana's own question for the files, and
+        returns what describes them once they are all there.
     **options
         For psana's data source.
 
@@ -31,10 +35,19 @@ def reading(dataset, logbook, number, **options):
         def _get_file_info_from_db(self, runnum):
             return logbook.files_of(partial(super()._get_file_info_from_db, runnum), runnum)
 
+        def _get_file_info_from_db_with_retry(self, runnum):
+            return settled(runnum, partial(super()._get_file_info_from_db, runnum))
+
+        def _get_configs(self):
+            configs = super()._get_configs()
+            if settled is not None:
+                _read_to_the_end(self.smdr_man)
+            return configs
+
     options |= {"exp": files.experiment_of(dataset), "run": number}
     if dataset.dir:
         options["dir"] = dataset.dir
-    reader = library.opened(Reader, run_name(dataset, number), options)
+    reader = _opened(Reader, run_name(dataset, number), options, tries=1 if settled is None else 3)
     try:
         yield reader
     finally:
@@ -42,6 +55,32 @@ def reading(dataset, logbook, number, **options):
         reader.dm.close()
         reader._close_opened_smd_files()
         reader.smd_fds = None
+
+
+def _opened(reader, name, options, tries):
+    """Open; in live runs again if a file got its final name between psana's looks."""
+    while True:
+        tries -= 1
+        try:
+            return library.opened(reader, name, options)
+        except ConfigError as error:
+            if not tries or not isinstance(error.__cause__, FileNotFoundError):
+                raise
+
+
+def _read_to_the_end(manager):
+    """Let psana's reader of small data end only when it has found nothing new in files that are finished.
+
+    It stops as soon as they are, with what it has just read not looked at: a
+    tail is lost where a file gets its final name right after the last write.
+    """
+    transferred, state = manager.check_transfer_complete, {"finished": False}
+
+    def complete():
+        before, state["finished"] = state["finished"], transferred()
+        return before and state["finished"] and not manager.smdr.got
+
+    manager.check_transfer_complete = complete
 
 
 def run_name(dataset, number):

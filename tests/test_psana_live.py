@@ -1,0 +1,247 @@
+"""psana of LCLS-II while the data comes: files that grow, and a real shared memory server."""
+
+import importlib.util
+import os
+import threading
+import time
+import uuid
+
+import numpy as np
+import pytest
+from xtc2 import grow, serve, write_run
+
+from parcorana.errors import ConfigError, RunError
+from parcorana.events.dataset import parse_dataset
+from parcorana.events.feed import END, Feed
+from parcorana.events.source import Share, open_source
+
+NO_PSANA = pytest.mark.skipif(importlib.util.find_spec("psana") is None, reason="psana of LCLS-II is not installed")
+EVENTS = 120
+STAMPS = [10**18 + 999_999_990 + k * 8_333_333 for k in range(EVENTS)]
+LACKING = {(5, 1), (17, 0), (18, 1), (119, 1)}
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return np.random.default_rng(1).poisson(5, (EVENTS, 2, 8, 6)).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, frames):
+    """Run 7 in two streams, sometimes one of them missing; run 8 in one, all there; run 9 without an end."""
+    path = tmp_path_factory.mktemp("xtc")
+    write_run(path, frames, STAMPS, streams=2, missing=LACKING)
+    write_run(path, frames, STAMPS, run=8)
+    write_run(path / "open", frames, STAMPS, run=9, end=False)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """No logbook, and short waits."""
+    monkeypatch.setenv("PS_PARALLEL", "none")
+    monkeypatch.setenv("PS_R_MAX_RETRIES", "5")
+    for name in ("HTTPS_PROXY", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "")
+    if importlib.util.find_spec("psana"):
+        monkeypatch.setattr("parcorana.events.psana2.live._SETTLED", 0.3)
+        monkeypatch.setattr("parcorana.events.psana2.live._LATE_DATA", 0.5)
+
+
+def opened(text, servers=1, log=lambda line: None):
+    """Open the sources of all servers, at the same time."""
+    sources, errors = [None] * servers, []
+
+    def work(server):
+        share = Share(server, servers, 8, 50)  # numevents is not the source's business
+        try:
+            sources[server] = open_source(parse_dataset(text), src="mydet", share=share, log=log)
+        except ConfigError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(server,)) for server in range(servers)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    if errors:
+        raise errors[0]
+    return sources
+
+
+def followed(sources, seconds=40):
+    """Read all sources in turn to their end; return (run, time, array or None) of each, and how many were lost."""
+    found, lost = [[] for _ in sources], 0
+    streams, limit = {k: source.events() for k, source in enumerate(sources)}, time.monotonic() + seconds
+    while streams:
+        assert time.monotonic() < limit
+        for k, stream in list(streams.items()):
+            begin = time.monotonic()
+            event = next(stream, END)
+            assert time.monotonic() - begin < 0.5  # a source must not block
+            if event is END:
+                del streams[k]
+            elif event is None:
+                time.sleep(1e-3)
+            elif event.evt is None:
+                lost += 1
+            else:
+                data = event.data()
+                found[k].append((event.run, event.stamp, None if data is None else data.copy()))
+    for source in sources:
+        source.close()
+    return found, lost
+
+
+def assert_all_there(found, frames, lacking=(), run=0):
+    assert sorted(stamp for _, stamp, _ in found) == STAMPS
+    without = {event for event, _ in lacking}
+    for ordinal, stamp, data in found:
+        k = STAMPS.index(stamp)
+        assert ordinal == run
+        assert (data is None) == (k in without)
+        assert data is None or np.array_equal(data, frames[k])
+
+
+# -- files that grow -----------------------------------------------------------
+
+
+@pytest.fixture
+def writer(folder, tmp_path):
+    """Starts a thread that writes a run as time goes by."""
+    threads = []
+
+    def start(source=folder, **how):
+        threads.append(threading.Thread(target=grow, args=(source, tmp_path), kwargs=how))
+        threads[-1].start()
+        return f"exp=tstx00126:run={9 if source != folder else 7}:dir={tmp_path}:live"
+
+    yield start
+    for thread in threads:
+        thread.join()
+
+
+@NO_PSANA
+@pytest.mark.parametrize("servers", [1, 2])
+def test_live(writer, frames, servers):
+    """Also where the files get their names right after the last write, upon which psana alone loses the tail."""
+    sources, lines = opened(writer(pause=0.25), servers), []
+    assert all(source.live and source.stamps == "ns" and source.total is None for source in sources)
+    assert "logbook cannot be reached" in sources[0].about
+    found, lost = followed(sources)
+    assert_all_there([event for part in found for event in part], frames, LACKING)
+    assert [len(part) for part in found] == [EVENTS // servers] * servers
+    assert (lost, lines) == (0, [])
+
+
+@NO_PSANA
+def test_live_list_of_finished_runs(folder, frames):
+    (found,), _ = followed(opened(f"exp=tstx00126:run=7,8:dir={folder}:live"))
+    assert_all_there(found[:EVENTS], frames, LACKING)
+    assert_all_there(found[EVENTS:], frames, run=1)
+
+
+@NO_PSANA
+def test_what_never_comes_is_counted(writer, frames):
+    """The data files end before the small data does: each of the events that lack is counted once."""
+    lines, cut = [], 12 * 300
+    found, lost = followed(opened(writer(cut=cut, pause=0.05), 2, lines.append))
+    found = [event for part in found for event in part]
+    assert lost > 0 and len(found) + lost == EVENTS
+    assert sorted(stamp for _, stamp, _ in found) == STAMPS[: len(found)]
+    assert len(lines) == 2 and all("a tail is lost where a file is renamed, copied or cut" in line for line in lines)
+    assert sum(int(line.split(": ")[1].split()[0]) for line in lines) == lost
+    assert all(f"run 7 of tstx00126 ended after {EVENTS} events" in line for line in lines)
+
+
+@NO_PSANA
+@pytest.mark.parametrize("finish", [True, False])
+def test_a_run_without_its_end(writer, folder, frames, finish, monkeypatch):
+    """The writer was killed: what is there is read, and the log says so."""
+    monkeypatch.setenv("PS_R_MAX_RETRIES", "2")
+    lines = []
+    (found,), lost = followed(opened(writer(folder / "open", pause=0.05, finish=finish), log=lines.append))
+    assert_all_there(found, frames)
+    assert lost == 0
+    (line,) = lines
+    assert "run 9 of tstx00126 ended after 120 events: it has no end of run; a tail is lost" in line
+
+
+@NO_PSANA
+def test_no_files_come(tmp_path, monkeypatch):
+    monkeypatch.setenv("PS_R_MAX_RETRIES", "1")
+    lines, text = [], f"exp=tstx00126:run=7:dir={tmp_path}:live"
+    with pytest.raises(ConfigError, match=r"no files tstx00126-r0007-s\*-c000.smd.xtc2 or .* came in 1 s"):
+        opened(text, log=lines.append)
+    assert lines == [f"waiting for the files of run 7 of tstx00126 in {tmp_path}"]
+    with pytest.raises(ConfigError, match="there is no folder"):
+        opened(text.replace(str(tmp_path), f"{tmp_path}/none"))
+
+
+@NO_PSANA
+def test_live_is_stopped(writer, frames):
+    """The server has had enough: the reader's thread ends, the files are closed."""
+    (source,) = opened(writer(pause=0.3))
+    stream = source.events()
+    while next(stream) is None:
+        time.sleep(1e-3)
+    stream.close()
+    source.close()
+    assert not [link for link in os.scandir("/proc/self/fd") if "xtc2" in os.readlink(link.path)]
+
+
+@NO_PSANA
+def test_later_live_run_lacks_the_detector(folder, tmp_path, frames):
+    write_run(tmp_path, frames, STAMPS)
+    write_run(tmp_path, frames, STAMPS, run=8, detector="another")
+    with pytest.raises(RunError, match="run 8 of tstx00126 has these detectors: another"):
+        followed(opened(f"exp=tstx00126:run=7,8:dir={tmp_path}:live"))
+
+
+def test_feed():
+    def read(feed):
+        for item in range(3):
+            feed.put(item)
+        raise ValueError("enough")
+
+    feed, items = Feed(read, 1), []
+    while len([item for item in items if item is not None]) < 3:
+        items.append(feed.take())
+    feed._thread.join()
+    with pytest.raises(ValueError, match="enough"):
+        feed.take()
+    assert [item for item in items if item is not None] == [0, 1, 2]
+    feed = Feed(lambda feed: feed.put(7), 1)
+    feed.close()
+    assert (feed.take(), feed.take()) == (7, END)
+    endless = Feed(lambda feed: [feed.put(1) for _ in iter(int, 1)], 4)
+    endless.close()
+    assert not endless._thread.is_alive()
+
+
+# -- shared memory -------------------------------------------------------------
+
+
+@NO_PSANA
+@pytest.mark.parametrize("servers", [1, 2])
+def test_shared_memory(folder, frames, servers):
+    """Each event goes to one of the servers; when the server of the memory goes, that is the end."""
+    name, lines = f"parcorana{uuid.uuid4().hex[:12]}", []
+    memory = serve(folder / "tstx00126-r0008-s000-c000.xtc2", name, clients=servers)
+    try:
+        sources = opened(f"shmem={name}", servers, lines.append)
+        found, _ = followed(sources)
+    finally:
+        memory.terminate()
+        memory.wait()
+    assert all(len(part) > EVENTS / 4 for part in found)
+    assert_all_there([event for part in found for event in part], frames)
+    assert lines == [f"shared memory {name}: the server went away, which ends the run"] * servers
+
+
+@NO_PSANA
+def test_shared_memory_wrong(monkeypatch, folder):
+    monkeypatch.setattr("parcorana.events.psana2.shared.SERVER_SECONDS", 0.2)
+    with pytest.raises(ConfigError, match="'shmem=nowhere': no server of this shared memory answered on this host"):
+        opened("shmem=nowhere")
+    with pytest.raises(ConfigError, match="has no streams: leave out 'stream='"):
+        opened("shmem=nowhere:stream=1")
