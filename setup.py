@@ -31,12 +31,25 @@ def openmp():
 
 
 OPENMP = openmp()
-core = Extension(
-    "parcorana._core",
-    ["pyx/_core.pyx", *sorted(glob("csrc/*.c"))],
-    include_dirs=["csrc"],
-    depends=glob("csrc/*.h"),
-    extra_compile_args=FLAGS + OPENMP,
-    extra_link_args=OPENMP,
-)
-setup(ext_modules=cythonize([core], language_level=3))
+# what parcorana.kernels offers to users; the bookkeeping of rows is in both
+KERNELS = {*glob("csrc/pairs*"), *glob("csrc/groups*")}
+CORE = {*glob("csrc/*")} - KERNELS
+
+
+def extension(name, files):
+    """Describe one compiled module, made of C files and depending on the headers among `files`."""
+    return Extension(
+        f"parcorana.{name}",
+        [f"pyx/{name}.pyx", *sorted(file for file in files if file.endswith(".c"))],
+        include_dirs=["csrc", "parcorana/include"],
+        depends=[*sorted(file for file in files if file.endswith(".h")), *glob("parcorana/include/parcorana/*.h")],
+        extra_compile_args=FLAGS + OPENMP,
+        extra_link_args=OPENMP,
+    )
+
+
+modules = [
+    extension("_core", CORE),
+    extension("kernels", KERNELS | {"csrc/rolling.c", "csrc/parcorana.h", "csrc/each_real.h"}),
+]
+setup(ext_modules=cythonize(modules, language_level=3, include_path=["."]))

@@ -10,12 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum {
-    PCA_OK = 0,
-    PCA_MORE = 1,       /* an output array is too short: retry with a longer one */
-    PCA_BAD_LENGTH = 2, /* lengths do not fit together */
-    PCA_BAD_VALUE = 3   /* a value is out of its range */
-} pca_status;
+#include "../parcorana/include/parcorana/kernels.h" /* pca_status, pca_run */
 
 /* "never leaves" in pca_events.leave */
 #define PCA_STAYS INT32_MAX
@@ -30,13 +25,6 @@ typedef struct {
     int64_t head;   /* the first one still stored; those before it have left */
     int64_t tail;   /* one past the last one */
 } pca_events;
-
-/* A run of pairs: rows (i + k, j + k), k < length, for one delay. */
-typedef struct {
-    int32_t i;
-    int32_t j;
-    int32_t length;
-} pca_run;
 
 /* rolling.c */
 pca_status pca_counters(const int64_t *stamp, int64_t n, int64_t first, int64_t rate_num,

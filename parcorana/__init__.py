@@ -20,5 +20,13 @@ __all__ = [
     "UserBase",
     "__version__",
     "check_config",
+    "get_include",
     "make_delay_list",
 ]
+
+
+def get_include():
+    """Return the folder of the C headers, for `include_dirs` of modules that use ``parcorana.kernels`` by cimport."""
+    from pathlib import Path
+
+    return str(Path(__file__).parent / "include")

@@ -1,0 +1,17 @@
+/* Code path x86-64-v2 and every other machine: 16 bytes at a time. */
+#include "pairs.h"
+
+#include <string.h>
+
+#define VBYTES 16
+#define TARGET
+
+#define IMPL "pairs_impl.h"
+#include "each_real.h"
+
+static int runs_here(void)
+{
+    return 1;
+}
+
+const pca_pairs_path pca_pairs_generic = {"generic", runs_here, pairs_f32, pairs_f64};
