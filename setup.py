@@ -33,7 +33,8 @@ def openmp():
 OPENMP = openmp()
 # what parcorana.kernels offers to users; the bookkeeping of rows is in both
 KERNELS = {*glob("csrc/pairs*"), *glob("csrc/groups*")}
-CORE = {*glob("csrc/*")} - KERNELS
+MOVE = {*glob("csrc/gather*")}
+CORE = {*glob("csrc/*")} - KERNELS - MOVE
 
 
 def extension(name, files):
@@ -50,6 +51,7 @@ def extension(name, files):
 
 modules = [
     extension("_core", CORE),
+    extension("_move", MOVE),
     extension("kernels", KERNELS | {"csrc/rolling.c", "csrc/parcorana.h", "csrc/each_real.h"}),
 ]
 setup(ext_modules=cythonize(modules, language_level=3, include_path=["."]))

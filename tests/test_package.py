@@ -22,8 +22,8 @@ LEFT_OUT = shutil.ignore_patterns(
 def left_out(folder, names):
     """Return what of a folder is no source: built, cached, or made by a run at the top."""
     here = Path(folder).relative_to(ROOT)
-    made = {"demo", "validation"} if here == Path() else {"_core.c", "kernels.c"} if here == Path("pyx") else set()
-    return LEFT_OUT(folder, names) | made
+    made = {Path(): {"demo", "validation"}, Path("pyx"): {"_core.c", "_move.c", "kernels.c"}}
+    return LEFT_OUT(folder, names) | made.get(here, set())
 
 
 def succeed(*args, cwd, env=None):
@@ -85,7 +85,8 @@ def test_wheel(dist):
         (commands,) = (file.read(name).decode() for name in names if name.endswith(".dist-info/entry_points.txt"))
     packages = {name for name in names if ".dist-info/" not in name}
     compiled = {name for name in packages if name.endswith(".so")}
-    assert {re.sub(r"\..*", "", name) for name in compiled} == {"parcorana/_core", "parcorana/kernels"}
+    modules = {re.sub(r"\..*", "", name) for name in compiled}
+    assert modules == {"parcorana/_core", "parcorana/_move", "parcorana/kernels"}
     for pattern in ("*.pxd", "include/**/*.h"):
         needed = {str(path.relative_to(dist[2])) for path in (dist[2] / "parcorana").glob(pattern)}
         assert needed and needed <= packages

@@ -2,12 +2,13 @@
 
 import os
 import posixpath
+from functools import partial
 
 import h5py
 import numpy as np
 
 from parcorana.errors import ConfigError, nearest
-from parcorana.events.source import Event
+from parcorana.events.source import FrameBlock
 
 _BATCH_BYTES = 16 << 20
 # A row of chunks is decompressed as a whole, so a larger batch then saves work.
@@ -75,16 +76,30 @@ class HDF5Source:
         return f"times: timestamp beside {src}", float(np.median(np.diff(self._times))) * 1e-9
 
     def blocks(self):
-        """Yield this server's blocks, each an iterator of `Event`."""
+        """Yield this server's blocks, each a `FrameBlock`."""
         for first, last in self._share.blocks(self.total):
-            yield self._block(first, last)
+            # A lone server's blocks adjoin, so its batches may go across them.
+            limits = (0, self.total) if self._share.servers == 1 else (first, last)
+            stamps = np.arange(first, last) if self._times is None else self._times[first:last]
+            read = partial(self._read_at, first, limits)
+            yield FrameBlock(0, stamps, read, partial(self._pieces, first, last, limits))
 
-    def _block(self, first, last):
-        # A lone server's blocks adjoin, so its batches may go across them.
-        limits = (0, self.total) if self._share.servers == 1 else (first, last)
-        for index in range(first, last):
-            stamp = index if self._times is None else int(self._times[index])
-            yield Event(0, stamp, lambda index=index: self._frame(index, *limits))
+    def _read_at(self, first, limits, k):
+        return self._frame(first + k, *limits)
+
+    def _pieces(self, first, last, limits):
+        """Yield what of each batch is in the block."""
+        index = first
+        while index < last:
+            try:
+                self._frame(index, *limits)
+            except OSError as error:
+                yield index - first, error
+                index += 1
+                continue
+            end = min(self._stop, last)
+            yield index - first, self._batch[index - self._start : end - self._start]
+            index = end
 
     def _frame(self, index, first, last):
         if not self._start <= index < self._stop:

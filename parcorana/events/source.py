@@ -1,6 +1,7 @@
 """The protocol of event sources, and the one place that chooses among them."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
 from parcorana.errors import ConfigError
@@ -82,6 +83,29 @@ class Lost(Event):
         self.evt = None
 
 
+class FrameBlock:
+    """A block whose frames can be read many at once; iterated over, it gives its events like any other.
+
+    Attributes
+    ----------
+    run : int
+        Ordinal of the run in the dataset.
+    stamps : (m,) int64
+    pieces : callable
+        Returns an iterator over pairs: the position in the block from which on,
+        and an array of frames, (k, *shape), or the exception that one frame
+        cannot be read for. The array may be overwritten by the next piece.
+    """
+
+    def __init__(self, run, stamps, read, pieces):
+        self.run, self.stamps, self.pieces = run, stamps, pieces
+        self._read = read
+
+    def __iter__(self):
+        for k, stamp in enumerate(self.stamps.tolist()):
+            yield Event(self.run, stamp, partial(self._read, k))
+
+
 class EventSource(Protocol):
     """A run, or several, of one detector, as one server sees it.
 
@@ -113,7 +137,9 @@ class EventSource(Protocol):
         """Yield this server's blocks, in order, each an iterable of `Event`.
 
         Each block is consumed before the next one is asked for; all but the
-        last of the sequence hold exactly `Share.block` events.
+        last of the sequence hold exactly `Share.block` events. A block may be a
+        `FrameBlock`: a server whose user class looks at no single event then
+        takes it piece by piece.
         """
 
     def events(self):

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from parcorana import _move
+
 # Fields of the header, all int64.
-END, NUMBER, EVENTS, READ, FILTERED, NO_DATA, BAD, UNUSED, TOTAL, PULSES = range(10)
-HEADER = 10
+END, NUMBER, EVENTS, READ, FILTERED, NO_DATA, BAD, UNUSED, TOTAL, PULSES, TYPE = range(11)
+HEADER = 11
 SERVER_COUNTS = ("read", "filtered", "no_data", "bad", "unused")  # from READ on
 
 
@@ -16,14 +18,15 @@ class EventBlock:
 
     Attributes
     ----------
-    header : (9,) int64
+    header : (11,) int64
         Whether this is the END of its server, the block's number, events that
         follow, what became of those read (`SERVER_COUNTS`), events of the whole
-        sequence (-1: not known), whether stamps are pulses (else nanoseconds).
+        sequence (-1: not known), whether stamps are pulses (else nanoseconds),
+        the number (`_move.NUMBER`) of the data's dtype on the wire.
     stamps : (m,) int64 [ns or pulses]
     runs : (m,) int64
         Ordinal of each event's run.
-    data : (m, n) array, C order
+    data : (m, n) array of the storage's dtype, C order
     """
 
     header: np.ndarray
@@ -42,6 +45,18 @@ def _apart(width, itemsize):
     return width + 64 // itemsize if width * itemsize % 4096 == 0 else width
 
 
+def wire_dtype(dtype, store):
+    """Return the dtype in which values travel: their own where that is smaller than the storage's.
+
+    Parameters
+    ----------
+    dtype, store : numpy.dtype
+        Of the values, and of the storage.
+    """
+    number = _move.NUMBER.get(dtype)
+    return _move.TYPES[number] if number is not None and dtype.itemsize < store.itemsize else store
+
+
 class BlockBuffer:
     """Memory for one block: one message of numbers, one of data per receiver.
 
@@ -52,41 +67,119 @@ class BlockBuffer:
     widths : sequence of int
         Elements of each receiver.
     dtype : numpy dtype
+        Of the storage. What travels may be of a smaller one.
 
     Attributes
     ----------
-    rows : list of (block, w) arrays, C order
-        What is sent; w is a little more than the width where that would make
-        the distance of two events a power of two.
-    data : list of (block, width) arrays
-        The elements in them.
+    numbers : (HEADER + 2 * block,) int64
+    memory : list of uint8 arrays
+        One for each receiver: rows of its width, a little more where that would
+        make the distance of two events a power of two.
+    handles : list
+        Messages under way from or to this buffer.
     """
 
     def __init__(self, block, widths, dtype):
-        self.block = block
+        self.block, self.widths, self.dtype = block, list(widths), np.dtype(dtype)
         self.numbers = np.zeros(HEADER + 2 * block, np.int64)
-        self.rows = [np.empty((block, _apart(width, np.dtype(dtype).itemsize)), dtype) for width in widths]
-        self.data = [rows[:, :width] for rows, width in zip(self.rows, widths, strict=True)]
+        self._apart = [_apart(width, self.dtype.itemsize) for width in widths]
+        # pages that are not written to take no memory, so smaller dtypes take less of it
+        self.memory = [np.empty(block * apart * self.dtype.itemsize, np.uint8) for apart in self._apart]
         self.handles = []
+        self._targets = {}
 
     @property
     def header(self):
         """The header, as a view."""
         return self.numbers[:HEADER]
 
-    def add(self, stamp, run):
-        """Note the time and run of the event whose data was just written."""
-        k = self.numbers[EVENTS]
-        self.numbers[HEADER + 2 * k] = stamp
-        self.numbers[HEADER + 2 * k + 1] = run
-        self.numbers[EVENTS] = k + 1
+    @property
+    def events(self):
+        """Events that are in the block."""
+        return int(self.numbers[EVENTS])
 
-    def message(self):
-        """Return the numbers to send."""
-        return self.numbers[: HEADER + 2 * self.numbers[EVENTS]]
+    def rows(self, dtype=None):
+        """Return the rows of all receivers in a dtype, the storage's if not given: list of (block, w) views."""
+        dtype = dtype or self.dtype
+        return [
+            memory[: self.block * apart * dtype.itemsize].view(dtype).reshape(self.block, apart)
+            for memory, apart in zip(self.memory, self._apart, strict=True)
+        ]
 
-    def as_block(self):
-        """Return what was received into this buffer, as an EventBlock of views."""
-        m = int(self.numbers[EVENTS])
+    @property
+    def data(self):
+        """The elements in the rows: list of (block, width) views in the storage's dtype."""
+        return [rows[:, :width] for rows, width in zip(self.rows(), self.widths, strict=True)]
+
+    def begin(self, number, total, pulses):
+        """Begin with an empty block."""
+        self.header[:] = 0
+        self.header[[NUMBER, TOTAL, PULSES]] = number, total, pulses
+
+    def put(self, frames, stamps, run, parts, check):
+        """Add events to the block.
+
+        Parameters
+        ----------
+        frames : (m, size) array
+            Numbers of any dtype, the elements of each frame side by side.
+        stamps : (m,) int64, or int
+        run : int
+        parts : list of (s, 2) int64
+            Elements of each receiver, as `_move.stretches`; the same for all
+            calls.
+        check : bool
+            Whether to leave out events that have values that are not finite.
+
+        Returns
+        -------
+        (m,) uint8
+            1 for each event that was left out.
+        """
+        wire = wire_dtype(frames.dtype, self.dtype)
+        events = self.events
+        now = wire if events == 0 else _move.TYPES[self.header[TYPE]]
+        if now not in (wire, self.dtype):
+            self._widen(now, events)
+            now = self.dtype
+        self.header[TYPE] = _move.NUMBER[now]
+        if frames.dtype not in _move.NUMBER or (frames.dtype == np.float16 and now == self.dtype):
+            with np.errstate(over="ignore", invalid="ignore"):
+                frames = frames.astype(self.dtype)
+        if frames.strides[1] != frames.itemsize:
+            frames = np.ascontiguousarray(frames)
+        if now not in self._targets:
+            self._targets[now] = _move.Target(self.rows(now), parts)
+        bad = np.empty(len(frames), np.uint8)
+        end = self._targets[now].take(frames, events, bad, check)
+        pairs = self.numbers[HEADER + 2 * events : HEADER + 2 * end].reshape(-1, 2)
+        if end - events < len(frames) > 1:
+            stamps = stamps[bad == 0]
+        pairs[:, 0] = stamps
+        pairs[:, 1] = run
+        self.header[EVENTS] = end
+        return bad
+
+    def _widen(self, dtype, events, threads=1):
+        """Cast the first rows of all receivers in place, from a dtype to the storage's."""
+        narrow = self.rows(dtype)
+        for memory, rows, wide, width in zip(self.memory, narrow, self.rows(), self.widths, strict=True):
+            if dtype != np.float16:
+                _move.widen(memory, rows[:events], wide[:events], width, threads)
+                continue
+            for k in reversed(range(events)):
+                wide[k, :width] = rows[k, :width].copy()
+
+    def messages(self):
+        """Return the numbers to send, and the rows for each receiver."""
+        rows = self.rows(_move.TYPES[self.header[TYPE]])
+        return self.numbers[: HEADER + 2 * self.events], [one[: self.events] for one in rows]
+
+    def as_block(self, threads=1):
+        """Return what was received into this buffer, as an EventBlock; its data is a view."""
+        m = self.events
+        dtype = _move.TYPES[self.header[TYPE]]
+        if m and dtype != self.dtype:
+            self._widen(dtype, m, threads)
         pairs = self.numbers[HEADER : HEADER + 2 * m].reshape(m, 2)
-        return EventBlock(self.header, pairs[:, 0].copy(), pairs[:, 1].copy(), self.data[0][:m])
+        return EventBlock(self.header.copy(), pairs[:, 0].copy(), pairs[:, 1].copy(), self.data[0][:m])

@@ -5,21 +5,10 @@ import time
 
 import numpy as np
 
+from parcorana import _move
 from parcorana.errors import EventError
 from parcorana.pipeline import note
-from parcorana.pipeline.block import (
-    BAD,
-    END,
-    EVENTS,
-    FILTERED,
-    NO_DATA,
-    NUMBER,
-    PULSES,
-    READ,
-    TOTAL,
-    UNUSED,
-    BlockBuffer,
-)
+from parcorana.pipeline.block import BAD, END, EVENTS, FILTERED, NO_DATA, READ, UNUSED, BlockBuffer
 from parcorana.pipeline.job import finished_note
 from parcorana.pipeline.transport import OUTSIDE, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, wait
 from parcorana.pipeline.turns import Turns
@@ -27,6 +16,7 @@ from parcorana.userbase import callback
 
 log = logging.getLogger("parcorana")
 _NAMED = 5  # bad events that the log names
+_NOT_FINITE = "it has values that are not finite in included elements"
 
 
 class Server:
@@ -48,10 +38,10 @@ class Server:
         self._final_array = callback(self.user, "finalDataArray")
         self._mends = bool(getattr(self.user, "mends_nonfinite", False))
         index = np.flatnonzero(config.mask)
-        # a slice copies without an index, where a worker's elements lie side by side
-        self._index = [_as_slice(index[part]) for part in job.parts]
+        self._parts = [_move.stretches(index[part]) for part in job.parts]
         widths = [part.stop - part.start for part in job.parts]
         self._buffers = [BlockBuffer(config.block, widths, config.store_dtype) for _ in range(2)]
+        self._as_they_are = self._event_ok is None and self._final_array is None
         self._named = 0
 
     def run(self):
@@ -70,9 +60,13 @@ class Server:
         number, step = self.turn, len(self.job.roles.servers)
         for events in self.source.blocks():
             buffer = yield from self._free_buffer(number)
-            for k, event in enumerate(events):
-                self.at = f"event {number * self.job.config.block + k} of the sequence"
-                self._take(buffer, event)
+            first = number * self.job.config.block
+            if self._as_they_are and hasattr(events, "pieces"):
+                self._take_pieces(buffer, events, first)
+            else:
+                for k, event in enumerate(events):
+                    self.at = f"event {first + k} of the sequence"
+                    self._take(buffer, event)
             self._send(buffer)
             number += step
             yield
@@ -131,24 +125,42 @@ class Server:
         """Wait for the buffer of a block, and begin with it."""
         buffer = self._buffers[number // len(self.job.roles.servers) % 2]
         yield from self.job.clock.waiting(wait(*buffer.handles))
-        self._begin(buffer, number)
+        source = self.source
+        buffer.begin(number, -1 if source.total is None else source.total, source.stamps == "pulses")
         return buffer
 
-    def _begin(self, buffer, number):
-        buffer.header[:] = 0
-        buffer.header[NUMBER] = number
-        buffer.header[TOTAL] = -1 if self.source.total is None else self.source.total
-        buffer.header[PULSES] = self.source.stamps == "pulses"
-
     def _send(self, buffer):
-        transport, message = self.job.transport, buffer.message()
-        events = (len(message) - len(buffer.header)) // 2
+        transport = self.job.transport
+        numbers, data = buffer.messages()
         with self.job.clock.on("moving"):
             buffer.handles = []
-            for rank, rows in zip(self.job.roles.workers, buffer.rows, strict=True):
-                buffer.handles.append(transport.send(rank, TAG_BLOCK, message))
-                if events:
-                    buffer.handles.append(transport.send(rank, TAG_DATA, rows[:events]))
+            for rank, rows in zip(self.job.roles.workers, data, strict=True):
+                buffer.handles.append(transport.send(rank, TAG_BLOCK, numbers))
+                buffer.handles.append(transport.send(rank, TAG_DATA, rows))
+
+    def _take_pieces(self, buffer, block, first):
+        """Read a block as it is, many frames at once."""
+        seconds, header = self.job.clock.seconds, buffer.header
+        start = time.perf_counter()
+        self.at = f"event {first} of the sequence"
+        for k, frames in block.pieces():
+            read = time.perf_counter()
+            seconds["reading"] += read - start
+            self.at = f"event {first + k} of the sequence"
+            wrong = frames if isinstance(frames, Exception) else self._unfit(frames.shape[1:], frames.dtype)
+            count = 1 if isinstance(frames, Exception) else len(frames)
+            header[READ] += count
+            if wrong:
+                bad = np.ones(count, np.uint8)
+            else:
+                bad = self._put(buffer, frames.reshape(count, -1), block.stamps[k : k + count], block.run)
+            for j in np.flatnonzero(bad):
+                self.at = f"event {first + k + j} of the sequence"
+                header[BAD] += 1
+                self._name_bad(wrong or _NOT_FINITE)
+            self.at = f"event {first + k + count} of the sequence"
+            start = time.perf_counter()
+            seconds["computing"] += start - read
 
     def _take(self, buffer, event):
         """Read one event; put it into the buffer or count why not.
@@ -185,37 +197,29 @@ class Server:
             if array is None:
                 header[FILTERED] += 1
                 return FILTERED
-        wrong = self._put(buffer, np.asarray(array))
+        array = np.asarray(array)
+        wrong = self._unfit(array.shape, array.dtype)
+        if not wrong and self._put(buffer, array.reshape(1, -1), event.stamp, event.run)[0]:
+            wrong = _NOT_FINITE
         if wrong and self._final_array is not None:
             wrong = f"after {type(self.user).__name__}.finalDataArray {wrong}"
         if wrong:
             header[BAD] += 1
             self._name_bad(wrong)
-        else:
-            buffer.add(event.stamp, event.run)
         seconds["computing"] += time.perf_counter() - read
         return BAD if wrong else None
 
-    def _put(self, buffer, array):
-        """Write the included elements into the send buffers; return what is wrong, if anything."""
+    def _unfit(self, shape, dtype):
+        """Return what is wrong with a frame of such a shape and dtype, if anything."""
         mask = self.job.config.mask
-        if array.shape != mask.shape:
-            return f"its shape is {array.shape}, that of the mask is {mask.shape}"
-        if array.dtype.kind not in "iufb":
-            return f"its dtype is {array.dtype}, not a number"
-        flat, k = array.reshape(-1), self._filled(buffer)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for index, data in zip(self._index, buffer.data, strict=True):
-                data[k] = flat[index]
-        if array.dtype.kind == "f" and not self._mends:
-            for data in buffer.data:
-                if not np.isfinite(data[k]).all():
-                    return "it has values that are not finite in included elements"
+        if shape != mask.shape:
+            return f"its shape is {shape}, that of the mask is {mask.shape}"
+        if dtype.kind not in "iufb":
+            return f"its dtype is {dtype}, not a number"
         return None
 
-    @staticmethod
-    def _filled(buffer):
-        return (len(buffer.message()) - len(buffer.header)) // 2
+    def _put(self, buffer, frames, stamps, run):
+        return buffer.put(frames, stamps, run, self._parts, frames.dtype.kind == "f" and not self._mends)
 
     def _name_bad(self, what):
         self._named += 1
@@ -229,9 +233,3 @@ def _cut(buffer, fates, most):
     for fate in fates[most:]:
         buffer.header[EVENTS if fate is None else fate] -= 1
         buffer.header[UNUSED] += 1
-
-
-def _as_slice(index):
-    if len(index) and index[-1] - index[0] + 1 == len(index):
-        return slice(int(index[0]), int(index[-1]) + 1)
-    return index

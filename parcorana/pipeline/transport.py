@@ -9,8 +9,6 @@ import time
 from collections import deque
 from typing import Protocol
 
-import numpy as np
-
 # Tags: what a message is.
 TAG_BLOCK = 1  # server -> worker: header, stamps and runs of a block
 TAG_DATA = 2  # server -> worker: the elements of the block's events
@@ -94,8 +92,9 @@ class _Receiving:
     def done(self):
         if not self.finished and self.box:
             post = self.box.popleft()
-            self.count = post.array.size
-            np.copyto(self.array.reshape(-1)[: self.count], post.array.reshape(-1), casting="no")
+            to, sent = self.array.reshape(-1).view("u1"), post.array.reshape(-1).view("u1")
+            to[: sent.size] = sent
+            self.count = sent.size // self.array.itemsize
             post.taken = self.finished = True
             self.transport.network.activity += 1
         return self.finished

@@ -8,7 +8,7 @@ import numpy as np
 from parcorana import _core
 from parcorana.errors import RunError
 from parcorana.pipeline import note
-from parcorana.pipeline.block import BAD, END, EVENTS, HEADER, PULSES, READ, SERVER_COUNTS, TOTAL, BlockBuffer
+from parcorana.pipeline.block import BAD, END, HEADER, PULSES, READ, SERVER_COUNTS, TOTAL, BlockBuffer
 from parcorana.pipeline.job import check_reduced, check_result, finished_note
 from parcorana.pipeline.transport import TAG_ARRAY, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, wait
 from parcorana.ratecheck import RateCheck
@@ -70,26 +70,42 @@ class Worker:
         """Generate the worker's steps until every server has said END."""
         if (init := callback(self.user, "initWorker")) is not None:
             init(self.elements)
-        clock, transport = self.job.clock, self.job.transport
-        receive = BlockBuffer(self.config.block, [self.elements], self.config.store_dtype)
+        clock, config = self.job.clock, self.config
+        now, then = (BlockBuffer(config.block, [self.elements], config.store_dtype) for _ in range(2))
         rotation = list(self.job.roles.servers)
+        self._await(now, rotation[0])
         while rotation:
             server = rotation.pop(0)
-            handle = transport.receive(server, TAG_BLOCK, receive.numbers)
-            yield from clock.waiting(wait(handle))
-            events = int(receive.header[EVENTS])
-            if handle.count != HEADER + 2 * events:
-                raise RunError(f"a block of {events} events came with {handle.count} numbers")
-            if events:
-                with clock.on("moving"):
-                    data = transport.receive(server, TAG_DATA, receive.rows[0][:events])
-                yield from clock.waiting(wait(data))
-            block = receive.as_block()
+            yield from clock.waiting(wait(*now.handles))
+            self._check_counts(now)
+            if not now.header[END]:
+                rotation.append(server)
+            # the next block comes while this one is worked on
+            if rotation:
+                self._await(then, rotation[0])
+            with clock.on("moving"):
+                block = now.as_block(self.job.threads)
             self._count(block.header)
             yield from self._take(block)
-            if not block.header[END]:
-                rotation.append(server)
+            now, then = then, now
         yield from self._finish()
+
+    def _await(self, buffer, server):
+        """Begin to receive a block."""
+        transport = self.job.transport
+        buffer.handles = [
+            transport.receive(server, TAG_BLOCK, buffer.numbers),
+            transport.receive(server, TAG_DATA, buffer.memory[0]),
+        ]
+
+    @staticmethod
+    def _check_counts(buffer):
+        numbers, data = buffer.handles
+        rows = buffer.messages()[1][0] if 0 <= buffer.events <= buffer.block else None
+        if rows is None or numbers.count != HEADER + 2 * buffer.events or data.count != rows.nbytes:
+            raise RunError(
+                f"a block of {buffer.events} events came with {numbers.count} numbers and {data.count} bytes of data"
+            )
 
     def _count(self, header):
         for k, name in enumerate(SERVER_COUNTS):

@@ -1,0 +1,40 @@
+/* From a detector's frames to the rows that travel: the included elements, cast, and checked. */
+#ifndef PARCORANA_GATHER_H
+#define PARCORANA_GATHER_H
+
+#include <stdint.h>
+
+/* Types of values. The order is that of TYPES in pyx/_move.pyx. */
+enum {
+    PCA_I8,
+    PCA_U8,
+    PCA_I16,
+    PCA_U16,
+    PCA_F16, /* only ever copied */
+    PCA_I32,
+    PCA_U32,
+    PCA_F32,
+    PCA_I64,
+    PCA_U64,
+    PCA_F64,
+    PCA_TYPES
+};
+
+/* Where the elements of one receiver go. */
+typedef struct {
+    void *rows;       /* receiver's rows, one for each event */
+    int64_t ld;       /* elements from row to row */
+    int64_t first;    /* its stretches of the frame: first, first + 1, ..., */
+    int64_t last;     /* up to and without last */
+} pca_receiver;
+
+int32_t pca_can_cast(int from, int to);
+
+int64_t pca_gather(const char *frames, int64_t stride, int64_t events, int from,
+                   const int64_t *stretch, const pca_receiver *receiver, int64_t receivers, int to,
+                   int64_t row, int check, uint8_t *bad);
+
+void pca_widen(char *rows, int from, int64_t ld, int to, int64_t ld_to, int64_t events,
+               int64_t elements, int threads);
+
+#endif

@@ -1,0 +1,148 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""From a detector's frames to the rows that travel, and from those to the storage's type.
+
+What could reach beyond an array's memory is checked; the calls run without the GIL.
+"""
+
+import numpy as np
+
+from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdlib cimport calloc, free
+
+cdef extern from "gather.h" nogil:
+    ctypedef struct pca_receiver:
+        void *rows
+        int64_t ld
+        int64_t first
+        int64_t last
+    int32_t pca_can_cast(int, int)
+    int64_t pca_gather(const char *, int64_t, int64_t, int, const int64_t *, const pca_receiver *,
+                       int64_t, int, int64_t, int, uint8_t *)
+    void pca_widen(char *, int, int64_t, int, int64_t, int64_t, int64_t, int)
+
+#: The types of values that travel, in the order of csrc/gather.h; a type's place is its number on the wire.
+TYPES = tuple(np.dtype(name) for name in ("i1", "u1", "i2", "u2", "f2", "i4", "u4", "f4", "i8", "u8", "f8"))
+NUMBER = {dtype: k for k, dtype in enumerate(TYPES)} | {np.dtype(bool): 1}
+
+
+def stretches(index):
+    """Return increasing indexes as stretches: (s, 2) int64, first and length of each."""
+    starts = np.flatnonzero(np.diff(index, prepend=-2) != 1)
+    ends = np.append(starts[1:], len(index))
+    return np.stack([index[starts], ends - starts], axis=1).astype(np.int64)
+
+
+cdef class Target:
+    """The rows of all receivers of one block, in one dtype.
+
+    Parameters
+    ----------
+    rows : list of (m, w) arrays, C order, of one dtype in `TYPES`
+        One for each receiver.
+    parts : list of (s, 2) int64
+        The elements of the frame that each receiver gets, as `stretches`.
+    """
+
+    cdef pca_receiver *receivers
+    cdef const int64_t[:, ::1] stretch
+    cdef int64_t most, size
+    cdef int to
+    cdef list rows
+
+    def __cinit__(self, rows, parts):
+        cdef Py_ssize_t k, at = 0
+        cdef Py_buffer view
+        self.receivers = <pca_receiver *>calloc(max(len(rows), 1), sizeof(pca_receiver))
+        if self.receivers == NULL:
+            raise MemoryError()
+        if len({array.dtype for array in rows}) != 1 or len(parts) != len(rows):
+            raise ValueError("rows must be of one dtype, one array for each part")
+        self.to = NUMBER[rows[0].dtype]
+        self.most = min(len(array) for array in rows)
+        self.stretch = np.concatenate(parts)
+        self.size = max((int(part.sum(axis=1).max()) for part in parts if len(part)), default=0)
+        self.rows = list(rows)
+        for k in range(len(rows)):
+            array, part = rows[k], parts[k]
+            if not array.flags.c_contiguous or part[:, 1].sum() > array.shape[1] or part.min(initial=0) < 0:
+                raise ValueError("the elements of a part do not fit into its rows")
+            PyObject_GetBuffer(array, &view, PyBUF_STRIDES | PyBUF_WRITABLE)
+            self.receivers[k].rows = view.buf  # kept alive by self.rows
+            PyBuffer_Release(&view)
+            self.receivers[k].ld = array.shape[1]
+            self.receivers[k].first = at
+            at += len(part)
+            self.receivers[k].last = at
+
+    def __dealloc__(self):
+        free(self.receivers)
+
+    def take(self, frames, int64_t row, uint8_t[::1] bad not None, bint check):
+        """Write the elements of frames into the rows from `row` on.
+
+        Parameters
+        ----------
+        frames : (m, size) array of a dtype in `TYPES`
+            The elements of each frame side by side.
+        row : int
+        bad : (m,) uint8
+            Set to 1 for frames that have values that are not finite, as
+            written: those get no row.
+        check : bool
+            Whether to look for such values; else all get rows.
+
+        Returns
+        -------
+        int
+            The next free row.
+        """
+        cdef int source = NUMBER[frames.dtype]
+        cdef int64_t m = frames.shape[0], n = len(self.rows)
+        cdef Py_buffer view
+        if m == 0:
+            return row
+        if (frames.ndim != 2 or frames.shape[1] < self.size
+                or (frames.strides[1] != frames.itemsize and frames.shape[1] > 1)):
+            raise ValueError("frames must have the mask's elements side by side")
+        if not 0 <= row <= self.most - m or bad.shape[0] != m:
+            raise ValueError(f"{m} frames do not fit in from row {row} of {self.most} on")
+        if not pca_can_cast(source, self.to):
+            raise ValueError(f"{frames.dtype} is not cast to {self.rows[0].dtype}")
+        PyObject_GetBuffer(frames, &view, PyBUF_STRIDES)
+        with nogil:
+            row = pca_gather(<const char *>view.buf, view.strides[0], m, source,
+                             &self.stretch[0, 0] if self.stretch.shape[0] else NULL, self.receivers, n,
+                             self.to, row, check, &bad[0])
+        PyBuffer_Release(&view)
+        return row
+
+
+def widen(memory, rows, wide, int64_t elements, int threads=1):
+    """Cast rows in place.
+
+    Parameters
+    ----------
+    memory : (b,) uint8
+        Where both `rows` and `wide` begin.
+    rows : (m, w) array of a dtype in `TYPES`, C order
+    wide : (m, v) array of a dtype at least twice as large, C order
+    elements : int
+        Of each row; what lies beyond them is padding.
+    threads : int
+
+    Raises
+    ------
+    ValueError
+        They do not lie so, or there is no such cast (float16 has none).
+    """
+    cdef int source = NUMBER[rows.dtype], to = NUMBER[wide.dtype]
+    cdef int64_t m = rows.shape[0], ld = rows.shape[1], ld_to = wide.shape[1]
+    cdef uint8_t[::1] place = memory
+    if wide.shape[0] != m or not 0 <= elements <= min(ld, ld_to) or not pca_can_cast(source, to):
+        raise ValueError(f"{rows.dtype} {rows.shape} does not become {wide.dtype} {wide.shape}")
+    if 2 * ld * rows.itemsize > ld_to * wide.itemsize or m * ld_to * wide.itemsize > place.shape[0]:
+        raise ValueError("rows in place must become twice as long, and stay within their memory")
+    if m and elements:
+        with nogil:
+            pca_widen(<char *>&place[0], source, ld, to, ld_to, m, elements, max(1, threads))
