@@ -1,7 +1,7 @@
 """G2 as a user class of plain NumPy: complete, to copy and to change.
 
 It computes what `parcorana.userg2.G2atEnd` does, in the open and much slower.
-Change `calculate` for a function of your own; docs/user-class.md explains the
+Change `calculate` for a function of your own; docs/user-code.md explains the
 callbacks. In the config file: ``from user_g2 import UserG2``.
 """
 
@@ -70,6 +70,26 @@ class UserG2(parcorana.UserBase):
         for name, arrays in name2delay2ndarray.items():
             for delay, array in arrays.items():
                 group[f"{name}/delay_{delay:06d}"] = array
+
+    def calcAndPublishForTestAlt(self, counters, data, h5UserGroup):
+        """Compute once more, in another way, for --test_alt: all events at once, every product of two of them."""
+        counters, data = counters[-self.system_params["times"] :], data[-self.system_params["times"] :]
+        arrays = {name: {} for name in self.arrayNames()}
+        counts = []
+        for delay in self.delays:
+            pair = (counters[None, :] - counters[:, None] == delay).astype(float)  # [past, future]
+            values = {
+                "G2": np.einsum("pf,pi,fi->i", pair, data, data),
+                "IP": pair.sum(1) @ data,
+                "IF": pair.sum(0) @ data,
+            }
+            for name, value in values.items():
+                arrays[name][delay] = np.zeros(self.mpiParams.mask.shape)
+                arrays[name][delay][self.mpiParams.mask] = value
+            counts.append(int(pair.sum()))
+        saturated = np.zeros(self.mpiParams.mask.shape, np.int8)
+        saturated[self.mpiParams.mask] = self.saturated  # adjustData has seen every event
+        self.viewerPublish(np.array(counts), None, arrays, saturated, h5UserGroup)
 
     @staticmethod
     def g2(n, G2, IP, IF):

@@ -14,6 +14,7 @@ HOW = (
     "/system/ranks",
     "/system/timing",
     "/system@version",
+    "/system@mode",
     "/system@first_event_time_ns",
     "/system@last_event_time_ns",
 )
@@ -80,12 +81,23 @@ def _number_difference(a, b, rtol, atol):
         return None
     first = tuple(int(i) for i in np.argwhere(wrong)[0]) if a.ndim else ()
     where = f" at {list(first)}" if first else ""
-    off = abs(float(a[first]) - float(b[first]))
     number = f"{np.count_nonzero(wrong)} of {a.size} values differ"
-    return f"{number}; the first{where}: {a[first]} and {b[first]}, by {off:.3g}"
+    text = f"{number}; the first{where}: {a[first]} and {b[first]}, by {_off(a[first], b[first]):.3g}"
+    if np.count_nonzero(wrong) == 1:
+        return text
+    with np.errstate(invalid="ignore"):
+        off = np.abs(a.astype(float) - b.astype(float))[wrong]
+        size = np.maximum(np.abs(a.astype(float)), np.abs(b.astype(float)))[wrong]
+    most = np.nanmax(off) if not np.isnan(off).all() else np.nan
+    relative = np.nanmax(off / size) if not np.isnan(off).all() else np.nan
+    return f"{text}; the most by {most:.3g}, and by {relative:.2g} of the value"
 
 
-def compare(path_a, path_b, rtol=1e-12, atol=0.0, ignore=()):
+def _off(a, b):
+    return abs(float(a) - float(b))
+
+
+def compare(path_a, path_b, rtol=1e-12, atol=0.0, ignore=(), subset=False):
     """Compare two result files.
 
     Parameters
@@ -97,6 +109,8 @@ def compare(path_a, path_b, rtol=1e-12, atol=0.0, ignore=()):
     ignore : sequence of str
         Paths (``/user/...``), attributes (``/user@relsec``) or beginnings of
         paths that do not count, beside `HOW`.
+    subset : bool
+        What only A holds does not count; but B must hold something in /user.
 
     Returns
     -------
@@ -108,6 +122,11 @@ def compare(path_a, path_b, rtol=1e-12, atol=0.0, ignore=()):
     OSError
         A file cannot be read.
     """
+    return _compare(path_a, path_b, rtol, atol, ignore, subset)[0]
+
+
+def _compare(path_a, path_b, rtol, atol, ignore, subset):
+    """Return the lines of `compare`, and how many items of A were not compared, of how many."""
     skip = (*HOW, *ignore)
 
     def counts(path):
@@ -116,8 +135,10 @@ def compare(path_a, path_b, rtol=1e-12, atol=0.0, ignore=()):
     with _opened(path_a) as file_a, _opened(path_b) as file_b:
         a, b = _items(file_a), _items(file_b)
         lines = []
+        if subset and not any(path.startswith("/user/") for path in b):
+            lines.append(f"/user: empty in {path_b}, so nothing was compared")
         for path in [*a, *(p for p in b if p not in a)]:
-            if not counts(path):
+            if not counts(path) or (subset and path not in b):
                 continue
             if path not in a or path not in b:
                 lines.append(f"{path}: only in {path_a if path in a else path_b}")
@@ -125,7 +146,8 @@ def compare(path_a, path_b, rtol=1e-12, atol=0.0, ignore=()):
             what = _difference(_value(a[path], path_a), _value(b[path], path_b), rtol, atol)
             if what:
                 lines.append(f"{path}: {what}")
-    return lines
+        of_a = [path for path in a if counts(path)]
+    return lines, sum(path not in b for path in of_a), len(of_a)
 
 
 def main(argv=None):
@@ -140,10 +162,13 @@ def main(argv=None):
     parser.add_argument("--rtol", type=float, default=1e-12, help="relative tolerance of real numbers (default 1e-12)")
     parser.add_argument("--atol", type=float, default=0.0, help="absolute tolerance of real numbers (default 0)")
     parser.add_argument("--ignore", action="append", default=[], metavar="PATH", help="leave out; may be repeated")
+    parser.add_argument(
+        "--subset", action="store_true", help="A may hold more than B: what only A holds does not count"
+    )
     parser.add_argument("--most", type=int, default=10, help="how many differences to print (default 10)")
     args = parser.parse_args(argv)
     try:
-        lines = compare(args.a, args.b, args.rtol, args.atol, args.ignore)
+        lines, left, total = _compare(args.a, args.b, args.rtol, args.atol, args.ignore, args.subset)
     except OSError as error:
         print(f"cmpParCorAnaH5Output: cannot read a result file: {error}", file=sys.stderr)
         return 2
@@ -151,6 +176,8 @@ def main(argv=None):
         print(line)
     if len(lines) > args.most:
         print(f"and {len(lines) - args.most} more differences")
+    if args.subset and left:
+        print(f"{left} of the {total} datasets and attributes of {args.a} are not in {args.b} and were not compared")
     print("different" if lines else "same")
     return 1 if lines else 0
 

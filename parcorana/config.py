@@ -73,7 +73,9 @@ _NOT_YET = {
     "callback_limit": "a limit on the time of callbacks",
 }
 # These belong to parts that are not there yet; a value does no harm.
-_NO_EFFECT = ("testmask", "testnumevents", "testh5output", "heartbeat")
+_NO_EFFECT = ("heartbeat",)
+# What the command runs: the main job, or a part of the testing mode.
+MODES = ("main", "test_main", "test_alt", "cmp")
 _VERBOSITIES = ("DEBUG", "INFO", "WARNING", "ERROR")
 _CALLBACKS = ("arrayNames", "initWorker", "workerCalc")
 _REDUCED = ("workerReduce", "viewerPublishReduced")
@@ -90,6 +92,9 @@ class Config:
         What the user class gets; `system_params` with all defaults filled in.
     dataset : Dataset
     mask : bool array of the detector's shape
+    mode : str
+        One of `MODES`; of the testing mode all but 'main', with the test mask
+        and `testnumevents` in the place of `mask` and `numevents`.
     delays : (D,) int64 [pulses]
     elements : int
         Included elements.
@@ -107,6 +112,7 @@ class Config:
     src: str | None
     type: str | None
     mask: Any
+    mode: str
     numservers: int
     serverhosts: list | None
     times: int
@@ -114,6 +120,7 @@ class Config:
     delays: Any
     user_class: type
     h5output: str | None
+    testh5output: str | None
     overwrite: bool
     numevents: int
     elements: int
@@ -162,13 +169,15 @@ def _frames(error):
         frame = frame.tb_next
 
 
-def resolve_config(system_params, user_params, **overrides):
+def resolve_config(system_params, user_params, mode="main", **overrides):
     """Check both dictionaries; return the frozen Config.
 
     Parameters
     ----------
     system_params, user_params : dict
         As in the config file.
+    mode : str
+        One of `MODES`.
     **overrides
         Values from the command line, which replace those of `system_params`.
 
@@ -192,7 +201,11 @@ def resolve_config(system_params, user_params, **overrides):
     if params["testmask"] is not None:
         testmask = masks.load_mask(params["testmask"], "testmask")
         masks.check_shape("testmask", params["testmask"], testmask.shape, mask.shape, "the mask")
-    _check_user_class(params["user_class"])
+        if mode != "main":
+            mask, params["mask"] = testmask, params["testmask"]
+    if mode != "main":
+        params["numevents"] = params["testnumevents"]
+    _check_user_class(params["user_class"], mode)
     if params["times"] <= delays[-1]:
         log.warning(
             "times (%d) is not above the largest delay (%d): delays of %d and more can have no pairs "
@@ -216,7 +229,14 @@ def resolve_config(system_params, user_params, **overrides):
     params |= {"delays": [int(d) for d in delays], "block": block}
     own = {field.name for field in fields(Config)}
     values = {key: value for key, value in params.items() if key in own}
-    values |= {"dataset": dataset, "mask": mask, "delays": delays, "elements": elements, "store_dtype": dtype}
+    values |= {
+        "dataset": dataset,
+        "mode": mode,
+        "mask": mask,
+        "delays": delays,
+        "elements": elements,
+        "store_dtype": dtype,
+    }
     return Config(system_params=params, user_params=dict(user_params), **values)
 
 
@@ -270,7 +290,7 @@ def _converted(key, kind, value):
     return value
 
 
-def _check_user_class(user_class):
+def _check_user_class(user_class, mode):
     from parcorana.userbase import UserBase
 
     def has(name):
@@ -280,6 +300,8 @@ def _check_user_class(user_class):
     missing = [name for name in _CALLBACKS if not has(name)]
     if not has("viewerPublish") and not all(has(name) for name in _REDUCED):
         missing.append("viewerPublish")
+    if mode == "test_alt" and not has("calcAndPublishForTestAlt"):
+        missing.append("calcAndPublishForTestAlt")
     if missing:
         raise ConfigError(f"user_class {user_class.__name__} lacks the callback {missing[0]!r}")
     try:

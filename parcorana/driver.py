@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 
 from parcorana._version import __version__
-from parcorana.config import format_params, read_config, resolve_config
+from parcorana.config import MODES, format_params, read_config, resolve_config
 from parcorana.cpu import choose_code_path
 from parcorana.errors import ConfigError, ParCorAnaError, UserCodeError
 from parcorana.pipeline import mpi
@@ -23,6 +23,7 @@ examples:
   parCorAnaDriver -c myconfig.py --check             say what would run, and what memory it needs
   mpiexec -n 4 parCorAnaDriver -c myconfig.py        the main job: 1 viewer, 1 server, 2 workers
   parCorAnaDriver -c myconfig.py -n 1000             the same in one process, first 1000 events
+  parCorAnaDriver -c myconfig.py -o t.h5 --test_main --test_alt --cmp   does the calculation do what it should?
   parCorAnaDriver --join out.h5.inprogress           join what a killed run published
 
 exit status: 0 done; 1 failed while running; 2 wrong arguments, config or input files.
@@ -46,6 +47,9 @@ def make_parser():
     parser.add_argument("-m", "--mask", metavar="FILE", help="mask, .npy, 1 = process")
     parser.add_argument("-s", "--numservers", type=int, metavar="N", help="ranks that read events")
     parser.add_argument("--check", action="store_true", help="check everything, print it and the memory needed, stop")
+    parser.add_argument("--test_main", action="store_true", help="the job on the test mask and the test events")
+    parser.add_argument("--test_alt", action="store_true", help="the same by calcAndPublishForTestAlt, one process")
+    parser.add_argument("--cmp", action="store_true", help="compare the results of --test_main and --test_alt")
     parser.add_argument("--join", metavar="FOLDER", help="join NAME.inprogress of a killed run into NAME, stop")
     parser.add_argument("--version", action="version", version=f"parcorana {__version__}")
     return parser
@@ -101,15 +105,25 @@ def _set_log(level, rank, user_level=None):
     logging.getLogger("parcorana.user").setLevel(user_level or level)
 
 
-def _overrides(args):
+def _overrides(args, mode):
     names = ("verbosity", "numevents", "h5output", "overwrite", "dataset", "mask", "numservers")
-    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    of_tests = ("mask", "numevents") if mode != "main" else ()
+    return {f"test{name}" if name in of_tests else name: value for name, value in given.items()}
 
 
-def _configure(args):
+def _configure(args, mode):
     choose_code_path()
     system_params, user_params = read_config(args.config)
-    return resolve_config(system_params, user_params, **_overrides(args))
+    return resolve_config(system_params, user_params, mode, **_overrides(args, mode))
+
+
+def _modes(args, ranks):
+    """Return what to do, in order: the main job, or parts of the testing mode."""
+    modes = [mode for mode in MODES if getattr(args, mode, False)] or ["main"]
+    if ranks.comm is not None and {"test_alt", "cmp"} & set(modes):
+        raise ConfigError("--test_alt and --cmp run in one process: start them without mpiexec, after --test_main")
+    return modes
 
 
 def main(argv=None):
@@ -132,7 +146,13 @@ def main(argv=None):
         ranks = _Ranks(_debugs(args))
         quiet = (args.verbosity or "").upper() == "ERROR"
         _set_log("WARNING" if ranks.rank == 0 and not quiet else "ERROR", ranks.rank)
-        return _run(args, ranks, roles, names)
+        for mode in _modes(args, ranks):
+            roles.clear()
+            names.clear()
+            status = _run(args, mode, ranks, roles, names)
+            if status:
+                break
+        return status
     except ConfigError as error:
         if roles:  # raised by one rank while it runs, in user code: the others know nothing of it
             text = _describe(error, roles, ranks, ranks.debug)
@@ -152,20 +172,22 @@ def main(argv=None):
         return _end_badly(_describe(error, roles, ranks, _debugs(args)), ranks, names, first)
 
 
-def _run(args, ranks, roles, names):
+def _run(args, mode, ranks, roles, names):
     from parcorana.pipeline import run
 
-    config = ranks.together(_configure, args)
+    config = ranks.together(_configure, args, mode)
     level = config.verbosity
     quiet = max(logging.getLevelName(level), logging.WARNING)
     _set_log(level if ranks.rank == 0 else quiet, ranks.rank, user_level=level)
+    if mode == "cmp":
+        return _compare(config, run)
     hosts = ranks.gather(mpi.hostname())
     plan = ranks.together(run.make_plan, config, hosts, hosts[ranks.rank])
     source = ranks.together(_open, run, config, plan, ranks)
     abouts = ranks.gather(run.about_times(source, config) if source is not None else None)[: plan.roles.servers[0] + 1]
     free = dict(zip(hosts, ranks.gather(run.memory.available()), strict=True))
     ranks.together(run.memory.check_memory, plan.needs, plan.hosts, free)
-    h5output = ranks.together(lambda: run.output_name(config) if ranks.rank == 0 else None)
+    h5output = ranks.together(lambda: run.output_name(config, bool(args.overwrite)) if ranks.rank == 0 else None)
     names.extend(name for name in ranks.gather(h5output) if name)
     if ranks.rank == 0:
         for about in filter(None, abouts):
@@ -182,6 +204,18 @@ def _run(args, ranks, roles, names):
     return 0
 
 
+def _compare(config, run):
+    """Compare the results of --test_main and --test_alt; return the exit status."""
+    from parcorana.compare import main as compare
+
+    main, alt = run.names_to_compare(config)
+    # sums have an error of 1e-6 or 1e-12 of their size at most; a ratio of them has a few times that
+    rtol = "1e-5" if config.store_dtype == "float32" else "1e-10"
+    command = ["--subset", "--rtol", rtol, main, alt]
+    print(f"cmpParCorAnaH5Output {' '.join(command)}", flush=True)
+    return compare(command)
+
+
 def _open(run, config, plan, ranks):
     rank = ranks.rank if ranks.comm else plan.roles.servers[0]
     return run.open_share(config, plan, rank, log.warning) if plan.roles.role_of(rank) == "server" else None
@@ -189,6 +223,12 @@ def _open(run, config, plan, ranks):
 
 def _summary(config, plan, size):
     how = f"mpiexec with {size} ranks" if size > 1 else "one process"
+    if config.mode == "test_alt":
+        return (
+            f"parcorana {__version__}, --test_alt: all events at once; {config.dataset.text}; {config.elements:,} of "
+            f"{config.mask.size:,} elements, {len(config.delays)} delays, {config.user_class.__name__}"
+        )
+    how = f"--{config.mode}, {how}" if config.mode != "main" else how
     servers, workers = _number(len(plan.roles.servers), "server"), _number(len(plan.roles.workers), "worker")
     return (
         f"parcorana {__version__}, {how}: {servers}, {workers} with {_number(plan.threads, 'thread')};"

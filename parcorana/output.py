@@ -68,6 +68,15 @@ def resolve_name(template, overwrite):
     return name
 
 
+def mode_of(path):
+    """Return what kind of run wrote a result file, as `parcorana.config.MODES`; None if it is not one."""
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file["system"].attrs.get("mode", "main"))
+    except (OSError, KeyError):
+        return None
+
+
 def _check_folder(folder, overwrite):
     """Refuse a folder with results of another run; one in which nothing was published goes if `overwrite` says so."""
     if not folder.exists():
@@ -262,6 +271,7 @@ class ResultFile:
 
 def _write_system(group, config, ranks):
     group.attrs["version"] = __version__
+    group.attrs["mode"] = config.mode
     group.attrs["complete"] = False
     group.attrs["ended_by"] = "not ended"
     write_dataset(group, "system_params", _as_json(config.system_params), "JSON", "system_params as run")

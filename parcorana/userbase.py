@@ -334,6 +334,25 @@ class UserBase:
         h5UserGroup : h5py.Group or None
         """
 
+    def calcAndPublishForTestAlt(self, counters, data, h5UserGroup):
+        """Calculate and publish once more, the plain slow way, for ``--test_alt``.
+
+        Optional, on the one instance of a run without MPI, whose `mpiParams.role`
+        is 'alone'. `initViewer`, `initServer` and `initWorker` were called before
+        it, `eventOk`, `finalDataArray` and `adjustData` for the events. It
+        writes what the last update of ``--test_main`` should have published;
+        ``--cmp`` compares that, and leaves out what is not written here.
+
+        Parameters
+        ----------
+        counters : (m,) int64 [pulses]
+            T of the processed events, increasing.
+        data : (m, N) float64
+            Their included elements, as they were stored. More than `times` of
+            them are given if the test has more; the buffer would hold the last.
+        h5UserGroup : h5py.Group
+        """
+
 
 def guarded(function, where, role):
     """Return a user's function such that what it raises is a `UserCodeError`.

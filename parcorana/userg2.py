@@ -19,6 +19,7 @@ from parcorana.curves import NORMALIZATIONS, ColorSums
 from parcorana.datasets import write_dataset
 from parcorana.errors import ConfigError, nearest
 from parcorana.lines import plan_accumulated, plan_entering, plan_leaving, plan_stored, plan_tails
+from parcorana.plaing2 import PlainG2
 from parcorana.timeline import Timeline
 from parcorana.userbase import UserBase
 
@@ -75,7 +76,7 @@ def _colors(user_params, mask):
     return color[mask], finecolor, np.unique(color[color > 0])
 
 
-class _G2(UserBase):
+class _G2(PlainG2, UserBase):
     """What the three forms of G2 have in common: parameters, saturation, delay curves."""
 
     storage_order = "F"
@@ -88,6 +89,7 @@ class _G2(UserBase):
         if self.saturated_value is None and self.notzero is None:
             self.adjustData = None  # nothing to do for each event
         color, finecolor, colors = _colors(user_params, mpiParams.mask)
+        self.color, self.finecolor = color, finecolor
         self.color_sums = ColorSums(color, finecolor, _normalization(user_params), colors)
         self.color_sizes = np.bincount(np.searchsorted(colors, color[color > 0]), minlength=len(colors))
         self._own_color = color[mpiParams.part]
@@ -168,18 +170,30 @@ class _G2(UserBase):
             return
         group = h5UserGroup.require_group(f"G2_results_at_{self.mpiParams.processed:06d}")
         group.attrs["relsec"] = relsec
-        group.attrs["normalization"] = self.color_sums.normalization
-        rate = self.system_params["rate"]
-        write_dataset(group, "delays", self.delays, "pulses", f"delays; one pulse is 1/{rate} s", rate=rate)
-        write_dataset(group, "delay_counts", counts, "1", "number of pairs of each delay")
-        for color, curve in self.color_sums.curves(reduced, counts).items():
-            self._write_curve(group, color, curve)
         mask = self.mpiParams.mask
         saturated = np.zeros(mask.shape, np.int8)
         if "saturated" in reduced:
             saturated[mask] = np.unpackbits(reduced["saturated"], count=np.count_nonzero(mask))
-        write_dataset(group, "saturated", saturated, "1", "1 where any processed event reached saturated_value")
+        self.write_results(group, counts, self.color_sums.curves(reduced, counts), saturated)
         self._write_intensity(group.create_group("intensity"), reduced)
+
+    def write_results(self, group, counts, curves, saturated):
+        """Write all but the full arrays.
+
+        Parameters
+        ----------
+        group : h5py.Group
+        counts : (D,) int64
+        curves : dict of int to parcorana.curves.Curve
+        saturated : (detector's shape) int8
+        """
+        group.attrs["normalization"] = self.color_sums.normalization
+        rate = self.system_params["rate"]
+        write_dataset(group, "delays", self.delays, "pulses", f"delays; one pulse is 1/{rate} s", rate=rate)
+        write_dataset(group, "delay_counts", counts, "1", "number of pairs of each delay")
+        for color, curve in curves.items():
+            self._write_curve(group, color, curve)
+        write_dataset(group, "saturated", saturated, "1", "1 where any processed event reached saturated_value")
 
     def _write_intensity(self, group, reduced):
         events, rate = reduced["intensity.events"], self.system_params["rate"]
@@ -245,6 +259,8 @@ class G2IncrementalAccumulator(_G2):
     a stretch of time, IP is the sum of everything less that of the last d
     pulses, so they are settled only when they are asked for.
     """
+
+    forgets = False
 
     def initWorker(self, numElementsWorker):
         """Allocate the sums, and the sum of what came while IP and IF are deferred."""

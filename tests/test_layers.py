@@ -17,7 +17,7 @@ KERNELS = {"_core", "_move", "kernels"}  # compiled
 # which may import all the others: the driver and the other commands.
 LAYERS = {
     "core": "_version errors datasets delays partition masks ratecheck rolling lines cpu lock"
-    " userbase curves timeline userg2 reference memory",
+    " userbase curves plaing2 timeline userg2 reference memory",
     "events": "events",
     "config": "config",
     "output": "output progress",

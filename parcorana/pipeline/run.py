@@ -7,8 +7,9 @@ from parcorana import memory
 from parcorana.errors import ConfigError
 from parcorana.events.source import Share, open_source
 from parcorana.masks import check_shape
-from parcorana.output import resolve_name
+from parcorana.output import mode_of, resolve_name
 from parcorana.partition import Roles, assign_roles
+from parcorana.pipeline.alone import Alone, check_alone
 from parcorana.pipeline.clock import Clock
 from parcorana.pipeline.job import Job
 from parcorana.pipeline.server import Server
@@ -91,9 +92,50 @@ def about_times(source, config):
     return about
 
 
-def output_name(config):
-    """Return the name of the result file, None for none."""
-    return None if config.h5output is None else resolve_name(config.h5output, config.overwrite)
+def output_name(config, insists=True):
+    """Return the name of the result file, None for none.
+
+    Parameters
+    ----------
+    config : Config
+    insists : bool
+        False: a part of the testing mode does not replace the result of a whole
+        run, even if the config says `overwrite`.
+    """
+    template = alt_name(config) if config.mode == "test_alt" else config.h5output
+    if template is None:
+        return None
+    name = resolve_name(template, config.overwrite)
+    if config.mode != "main" and not insists and mode_of(name) == "main":
+        raise ConfigError(
+            f"h5output: {name!r} is the result of a whole run, not of a test; name another file with -o, "
+            "or say --overwrite"
+        )
+    return name
+
+
+def alt_name(config):
+    """Return the name of the result file of ``--test_alt``."""
+    if config.testh5output is not None:
+        return config.testh5output
+    if config.h5output is None:
+        raise ConfigError("testh5output must name a file, for h5output is None")
+    root, suffix = os.path.splitext(config.h5output)
+    return f"{root}_test_alt{suffix}"
+
+
+def names_to_compare(config):
+    """Return the names of the result files of ``--test_main`` and ``--test_alt``."""
+    if config.h5output is None:
+        raise ConfigError("--cmp: h5output is None, so --test_main writes no file; name one with -o")
+    names = config.h5output, alt_name(config)
+    for name in names:
+        if "%T" in name or "%C" in name:
+            raise ConfigError(f"--cmp: {name!r} has no fixed name; name the file of --test_main with -o")
+    for name, mode in zip(names, ("test_main", "test_alt"), strict=True):
+        if os.path.exists(name) and mode_of(name) not in (mode, None):
+            raise ConfigError(f"--cmp: {name!r} is not a result of --{mode}")
+    return names
 
 
 def make_role(config, plan, transport, source, h5output, waits=True):
@@ -106,6 +148,9 @@ def make_role(config, plan, transport, source, h5output, waits=True):
 
 def make_roles(config, plan, transport, source, h5output):
     """Make the role objects of this process: of its rank, or without a transport all of them, to run in turn."""
+    if config.mode == "test_alt":
+        check_alone(config, source, memory.available())
+        return [Alone(config, source, h5output, plan.hosts[0])]
     if transport is not None:
         return [make_role(config, plan, transport, source, h5output)]
     network = LocalNetwork(len(plan.hosts))
@@ -116,6 +161,9 @@ def make_roles(config, plan, transport, source, h5output):
 
 def run_roles(roles):
     """Run the roles of this process: the same code, whatever the transport."""
+    if isinstance(roles[0], Alone):
+        roles[0].run()
+        return
     transport = roles[0].job.transport
     if len(roles) > 1:
         run_together([role.run() for role in roles], transport.network)

@@ -1,0 +1,188 @@
+"""``--test_alt``: all events at once, through no pipeline, for the user's own slow calculation."""
+
+import logging
+import math
+import time
+from fractions import Fraction
+
+import numpy as np
+
+from parcorana.errors import ConfigError, EventError, RunError
+from parcorana.output import ACCOUNT, ResultFile
+from parcorana.pipeline.job import check_names, make_instance
+from parcorana.reference import ReferenceBuffer
+from parcorana.rolling import rate_fraction
+from parcorana.userbase import MpiParams, callback
+
+log = logging.getLogger("parcorana")
+
+
+class Alone:
+    """The events of a test, one by one, then the user's `calcAndPublishForTestAlt` with all of them.
+
+    It shares nothing with the pipeline but the source, the result file and the
+    user class: counters, duplicates, late and bad events are told apart here
+    once more, as section 1 of the contract says it.
+
+    Parameters
+    ----------
+    config : Config
+    source : EventSource
+        Of one server that reads all.
+    h5output : str
+        Name of the result file.
+    host : str
+    """
+
+    first = True
+
+    def __init__(self, config, source, h5output, host):
+        self.config, self.source, self.h5output, self.host = config, source, h5output, host
+        self.params = MpiParams(0, "alone", config.mask, slice(0, config.elements))
+        self.user = make_instance(config, self.params)
+        check_names(self.user)
+        self.at = "before the first event"
+        self.account = dict.fromkeys(ACCOUNT, 0)
+        self._event_ok = callback(self.user, "eventOk")
+        self._final_array = callback(self.user, "finalDataArray")
+        self._adjust_data = callback(self.user, "adjustData")
+        self._mends = bool(getattr(self.user, "mends_nonfinite", False))
+        self._buffer = ReferenceBuffer(config.times)
+        self._events = {}  # of each counter the elements, as they are stored
+        self._origin = self._run_number = None
+        self._stamps = []
+
+    def run(self):
+        """Read, calculate, publish."""
+        initViewer = callback(self.user, "initViewer")
+        results = ResultFile(
+            self.h5output,
+            self.config,
+            [(0, "alone", self.host)],
+            lambda group: initViewer(self.config.mask, group) if initViewer else None,
+        )
+        if (init := callback(self.user, "initServer")) is not None:
+            init()
+        if (init := callback(self.user, "initWorker")) is not None:
+            init(self.config.elements)
+        self._read()
+        counters = np.array(sorted(self._events), np.int64)
+        data = np.empty((len(counters), self.config.elements))
+        for row, counter in enumerate(counters.tolist()):
+            data[row] = self._events[counter]
+        self._warn_of_order()
+        self.params.processed = len(counters)
+        self.at = f"the update at {len(counters)} events"
+        calculate = callback(self.user, "calcAndPublishForTestAlt")
+        facts = {"account": self.account, "first": None, "last": None}
+        if self.source.stamps != "pulses" and self._stamps:
+            facts |= {"first": min(self._stamps), "last": max(self._stamps)}
+        start = time.perf_counter()
+
+        def write(group):
+            calculate(counters, data, group)
+            yield from ()
+
+        for _ in results.publish(len(counters), facts, write):
+            pass
+        enough = self.config.numevents == self.account["read"] > 0
+        results.finish(facts | {"complete": True, "ended_by": "numevents" if enough else "end of data"})
+        log.info("all %s events at once: %.2f s", f"{len(counters):,}", time.perf_counter() - start)
+        log.info("events: %s", ", ".join(f"{key} {self.account[key]:,}" for key in ACCOUNT))
+        log.info("result: %s", self.h5output)
+
+    def _read(self):
+        for number, event in enumerate(self._sequence()):
+            self.at = f"event {number} of the sequence"
+            self.account["read"] += 1
+            self.account[self._fate(event)] += 1
+        self.source.close()
+
+    def _sequence(self):
+        """Yield the events of the test, in their order."""
+        if not getattr(self.source, "live", False):
+            for block in self.source.blocks():
+                yield from block
+            return
+        events = self.source.events()
+        while not self.config.numevents or self.account["read"] < self.config.numevents:
+            event = next(events, self)
+            if event is self:
+                return
+            if event is None:
+                time.sleep(1e-3)
+            else:
+                yield event
+        events.close()
+
+    def _fate(self, event):
+        """Return what becomes of an event; keep it if it is processed."""
+        if self._event_ok is not None and not self._event_ok(event.evt):
+            return "filtered"
+        try:
+            array = event.data()
+        except (EventError, OSError):
+            return "bad"
+        if array is None:
+            return "no_data"
+        if self._final_array is not None and (array := self._final_array(array, event.evt)) is None:
+            return "filtered"
+        array = np.asarray(array)
+        if array.shape != self.config.mask.shape or array.dtype.kind not in "iufb":
+            return "bad"
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = array[self.config.mask].astype(self.config.store_dtype)
+        if array.dtype.kind == "f" and not self._mends and not np.isfinite(values).all():
+            return "bad"
+        if self._run_number not in (None, event.run):
+            raise RunError(
+                f"--test_alt: the test must stay within one run, for pairs never span two; the next one begins after "
+                f"{self.account['read'] - 1} events: set testnumevents to at most that"
+            )
+        self._run_number = event.run
+        counter = self._counter(event.stamp)
+        fate = self._buffer.enter(counter, None)
+        if fate == "processed":
+            self._stamps.append(event.stamp)
+            self._events[counter] = values
+            if self._adjust_data is not None:
+                self._adjust_data(values)
+        return fate
+
+    def _counter(self, stamp):
+        """Return round((t - t0) * rate), halves up, in whole numbers."""
+        if self._origin is None:
+            self._origin = stamp
+        if self.source.stamps == "pulses":
+            return stamp - self._origin
+        return math.floor(
+            Fraction(stamp - self._origin, 10**9) * Fraction(*rate_fraction(self.config.rate)) + Fraction(1, 2)
+        )
+
+    def _warn_of_order(self):
+        order = list(self._events)
+        if len(order) > self.config.times and order != sorted(order):
+            log.warning(
+                "--test_alt: the events are not in order and more than times=%d, so what was stored together depends "
+                "on their order, which calcAndPublishForTestAlt is not told: set testnumevents to at most times",
+                self.config.times,
+            )
+
+
+def check_alone(config, source, free):
+    """Raise ConfigError if the events of a test do not fit into memory.
+
+    Parameters
+    ----------
+    config : Config
+    source : EventSource
+    free : int
+        Bytes that this host can give.
+    """
+    events = source.total or config.numevents
+    need = events * config.elements * (config.store_dtype.itemsize + 8)
+    if need > free:
+        raise ConfigError(
+            f"--test_alt: {events:,} events of {config.elements:,} elements take {need / 2**30:.1f} GiB at once, this "
+            f"host has {free / 2**30:.1f} GiB: take a smaller testmask or testnumevents"
+        )
