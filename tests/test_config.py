@@ -31,7 +31,6 @@ WRONG_SYSTEM = [
     ({"dataset": "h5=gone.h5"}, "gone.h5"),
     ({"dataset": "run=5"}, "exactly one of exp, file, shmem, h5, sim"),
     ({"dataset": "exp=x:run=1:liv"}, "unknown part 'liv'; did you mean 'live'?"),
-    ({"dataset": "h5=frames.h5:live"}, "the mode 'live' is understood but not there yet"),
     ({"src": "det/nothing"}, "det/nothing"),
     ({"src": None}, "src"),
     ({"rate": 0}, "rate must be above 0"),

@@ -35,7 +35,8 @@ ONLY_IN = {
     "mpi4py": {"pipeline.mpi", "__main__"},
     "psana": {"events.psana2", "events.psana1"},  # in the modules of these folders, too
     "requests": {"events.psana2"},  # psana brings it along
-    "h5py": {"output", "compare", "events.hdf5", "__main__"},
+    "h5py": {"output", "compare", "events.hdf5_stack", "events.hdf5_times", "events.hdf5_trust", "__main__"},
+    "hdf5plugin": {"events.hdf5_stack"},
     "tqdm": {"progress"},
     "matplotlib": {"maskcolor", "view"},
 }

@@ -40,7 +40,7 @@ def folder(tmp_path_factory, frames):
 def quick(monkeypatch):
     """No logbook, and short waits."""
     monkeypatch.setenv("PS_PARALLEL", "none")
-    monkeypatch.setenv("PS_R_MAX_RETRIES", "5")
+    monkeypatch.setenv("PARCORANA_PATIENCE", "5")
     for name in ("HTTPS_PROXY", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "")
@@ -157,7 +157,7 @@ def test_what_never_comes_is_counted(writer, frames):
 @pytest.mark.parametrize("finish", [True, False])
 def test_a_run_without_its_end(writer, folder, frames, finish, monkeypatch):
     """The writer was killed: what is there is read, and the log says so."""
-    monkeypatch.setenv("PS_R_MAX_RETRIES", "2")
+    monkeypatch.setenv("PARCORANA_PATIENCE", "2")
     lines = []
     (found,), lost = followed(opened(writer(folder / "open", pause=0.05, finish=finish), log=lines.append))
     assert_all_there(found, frames)
@@ -168,7 +168,7 @@ def test_a_run_without_its_end(writer, folder, frames, finish, monkeypatch):
 
 @NO_PSANA
 def test_no_files_come(tmp_path, monkeypatch):
-    monkeypatch.setenv("PS_R_MAX_RETRIES", "1")
+    monkeypatch.setenv("PARCORANA_PATIENCE", "1")
     lines, text = [], f"exp=tstx00126:run=7:dir={tmp_path}:live"
     with pytest.raises(ConfigError, match=r"no files tstx00126-r0007-s\*-c000.smd.xtc2 or .* came in 1 s"):
         opened(text, log=lines.append)

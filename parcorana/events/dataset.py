@@ -27,7 +27,8 @@ class Dataset:
     runs, streams : tuple of int
         Run and stream numbers, in the order given; empty if not given.
     dir : str or None
-        Folder of the xtc2 files.
+        Folder of the xtc2 files; with ``h5=``, of files that the named one may
+        draw in.
     live, idx, smd : bool
         Modes.
     options : dict of str to str
@@ -58,7 +59,7 @@ class Dataset:
             return experiment + "".join(f"-r{run:04d}" for run in self.runs)
         if self.kind == "sim":
             return f"sim-{self.name}"
-        return Path(self.name).stem
+        return re.sub(r"[*?\[\]]", "", Path(self.name.split(",")[0]).stem)
 
 
 def _fail(text, what):
@@ -147,7 +148,7 @@ def _check_parts(text, kind, values, flags):
         "exp": ({"exp", "run", "dir", "stream"}, {"live", "idx", "smd"}),
         "file": ({"file"}, set()),
         "shmem": ({"shmem", "stream"}, set()),
-        "h5": ({"h5"}, {"live"}),
+        "h5": ({"h5", "dir"}, {"live"}),
         "sim": ({"sim"}, {"live"}),
     }
     keys, modes = allowed[kind]

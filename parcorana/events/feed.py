@@ -1,10 +1,26 @@
 """A thread that reads what blocks, and a queue that the server takes from without waiting."""
 
+import os
 import queue
 import threading
 
+from parcorana.errors import ConfigError
+
 END = object()
 _ROOM = 0.1  # s between two looks whether the feed is closed
+
+
+def patience():
+    """Return for how long a live run waits for files to appear or to grow [s].
+
+    The environment variable ``PARCORANA_PATIENCE`` says it, 600 without.
+    """
+    try:
+        return max(float(os.environ.get("PARCORANA_PATIENCE", "600")), 0.0)
+    except ValueError:
+        raise ConfigError(
+            f"PARCORANA_PATIENCE must be a number of seconds, not {os.environ['PARCORANA_PATIENCE']!r}"
+        ) from None
 
 
 class Closed(Exception):

@@ -1,20 +1,17 @@
-"""``h5=FILE``: a stack T x NDArray in an HDF5 file, read a batch of frames at a time."""
+"""``h5=FILE``: a stack T x NDArray in HDF5 files, read a batch of frames at a time."""
 
-import os
-import posixpath
+from bisect import bisect_right
 from functools import partial
 
-import h5py
 import numpy as np
 
-from parcorana.errors import ConfigError, nearest
+from parcorana.errors import ConfigError
+from parcorana.events.hdf5_stack import Stack, file_names
 from parcorana.events.source import FrameBlock
 
 _BATCH_BYTES = 16 << 20
 # A row of chunks is decompressed as a whole, so a larger batch then saves work.
 _BATCH_BYTES_CHUNKED = 64 << 20
-_LISTED = 10
-_INT64 = np.iinfo(np.int64)
 
 
 class HDF5Source:
@@ -22,11 +19,12 @@ class HDF5Source:
 
     The times are in the same group: ``counter``, integer pulses; else
     ``timestamp``, float64 seconds or integer nanoseconds; with neither the
-    pulses are 0, 1, 2, ... (contract, section 4).
+    pulses are 0, 1, 2, ... (contract, section 4). Several files are one run, in
+    the order given.
 
     Memory: one batch of frames, 16 MiB or one frame; up to 64 MiB where the
     chunks of the dataset hold that many frames. With the times, 8 bytes per
-    frame of the file.
+    frame of the files.
 
     Parameters
     ----------
@@ -44,36 +42,34 @@ class HDF5Source:
     Raises
     ------
     ConfigError
-        The file, the stack or its times are missing or of the wrong kind.
+        A file, the stack or its times are missing or of the wrong kind, or
+        differ from file to file.
     """
 
     def __init__(self, dataset, src, share):
         self._share = share
         self._start, self._stop, self._batch = 0, 0, None
         self._damaged = range(0)
-        self._file = _open(dataset.name)
+        self._stacks = []
         try:
-            self._stack = _find_stack(self._file, dataset.name, src)
-            self.stamps, self._times = _read_times(self._file, dataset.name, src, self._stack.shape[0])
+            for name in file_names(dataset):
+                self._stacks.append(Stack(name, src, dataset.dir))
+                _check_alike(self._stacks)
+            times = [stack.times.read() for stack in self._stacks]
         except BaseException:
             self.close()
             raise
-        self.total = min(self._stack.shape[0], share.numevents or self._stack.shape[0])
-        self.about, self.typical_step = self._about_times(src)
-        self.shape = self._stack.shape[1:]
-        self.dtype = self._stack.dtype.newbyteorder("=")
-        self._rows = _batch_rows(self._stack)
-
-    def _about_times(self, src):
-        """Return a line on where the times come from, and the median step [s] if they are times."""
-        if self._times is None:
-            group = self._file[posixpath.normpath("/" + src.strip("/"))].parent
-            close = [key for key in group if nearest(key, ("counter", "timestamp"))]
-            hint = f" ({close[0]!r} is there, which is not read)" if close else ""
-            return f"times: no counter or timestamp beside {src}{hint}, so frames count as pulses 0, 1, 2, ...", None
-        if self.stamps == "pulses" or len(self._times) < 2:
-            return None, None
-        return f"times: timestamp beside {src}", float(np.median(np.diff(self._times))) * 1e-9
+        first = self._stacks[0]
+        self._first = np.cumsum([0] + [stack.item.shape[0] for stack in self._stacks]).tolist()
+        self._times = None if times[0] is None else np.concatenate(times)
+        self.stamps = first.times.stamps
+        self.total = min(self._first[-1], share.numevents or self._first[-1])
+        self.about, self.typical_step = first.times.about(first.file), None
+        if self._times is not None and self.stamps == "ns" and len(self._times) > 1:
+            self.typical_step = float(np.median(np.diff(self._times))) * 1e-9
+        self.shape = first.item.shape[1:]
+        self.dtype = first.item.dtype.newbyteorder("=")
+        self._rows = batch_rows(first.item)
 
     def blocks(self):
         """Yield this server's blocks, each a `FrameBlock`."""
@@ -123,140 +119,39 @@ class HDF5Source:
 
     def _read(self, start, stop):
         batch = np.empty((stop - start, *self.shape), self.dtype)
-        self._stack.read_direct(batch, np.s_[start:stop])
+        at = start
+        while at < stop:
+            k = bisect_right(self._first, at) - 1
+            first, last = at - self._first[k], min(stop, self._first[k + 1]) - self._first[k]
+            self._stacks[k].item.read_direct(batch[at - start : at - start + last - first], np.s_[first:last])
+            at += last - first
         return batch
 
     def close(self):
-        """Close the file; may be called again."""
+        """Close the files; may be called again."""
         self._batch = None
         self._start = self._stop = 0
-        self._file.close()
+        for stack in self._stacks:
+            stack.close()
 
 
-def _batch_rows(stack):
+def batch_rows(item):
     """Frames in a batch: whole rows of chunks where those are small enough."""
-    frame = stack.dtype.itemsize * int(np.prod(stack.shape[1:], dtype=np.int64))
+    frame = item.dtype.itemsize * int(np.prod(item.shape[1:], dtype=np.int64))
     rows = max(1, _BATCH_BYTES // frame)
-    chunk = stack.chunks[0] if stack.chunks else 1
+    chunk = item.chunks[0] if item.chunks else 1
     if chunk > rows:
         return max(1, min(chunk, _BATCH_BYTES_CHUNKED // frame))
     return rows - rows % chunk
 
 
-def _open(name):
-    if not os.path.exists(name):
-        raise ConfigError(f"h5={name}: there is no such file")
-    if os.path.isdir(name):
-        raise ConfigError(f"h5={name}: this is a folder, and must be an HDF5 file")
-    if not os.access(name, os.R_OK):
-        raise ConfigError(f"h5={name}: no permission to read this file")
-    if not h5py.is_hdf5(name):
-        raise ConfigError(f"h5={name}: this is not an HDF5 file")
-    try:
-        return h5py.File(name, "r", locking="best-effort")
-    except OSError as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"h5={name}: the file is damaged or still being written ({reason})") from error
-
-
-def _candidates(file):
-    """Paths of the datasets that could be the stack, most dimensions first."""
-    found = []
-
-    def visit(path, item):
-        if isinstance(item, h5py.Dataset) and len(item.shape or ()) >= 2 and _has_numbers(item):
-            found.append((-len(item.shape), path, f"{path} ({'x'.join(map(str, item.shape))} {item.dtype})"))
-
-    file.visititems(visit)
-    found.sort()
-    return [path for _, path, _ in found], [text for _, _, text in found]
-
-
-def _dtype(item):
-    try:
-        return item.dtype
-    except TypeError:  # HDF5 has types that NumPy has not
-        return np.dtype("V")
-
-
-def _has_numbers(item):
-    return _dtype(item).kind in "iuf"
-
-
-def _offer(file, wanted=None):
-    paths, texts = _candidates(file)
-    if not texts:
-        return "; the file has no dataset of numbers with two or more dimensions"
-    more = f" and {len(texts) - _LISTED} more" if len(texts) > _LISTED else ""
-    hint = nearest(wanted, paths) if wanted else ""
-    return f"{hint}; the file has {', '.join(texts[:_LISTED])}{more}"
-
-
-def _find_stack(file, name, src):
-    if not src:
-        raise ConfigError(f"h5={name}: src must be given, the path of the frames in the file{_offer(file)}")
-    if not isinstance(src, str):
-        raise ConfigError(f"h5={name}: src must be the path of the frames in the file, a str, not {src!r}")
-    where = f"h5={name}: src={src}"
-    try:
-        item = file.get(src)
-    except (KeyError, OSError, ValueError) as error:
-        raise ConfigError(f"{where}: cannot be opened ({' '.join(str(error).split())}){_offer(file)}") from error
-    if item is None:
-        raise ConfigError(f"{where}: there is no such dataset in the file{_offer(file, src.strip('/'))}")
-    if not isinstance(item, h5py.Dataset):
-        raise ConfigError(f"{where}: this is a group, and must be a dataset{_offer(file)}")
-    if not _has_numbers(item):
-        raise ConfigError(f"{where}: its dtype is {_dtype(item)}, and must be an integer or a float{_offer(file)}")
-    if len(item.shape or ()) < 2:
-        shape = "nothing" if item.shape is None else f"shape {item.shape}"
-        raise ConfigError(f"{where}: it has {shape}, and must be frames, time first, then the detector{_offer(file)}")
-    if 0 in item.shape[1:]:
-        raise ConfigError(f"{where}: its frames of shape {item.shape[1:]} have no elements")
-    return item
-
-
-def _read_times(file, name, src, length):
-    """Return what the times count, and int64 times of shape (length,), None for 0, 1, 2, ..."""
-    path = posixpath.normpath("/" + src.strip("/"))
-    for key, stamps, narrowest, right in (
-        ("counter", "pulses", {"i": 1, "u": 1}, "an integer, pulses"),
-        # float32 seconds could not tell one pulse from the next.
-        ("timestamp", "ns", {"i": 1, "u": 1, "f": 8}, "float64, seconds, or an integer, nanoseconds"),
+def _check_alike(stacks):
+    """Refuse a file whose frames or times are not like those of the first."""
+    first, last = stacks[0], stacks[-1]
+    for what, of in (
+        ("frames of shape", lambda stack: stack.item.shape[1:]),
+        ("frames of dtype", lambda stack: stack.item.dtype),
+        ("times from", lambda stack: stack.times.path or "none"),
     ):
-        place = posixpath.join(posixpath.dirname(path), key)
-        if place == path or file.get(place, getlink=True) is None:
-            continue
-        where = f"h5={name}: {place}"
-        try:
-            item = file[place]
-            if not isinstance(item, h5py.Dataset):
-                raise ConfigError(f"{where} is a group, and must be a dataset of shape ({length},)")
-            if item.shape != (length,):
-                raise ConfigError(
-                    f"{where} has shape {item.shape}, and must have ({length},), a time for each frame of {src}"
-                )
-            dtype = _dtype(item)
-            if dtype.itemsize < narrowest.get(dtype.kind, 99):
-                raise ConfigError(f"{where} has dtype {dtype}, and must be {right}")
-            return stamps, _to_int64(item[:], where)
-        except (KeyError, OSError) as error:
-            raise ConfigError(f"{where} cannot be read ({' '.join(str(error).split())})") from error
-    return "pulses", None
-
-
-def _to_int64(times, where):
-    if times.dtype.kind == "f":
-        _require(np.isfinite(times), times, where, "must be finite")
-        _require(np.abs(times) < _INT64.max // 10**9, times, where, "must be less than 292 years of seconds")
-        whole = np.floor(times)
-        # Whole and fraction apart: the product of both with 1e9 would lose the last digits.
-        return whole.astype(np.int64) * 10**9 + np.rint((times - whole) * 1e9).astype(np.int64)
-    _require(times <= _INT64.max, times, where, "must fit in int64")
-    return times.astype(np.int64)
-
-
-def _require(good, times, where, right):
-    if not good.all():
-        index = int(np.argmin(good))
-        raise ConfigError(f"{where} is {times[index]} at index {index}, and {right}")
+        if of(first) != of(last):
+            raise ConfigError(f"h5={last.name}: {what} {of(last)}, but {first.name} has {what} {of(first)}")

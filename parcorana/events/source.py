@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol
 
-from parcorana.errors import ConfigError
-
 
 @dataclass(frozen=True)
 class Share:
@@ -191,7 +189,11 @@ def open_source(dataset, *, src=None, type_=None, share=None, log=print):
         from parcorana.events.simulated import SimulatedSource
 
         return SimulatedSource(dataset, share)
-    if dataset.kind == "h5" and not dataset.live:
+    if dataset.kind == "h5":
+        if dataset.live:
+            from parcorana.events.hdf5_live import HDF5Live
+
+            return HDF5Live(dataset, src, share, log)
         from parcorana.events.hdf5 import HDF5Source
 
         return HDF5Source(dataset, src, share)
@@ -204,11 +206,6 @@ def open_source(dataset, *, src=None, type_=None, share=None, log=print):
             from parcorana.events.psana2.sequential import Psana2Source
 
         return Psana2Source(dataset, src, type_, share, log)
-    if dataset.kind == "shmem":
-        from parcorana.events.psana2.shared import Psana2Shared
+    from parcorana.events.psana2.shared import Psana2Shared
 
-        return Psana2Shared(dataset, src, type_, share, log)
-    raise ConfigError(
-        f"dataset {dataset.text!r}: the mode 'live' is understood but not there yet for HDF5; "
-        "this version reads finished files: 'h5=FILE'"
-    )
+    return Psana2Shared(dataset, src, type_, share, log)

@@ -1,21 +1,19 @@
 """Runs of LCLS-II that are still being written: ``exp=:run=:live``."""
 
+import math
 import os
 import time
 from functools import partial
 from itertools import chain
 
 from parcorana.errors import ConfigError, RunError
-from parcorana.events.feed import END, Feed
+from parcorana.events.feed import END, Feed, patience
 from parcorana.events.psana2 import files, library
 from parcorana.events.psana2.detector import Wanted
 from parcorana.events.psana2.logbook import Logbook
 from parcorana.events.psana2.picker import Picker
 from parcorana.events.psana2.reader import reading, run_name
 from parcorana.events.source import Event, Lost, Share
-
-SILENT_SECONDS = 600
-"""Longest wait for files to appear or to grow, where PS_R_MAX_RETRIES says nothing else."""
 
 _SETTLED = 2.0  # s for which the list of files must stay the same
 _LATE_DATA = 3.0  # s after the end of a run for what its small data tells of but is not in its data files yet
@@ -50,7 +48,7 @@ class Psana2Live:
     Raises
     ------
     ConfigError
-        No folder, no detector or field; no files in `SILENT_SECONDS`.
+        No folder, no detector or field; no files in the time of `patience`.
     RunError
         While events come: psana fails, or a later run lacks the detector.
     """
@@ -64,7 +62,7 @@ class Psana2Live:
         self._wanted = Wanted(src, type_, log if share.server == 0 else None)
         self._logbook = Logbook(dataset)
         self._picker = _LivePicker(Share(share.server, share.servers, block=1))
-        self._patience = int(os.environ.get("PS_R_MAX_RETRIES", "0")) or SILENT_SECONDS
+        self._patience = max(math.ceil(patience()), 1)
         self._size = share.block
         self._feed = None
         folder = files.folder_of(dataset)

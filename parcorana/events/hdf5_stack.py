@@ -1,0 +1,177 @@
+"""A stack of frames in an HDF5 file: found, or refused with what the file has instead."""
+
+import glob
+import os
+import re
+from contextlib import suppress
+
+import h5py
+
+from parcorana.errors import ConfigError, nearest
+from parcorana.events.hdf5_times import Times, dtype_of
+from parcorana.events.hdf5_trust import Trust
+
+_LISTED = 10
+
+
+class Stack:
+    """The frames of one file.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    src : str
+        Path of the dataset T x detector's ndarray; or of a NeXus group that
+        names it in its attribute `signal`.
+    folder : str or None
+        Of other files that this one may draw in (see `Trust`).
+    swmr : bool
+        The file is being written in single-writer multiple-reader mode.
+
+    Attributes
+    ----------
+    item : h5py.Dataset
+    times : Times
+    """
+
+    def __init__(self, name, src, folder=None, swmr=False):
+        self.name = name
+        self.file = _open(name, swmr)
+        try:
+            trust = Trust(folder)
+            self.item = _find(self.file, name, src, trust)
+            own = self.item.file.filename == self.file.filename  # not reached by a link into another file
+            path = self.item.name if own else "/" + src.strip("/")
+            self.times = Times(
+                self.file, name, self.item, path, lambda path, where: trust.check_path(self.file, path, where)
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        """Close the file; may be called again."""
+        self.file.close()
+
+
+def file_names(dataset):
+    """Return the files that ``h5=`` names: one, several with commas, or a pattern.
+
+    Raises
+    ------
+    ConfigError
+        A pattern that fits no file, a file given twice.
+    """
+    if os.path.exists(dataset.name):
+        return [dataset.name]
+    names = []
+    for part in dataset.name.split(","):
+        found = sorted(glob.glob(part), key=_natural) if re.search(r"[*?\[]", part) else [part]
+        if not found:
+            raise ConfigError(f"h5={dataset.name}: no file fits {part!r}")
+        names += found
+    if len(set(names)) != len(names):
+        raise ConfigError(f"h5={dataset.name}: a file is given twice")
+    return names
+
+
+def _natural(name):
+    """Order names by the numbers in them."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def _open(name, swmr):
+    if not os.path.exists(name):
+        raise ConfigError(f"h5={name}: there is no such file")
+    if os.path.isdir(name):
+        raise ConfigError(f"h5={name}: this is a folder, and must be an HDF5 file")
+    if not os.access(name, os.R_OK):
+        raise ConfigError(f"h5={name}: no permission to read this file")
+    if not h5py.is_hdf5(name):
+        raise ConfigError(f"h5={name}: this is not an HDF5 file")
+    try:
+        return h5py.File(name, "r", locking="best-effort", swmr=swmr)
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"h5={name}: the file is damaged or still being written ({reason})") from error
+
+
+def _candidates(file):
+    """Paths of the datasets that could be the stack, most dimensions first."""
+    found = []
+
+    def visit(path, item):
+        if isinstance(item, h5py.Dataset) and len(item.shape or ()) >= 2 and _has_numbers(item):
+            found.append((-len(item.shape), path, f"{path} ({'x'.join(map(str, item.shape))} {item.dtype})"))
+
+    file.visititems(visit)
+    found.sort()
+    return [path for _, path, _ in found], [text for _, _, text in found]
+
+
+def _has_numbers(item):
+    return dtype_of(item).kind in "iuf"
+
+
+def _offer(file, wanted=None):
+    paths, texts = _candidates(file)
+    if not texts:
+        return "; the file has no dataset of numbers with two or more dimensions"
+    more = f" and {len(texts) - _LISTED} more" if len(texts) > _LISTED else ""
+    hint = nearest(wanted, paths) if wanted else ""
+    return f"{hint}; the file has {', '.join(texts[:_LISTED])}{more}"
+
+
+def _find(file, name, src, trust):
+    if not src:
+        raise ConfigError(f"h5={name}: src must be given, the path of the frames in the file{_offer(file)}")
+    if not isinstance(src, str):
+        raise ConfigError(f"h5={name}: src must be the path of the frames in the file, a str, not {src!r}")
+    where = f"h5={name}: src={src}"
+    try:
+        item = trust.check_path(file, "/" + src.strip("/"), where)
+        item = _signal(item, where, trust)
+    except (KeyError, OSError, ValueError) as error:
+        raise ConfigError(f"{where}: cannot be opened ({' '.join(str(error).split())}){_offer(file)}") from error
+    if item is None:
+        raise ConfigError(f"{where}: there is no such dataset in the file{_offer(file, src.strip('/'))}")
+    if not isinstance(item, h5py.Dataset):
+        raise ConfigError(f"{where}: this is a group, and must be a dataset{_offer(file)}")
+    if not _has_numbers(item):
+        raise ConfigError(f"{where}: its dtype is {dtype_of(item)}, and must be an integer or a float{_offer(file)}")
+    if len(item.shape or ()) < 2:
+        shape = "nothing" if item.shape is None else f"shape {item.shape}"
+        raise ConfigError(f"{where}: it has {shape}, and must be frames, time first, then the detector{_offer(file)}")
+    if 0 in item.shape[1:]:
+        raise ConfigError(f"{where}: its frames of shape {item.shape[1:]} have no elements")
+    trust.check_storage(item, where, _check_filters)
+    return item
+
+
+def _signal(item, where, trust):
+    """Follow a NeXus group to the data that it says is its signal."""
+    for attribute in ("default", "default", "signal"):
+        name = item.attrs.get(attribute) if isinstance(item, h5py.Group) else None
+        if isinstance(name, bytes):
+            name = name.decode(errors="replace")
+        if isinstance(name, str):
+            item = trust.check_path(item, name, where) or item
+    return item
+
+
+def _check_filters(item, where):
+    """Refuse a compression that this HDF5 cannot undo."""
+    plist = item.id.get_create_plist()
+    for k in range(plist.get_nfilters()):
+        code, _, _, text = plist.get_filter(k)
+        if h5py.h5z.filter_avail(code):
+            continue
+        with suppress(ImportError):
+            import hdf5plugin  # noqa: F401  it registers its filters
+        if not h5py.h5z.filter_avail(code):
+            text = text.decode(errors="replace") or "unknown"
+            raise ConfigError(
+                f"{where}: it is compressed with the filter {code} ({text}), which HDF5 has not by itself: "
+                "pip install parcorana[compression]"
+            )
