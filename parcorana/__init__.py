@@ -9,6 +9,7 @@ from parcorana._version import __version__
 from parcorana.config import check_config
 from parcorana.delays import make_delay_list
 from parcorana.errors import ConfigError, ParCorAnaError, RunError
+from parcorana.psana_config import make_psana_config
 from parcorana.userbase import ADD, SUBTRACT, UserBase
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "check_config",
     "get_include",
     "make_delay_list",
+    "make_psana_config",
 ]
 
 

@@ -15,6 +15,7 @@ from parcorana import masks
 from parcorana.delays import check_delays
 from parcorana.errors import ConfigError, nearest
 from parcorana.events.dataset import Dataset, parse_dataset
+from parcorana.psana_config import check_psana_config
 from parcorana.rolling import rate_fraction
 
 log = logging.getLogger("parcorana")
@@ -68,7 +69,6 @@ _AT_LEAST = {
 }
 # What a value of these would ask for is not there yet: better said than ignored.
 _NOT_YET = {
-    "psana_config": "calibration by make_psana_config",
     "checkpoint": "checkpoints",
     "callback_limit": "a limit on the time of callbacks",
 }
@@ -111,6 +111,7 @@ class Config:
     dataset: Dataset
     src: str | None
     type: str | None
+    psana_config: dict | None
     mask: Any
     mode: str
     numservers: int
@@ -195,6 +196,7 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
     if idle:
         log.warning("system_params: no effect yet: %s", ", ".join(idle))
     dataset = parse_dataset(params["dataset"])
+    _check_calibration(params, dataset)
     delays = check_delays(params["delays"])
     rate_fraction(params["rate"])
     mask = masks.load_mask(params["mask"])
@@ -267,6 +269,18 @@ def _checked(key, given):
     return value
 
 
+def _check_calibration(params, dataset):
+    """Check `psana_config`, and let it say src and type where nothing else does."""
+    calibration = params["psana_config"]
+    if calibration is None:
+        return
+    check_psana_config(calibration, params["src"], params["type"])
+    if dataset.kind in ("h5", "sim"):
+        log.warning("psana_config has no effect on %s", dataset.text)
+        return
+    params |= {"src": calibration["src"], "type": calibration["type"]}
+
+
 def _converted(key, kind, value):
     """Return `value` as the key's kind, where that changes nothing but the type."""
     if kind is list and isinstance(value, tuple | range | np.ndarray):
@@ -328,6 +342,9 @@ def format_params(config):
         width = max((len(str(key)) for key in params), default=0)
         for key, value in params.items():
             shown = value.__module__ + "." + value.__name__ if isinstance(value, type) else repr(value)
+            if key == "psana_config" and value:
+                within = max(len(name) for name in value)
+                shown = "".join(f"\n    {name:{within}}  {option!r}" for name, option in value.items())
             lines.append(f"  {key!s:{width}}  {shown}")
     return "\n".join(lines)
 

@@ -16,7 +16,7 @@ KERNELS = {"_core", "_move", "kernels"}  # compiled
 # Modules, without 'parcorana.', by layer; a folder stands for all in it. Those not here are tools,
 # which may import all the others: the driver and the other commands.
 LAYERS = {
-    "core": "_version errors datasets delays partition masks ratecheck rolling lines cpu lock"
+    "core": "_version errors datasets delays partition masks ratecheck psana_config rolling lines cpu lock"
     " userbase curves plaing2 timeline userg2 reference memory",
     "events": "events",
     "config": "config",

@@ -161,7 +161,7 @@ class EventSource(Protocol):
         """Free files and connections."""
 
 
-def open_source(dataset, *, src=None, type_=None, share=None, log=print):
+def open_source(dataset, *, src=None, type_=None, share=None, log=print, psana_config=None):
     """Open a dataset.
 
     Parameters
@@ -173,6 +173,8 @@ def open_source(dataset, *, src=None, type_=None, share=None, log=print):
         Which events to read.
     log : callable
         Takes one line of text for the user.
+    psana_config : dict or None
+        Calibration, as `parcorana.make_psana_config` makes it; psana only.
 
     Returns
     -------
@@ -205,7 +207,7 @@ def open_source(dataset, *, src=None, type_=None, share=None, log=print):
         else:
             from parcorana.events.psana2.sequential import Psana2Source
 
-        return Psana2Source(dataset, src, type_, share, log)
+        return Psana2Source(dataset, src, type_, share, log, psana_config)
     from parcorana.events.psana2.shared import Psana2Shared
 
-    return Psana2Shared(dataset, src, type_, share, log)
+    return Psana2Shared(dataset, src, type_, share, log, psana_config)

@@ -73,7 +73,9 @@ def open_share(config, plan, rank, log):
     """Open the events of a server rank and compare their shape with the mask's."""
     servers = plan.roles.servers
     share = Share(servers.index(rank), len(servers), config.block, config.numevents)
-    source = open_source(config.dataset, src=config.src, type_=config.type, share=share, log=log)
+    source = open_source(
+        config.dataset, src=config.src, type_=config.type, share=share, log=log, psana_config=config.psana_config
+    )
     if source.shape is not None:
         path = config.system_params["mask"]
         check_shape("mask", path, config.mask.shape, source.shape, f"the data of {config.dataset.text!r}")

@@ -5,7 +5,9 @@ import inspect
 import numpy as np
 
 from parcorana.errors import ConfigError, EventError, nearest
+from parcorana.events.psana2.calibration import Calibration
 from parcorana.events.psana2.library import one_line
+from parcorana.psana_config import CALIBRATED, asks, make_psana_config
 
 # Of psana.detector.damage: what the lower twelve bits of a damage word say, by number of the bit.
 _DAMAGE = {
@@ -34,10 +36,12 @@ class Field:
         Of one of its methods that take an event.
     options : dict
         Further arguments of that method.
+    calibration : parcorana.events.psana2.calibration.Calibration or None
+        Looks at the first events.
     """
 
-    def __init__(self, interface, name, options=None):
-        self._interface, self._name = interface, name
+    def __init__(self, interface, name, options=None, calibration=None):
+        self._interface, self._name, self._calibration = interface, name, calibration
         self._method, self._options = getattr(interface, name), options or {}
         # psana's plain `raw` would copy what it has just put together
         if name == "raw" and "copy" in inspect.signature(self._method).parameters:
@@ -60,7 +64,17 @@ class Field:
         if damage:
             raise EventError(f"damaged: {_names(damage)}")
         try:
-            return self._method(evt, **self._options)
+            looks, raw = self._calibration is not None and self._calibration.looks, None
+            if looks:
+                raw = self._interface.raw(evt)
+                # before psana's compiled code takes it for granted
+                self._calibration.check_shapes(self._interface, raw)
+            array = self._method(evt, **self._options)
+            if looks:
+                self._calibration.compare(raw, array)
+            return array
+        except ConfigError:
+            raise
         except Exception as error:  # whatever a detector's own code raises
             what = f"{type(error).__name__}: {one_line(error)}"
             raise EventError(f"psana cannot make {self._name!r} of it: {what}") from error
@@ -109,15 +123,23 @@ def find_field(run, src, type_, where):
 def own_detector(run, src, **options):
     """Return psana's detector object, one that no other run of this process shares.
 
+    The same holds for its constants.
+
     psana keeps one object per detector name and changes it when the next run is
     opened, which takes the data of the run still being read.
     """
+    from psana.detector.calibconstants import CalibConstants
     from psana.detector.detector_impl import DetectorImpl
 
-    registry = getattr(DetectorImpl, "_registry", {})
-    registry.clear()
+    registries = [getattr(class_, "_registry", {}) for class_ in (DetectorImpl, CalibConstants)]
+    for registry in registries:
+        registry.clear()
     detector = run.Detector(src, **options)
-    registry.clear()
+    for interface in vars(detector).values():
+        if hasattr(interface, "_calibconstants"):
+            interface._calibconstants()
+    for registry in registries:
+        registry.clear()
     return detector
 
 
@@ -136,6 +158,13 @@ def check_array(data, src, type_):
     else:
         return
     raise ConfigError(f"type {type_!r}: detector {src!r} {what}")
+
+
+def _is_calibrated(interface):
+    """Tell whether a detector's class takes psana's options of calibration."""
+    from psana.detector.areadetector import AreaDetectorRaw
+
+    return isinstance(interface, AreaDetectorRaw)
 
 
 def _fields(interface):
@@ -170,19 +199,41 @@ class Wanted:
         Field; ``'raw'`` if None.
     log : callable or None
         Takes a line of warning; None on the servers that leave that to another.
+    psana_config : dict or None
+        Of `parcorana.make_psana_config`; None for its defaults.
+
+    Raises
+    ------
+    ConfigError
+        Constants that cannot be read.
     """
 
-    def __init__(self, src, type_, log=None):
+    def __init__(self, src, type_, log=None, psana_config=None):
         self.src, self.type = src, type_ or "raw"
-        self._log = log
+        self._log, self._asked = log, psana_config is not None
+        self._calibration = None
+        if self.type.rpartition(".")[2] in CALIBRATED:
+            config = psana_config or make_psana_config(self.src, self.type)
+            self._calibration = Calibration(config, log) if asks(config) else None
 
     def field_of(self, run, where):
         """Return the `Field` of a run; `where` names the run in errors."""
         interface, name = find_field(run, self.src, self.type, where)
-        if name in ("calib", "image") and self._log is not None:
-            self._log(f"{where}: no calibration constants are loaded; {self.type!r} is what psana makes without")
-            self._log = None
-        return Field(interface, name)
+        calibration, options = self._calibration, None
+        if calibration is not None and not _is_calibrated(interface):
+            what = f"psana has no calibration for {self.src!r}, a detector of type {interface._dettype}"
+            if self._asked:
+                raise ConfigError(f"psana_config: {what}: take type 'raw'")
+            if self._log is not None:
+                self._log(f"{where}: {what}; {self.type!r} is what its class makes")
+            calibration = None
+        if calibration is not None:
+            run._calib_const[self.src] = calibration.constants_of(run, self.src, where)
+            run.dsparms.calibconst = run._calib_const
+            detector = own_detector(run, self.src, **calibration.options_of())
+            interface = getattr(detector, interface._drp_class_name)
+            options = calibration.arguments_of(interface, self.src)
+        return Field(interface, name, options, calibration)
 
     def check(self, data):
         """Refuse an array that is none, or not of numbers."""

@@ -52,10 +52,10 @@ class Psana2Index:
 
     stamps = "ns"
 
-    def __init__(self, dataset, src, type_, share, log):
+    def __init__(self, dataset, src, type_, share, log, psana_config=None):
         library.need_psana()
         self._dataset, self._share = dataset, share
-        self._wanted = Wanted(src, type_, log if share.server == 0 else None)
+        self._wanted = Wanted(src, type_, log if share.server == 0 else None, psana_config)
         self._logbook = Logbook(dataset)
         self.total = self.shape = self.dtype = None
         for number in dataset.runs:

@@ -35,7 +35,7 @@ class Psana2Live:
     ----------
     dataset : parcorana.events.dataset.Dataset
         Of kind 'exp'.
-    src, type_, share, log
+    src, type_, share, log, psana_config
         As for `parcorana.events.psana2.sequential.Psana2Source`.
 
     Attributes
@@ -56,10 +56,10 @@ class Psana2Live:
     stamps, live = "ns", True
     total = shape = dtype = None
 
-    def __init__(self, dataset, src, type_, share, log):
+    def __init__(self, dataset, src, type_, share, log, psana_config=None):
         library.need_psana()
         self._dataset, self._log = dataset, log
-        self._wanted = Wanted(src, type_, log if share.server == 0 else None)
+        self._wanted = Wanted(src, type_, log if share.server == 0 else None, psana_config)
         self._logbook = Logbook(dataset)
         self._picker = _LivePicker(Share(share.server, share.servers, block=1))
         self._patience = max(math.ceil(patience()), 1)

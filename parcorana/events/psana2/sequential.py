@@ -36,6 +36,8 @@ class Psana2Source:
         Which events to read.
     log : callable
         Takes one line of text for the user.
+    psana_config : dict or None
+        Of `parcorana.make_psana_config`.
 
     Attributes
     ----------
@@ -60,11 +62,11 @@ class Psana2Source:
 
     stamps = "ns"
 
-    def __init__(self, dataset, src, type_, share, log):
+    def __init__(self, dataset, src, type_, share, log, psana_config=None):
         library.need_psana()
         self.total = self.shape = self.dtype = None
         self._dataset, self._share = dataset, share
-        self._wanted = Wanted(src, type_, log if share.server == 0 else None)
+        self._wanted = Wanted(src, type_, log if share.server == 0 else None, psana_config)
         self._logbook = Logbook(dataset)
         self._picker = Picker(share)
         self._runs = self._exp_runs() if dataset.kind == "exp" else self._file_runs()

@@ -33,7 +33,7 @@ class Psana2Shared:
     ----------
     dataset : parcorana.events.dataset.Dataset
         Of kind 'shmem'.
-    src, type_, share, log
+    src, type_, share, log, psana_config
         As for `parcorana.events.psana2.sequential.Psana2Source`.
 
     Attributes
@@ -52,12 +52,12 @@ class Psana2Shared:
     stamps, live = "ns", True
     total = shape = dtype = None
 
-    def __init__(self, dataset, src, type_, share, log):
+    def __init__(self, dataset, src, type_, share, log, psana_config=None):
         library.need_psana()
         if dataset.streams:
             raise ConfigError(f"dataset {dataset.text!r}: shared memory of LCLS-II has no streams: leave out 'stream='")
         self._name = f"shared memory {dataset.name}"
-        self._wanted = Wanted(src, type_, log if share.server == 0 else None)
+        self._wanted = Wanted(src, type_, log if share.server == 0 else None, psana_config)
         self._log, self._ordinal = log, -1
         self._reader = _connected(dataset.name, share.block)
         self._memory = self._reader.dm
