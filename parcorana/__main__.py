@@ -1,5 +1,6 @@
-"""``python -m parcorana``: what is installed here, for bug reports and for the curious."""
+"""``python -m parcorana``: what is installed here, for bug reports and for the curious; and `new-module`."""
 
+import argparse
 import os
 import platform
 import sys
@@ -53,5 +54,30 @@ def report():
     return "\n".join(f"{key:{width}}  {value}" for key, value in facts.items())
 
 
+def main(argv=None):
+    """Run the command; return the exit status: 0 done, 1 failed, 2 wrong arguments."""
+    parser = argparse.ArgumentParser(
+        prog="python -m parcorana",
+        description="Without a command: say what is installed here.",
+        epilog="exit status: 0 done, 1 failed, 2 wrong arguments",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    module = commands.add_parser("new-module", help="begin a project for a user class of your own, compiled by Cython")
+    module.add_argument("name", metavar="NAME", help="of the module and of the new folder for it")
+    args = parser.parse_args(argv)
+    if args.command is None:
+        print(report())
+        return 0
+    from parcorana import newmodule
+    from parcorana.errors import ParCorAnaError
+
+    try:
+        print(newmodule.report(newmodule.make_module(args.name)))
+    except ParCorAnaError as error:
+        print(f"python -m parcorana new-module: {error}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
 if __name__ == "__main__":
-    print(report())
+    sys.exit(main())

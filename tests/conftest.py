@@ -1,6 +1,7 @@
 """What the tests share: configurations, real frames, and ways to run the commands."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -112,3 +113,60 @@ def setup(tmp_path):
 @pytest.fixture
 def make_setup(tmp_path):
     return lambda **kwargs: Setup(tmp_path, **kwargs)
+
+
+# -- what pip installs: made once for all tests that need it ------------------------
+
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", "*.so", "*.inprogress", ".*_cache"
+)
+
+
+def left_out(folder, names):
+    """Return what of a folder is no source: built, cached, or made by a run at the top."""
+    here = Path(folder).relative_to(ROOT)
+    made = {Path(): {"demo", "validation"}, Path("pyx"): {"_core.c", "_move.c", "kernels.c"}}
+    return LEFT_OUT(folder, names) | made.get(here, set())
+
+
+def succeed(*args, cwd, env=None):
+    env = {k: v for k, v in (env or os.environ).items() if k not in ("PYTHONPATH", "PYTHONWARNINGS")}
+    command = ["timeout", "-k", "5", "300", *map(str, args)]
+    run = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory):
+    """The sdist and the wheel that is built from it, by `python -m build` in isolation; the tree stays as it is."""
+    folder = tmp_path_factory.mktemp("dist")
+    shutil.copytree(ROOT, folder / "tree", ignore=left_out)
+    env = os.environ | {"PARCORANA_CFLAGS": "-O0"}  # a quarter of the time, and nothing here is about speed
+    succeed(sys.executable, "-m", "build", "--outdir", folder, cwd=folder / "tree", env=env)
+    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    return sdist, wheel, folder / "tree"
+
+
+@pytest.fixture(scope="session")
+def clean(dist, tmp_path_factory):
+    """Runs a command of an environment that has the wheel and what it depends on, from an empty folder."""
+    folder = tmp_path_factory.mktemp("clean")
+    # pip of this environment installs into the other, which saves the time for one there
+    succeed(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
+    python = folder / "venv/bin/python"
+    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+    succeed(*pip, "install", "--quiet", "--no-compile", dist[1], cwd=folder)
+    here = folder / "empty"
+    here.mkdir()
+    path = f"{python.parent}:/usr/bin:/bin"
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("PMI", "OMPI", "MPI"))}
+
+    def run(name, *args, folder=here, **more):
+        return succeed(python.parent / name, *args, cwd=folder, env=env | {"PATH": path} | more)
+
+    def install(*args, folder=here):
+        return succeed(*pip, "install", "--quiet", *args, cwd=folder)
+
+    run.folder, run.install = here, install
+    return run

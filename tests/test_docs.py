@@ -55,10 +55,10 @@ def blocks_of(text):
 
 
 def run(command, folder):
-    """Run a block as its reader would, with warnings as errors; never longer than half a minute."""
+    """Run a block as its reader would, with warnings as errors; never longer than two minutes."""
     env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONWARNINGS": "error"}
     done = subprocess.run(
-        ["timeout", "-k", "5", "30", *command], cwd=folder, env=env, capture_output=True, text=True, check=False
+        ["timeout", "-k", "5", "120", *command], cwd=folder, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{command[-1]}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout

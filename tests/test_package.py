@@ -2,68 +2,11 @@
 
 import os
 import re
-import shutil
-import subprocess
 import sys
 import tarfile
 import zipfile
-from pathlib import Path
-
-import pytest
-from conftest import ROOT
 
 import parcorana
-
-LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", "*.so", "*.inprogress", ".*_cache"
-)
-
-
-def left_out(folder, names):
-    """Return what of a folder is no source: built, cached, or made by a run at the top."""
-    here = Path(folder).relative_to(ROOT)
-    made = {Path(): {"demo", "validation"}, Path("pyx"): {"_core.c", "_move.c", "kernels.c"}}
-    return LEFT_OUT(folder, names) | made.get(here, set())
-
-
-def succeed(*args, cwd, env=None):
-    env = {k: v for k, v in (env or os.environ).items() if k not in ("PYTHONPATH", "PYTHONWARNINGS")}
-    command = ["timeout", "-k", "5", "300", *map(str, args)]
-    run = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
-    return run.stdout
-
-
-@pytest.fixture(scope="session")
-def dist(tmp_path_factory):
-    """The sdist and the wheel that is built from it, by `python -m build` in isolation; the tree stays as it is."""
-    folder = tmp_path_factory.mktemp("dist")
-    shutil.copytree(ROOT, folder / "tree", ignore=left_out)
-    env = os.environ | {"PARCORANA_CFLAGS": "-O0"}  # a quarter of the time, and nothing here is about speed
-    succeed(sys.executable, "-m", "build", "--outdir", folder, cwd=folder / "tree", env=env)
-    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
-    return sdist, wheel, folder / "tree"
-
-
-@pytest.fixture(scope="session")
-def clean(dist, tmp_path_factory):
-    """Runs a command of an environment that has the wheel and what it depends on, from an empty folder."""
-    folder = tmp_path_factory.mktemp("clean")
-    # pip of this environment installs into the other, which saves the time for one there
-    succeed(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
-    python = folder / "venv/bin/python"
-    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
-    succeed(*pip, "install", "--quiet", "--no-compile", dist[1], cwd=folder)
-    here = folder / "empty"
-    here.mkdir()
-    path = f"{python.parent}:/usr/bin:/bin"
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("PMI", "OMPI", "MPI"))}
-
-    def run(name, *args):
-        return succeed(python.parent / name, *args, cwd=here, env=env | {"PATH": path})
-
-    run.folder = here
-    return run
 
 
 def test_sdist(dist):
@@ -87,7 +30,7 @@ def test_wheel(dist):
     compiled = {name for name in packages if name.endswith(".so")}
     modules = {re.sub(r"\..*", "", name) for name in compiled}
     assert modules == {"parcorana/_core", "parcorana/_move", "parcorana/kernels"}
-    for pattern in ("*.pxd", "include/**/*.h"):
+    for pattern in ("*.pxd", "include/**/*.h", "templates/*/*.in"):
         needed = {str(path.relative_to(dist[2])) for path in (dist[2] / "parcorana").glob(pattern)}
         assert needed and needed <= packages
     sources = {str(path.relative_to(dist[2])) for path in dist[2].glob("parcorana/**/*.py")}
