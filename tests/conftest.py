@@ -35,6 +35,12 @@ def command():
     return run_command
 
 
+@pytest.fixture(scope="session")
+def run_here():
+    """The same as `command`, for fixtures that outlive one test."""
+    return run_command
+
+
 CONFIG = """\
 import parcorana
 from parcorana import userg2
