@@ -33,7 +33,7 @@ def openmp():
 OPENMP = openmp()
 # what parcorana.kernels offers to users; the bookkeeping of rows is in both
 KERNELS = {*glob("csrc/pairs*"), *glob("csrc/groups*")}
-MOVE = {*glob("csrc/gather*")}
+MOVE = {*glob("csrc/gather*"), *glob("csrc/adjust*")}
 CORE = {*glob("csrc/*")} - KERNELS - MOVE
 
 
@@ -51,7 +51,7 @@ def extension(name, files):
 
 modules = [
     extension("_core", CORE),
-    extension("_move", MOVE),
+    extension("_move", MOVE | {"csrc/each_real.h"}),
     extension("kernels", KERNELS | {"csrc/rolling.c", "csrc/parcorana.h", "csrc/each_real.h"}),
 ]
 setup(ext_modules=cythonize(modules, language_level=3, include_path=["."]))

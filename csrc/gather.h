@@ -37,4 +37,10 @@ int64_t pca_gather(const char *frames, int64_t stride, int64_t events, int from,
 void pca_widen(char *rows, int from, int64_t ld, int to, int64_t ld_to, int64_t events,
                int64_t elements, int threads);
 
+/* adjust.c */
+void pca_adjust_f32(float *rows, int64_t ld, const int64_t *row, int64_t n, int64_t elements,
+                    float saturated, int8_t *marks, float least, int raise, int threads);
+void pca_adjust_f64(double *rows, int64_t ld, const int64_t *row, int64_t n, int64_t elements,
+                    double saturated, int8_t *marks, double least, int raise, int threads);
+
 #endif

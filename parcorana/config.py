@@ -21,7 +21,7 @@ from parcorana.rolling import rate_fraction
 log = logging.getLogger("parcorana")
 
 _REQUIRED = object()
-_BLOCK_BYTES = 1 << 28
+_BLOCK_BYTES = 5 << 28  # short blocks make the kernels fetch much for little: full cspad gets 146 events
 
 # key: (what it must be, default); None is legal where the default is None
 _KEYS = {

@@ -14,7 +14,7 @@ The three classes differ in which pairs count: those now stored (`G2atEnd`,
 
 import numpy as np
 
-from parcorana import _core, masks
+from parcorana import _core, _move, masks
 from parcorana.curves import NORMALIZATIONS, ColorSums
 from parcorana.datasets import write_dataset
 from parcorana.errors import ConfigError, nearest
@@ -86,8 +86,10 @@ class _G2(PlainG2, UserBase):
         self.delays = np.asarray(system_params["delays"], np.int64)
         self.saturated_value = _number(user_params, "saturated_value")
         self.notzero = _number(user_params, "notzero")
-        if self.saturated_value is None and self.notzero is None:
-            self.adjustData = None  # nothing to do for each event
+        if type(self).adjustData is not _G2.adjustData:
+            self.adjustEvents = None  # a class made from this one, with a way of its own
+        elif self.saturated_value is None and self.notzero is None:
+            self.adjustData = self.adjustEvents = None  # nothing to do
         color, finecolor, colors = _colors(user_params, mpiParams.mask)
         self.color, self.finecolor = color, finecolor
         self.color_sums = ColorSums(color, finecolor, _normalization(user_params), colors)
@@ -126,6 +128,10 @@ class _G2(PlainG2, UserBase):
     def watchEvents(self, counters, data):
         """Keep the intensity of each colour of the events that are processed."""
         self.timeline.add(counters, data, self.mpiParams.threads)
+
+    def adjustEvents(self, data, processed):
+        """Do what `adjustData` does for the events of a block, given by their rows."""
+        _move.adjust(data, processed, self.saturated_value, self.saturated, self.notzero, self.mpiParams.threads)
 
     def adjustData(self, data):
         """Note saturated elements, then set small values to `notzero`."""

@@ -7,7 +7,7 @@ What could reach beyond an array's memory is checked; the calls run without the 
 import numpy as np
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 
 cdef extern from "gather.h" nogil:
@@ -19,6 +19,8 @@ cdef extern from "gather.h" nogil:
     int32_t pca_can_cast(int, int)
     int64_t pca_gather(const char *, int64_t, int64_t, int, const int64_t *, const pca_receiver *,
                        int64_t, int, int64_t, int, uint8_t *)
+    void pca_adjust_f32(float *, int64_t, const int64_t *, int64_t, int64_t, float, int8_t *, float, int, int)
+    void pca_adjust_f64(double *, int64_t, const int64_t *, int64_t, int64_t, double, int8_t *, double, int, int)
     void pca_widen(char *, int, int64_t, int, int64_t, int64_t, int64_t, int)
 
 #: The types of values that travel, in the order of csrc/gather.h; a type's place is its number on the wire.
@@ -146,3 +148,48 @@ def widen(memory, rows, wide, int64_t elements, int threads=1):
     if m and elements:
         with nogil:
             pca_widen(<char *>&place[0], source, ld, to, ld_to, m, elements, max(1, threads))
+
+
+ctypedef fused real:
+    float
+    double
+
+
+def adjust(real[:, :] rows not None, const int64_t[::1] which not None, saturated, int8_t[::1] marks not None,
+           least, int threads=1):
+    """Mark saturated elements, then raise small values.
+
+    Parameters
+    ----------
+    rows : (m, n) float32 or float64
+        The elements of a row side by side.
+    which : (k,) int64
+        The rows to look at.
+    saturated : float or None
+        ``marks[p] = 1`` where any of them is at least this.
+    marks : (n,) int8
+    least : float or None
+        Smaller values are set to this.
+    threads : int
+    """
+    cdef Py_ssize_t k, n = rows.shape[1]
+    cdef int8_t *at = NULL
+    cdef real *value
+    cdef real high = 0 if saturated is None else saturated, low = 0 if least is None else least
+    cdef int raises = least is not None
+    cdef int64_t ld = rows.strides[0] // <Py_ssize_t>sizeof(real)
+    if marks.shape[0] != n or (n > 1 and rows.strides[1] != sizeof(real)) or rows.strides[0] % sizeof(real):
+        raise ValueError("rows must have the elements of marks side by side")
+    for k in range(which.shape[0]):
+        if not 0 <= which[k] < rows.shape[0]:
+            raise ValueError(f"there is no row {which[k]} in {rows.shape[0]}")
+    if which.shape[0] == 0 or n == 0:
+        return
+    if saturated is not None:
+        at = &marks[0]
+    value = &rows[0, 0]
+    with nogil:
+        if real is float:
+            pca_adjust_f32(value, ld, &which[0], which.shape[0], n, high, at, low, raises, max(1, threads))
+        else:
+            pca_adjust_f64(value, ld, &which[0], which.shape[0], n, high, at, low, raises, max(1, threads))

@@ -107,3 +107,24 @@ def test_memory_is_never_left():
     ):
         with pytest.raises(ValueError, match=match):
             wrong()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(("saturated", "least"), [(1.0, 0.1), (None, 0.1), (1.0, None)])
+def test_a_block_is_adjusted_as_its_events_are(dtype, saturated, least):
+    rng = np.random.default_rng(0)
+    rows = rng.choice([0.1, 1.0, 0.0, 2.0, np.nan, -1.0], (40, 3000 + 16)).astype(dtype)[:, :3000]
+    which, marks = np.flatnonzero(rng.random(40) < 0.1), np.zeros(3000, np.int8)
+    marks[5] = 1
+    want, want_marks = rows.copy(), marks.copy()
+    for k in which:
+        if saturated is not None:
+            want_marks |= want[k] >= saturated
+        if least is not None:
+            np.maximum(want[k], least, out=want[k])
+    _move.adjust(rows, which, saturated, marks, least, threads=2)
+    np.testing.assert_array_equal(rows, want)
+    np.testing.assert_array_equal(marks, want_marks)
+    assert marks.any() and not marks.all()
+    with pytest.raises(ValueError, match="no row 40"):
+        _move.adjust(rows, np.array([40]), saturated, marks, least)

@@ -9,7 +9,7 @@ from parcorana.errors import ConfigError
 from parcorana.events.hdf5_stack import Stack, file_names
 from parcorana.events.source import FrameBlock
 
-_BATCH_BYTES = 16 << 20
+_BATCH_BYTES = 4 << 20  # what is copied on is then still in the last cache
 # A row of chunks is decompressed as a whole, so a larger batch then saves work.
 _BATCH_BYTES_CHUNKED = 64 << 20
 
@@ -22,7 +22,7 @@ class HDF5Source:
     pulses are 0, 1, 2, ... (contract, section 4). Several files are one run, in
     the order given.
 
-    Memory: one batch of frames, 16 MiB or one frame; up to 64 MiB where the
+    Memory: one batch of frames, 4 MiB or one frame; up to 64 MiB where the
     chunks of the dataset hold that many frames. With the times, 8 bytes per
     frame of the files.
 

@@ -49,6 +49,7 @@ class Worker:
         self._enter_events = callback(self.user, "enterEvents")
         self._watch_events = callback(self.user, "watchEvents")
         self._adjust_data = callback(self.user, "adjustData")
+        self._adjust_events = callback(self.user, "adjustEvents")
         self._adjust_terms = callback(self.user, "adjustTerms")
         self._adjust_block = callback(self.user, "adjustTermsBlock")
         self._reduces = all(callback(self.user, name) for name in ("workerReduce", "viewerPublishReduced"))
@@ -195,7 +196,9 @@ class Worker:
         elif self._adjust_terms is not None:
             limit = 1
         entry = buffer.offer(counters, limit)
-        if self._adjust_data is not None:
+        if self._adjust_events is not None:
+            self._adjust_events(data, entry.processed)
+        elif self._adjust_data is not None:
             for k, event in enumerate(entry.processed):
                 self.at = f"event {self.account['processed'] + k} of those processed, T={counters[event]}"
                 self._adjust_data(data[event])

@@ -1,0 +1,5 @@
+/* What the G2 classes do to the events of a block before they are stored. */
+#include "gather.h"
+
+#define IMPL "adjust_impl.h"
+#include "each_real.h"
