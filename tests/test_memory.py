@@ -1,0 +1,41 @@
+"""What ranks take of memory, measured, against the formulas of the contract (section 8)."""
+
+import h5py
+import numpy as np
+import pytest
+
+WIDTH, TIMES, BLOCK, FRAMES, FILES = 120_000, 500, 64, 40, 20
+
+
+def peaks(setup, width, dtype):
+    """Run a job under mpiexec; return the MiB at most of each role."""
+    rng = np.random.default_rng(0)
+    with h5py.File(setup.folder / "frames_0.h5", "w") as file:
+        file["frames"] = rng.poisson(5, (FRAMES, width)).astype(dtype)
+    for k in range(1, FILES):
+        (setup.folder / f"frames_{k}.h5").unlink(missing_ok=True)
+        (setup.folder / f"frames_{k}.h5").symlink_to("frames_0.h5")
+    np.save(setup.folder / "mask.npy", np.ones(width, np.int8))
+    given = {"dataset": "h5=frames_*.h5", "src": "frames", "times": TIMES, "block": BLOCK, "update": 300}
+    user = {"save_arrays": False, "saturated_value": 20.0}
+    setup.write("G2IncrementalAccumulator", user, delays=list(range(1, 41)), **given)
+    run = setup.drive(ranks=3)
+    assert run.returncode == 0, run.stderr
+    with h5py.File(setup.folder / "out.h5") as file:
+        assert file["system/accounting"].attrs["processed"] == FRAMES * FILES
+        return {row["role"].decode(): float(row["peak_mib"]) for row in file["system/timing"][()]}
+
+
+@pytest.mark.parametrize("dtype", ["f4", "u2"])
+def test_ranks_stay_within_their_formula(setup, dtype):
+    """Less what a rank has for any detector, libraries and all, nobody takes 10% more than the formula says."""
+    small, large = peaks(setup, 64, dtype), peaks(setup, WIDTH, dtype)
+    mib = WIDTH / 2**20
+    formulas = {
+        "worker": ((TIMES + 2 * BLOCK) * 4 + 3 * 40 * 8) * mib,
+        "server": 2 * BLOCK * 4 * mib,
+        "viewer": 8 * mib,
+    }
+    for role, formula in formulas.items():
+        assert small[role] < 64 + 32  # libraries: with the margin for them
+        assert large[role] - small[role] < 1.1 * formula + 16, (role, large, small, formula)
