@@ -21,6 +21,24 @@ def rows(results):
         yield row
 
 
+def update_cost(results):
+    """Return a line on what an update costs, from the same job with and without."""
+    found = {b["name"]: (b["stats"]["median"], b["extra_info"]) for b in results["benchmarks"]}
+    bandwidth = found.get("test_memory_bandwidth")
+    for ranks in (4, 0):
+        without = found.get(f"test_job[131072 elements, 100 delays-{ranks}]")
+        with_updates = found.get(f"test_job[the same, 8 updates-{ranks}]")
+        if without is None or with_updates is None:
+            continue
+        # the job without updates publishes once, too: at its end
+        extra = (with_updates[0] - without[0]) / (with_updates[1]["updates"] - 1)
+        line = f"update, curves only, {ranks} ranks: {extra:.3f} s more per update"
+        if bandwidth is not None:
+            once = without[1]["g2_bytes"] / (bandwidth[1]["bytes"] / bandwidth[0])
+            line += f", {extra / once:.1f} x reading G2 once at the memory bandwidth"
+        yield line
+
+
 def main():
     """Print the table in Markdown, with the machine that it was measured on."""
     with open(sys.argv[1], encoding="utf-8") as file:
@@ -33,6 +51,7 @@ def main():
     print("| --- |" + " ---: |" * (len(head) - 1))
     for row in rows(results):
         print("| " + " | ".join(row) + " |")
+    print("".join(f"\n{line}" for line in update_cost(results)))
 
 
 if __name__ == "__main__":
