@@ -26,6 +26,7 @@ from parcorana.lock import FolderLock, writer_of
 log = logging.getLogger("parcorana")
 
 ACCOUNT = ("read", "processed", "filtered", "no_data", "duplicate", "late", "bad", "unused")
+PICTURES = (".png", ".pdf", ".svg")
 _BASE = "base.h5"
 _SUFFIX = ".inprogress"
 
@@ -75,6 +76,14 @@ def mode_of(path):
             return str(file["system"].attrs.get("mode", "main"))
     except (OSError, KeyError):
         return None
+
+
+def check_picture_name(path, key="-o"):
+    """Raise ConfigError if a picture cannot have that name."""
+    if Path(path).suffix.lower() not in PICTURES:
+        raise ConfigError(f"{key}: {str(path)!r} must end in one of {', '.join(PICTURES)}")
+    if not Path(path).resolve().parent.is_dir():
+        raise ConfigError(f"{key}: the folder {str(Path(path).parent)!r} does not exist")
 
 
 def _check_folder(folder, overwrite):

@@ -31,12 +31,15 @@ class MpiParams:
     processed : int
         Events processed when `workerCalc`, `viewerPublish` or
         `viewerPublishReduced` is called.
+    h5output : str or None
+        On the viewer: name of the result file.
     """
 
     def __init__(self, rank, role, mask, part, first_worker=True, threads=1):
         self.rank, self.role, self.mask, self.part = rank, role, mask, part
         self.firstWorker, self.threads = first_worker, threads
         self.processed = 0
+        self.h5output = None
         self.logger = logging.getLogger("parcorana.user")
 
     def _log(self, level, msg, allWorkers):

@@ -12,13 +12,16 @@ The three classes differ in which pairs count: those now stored (`G2atEnd`,
 (`G2IncrementalAccumulator`).
 """
 
+from pathlib import Path
+
 import numpy as np
 
-from parcorana import _core, _move, masks
+from parcorana import _core, _move, fits, masks
 from parcorana.curves import NORMALIZATIONS, ColorSums
 from parcorana.datasets import write_dataset
 from parcorana.errors import ConfigError, nearest
 from parcorana.lines import plan_accumulated, plan_entering, plan_leaving, plan_stored, plan_tails
+from parcorana.output import check_picture_name
 from parcorana.plaing2 import PlainG2
 from parcorana.timeline import Timeline
 from parcorana.userbase import UserBase
@@ -31,6 +34,8 @@ PARAMS = (
     "normalization",
     "save_arrays",
     "plot_colors",
+    "picture",
+    "fit",
 )
 
 LONG_NAMES = {
@@ -63,6 +68,18 @@ def _normalization(user_params):
     return value
 
 
+def _check_picture(user_params):
+    picture, chosen = user_params.get("picture"), user_params.get("plot_colors")
+    if picture is not None and not isinstance(picture, bool | str | Path):
+        raise ConfigError(f"user_params['picture'] must be True, or the name of a file, not {picture!r}")
+    if isinstance(picture, str | Path):
+        check_picture_name(picture, "user_params['picture']")
+    if chosen is not None and not (
+        isinstance(chosen, list | tuple | range | np.ndarray) and all(isinstance(c, int | np.integer) for c in chosen)
+    ):
+        raise ConfigError(f"user_params['plot_colors'] must be a list of colours, not {chosen!r}")
+
+
 def _colors(user_params, mask):
     """Return colour and fine colour of the included elements, and all colours; no file: one colour for all."""
     color = np.ones(mask.shape, np.int64)
@@ -86,6 +103,10 @@ class _G2(PlainG2, UserBase):
         self.delays = np.asarray(system_params["delays"], np.int64)
         self.saturated_value = _number(user_params, "saturated_value")
         self.notzero = _number(user_params, "notzero")
+        self.fit = user_params.get("fit") or None
+        self.picture = user_params.get("picture") or None
+        if self.picture and system_params.get("h5output", True) is None:
+            raise ConfigError("user_params['picture'] needs a result file to stand beside: set h5output")
         if type(self).adjustData is not _G2.adjustData:
             self.adjustEvents = None  # a class made from this one, with a way of its own
         elif self.saturated_value is None and self.notzero is None:
@@ -112,6 +133,8 @@ class _G2(PlainG2, UserBase):
         color = _colors(user_params, mask)[0]
         if warning := masks.few_colored(color):
             log(warning)
+        fits.check_kind(user_params.get("fit"))
+        _check_picture(user_params)
 
     def arrayNames(self):
         """Return the names of the arrays."""
@@ -180,8 +203,27 @@ class _G2(PlainG2, UserBase):
         saturated = np.zeros(mask.shape, np.int8)
         if "saturated" in reduced:
             saturated[mask] = np.unpackbits(reduced["saturated"], count=np.count_nonzero(mask))
-        self.write_results(group, counts, self.color_sums.curves(reduced, counts), saturated)
+        curves = self.color_sums.curves(reduced, counts)
+        self.write_results(group, counts, curves, saturated)
         self._write_intensity(group.create_group("intensity"), reduced)
+        if self.fit:
+            found = fits.fit_curves(self.delays, curves, self.fit)
+            fits.write(group.create_group("fits"), found, self.system_params["rate"])
+        if self.picture:
+            self._draw(h5UserGroup.parent)
+
+    def _draw(self, file):
+        """Draw the update beside the result; whatever fails there must not end the run."""
+        from parcorana import pictures
+        from parcorana.results import read_result
+
+        path = self.mpiParams.h5output
+        picture = Path(path).with_suffix(".png") if self.picture is True else self.picture
+        try:
+            with pictures.shown(picture, size=(12, 8)) as figure:
+                pictures.draw_result(figure, [read_result(file, Path(path).name)], self.user_params.get("plot_colors"))
+        except Exception as error:
+            self.mpiParams.logWarning(f"picture {picture}: not drawn: {type(error).__name__}: {error}")
 
     def write_results(self, group, counts, curves, saturated):
         """Write all but the full arrays.

@@ -17,28 +17,31 @@ KERNELS = {"_core", "_move", "kernels"}  # compiled
 # which may import all the others: the driver and the other commands.
 LAYERS = {
     "core": "_version errors datasets delays partition masks ratecheck psana_config rolling lines cpu lock"
-    " userbase curves plaing2 timeline userg2 reference memory",
+    " userbase curves plaing2 timeline images geometry statistics colors reference memory",
     "events": "events",
     "config": "config",
-    "output": "output progress",
+    "output": "output progress results fits pictures",
+    "classes": "userg2",
     "pipeline": "pipeline",
 }
 MAY_IMPORT = {
     "core": {"core"},
     "events": {"core", "events"},
     "config": {"core", "events"},
-    "output": {"core"},
+    "output": {"core", "output"},
+    "classes": {"core", "output"},
     "pipeline": {"core", "events", "config", "output", "pipeline"},
-    "tools": {"core", "events", "config", "output", "pipeline", "tools"},
+    "tools": {"core", "events", "config", "output", "classes", "pipeline", "tools"},
 }
 ONLY_IN = {
     "mpi4py": {"pipeline.mpi", "__main__"},
     "psana": {"events.psana2", "events.psana1"},  # in the modules of these folders, too
     "requests": {"events.psana2"},  # psana brings it along
-    "h5py": {"output", "compare", "events.hdf5_stack", "events.hdf5_times", "events.hdf5_trust", "__main__"},
+    "h5py": {"output", "results", "compare", "events.hdf5_stack", "events.hdf5_times", "events.hdf5_trust", "__main__"},
     "hdf5plugin": {"events.hdf5_stack"},
     "tqdm": {"progress"},
-    "matplotlib": {"maskcolor", "view"},
+    "matplotlib": {"pictures"},
+    "scipy": {"fits"},
 }
 
 

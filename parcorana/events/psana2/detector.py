@@ -215,6 +215,7 @@ class Wanted:
         if self.type.rpartition(".")[2] in CALIBRATED:
             config = psana_config or make_psana_config(self.src, self.type)
             self._calibration = Calibration(config, log) if asks(config) else None
+        self.interface = None  # psana's, of the run in progress
 
     def field_of(self, run, where):
         """Return the `Field` of a run; `where` names the run in errors."""
@@ -233,6 +234,7 @@ class Wanted:
             detector = own_detector(run, self.src, **calibration.options_of())
             interface = getattr(detector, interface._drp_class_name)
             options = calibration.arguments_of(interface, self.src)
+        self.interface = interface
         return Field(interface, name, options, calibration)
 
     def check(self, data):

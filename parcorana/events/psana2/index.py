@@ -9,6 +9,7 @@ import numpy as np
 from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.events.psana2 import files, library
 from parcorana.events.psana2.detector import Wanted
+from parcorana.events.psana2.geometry import detector_geometry
 from parcorana.events.psana2.logbook import Logbook
 from parcorana.events.psana2.reader import reading, run_name
 from parcorana.events.source import Event
@@ -78,6 +79,10 @@ class Psana2Index:
         """Yield this server's blocks, each an iterable of `Event`, read as it is consumed."""
         for _, block in groupby(self._events(), key=lambda item: item[0] // self._share.block):
             yield map(itemgetter(1), block)
+
+    def geometry(self):
+        """Return the `parcorana.geometry.Geometry` that psana has for the detector, None if it has none."""
+        return detector_geometry(self._wanted.interface, self.shape) if self.shape else None
 
     def close(self):
         """Close the files; may be called again."""

@@ -1,0 +1,105 @@
+"""Colours: which elements share a delay curve."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from parcorana.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Rings:
+    """Rings in q or radius, each divided into sectors.
+
+    Attributes
+    ----------
+    low, high : float
+        Of the innermost and outermost edge.
+    number : int
+    sectors : int
+    begin : float [degrees]
+        Where the first sector begins.
+    log : bool
+        Whether the edges are evenly spaced on a logarithmic scale.
+    """
+
+    low: float
+    high: float
+    number: int
+    sectors: int = 1
+    begin: float = 0.0
+    log: bool = False
+
+    @property
+    def edges(self):
+        """The (number + 1) edges of the rings."""
+        space = np.geomspace if self.log else np.linspace
+        return space(self.low, self.high, self.number + 1)
+
+    def colors(self, value, angle):
+        """Return each element's colour.
+
+        Parameters
+        ----------
+        value, angle : float arrays of the detector's shape
+            q or radius; degrees.
+
+        Returns
+        -------
+        int32 array
+            ``(ring - 1) * sectors + sector``, both from 1 on; 0 outside of all
+            rings. A ring has its inner edge, the last one its outer edge, too.
+        """
+        ring = np.searchsorted(self.edges, value, "right")
+        ring[value == self.high] = self.number
+        width = 360 / self.sectors
+        sector = np.minimum((angle - self.begin) % 360 // width, self.sectors - 1).astype(np.int64)
+        inside = (ring >= 1) & (ring <= self.number)
+        return np.where(inside, (ring - 1) * self.sectors + sector + 1, 0).astype(np.int32)
+
+
+def by_intensity(mean, mask, number):
+    """Divide the included elements into equally large colours, the weakest first.
+
+    Parameters
+    ----------
+    mean : float array of the detector's shape
+    mask : bool array of that shape
+    number : int
+
+    Returns
+    -------
+    int32 array
+        1 ... number; 0 outside the mask.
+    """
+    values = mean[mask]
+    rank = np.empty(len(values), np.int64)
+    rank[np.argsort(values, kind="stable")] = np.arange(len(values))
+    color = np.zeros(mean.shape, np.int32)
+    color[mask] = rank * number // len(values) + 1
+    return color
+
+
+def some_around(mean, mask, fraction, number):
+    """Return a mask of a few included elements whose mean is around a quantile.
+
+    Parameters
+    ----------
+    mean, mask : arrays of the detector's shape
+    fraction : float
+        Which quantile, 0.95 for the 95th percentile.
+    number : int
+        How many elements, at most.
+    """
+    included = np.flatnonzero(mask)
+    order = included[np.argsort(mean.ravel()[included], kind="stable")]
+    first = int(np.clip(int(fraction * len(order)) - number // 2, 0, max(0, len(order) - number)))
+    chosen = np.zeros(mean.size, np.int8)
+    chosen[order[first : first + number]] = 1
+    return chosen.reshape(mean.shape)
+
+
+def check_sizes(number, elements):
+    """Raise ConfigError if there are more colours than elements."""
+    if number > elements:
+        raise ConfigError(f"{number} colours are too many for {elements} included elements")
