@@ -311,12 +311,14 @@ def _tell(error, text, args):
 
 def _end_badly(text, ranks, names, first):
     """Say what happened; under MPI end all ranks, for an exception in one leaves the others waiting."""
-    from parcorana.output import what_is_left
+    from parcorana.output import forget, what_is_left
 
     if not first:
         time.sleep(1.0)  # ended by the one that tells it, if there is one
     left = what_is_left(names[0]) if names else ""
     print(text + (f"\n{left}" if left else ""), file=sys.stderr, flush=True)
+    if names and ranks is not None and ranks.comm is None:  # of several ranks another one may be about to publish
+        forget(names[0])
     if ranks is not None and ranks.comm is not None:
         time.sleep(0.2)  # mpiexec still has to read that line
         ranks.comm.Abort(1)

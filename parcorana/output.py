@@ -110,6 +110,13 @@ def _is_empty(folder):
     return all(re.fullmatch(r"base\.h5|\.writer|\.(update_\d+|joined)\.tmp", path.name) for path in folder.iterdir())
 
 
+def forget(name):
+    """Remove the folder of a run that failed before it published anything; the next run is not to trip over it."""
+    folder = Path(f"{name}{_SUFFIX}")
+    if folder.is_dir() and _is_empty(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def published(folder):
     """Return the update files in a folder, by the number of events processed."""
     files = [path for path in Path(folder).iterdir() if re.fullmatch(r"update_\d{6,}\.h5", path.name)]

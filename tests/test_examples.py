@@ -6,10 +6,12 @@ import h5py
 import numpy as np
 import pytest
 
-from parcorana.compare import compare
 from parcorana.reference import ReferenceBuffer
 
-COPIES = {"example-lag-one.md": ["lag_one.py", "lag_one_config.py"]}
+COPIES = {
+    "example-lag-one.md": ["lag_one.py", "lag_one_config.py"],
+    "example-cross.md": ["cross.py", "cross_means_config.py", "cross_config.py"],
+}
 
 
 @pytest.mark.parametrize("page", COPIES)
@@ -31,7 +33,7 @@ def stored_at(setup, times, update):
     return found | {processed: dict(buffer.stored)}
 
 
-def run_example(setup, root, module, name, ranks, **system):
+def run_example(setup, root, module, name, ranks, status=0, **system):
     shutil.copy(root / "examples" / f"{module}.py", setup.folder)
     setup.write(**system)
     text = (setup.folder / "config.py").read_text(encoding="utf-8")
@@ -40,7 +42,7 @@ def run_example(setup, root, module, name, ranks, **system):
     )
     (setup.folder / "config.py").write_text(text, encoding="utf-8")
     run = setup.drive(ranks=ranks)
-    assert run.returncode == 0, run.stderr
+    assert run.returncode == status, run.stderr
     return run
 
 
@@ -81,4 +83,41 @@ def test_lag_one_without_a_pair(setup, root):
         (group,) = file["user"].values()
         assert group.attrs["pairs"] == 0 and np.isnan(group["lag_one"][setup.mask == 1]).all()
         assert np.isfinite(group["variance"]).all()
-    assert compare(setup.folder / "out.h5", setup.folder / "out.h5") == []
+
+
+@pytest.mark.parametrize("ranks", [0, 5])
+def test_cross(setup, root, ranks):
+    rng = np.random.default_rng(2)
+    groups = rng.integers(0, 3, setup.mask.shape)
+    np.save(setup.folder / "groups.npy", groups)
+    mask = setup.mask.astype(bool)
+    setup.frames[(slice(None), *np.argwhere(mask)[5])] = 0  # an element without a ratio
+    with h5py.File(setup.folder / "frames.h5", "r+") as file:
+        file["det/frames"][...] = setup.frames
+    user = {"groups": "groups.npy", "means": "means.h5", "save_arrays": False}
+    shared = {"user": user, "numservers": 2, "update": 0}
+    run_example(setup, root, "cross", "GroupMeans", ranks, h5output="means.h5", **shared)
+    run_example(setup, root, "cross", "Cross", ranks, **shared)
+    (stored,) = stored_at(setup, 60, 10**9).values()
+    means = {t: [values[groups[mask] == g].mean() for g in (1, 2)] for t, values in stored.items()}
+    with h5py.File(setup.folder / "out.h5") as file:
+        (group,) = file["user"].values()
+        for d, delay in enumerate(setup.system["delays"]):
+            pairs = [(t, t + delay) for t in stored if t + delay in stored]
+            assert group["counts"][d] == len(pairs)
+            for k, name in enumerate(("cross_1", "cross_2")):
+                image = group[f"{name}/delay_{delay:06d}"][()]
+                assert not image[~mask].any()
+                top = sum(means[t][k] * stored[u] for t, u in pairs)
+                past, future = sum(means[t][k] for t, _ in pairs), sum(stored[u] for _, u in pairs)
+                with np.errstate(invalid="ignore"):
+                    np.testing.assert_allclose(image[mask], len(pairs) * top / (past * future), rtol=1e-6)
+                assert np.isnan(image[tuple(np.argwhere(mask)[5])])
+
+
+def test_cross_says_when_the_means_do_not_fit(setup, root):
+    np.save(setup.folder / "groups.npy", np.where(setup.mask, 1 + np.arange(70).reshape(setup.mask.shape) % 2, 0))
+    user = {"groups": "groups.npy", "means": "means.h5", "save_arrays": False}
+    run_example(setup, root, "cross", "GroupMeans", 0, h5output="means.h5", user=user, numevents=100)
+    run = run_example(setup, root, "cross", "Cross", 0, status=1, user=user, update=0)
+    assert run.stderr.splitlines()[-1].endswith("'means.h5' lacks events: make it with the same dataset and mask")

@@ -61,6 +61,10 @@ WRONG_RESULTS = [
     (lambda self: results(self, counts=[0, 0, 0]), "counts must be int64 (3,), not list"),
     (lambda self: results(self, counts=np.zeros(3)), "counts must be int64 (3,), not float64 (3,)"),
     (lambda self: results(self, counts=np.zeros(4, int)), "counts must be int64 (3,), not int64 (4,)"),
+    (
+        lambda self: results(self, counts=np.zeros(3), int8=[]),
+        "counts must be int64 (3,), not float64 (3,); int8array must be int8 (70,), not list",
+    ),
     (lambda self: results(self, int8=np.zeros(70, bool)), "int8array must be int8 (70,), not bool (70,)"),
 ]
 
@@ -157,7 +161,7 @@ AT = {
     "finalDataArray": "server at event 0 of the sequence",
     "initWorker": "worker before the first event",
     "adjustData": "worker at event 0 of those processed, T=0",
-    "adjustTerms": "worker at event 0 of those processed, T=0",
+    "adjustTerms": "worker at event 0 of those processed",
     "workerCalc": "worker at the update at 70 events",
     "workerReduce": "worker at the update at 70 events",
     "initViewer": "viewer before the first update",
@@ -244,6 +248,17 @@ def test_a_wrong_number_of_arguments_names_the_callback(setup, monkeypatch, caps
         file.write("Failing.adjustData = lambda self: None\n")
     code, err = drive_here(setup, monkeypatch, capsys)
     assert code == 1 and "in Failing.adjustData: TypeError: " in err and "Traceback" not in err
+
+
+def test_nothing_is_in_the_way_of_the_next_try(setup, monkeypatch, capsys):
+    setup.system["overwrite"] = False
+    write_failing(setup, "eventOk")
+    assert drive_here(setup, monkeypatch, capsys)[0] == 1
+    assert not list(setup.folder.glob("out.h5*"))
+    write_failing(setup, "viewerPublishReduced")  # at the first update: the file was begun
+    assert drive_here(setup, monkeypatch, capsys)[0] == 1
+    write_failing(setup, "nowhere")
+    assert drive_here(setup, monkeypatch, capsys)[0] == 0
 
 
 def test_debug_shows_the_whole_way(setup, monkeypatch, capsys):

@@ -113,10 +113,13 @@ def check_result(user, result, names, delays, elements):
         raise RunError(f"{who}: the arrays must be a dict with the names {sorted(names)}, not {got}")
     wanted = [(f"array {name!r}", arrays[name], (delays, elements), np.float64) for name in names]
     wanted += [("counts", counts, (delays,), np.int64), ("int8array", int8array, (elements,), np.int8)]
+    wrong = []
     for what, array, shape, dtype in wanted:
         if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
             got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-            raise RunError(f"{who}: {what} must be {np.dtype(dtype).name} {shape}, not {got}")
+            wrong.append(f"{what} must be {np.dtype(dtype).name} {shape}, not {got}")
+    if wrong:
+        raise RunError(f"{who}: {'; '.join(wrong)}")
     return arrays, counts, int8array
 
 
