@@ -22,6 +22,7 @@ log = logging.getLogger("parcorana")
 
 _REQUIRED = object()
 _BLOCK_BYTES = 5 << 28  # short blocks make the kernels fetch much for little: full cspad gets 146 events
+_SMALL_BLOCK_BYTES = 1 << 26  # for small detectors what is done once for a block counts more
 
 # key: (what it must be, default); None is legal where the default is None
 _KEYS = {
@@ -224,7 +225,7 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
         params["h5output"] = f"g2calc_{label}.h5"
     elements = int(np.count_nonzero(mask))
     dtype = np.dtype(params["store_dtype"])
-    block = params["block"] or int(np.clip(_BLOCK_BYTES // (elements * dtype.itemsize), 32, 512))
+    block = params["block"] or _block(elements * dtype.itemsize)
     check = getattr(params["user_class"], "checkParams", None)
     if check is not None:
         check(user_params, mask, log.warning)
@@ -240,6 +241,11 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
         "store_dtype": dtype,
     }
     return Config(system_params=params, user_params=dict(user_params), **values)
+
+
+def _block(size):
+    """Return the events of a block for a detector of so many bytes."""
+    return max(int(np.clip(_BLOCK_BYTES // size, 32, 512)), min(_SMALL_BLOCK_BYTES // size, 2048))
 
 
 def _checked(key, given):
