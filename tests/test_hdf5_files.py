@@ -235,7 +235,8 @@ def test_nexus(path, src):
 WRITER = """
 import sys, time, h5py, numpy as np
 name, src, pause, kill = sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4] == "kill"
-frames, stamps = np.load(src), np.arange(10**18, 10**18 + 10**12, 10**7)
+frames = np.load(src)
+stamps = np.load(sys.argv[5]) if len(sys.argv) > 5 else 10**18 + 10**7 * np.arange(len(frames))
 time.sleep(0.3)
 with h5py.File(name, "w", libver="latest") as file:
     data = file.create_dataset("run/data", (0, *frames.shape[1:]), frames.dtype, chunks=(3, *frames.shape[1:]),

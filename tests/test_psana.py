@@ -596,7 +596,7 @@ def test_psana_missing(plain, monkeypatch):
 
 def test_psana_of_lcls1(plain, monkeypatch):
     monkeypatch.setitem(sys.modules, "psana", types.ModuleType("psana"))
-    with pytest.raises(ConfigError, match="LCLS-I's, which is not there yet"):
+    with pytest.raises(ConfigError, match="LCLS-I's, which cannot read this"):
         opened(text_of(plain))
 
 

@@ -199,6 +199,12 @@ def open_source(dataset, *, src=None, type_=None, share=None, log=print, psana_c
         from parcorana.events.hdf5 import HDF5Source
 
         return HDF5Source(dataset, src, share)
+    from parcorana.events.psana1 import psana_of_lcls1
+
+    if (psana := psana_of_lcls1()) is not None:
+        from parcorana.events.psana1 import Psana1Source
+
+        return Psana1Source(psana, dataset, src, type_, share, log, psana_config)
     if dataset.kind in ("exp", "file"):
         if dataset.live:
             from parcorana.events.psana2.live import Psana2Live as Psana2Source

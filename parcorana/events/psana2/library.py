@@ -22,7 +22,7 @@ def need_psana():
             raise ConfigError("psana is not installed: pip install parcorana[psana]") from error
         raise ConfigError(f"psana is installed but cannot be imported: {one_line(error)}") from error
     if getattr(psana, "xtc_version", None) != 2:
-        raise ConfigError("the psana that is installed is LCLS-I's, which is not there yet: take psana of LCLS-II")
+        raise ConfigError("the psana that is installed is LCLS-I's, which cannot read this: take psana of LCLS-II")
     from psana.psexp import tools
 
     if tools.mode == "mpi" and tools.MODE == "PARALLEL":

@@ -1,0 +1,169 @@
+"""psana of LCLS-I (XTC files), at the facility only.
+
+It cannot be run elsewhere: this module is written from psana's documentation
+and published use, and its tests look at the calls that it makes, on a stand-in.
+The runs' logs say so.
+"""
+
+import os
+import sys
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+
+from parcorana.errors import ConfigError, EventError
+from parcorana.events.fiducials import FiducialClock
+from parcorana.events.source import Event
+
+_UNTRIED = (
+    "psana of LCLS-I: this way of reading was never run on real data outside of its tests; compare a short run with "
+    "what you know before you rely on it"
+)
+
+
+class Psana1Source:
+    """Runs of LCLS-I: ``exp=:run=`` with ``smd``, ``idx``, ``live``, ``stream=`` or ``dir=``, and ``shmem=``.
+
+    Every server goes through all events and fetches the detector's data of its
+    own ones; with ``idx`` it jumps to its own. Live runs and shared memory are
+    read by one server.
+
+    Parameters
+    ----------
+    psana : module
+        psana of LCLS-I.
+    dataset : parcorana.events.dataset.Dataset
+    src : str
+        Detector name or alias, or ``'DetInfo(XppGon.0:Cspad.0)'``.
+    type_ : str or None
+        ``'raw'`` (default), ``'calib'``, or another method of psana's
+        ``Detector`` that takes an event.
+    share : parcorana.events.source.Share
+    log : callable
+        Takes one line of text for the user.
+    psana_config : dict or None
+        Refused: psana of LCLS-I takes its constants from the experiment's calib
+        folder.
+
+    Attributes
+    ----------
+    stamps, total, shape, dtype, live
+        As `EventSource` says. Stamps are nanoseconds, made of fiducials.
+
+    Raises
+    ------
+    ConfigError
+        psana does not open the dataset, or has no such detector or method; more
+        than one server where psana cannot share events.
+    """
+
+    stamps = "ns"
+    total = shape = dtype = None
+
+    def __init__(self, psana, dataset, src, type_, share, log, psana_config=None):
+        self._psana, self._share, self.live = psana, share, dataset.live or dataset.kind == "shmem"
+        if self.live and share.servers > 1:
+            raise ConfigError(f"dataset {dataset.text!r}: psana of LCLS-I reads this with one server: numservers=1")
+        if dataset.kind == "file":
+            raise ConfigError(f"dataset {dataset.text!r}: 'file=' is for xtc2, and the psana here is that of LCLS-I")
+        if psana_config is not None:
+            raise ConfigError("psana_config: psana of LCLS-I calibrates as its calib folder says: leave it out")
+        if share.server == 0:
+            log(_UNTRIED)
+        self._idx, self._type = dataset.idx, type_ or "raw"
+        try:
+            self._source = psana.DataSource(text_for_psana(dataset))
+            self._detector = psana.Detector(src)
+        except Exception as error:  # whatever psana raises
+            raise ConfigError(f"dataset {dataset.text!r}, src {src!r}: psana: {error}") from error
+        self._field = getattr(self._detector, self._type, None)
+        if not callable(self._field):
+            known = ", ".join(name for name in dir(self._detector) if not name.startswith("_"))
+            raise ConfigError(f"type {self._type!r}: detector {src!r} has these: {known}")
+
+    def blocks(self):
+        """Yield this server's blocks, each an iterable of `Event`, read as it is consumed."""
+        for _, block in groupby(self._own(), key=lambda item: item[0] // self._share.block):
+            yield map(itemgetter(1), block)
+
+    def events(self):
+        """Yield all events of a live run; psana waits in between, and cannot be interrupted."""
+        for ordinal, _, evt in self._all():
+            yield self._event(ordinal, evt)
+            yield None
+
+    def close(self):
+        """Let psana close its files."""
+        self._source = self._detector = self._field = None
+
+    # -- what psana has --------------------------------------------------------
+
+    def _own(self):
+        limit = self._share.numevents
+        for index, (ordinal, find, evt) in enumerate(self._all()):
+            if limit and index >= limit:
+                return
+            if self._share.has(index):
+                yield index, self._event(ordinal, find() if find else evt)
+
+    def _all(self):
+        """Yield run, a function that reads the event in index mode, and the event else."""
+        for ordinal, run in enumerate(self._source.runs()):
+            # every server sets its clock by the first event of the run, whoever's that is
+            self._clock, first = FiducialClock(), True
+            if self._idx:
+                times = run.times()
+                self._stamp(next((evt for evt in map(run.event, times) if evt is not None), None))
+                for time in times:
+                    yield ordinal, partial(run.event, time), None
+            else:
+                for evt in run.events():
+                    if first:
+                        self._stamp(evt)
+                    first = False
+                    yield ordinal, None, evt
+
+    def _stamp(self, evt):
+        if evt is None:
+            return 0
+        identity = evt.get(self._psana.EventId)
+        return self._clock.stamp(*identity.time(), identity.fiducials())
+
+    def _event(self, ordinal, evt):
+        if evt is None:  # index mode, an event that cannot be read
+            return Event(ordinal, 0, _unreadable, object())
+        return Event(ordinal, self._stamp(evt), partial(self._field, evt), evt)
+
+
+def psana_of_lcls1():
+    """Return psana if the one that is installed is that of LCLS-I, else None."""
+    if "psana" not in sys.modules:
+        os.environ["PS_PARALLEL"] = "none"  # psana of LCLS-II would otherwise take the MPI ranks for itself
+    try:
+        import psana
+    except (ImportError, RuntimeError):
+        return None  # said with the reason where LCLS-II's is wanted
+    if getattr(psana, "xtc_version", None) == 2 or not hasattr(psana, "EventId"):
+        return None
+    return psana
+
+
+def _unreadable():
+    raise EventError("psana cannot read it")
+
+
+def text_for_psana(dataset):
+    """Return the dataset string as psana of LCLS-I takes it.
+
+    Without a mode it reads by small data. Run and stream numbers are listed one
+    by one, which psana takes as well as ranges.
+    """
+    parts = [f"{dataset.kind}={dataset.name}"]
+    parts += [f"run={','.join(map(str, dataset.runs))}"] if dataset.runs else []
+    parts += [f"stream={','.join(map(str, dataset.streams))}"] if dataset.streams else []
+    parts += [f"dir={dataset.dir}"] if dataset.dir else []
+    if dataset.kind == "exp":
+        parts.append("idx" if dataset.idx else "smd")
+    if dataset.live:
+        parts.append("live")
+    return ":".join(parts)
