@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from parcorana import _core
+from parcorana import kernels
 
 ACCUMULATOR = "G2IncrementalAccumulator"
 CASES = {
@@ -52,12 +52,12 @@ def test_store(benchmark, timed, steady):
     timed(benchmark, worker.feed, events=worker.block, bytes=worker.data.nbytes)
 
 
-def test_color_sums(benchmark, timed, steady):
+def test_sum_colors(benchmark, timed, steady):
     """The mean intensity of ten rings, event by event."""
     worker = steady("G2atEnd")
     down, right = np.indices((256, 512))
     rings = np.minimum(np.hypot(down - 128, right - 256) // 28, 9).astype(np.int32).ravel()
-    timed(benchmark, lambda: _core.color_sums(worker.data, rings, 10), events=worker.block, bytes=worker.data.nbytes)
+    timed(benchmark, lambda: kernels.sum_indexed(worker.data, rings, 10), events=worker.block, bytes=worker.data.nbytes)
 
 
 @pytest.mark.parametrize("elements", [64])

@@ -7,7 +7,7 @@ stretches, and never more than so many.
 
 import numpy as np
 
-from parcorana import _core
+from parcorana import kernels
 
 POINTS = 512
 _NUMBERS = 1 << 16  # with many colours there are fewer stretches: the sums go to the viewer at every update
@@ -32,9 +32,7 @@ class Timeline:
     """
 
     def __init__(self, color, colors, points=POINTS):
-        index = np.searchsorted(colors, color)
-        found = np.isin(color, colors)
-        self._index = np.where(found, index, -1).astype(np.int32)
+        self._index = kernels.color_index(color, colors)
         self._colors = len(colors)
         self.points = min(points, max(_NUMBERS // max(len(colors), 1), _LEAST) // 2 * 2)
         self.width, self._events = 1, 0
@@ -51,7 +49,7 @@ class Timeline:
         data : (m, n) float32 or float64, the elements of each event side by side
         threads : int
         """
-        sums = _core.color_sums(data, self._index, self._colors, threads)
+        sums = kernels.sum_indexed(data, self._index, self._colors, threads)
         at = 0
         while at < len(counters):
             if self._events == self.points * self.width:

@@ -102,13 +102,6 @@ cdef extern from "correlate.h" nogil:
     pca_status pca_sums_f32(const pca_plan *, const pca_arrays *, int, int, char *)
     pca_status pca_sums_f64(const pca_plan *, const pca_arrays *, int, int, char *)
 
-cdef extern from "colors.h" nogil:
-    int PCA_STRETCH
-    pca_status pca_color_sums_f32(const float *, int64_t, int64_t, int64_t, const int32_t *, int64_t,
-                                  double *, int)
-    pca_status pca_color_sums_f64(const double *, int64_t, int64_t, int64_t, const int32_t *, int64_t,
-                                  double *, int)
-
 cdef extern from *:
     """
     #ifdef _OPENMP
@@ -584,44 +577,3 @@ def is_whole(const real[:, :] x not None, int32_t most):
             else:
                 pca_whole_f64(&x[k, 0], x.shape[1], most, &whole)
     return bool(whole)
-
-
-def color_sums(const real[:, :] block not None, const int32_t[::1] color not None, int64_t colors, int threads=1):
-    """Sum each event's values over the elements of every colour.
-
-    Parameters
-    ----------
-    block : (m, n) float32 or float64
-        Events, the elements of each side by side.
-    color : (n,) int32
-        0 ... colors - 1; -1 is in no sum.
-    colors : int
-    threads : int
-        The sums do not depend on it.
-
-    Returns
-    -------
-    (m, colors) float64
-    """
-    cdef pca_status status
-    cdef pca_arrays arrays
-    cdef int64_t events = block.shape[0], n = block.shape[1], stretches = (events + PCA_STRETCH - 1) // PCA_STRETCH
-    cdef double[:, :, ::1] sums
-    same_length(b"color", color.shape[0], n)
-    if colors < 0:
-        raise ValueError(f"colors is {colors}, it should be 0 or more")
-    if events == 0 or n == 0 or colors == 0:
-        return np.zeros((events, colors))
-    set_block[real](&arrays, block, n)
-    result = np.empty((stretches, colors, PCA_STRETCH))
-    sums = result
-    threads = max(1, threads)
-    with nogil:
-        if real is float:
-            status = pca_color_sums_f32(&block[0, 0], arrays.ld_block, events, n, &color[0], colors,
-                                        &sums[0, 0, 0], threads)
-        else:
-            status = pca_color_sums_f64(&block[0, 0], arrays.ld_block, events, n, &color[0], colors,
-                                        &sums[0, 0, 0], threads)
-    check(status)
-    return result.transpose(0, 2, 1).reshape(-1, colors)[:events]

@@ -550,20 +550,36 @@ def sum_colors(values, color, colors=None, threads=1):
     colors = np.unique(color[color > 0]) if colors is None else np.asarray(colors)
     if colors.ndim != 1 or (colors[1:] <= colors[:-1]).any() or (len(colors) and colors[0] < 1):
         raise ValueError("colors should be increasing and above 0")
+    return sum_indexed(values, color_index(color, colors), len(colors), threads)
+
+
+def color_index(color, colors):
+    """Return the (n,) int32 index in `colors` of each element's colour, -1 where it is none of them."""
+    if len(colors) == 0:
+        return np.full(len(color), -1, np.int32)
+    at = np.minimum(np.searchsorted(colors, color), len(colors) - 1)
+    return np.where(colors[at] == color, at, -1).astype(np.int32)
+
+
+def sum_indexed(values, index, colors, threads=1):
+    """Do what `sum_colors` does, with what `color_index` returns, made once for many calls; `colors`: how many."""
+    expect("values", values, (np.float32, np.float64), (-1, -1))
+    expect("index", index, (np.int32,), (values.shape[1],))
+    expect_threads(threads)
     cdef pca_status status
     cdef const void *x = pointer(values)
     cdef const int32_t *group
     cdef double *sums
-    cdef int64_t m = len(values), n = len(color), groups = len(colors)
+    cdef int64_t m = len(values), n = len(index), groups = colors
     cdef int64_t row = values.strides[0] // values.itemsize, element = values.strides[1] // values.itemsize
     cdef int workers = threads
     cdef bint is_double = values.dtype == np.float64
     out = np.zeros((m, groups))
     if m == 0 or n == 0 or groups == 0:
         return out
-    at = np.minimum(np.searchsorted(colors, color), groups - 1)
-    of_element = np.where(colors[at] == color, at, -1).astype(np.int32)
-    group, sums = <const int32_t *>pointer(of_element), <double *>pointer(out)
+    if not index.flags.c_contiguous or index.min() < -1 or index.max() >= groups:
+        raise ValueError(f"index should be contiguous, from -1 to {groups - 1}")
+    group, sums = <const int32_t *>pointer(index), <double *>pointer(out)
     with nogil:
         status = groups_of(x, m, n, row, element, group, <int32_t>groups, sums, groups, 1, workers, is_double)
     check(status)

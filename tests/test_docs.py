@@ -12,20 +12,24 @@ Blocks of other languages are output or pictures, and not run. The block of docs
 test_validation.py.
 """
 
+import argparse
 import ast
 import dataclasses
 import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import h5py
+import nbformat
 import numpy as np
 import pytest
+from nbclient import NotebookClient
 
 import parcorana
-from parcorana import config, userg2
+from parcorana import config, maskcolor, plot, userg2
 from parcorana.compare import compare
 from parcorana.driver import make_parser
 from parcorana.events import simulated
@@ -145,6 +149,21 @@ def test_structure_function_of_the_user_class(ran):
 
 def test_picture_of_the_results(ran):
     assert (ran("results.md") / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_notebook_of_the_results(ran):
+    """docs/results.ipynb on the result of docs/results.md: every cell runs, and draws what it says."""
+    notebook = nbformat.read(ROOT / "docs" / "results.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "kept without output: others have other files"
+    folder = {"metadata": {"path": str(ran("results.md"))}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Jupyter's own packages have to say
+        NotebookClient(notebook, timeout=60, resources=folder).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    text = "".join(output.get("text", "") for output in outputs)
+    assert "complete: True - end of data" in text and "'processed': 1000" in text and "colour 3: tau = 0.03" in text
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+    assert not any(output.output_type == "stream" and output.name == "stderr" for output in outputs), text
 
 
 def test_blocks_that_fail_are_noticed(tmp_path):
@@ -289,6 +308,24 @@ def test_options_of_the_comparison(tmp_path):
     assert documented == set(re.findall(r"--\w+", said)) - {"--help"}
 
 
+@pytest.mark.parametrize(
+    ("tool", "sub", "document", "heading"),
+    [
+        (maskcolor.make_parser, "start", "masks.md", "option of start"),
+        (plot.make_parser, None, "results.md", "option of parCorAnaPlot"),
+    ],
+)
+def test_options_of_the_tools(tool, sub, document, heading):
+    parser = tool()
+    if sub:
+        (commands,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        parser = commands.choices[sub]
+    rows = table_of(text_of(f"docs/{document}"), heading)
+    documented = {option.split()[0] for row in rows for option in quoted(row[0])}
+    options = {option for action in parser._actions for option in action.option_strings}
+    assert documented | {"-h", "--help"} == options
+
+
 def test_options_of_the_simulator():
     rows = {quoted(name)[0]: quoted(default)[0] for name, default, _ in table_of(text_of("docs/data.md"), "option")}
     assert rows.keys() == simulated._OPTIONS.keys()
@@ -310,7 +347,7 @@ def test_result_file(setup):
     with h5py.File(setup.folder / "frames.h5", "r+") as file:
         file["det/timestamp"] = file["det/counter"][:] * 10**9 // 120
         del file["det/counter"]
-    setup.write(user=setup.user | {"finecolor": "fine.npy"})
+    setup.write(user=setup.user | {"finecolor": "fine.npy", "fit": "single"})
     assert setup.drive().returncode == 0
     found = []
     with h5py.File(setup.folder / "out.h5") as file:

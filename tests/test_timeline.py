@@ -6,39 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parcorana import _core, timeline
+from parcorana import kernels, timeline
 from parcorana.timeline import Timeline
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    st.integers(0, 40),
-    st.integers(0, 150),
-    st.integers(0, 5),
-    st.sampled_from([np.float32, np.float64]),
-    st.integers(0, 9),
-    st.integers(1, 3),
-    st.integers(0, 1000),
-)
-def test_sums_of_colours(events, elements, colors, dtype, apart, threads, seed):
-    rng = np.random.default_rng(seed)
-    block = rng.normal(size=(events, elements + apart)).astype(dtype)[:, :elements]
-    color = np.sort(rng.integers(-1, colors, elements)) if seed % 2 else rng.integers(-1, colors, elements)
-    sums = _core.color_sums(block, color.astype(np.int32), colors, threads)
-    true = [[block[:, color == c].sum(axis=1, dtype=np.float64)] for c in range(colors)]
-    assert sums.shape == (events, colors)
-    np.testing.assert_allclose(sums, np.reshape(true, (colors, events)).T, rtol=1e-12, atol=1e-12)
-    assert np.array_equal(sums, _core.color_sums(block, color.astype(np.int32), colors, 1))
-
-
-def test_sums_refuse_what_does_not_fit():
-    block, color = np.zeros((3, 40), np.float32), np.zeros(40, np.int32)
-    with pytest.raises(ValueError, match="out of its range"):
-        _core.color_sums(block, color + 1, 1)
-    with pytest.raises(ValueError, match="color has length 39"):
-        _core.color_sums(block, color[1:].copy(), 1)
-    with pytest.raises(ValueError, match="side by side"):
-        _core.color_sums(np.zeros((3, 80), np.float32)[:, ::2], color, 1)
+def test_index_of_colours_is_checked():
+    values, index = np.ones((3, 40), np.float32), np.zeros(40, np.int32)
+    assert kernels.sum_indexed(values, index, 1).tolist() == [[40.0]] * 3
+    for wrong in (index + 1, index - 2, np.zeros(80, np.int32)[::2]):
+        with pytest.raises(ValueError, match="index should be contiguous, from -1 to 0"):
+            kernels.sum_indexed(values, wrong, 1)
+    assert kernels.color_index(np.array([0, 7, 3, 9]), np.array([3, 7])).tolist() == [-1, 1, 0, -1]
+    assert kernels.color_index(np.array([0, 7]), np.array([], int)).tolist() == [-1, -1]
 
 
 def stretches(counters, means, points):
