@@ -7,6 +7,7 @@ static const pca_path *const paths[] = {
 #if defined(__x86_64__)
     &pca_path_v4,
     &pca_path_v3,
+    &pca_path_v2,
 #endif
     &pca_path_generic,
 };
@@ -44,9 +45,12 @@ const char *pca_chosen_path(void)
 /* Bytes of scratch that each thread needs for a plan. */
 size_t pca_scratch(const pca_plan *plan, size_t itemsize)
 {
-    const size_t line = (size_t)(plan->length + 2 * plan->pad) + 128;
-    const size_t span = (size_t)(plan->end - plan->begin) + 64;
-    return itemsize * (2 * line + 2 * span + PCA_TILE * ((size_t)plan->n_new + 64)) + 4096;
+    const size_t lanes = PCA_VECTOR / itemsize, length = (size_t)plan->length;
+    const size_t span = (size_t)(plan->end - plan->begin), n = (size_t)plan->n_new;
+    const size_t vectors = length + 4 * PCA_STRIP + (plan->all_new ? 0 : span) + n;
+    const size_t scalars = length + span + 4 * PCA_STRIP;
+    const size_t sums = 3 * (size_t)plan->shifts * lanes * sizeof(double);
+    return (vectors * PCA_VECTOR + scalars * itemsize + sums) / 4096 * 4096 + 2 * 4096;
 }
 
 static int64_t least(int64_t a, int64_t b)
@@ -54,16 +58,13 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Correlate all elements. Each thread has one stretch of them, in whole tiles: which
- * thread does an element changes neither its sums nor their order. */
-pca_status pca_correlate(const pca_plan *plan, const pca_arrays *arrays, int is_double,
-                         int threads, char *scratch)
+/* Each thread has one stretch of elements, in whole tiles: which thread does an element
+ * changes neither its sums nor their order. */
+static pca_status in_threads(pca_correlate_range *range, const pca_plan *plan,
+                             const pca_arrays *arrays, size_t itemsize, int threads, char *scratch)
 {
-    const size_t each = pca_scratch(plan, is_double ? 8 : 4) / 64 * 64;
+    const size_t each = pca_scratch(plan, itemsize);
     const int64_t tiles = (arrays->elements + PCA_TILE - 1) / PCA_TILE;
-    pca_correlate_range *range;
-    pca_chosen_path();
-    range = is_double ? chosen->f64 : chosen->f32;
 #pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
     for (int k = 0; k < threads; k++) {
         const int64_t p0 = tiles * k / threads * PCA_TILE;
@@ -72,6 +73,22 @@ pca_status pca_correlate(const pca_plan *plan, const pca_arrays *arrays, int is_
             range(plan, arrays, p0, p1, scratch + (size_t)k * each);
     }
     return PCA_OK;
+}
+
+pca_status pca_correlate(const pca_plan *plan, const pca_arrays *arrays, int is_double,
+                         int threads, char *scratch)
+{
+    pca_chosen_path();
+    return in_threads(is_double ? chosen->f64 : chosen->f32, plan, arrays, is_double ? 8 : 4,
+                      threads, scratch);
+}
+
+pca_status pca_settle(const pca_plan *plan, const pca_arrays *arrays, int is_double, int threads,
+                      char *scratch)
+{
+    pca_chosen_path();
+    return in_threads(is_double ? chosen->settle_f64 : chosen->settle_f32, plan, arrays,
+                      is_double ? 8 : 4, threads, scratch);
 }
 
 /* count[k] = positions of begin <= t < end that are new and whose partner at shift[k] is present */

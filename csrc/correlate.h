@@ -1,12 +1,12 @@
-/* Correlating the series of one element after the other: private to the C core.
+/* Correlating the series of a few elements after the other: private to the C core.
  *
  * A block of events is described once, in positions of a line: time, cut to what the
- * block needs, in units of the smallest step between pulses. For each element the line
- * is filled with the values that it has, zero where a pulse is missing, and everything
- * is computed while the line is in the first cache. Pairs at a delay are then two
- * stretches of the line, shifted; where that would be wasteful (few events over a
- * long time) or not exact (an event left before the other one entered) they are runs
- * of positions, and summed one run at a time.
+ * block needs, in units of the smallest step between pulses. Elements are taken a panel
+ * at a time, as many as a vector has lanes. Their values are laid on one line of vectors,
+ * zero where a pulse is missing, and everything is computed while that line is in the
+ * caches. Pairs at a delay are then two stretches of the line, shifted; where that would
+ * be wasteful (few events over a long time) or not exact (an event left before the other
+ * one entered) they are runs of positions, and summed one run at a time.
  */
 #ifndef PARCORANA_CORRELATE_H
 #define PARCORANA_CORRELATE_H
@@ -16,13 +16,13 @@
 /* What is computed beside G2. */
 enum {
     PCA_ONLY_G2 = 0,
-    PCA_MASKED = 1,  /* IP and IF of every pair, by lines of ones and zeros */
-    PCA_DEFERRED = 2 /* total += new; IP and IF get what missing pulses take away */
+    PCA_MASKED = 1,   /* IP and IF of every pair, by lines of ones and zeros */
+    PCA_DEFERRED = 2, /* total += new; IP and IF get what missing pulses take away */
+    PCA_ENDS = 3      /* IP and IF of all that is stored: everything but its ends */
 };
 
 typedef struct {
     /* the line */
-    int64_t pad;    /* zeros kept before and after it: at least the largest shift */
     int64_t length;
     const pca_run *old; /* row i of the storage goes to position j */
     int64_t n_old;
@@ -35,14 +35,18 @@ typedef struct {
     /* shifted stretches: sum over begin <= t < end of N[t] A[t + shift] */
     int64_t begin;
     int64_t end;
+    /* The first so many positions leave: first the pairs of these with any old one are taken
+     * away (shifts then go the other way), then their values become zero. */
+    int64_t gone;
     int32_t all_new; /* N is all of the line there, not new events only */
     int32_t mode;
-    const int64_t *shift;
+    int32_t defer;        /* PCA_DEFERRED: begin with ip += sums over the last positions before begin */
+    const int64_t *shift; /* going up, or going down */
     const int64_t *column; /* of the result, for each shift */
     int64_t shifts;
     const uint8_t *present; /* PCA_MASKED: 1 where the line has a value ... */
     const uint8_t *is_new;  /* ... and where N has one */
-    /* PCA_DEFERRED: missing pulses */
+    /* PCA_DEFERRED, PCA_ENDS: missing pulses */
     const int64_t *missing; /* positions, increasing */
     const int64_t *new_first; /* missing[new_first[0]] ... are within begin ... end */
     const int64_t *lo;        /* missing[lo[k]] ... missing[hi[k] - 1] - shift[k] are, too */
@@ -60,7 +64,7 @@ typedef struct {
     const void *block; /* events x elements: event k at block + k * ld_block */
     int64_t ld_block;
     int64_t elements;
-    double *g2; /* elements x delays */
+    double *g2; /* elements x delays; NULL: only the others */
     double *ip;
     double *fut;
     double *total;  /* PCA_DEFERRED: elements */
@@ -76,10 +80,13 @@ typedef struct {
     int (*runs_here)(void);
     pca_correlate_range *f32;
     pca_correlate_range *f64;
+    pca_correlate_range *settle_f32;
+    pca_correlate_range *settle_f64;
 } pca_path;
 
 extern const pca_path pca_path_generic;
 #if defined(__x86_64__)
+extern const pca_path pca_path_v2;
 extern const pca_path pca_path_v3;
 extern const pca_path pca_path_v4;
 #endif
@@ -88,96 +95,133 @@ const char *pca_path_name(int n);
 const char *pca_chosen_path(void);
 pca_status pca_choose_path(const char *name);
 size_t pca_scratch(const pca_plan *plan, size_t itemsize);
+
+/* Add all that the plan describes, and put the new events into the storage. */
 pca_status pca_correlate(const pca_plan *plan, const pca_arrays *arrays, int is_double,
                          int threads, char *scratch);
+
+/* Settle what was deferred, over a line of the newest stored events, for shifts -d:
+ * ip += total - (sum over the last d positions), fut += total, total = 0. */
+pca_status pca_settle(const pca_plan *plan, const pca_arrays *arrays, int is_double, int threads,
+                      char *scratch);
 void pca_count_shifts(const uint8_t *is_new, const uint8_t *present, int64_t length,
                       int64_t begin, int64_t end, const int64_t *shift, int64_t shifts,
                       int64_t *count);
 
-/* sums.c: of stored rows, no new events; shifts are -d with increasing d.
- * PCA_DEFER   ip += tail                      before blocks in mode PCA_DEFERRED
- * PCA_SETTLE  ip += total - tail, fut += total; total = 0           after them
- * PCA_STORED  ip, fut += the sums over the pairs of all stored rows
- * where tail is the sum over the last d positions. */
-enum { PCA_DEFER = 0, PCA_SETTLE = 1, PCA_STORED = 2 };
-pca_status pca_sums_f32(const pca_plan *plan, const pca_arrays *arrays, int what, int threads,
-                        char *scratch);
-pca_status pca_sums_f64(const pca_plan *plan, const pca_arrays *arrays, int what, int threads,
-                        char *scratch);
-
-/* Elements whose new values are turned at once: some cache lines of each row, so that rows
- * whose distance is a power of two do not drive each other out of the cache. */
+/* Elements of which threads get whole multiples, and whose part of a block is fetched ahead:
+ * whole cache lines of each row. */
 #define PCA_TILE 32
+/* Positions that are summed in float32: 8 sums of 8 products, 15 roundings of 2^-24 at most. */
+#define PCA_INNER 8
+#define PCA_CHUNK 64
+/* Positions of a stretch that all shifts are taken over before the next ones. */
+#define PCA_STRIP 256
+/* Shifts whose float64 sums stay in the first cache. */
+#define PCA_SHIFTS 96
+/* The longest vector, in bytes. */
+#define PCA_VECTOR 64
 
-/* What is fetched for the next element while this one is computed. */
+/* What is fetched while something else is computed: for the next panel its part of the
+ * storage and of the result, for the next tile its part of the block. */
 typedef struct {
-    const pca_run *run;
-    int64_t runs;
-    const char *column;
+    const pca_run *runs;
+    int64_t n_runs;
+    int64_t run;    /* the next one */
+    int64_t column; /* of the panel ... */
+    int64_t columns;
+    const char *x; /* ... that begins here */
+    size_t step;   /* from column to column */
+    size_t itemsize;
     const char *at;
     const char *stop;
-    size_t itemsize;
-    int64_t lines; /* in all */
-    int64_t shifts;
-    /* the block's part for the next tile: of each row, PCA_TILE values */
+    const char *result[3]; /* as many bytes of each: its g2, ip and fut, or NULL */
+    size_t result_size;
+    size_t result_at;
+    int which;
+    int64_t quota; /* cache lines at once */
     const int64_t *row;
     int64_t rows;
-    int64_t of_tile; /* rows to fetch while one element is computed */
+    int64_t row_quota;
     const char *block;
     size_t stride;
 } pca_ahead;
 
-/* Begin with the next element, whose storage is at `column`. */
-static inline void pca_begin_ahead(pca_ahead *ahead, const pca_plan *plan, const char *column,
-                                   size_t itemsize)
+static inline int64_t pca_values(const pca_run *run, int64_t runs)
 {
     int64_t values = 0;
-    for (int64_t r = 0; r < plan->n_old; r++)
-        values += plan->old[r].length;
-    ahead->run = plan->old;
-    ahead->runs = plan->n_old;
-    ahead->column = column;
-    ahead->at = ahead->stop = column;
+    for (int64_t r = 0; r < runs; r++)
+        values += run[r].length;
+    return values;
+}
+
+/* Begin with the next panel: `columns` elements of `values` old values each, whose storage begins
+ * at x, their results at `ahead->result`; all of it within `calls` calls of pca_fetch. */
+static inline void pca_begin_panel(pca_ahead *ahead, const pca_plan *plan, int64_t values,
+                                   const char *x, size_t step, int64_t columns,
+                                   size_t itemsize, size_t result_size, int64_t calls)
+{
+    const int64_t bytes = values * columns * (int64_t)itemsize;
+    ahead->runs = plan->old;
+    ahead->n_runs = ahead->run = plan->n_old;
+    ahead->column = -1;
+    ahead->columns = plan->n_old ? columns : 0;
+    ahead->x = x;
+    ahead->step = step;
     ahead->itemsize = itemsize;
-    ahead->lines = values * (int64_t)itemsize / 64 + 1;
-    ahead->shifts = plan->shifts;
+    ahead->at = ahead->stop = x;
+    ahead->result_size = result_size;
+    ahead->result_at = 0;
+    ahead->which = 0;
+    ahead->quota = (bytes / 64 + plan->n_old * columns + 3 * (int64_t)result_size / 64) / calls + 1;
 }
 
 /* Begin with the next tile, whose values are at `block` in the first row. */
 static inline void pca_begin_tile(pca_ahead *ahead, const pca_plan *plan, const char *block,
-                                  size_t stride)
+                                  size_t stride, int64_t calls)
 {
     ahead->row = plan->from;
     ahead->rows = plan->n_new;
-    ahead->of_tile = plan->n_new / PCA_TILE + 1;
+    ahead->row_quota = plan->n_new / calls + 1;
     ahead->block = block;
     ahead->stride = stride;
 }
 
-/* Fetch as much as the work on `shifts` shifts hides. */
-static inline void pca_fetch(pca_ahead *ahead, int64_t shifts)
+/* Fetch a part into the second cache. */
+static inline void pca_fetch(pca_ahead *ahead)
 {
-    int64_t lines = ahead->shifts ? ahead->lines * shifts / ahead->shifts + 1 : 0;
-    int64_t rows = ahead->shifts ? ahead->of_tile * shifts / ahead->shifts + 1 : 0;
-    for (; rows > 0 && ahead->rows > 0; rows--) {
+    int64_t lines = ahead->quota;
+    for (int64_t rows = ahead->row_quota; rows > 0 && ahead->rows > 0; rows--) {
         const char *row = ahead->block + (size_t)*ahead->row * ahead->stride;
         for (size_t k = 0; k < PCA_TILE * ahead->itemsize; k += 64)
-            __builtin_prefetch(row + k, 0, 2);
+            __builtin_prefetch(row + k, 0, 3);
         ahead->row++;
         ahead->rows--;
     }
-    while (lines > 0) {
-        if (ahead->at >= ahead->stop) {
-            if (ahead->runs == 0)
-                return;
-            ahead->at = ahead->column + (size_t)ahead->run->i * ahead->itemsize;
-            ahead->stop = ahead->at + (size_t)ahead->run->length * ahead->itemsize;
-            ahead->run++;
-            ahead->runs--;
+    while (lines > 0 && ahead->which < 3) {
+        if (ahead->result[ahead->which] == NULL || ahead->result_at >= ahead->result_size) {
+            ahead->result_at = 0;
+            ahead->which++;
+            continue;
         }
-        __builtin_prefetch(ahead->at);
-        ahead->at += 64;
+        __builtin_prefetch(ahead->result[ahead->which] + ahead->result_at, 1, 2);
+        ahead->result_at += 64;
         lines--;
+    }
+    for (; lines > 0; lines--) {
+        if (ahead->at >= ahead->stop) {
+            if (ahead->run == ahead->n_runs) {
+                if (ahead->column + 1 >= ahead->columns)
+                    return;
+                ahead->column++;
+                ahead->run = 0;
+            }
+            ahead->at = ahead->x + (size_t)ahead->column * ahead->step +
+                        (size_t)ahead->runs[ahead->run].i * ahead->itemsize;
+            ahead->stop = ahead->at + (size_t)ahead->runs[ahead->run].length * ahead->itemsize;
+            ahead->run++;
+        }
+        __builtin_prefetch(ahead->at, 0, 3);
+        ahead->at += 64;
     }
 }
 

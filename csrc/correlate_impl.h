@@ -1,325 +1,210 @@
 /* One code path for one type: included with REAL, NAME(x), VBYTES and TARGET defined. */
+#include "panel_impl.h"
+#include "shifts_impl.h"
+#include "ends_impl.h"
 
-#define LANES ((int64_t)(VBYTES / sizeof(REAL)))
-/* Products of one lane in one float32 sum: 16 roundings of 2^-24 each stay below 1e-6. */
-#define CHUNK (16 * LANES)
-
-typedef REAL NAME(vec) __attribute__((vector_size(VBYTES)));
-typedef REAL NAME(loose) __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_alias));
-
-#define LOAD(p) (*(const NAME(loose) *)(p))
-
-#ifndef FOUR
-/* The lanes' sum, in float64. The order is fixed: it is part of the result. */
-TARGET static inline double NAME(sum)(const NAME(vec) *s)
+/* to[e] += each lane's sum of squares of n values, which need not be exact */
+TARGET static void NAME(add_squares)(const REAL *values, int64_t n, double *to)
 {
-    REAL lane[LANES];
-    double half[LANES / 2];
-    memcpy(lane, s, sizeof lane);
-    for (int64_t k = 0; k < LANES / 2; k++)
-        half[k] = (double)lane[k] + (double)lane[k + LANES / 2];
-    for (int64_t n = LANES / 4; n > 0; n /= 2)
-        for (int64_t k = 0; k < n; k++)
-            half[k] += half[k + n];
-    return half[0];
-}
-#define FOUR(a, b, c, d, out)                                                                 \
-    do {                                                                                      \
-        (out)[0] += NAME(sum)(&(a));                                                          \
-        (out)[1] += NAME(sum)(&(b));                                                          \
-        (out)[2] += NAME(sum)(&(c));                                                          \
-        (out)[3] += NAME(sum)(&(d));                                                          \
-    } while (0)
-#endif
-
-#define EACH_4(F) F(0) F(1) F(2) F(3)
-#define EACH_12(F) EACH_4(F) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11)
-#define QUADS_4(F) F(0, 0, 1, 2, 3)
-#define QUADS_12(F) QUADS_4(F) F(1, 4, 5, 6, 7) F(2, 8, 9, 10, 11)
-
-#define BASE(k) const REAL *q##k = a + shift[k];
-#define ZERO(k) NAME(vec) s##k = {0};
-#define STEP(k) s##k += x * LOAD(q##k + t);
-#define ADD(n, i, j, k, l) FOUR(s##i, s##j, s##k, s##l, out + 4 * (n));
-
-/* out[k] += sum over t < length of n[t] a[t + shift[k]]; n is aligned and zero up to a
- * multiple of LANES. Several shifts at once hide the latency and share the load of n. */
-#define SHIFTS(COUNT)                                                                         \
-    TARGET static void NAME(shifts_##COUNT)(const REAL *n, const REAL *a,                     \
-                                            const int64_t *shift, int64_t length, double *out) \
-    {                                                                                         \
-        EACH_##COUNT(BASE) for (int64_t c = 0; c < length; c += CHUNK)                        \
-        {                                                                                     \
-            const int64_t stop = c + CHUNK < length ? c + CHUNK : length;                     \
-            EACH_##COUNT(ZERO) for (int64_t t = c; t < stop; t += LANES)                      \
-            {                                                                                 \
-                const NAME(vec) x = LOAD(n + t);                                              \
-                EACH_##COUNT(STEP)                                                            \
-            }                                                                                 \
-            QUADS_##COUNT(ADD)                                                                \
-        }                                                                                     \
-    }
-SHIFTS(12)
-SHIFTS(4)
-
-#define MBASE(k)                                                                              \
-    const REAL *q##k = a + shift[k];                                                          \
-    const REAL *h##k = has + shift[k];
-#define MZERO(k) NAME(vec) s##k = {0}, p##k = {0}, f##k = {0};
-#define MSTEP(k)                                                                              \
-    {                                                                                         \
-        const NAME(vec) y = LOAD(q##k + t);                                                   \
-        s##k += x * y;                                                                        \
-        p##k += e * y;                                                                        \
-        f##k += x * LOAD(h##k + t);                                                           \
-    }
-
-/* The same for four shifts, and the sums of a over present n and of n over present a. */
-TARGET static void NAME(masked_4)(const REAL *n, const REAL *a, const REAL *is_new,
-                                  const REAL *has, const int64_t *shift, int64_t length,
-                                  double *out)
-{
-    EACH_4(MBASE)
-    for (int64_t c = 0; c < length; c += CHUNK) {
-        const int64_t stop = c + CHUNK < length ? c + CHUNK : length;
-        EACH_4(MZERO)
-        for (int64_t t = c; t < stop; t += LANES) {
-            const NAME(vec) x = LOAD(n + t), e = LOAD(is_new + t);
-            EACH_4(MSTEP)
-        }
-        FOUR(s0, s1, s2, s3, out);
-        FOUR(p0, p1, p2, p3, out + 4);
-        FOUR(f0, f1, f2, f3, out + 8);
+    for (int64_t k = 0; k < n; k += PCA_INNER) {
+        NAME(vec) s = {0};
+        for (int64_t j = k; j < n && j < k + PCA_INNER; j++)
+            s += VEC(values + j * LANES) * VEC(values + j * LANES);
+        for (int64_t e = 0; e < LANES; e++)
+            to[e] += (double)s[e];
     }
 }
 
-/* Take the next shifts, `most` or four; what is not there is the last one again. */
-static inline int64_t NAME(take)(const pca_plan *plan, int64_t k, int64_t most, int64_t *shift)
+/* A thread's memory, cut from its scratch; pca_scratch in correlate.c knows how much that is. */
+typedef struct {
+    REAL *zeros;
+    REAL *line;
+    REAL *n;
+    REAL *fresh;
+    REAL *has;
+    REAL *is_new;
+    double *g2; /* shifts x LANES, as are ip and fut */
+    double *ip;
+    double *fut;
+} NAME(memory);
+
+/* Without gaps the new events are gathered where they belong. */
+static inline int NAME(in_place)(const pca_plan *plan)
 {
-    const int64_t left = plan->shifts - k;
-    const int64_t count = left >= most ? most : 4;
-    for (int64_t j = 0; j < count; j++)
-        shift[j] = plan->shift[j < left ? k + j : plan->shifts - 1];
-    return count;
+    return plan->all_new && plan->n_fresh == 1 && plan->fresh->i == 0 &&
+           plan->fresh->length == plan->n_new;
 }
 
-TARGET static void NAME(all_shifts)(const pca_plan *plan, const REAL *n, const REAL *a,
-                                    double *g2, pca_ahead *ahead)
+static void NAME(cut)(const pca_plan *plan, void *scratch, NAME(memory) *m)
 {
-    const int64_t length = plan->end - plan->begin, shifts = plan->shifts;
-    int64_t shift[12];
-    for (int64_t k = 0; k < shifts;) {
-        double sum[12] = {0};
-        const int64_t count = NAME(take)(plan, k, 12, shift);
-        pca_fetch(ahead, count);
-        if (count == 12)
-            NAME(shifts_12)(n, a, shift, length, sum);
-        else
-            NAME(shifts_4)(n, a, shift, length, sum);
-        for (int64_t j = 0; j < count && k + j < shifts; j++)
-            g2[plan->column[k + j]] += plan->sign * sum[j];
-        k += count;
+    const int64_t span = plan->end - plan->begin, sums = plan->shifts * LANES;
+    double *at = scratch;
+    m->g2 = at;
+    m->ip = m->g2 + sums;
+    m->fut = m->ip + sums;
+    m->zeros = (REAL *)(m->fut + sums);
+    m->line = m->zeros + 2 * PCA_STRIP * LANES;
+    m->n = m->line + (plan->length + PCA_STRIP) * LANES;
+    m->fresh = m->n + (plan->all_new ? 0 : span) * LANES;
+    m->has = m->fresh + (NAME(in_place)(plan) ? 0 : plan->n_new * LANES) + PCA_STRIP;
+    m->is_new = m->has + plan->length + PCA_STRIP;
+    /* Positions without a value stay zero for every element. */
+    memset(m->zeros, 0, (size_t)((char *)m->fresh - (char *)m->zeros));
+    if (NAME(in_place)(plan))
+        m->fresh = m->line + plan->fresh->j * LANES;
+    if (plan->mode == PCA_MASKED && plan->shifts) {
+        for (int64_t t = -PCA_STRIP; t < plan->length + PCA_STRIP; t++)
+            m->has[t] = t >= 0 && t < plan->length ? plan->present[t] : 0;
+        for (int64_t t = 0; t < span; t++)
+            m->is_new[t] = plan->is_new[t];
     }
 }
 
-TARGET static void NAME(all_masked)(const pca_plan *plan, const REAL *n, const REAL *a,
-                                    const REAL *is_new, const REAL *has, double *g2, double *ip,
-                                    double *fut, pca_ahead *ahead)
+/* Lay the new events of a panel on the line. */
+TARGET static void NAME(lay_new)(const pca_plan *plan, const pca_arrays *arrays, int64_t p,
+                                 int64_t count, const NAME(memory) *m)
 {
-    const int64_t length = plan->end - plan->begin;
-    int64_t shift[4];
-    for (int64_t k = 0; k < plan->shifts; k += 4) {
-        double sum[12] = {0};
-        NAME(take)(plan, k, 4, shift);
-        pca_fetch(ahead, 4);
-        NAME(masked_4)(n, a, is_new, has, shift, length, sum);
-        for (int64_t j = 0; j < 4 && k + j < plan->shifts; j++) {
-            const int64_t column = plan->column[k + j];
-            /* a shift forwards makes N the earlier event of the pair */
-            const int later = shift[j] < 0;
-            g2[column] += plan->sign * sum[j];
-            ip[column] += plan->sign * sum[j + (later ? 4 : 8)];
-            fut[column] += plan->sign * sum[j + (later ? 8 : 4)];
-        }
+    if (plan->n_new == 0)
+        return;
+    NAME(gather)(plan, (const REAL *)arrays->block + p, arrays->ld_block, count, m->fresh);
+    if (NAME(in_place)(plan))
+        return;
+    for (int64_t r = 0; r < plan->n_fresh; r++) {
+        const pca_run run = plan->fresh[r];
+        const REAL *const from = m->fresh + run.i * LANES;
+        memcpy(m->line + run.j * LANES, from, (size_t)run.length * VBYTES);
+        if (!plan->all_new && plan->shifts)
+            memcpy(m->n + (run.j - plan->begin) * LANES, from, (size_t)run.length * VBYTES);
     }
 }
 
-/* What missing pulses take away: see Deferred sums in docs/architecture.md. */
-TARGET static void NAME(missing)(const pca_plan *plan, const REAL *n, const REAL *line,
-                                 double *ip, double *fut)
+/* Whether there are new events before the largest delay. */
+static inline int NAME(has_heads)(const pca_plan *plan)
 {
-    const int64_t *miss = plan->missing;
-    for (int64_t k = 0; k < plan->shifts; k++) {
-        const int64_t d = -plan->shift[k], column = plan->column[k];
-        double past = 0, future = 0;
-        for (int64_t j = plan->new_first[0]; j < plan->new_first[1]; j++)
-            past += (double)line[miss[j] - d];
-        for (int64_t j = plan->lo[k]; j < plan->hi[k]; j++)
-            future += (double)n[miss[j] + d - plan->begin];
-        ip[column] -= past;
-        fut[column] -= future;
-    }
+    return plan->mode == PCA_DEFERRED && plan->shifts && -plan->shift[plan->shifts - 1] > plan->begin;
 }
 
-TARGET static void NAME(given_runs)(const pca_plan *plan, const REAL *line, double *g2,
-                                    double *ip, double *fut)
+/* Whether IP and IF get anything now. */
+static inline int NAME(changes_ends)(const pca_plan *plan)
 {
-    for (int64_t d = 0; d < plan->delays; d++) {
-        double sum_g2 = 0, sum_ip = 0, sum_fut = 0;
-        for (int64_t r = plan->start[d]; r < plan->start[d + 1]; r++) {
-            const pca_run run = plan->run[r];
-            const REAL *a = line + run.i, *b = line + run.j;
-            for (int32_t k = 0; k < run.length; k++) {
-                const double u = (double)a[k], v = (double)b[k];
-                sum_g2 += u * v;
-                sum_ip += u;
-                sum_fut += v;
-            }
-        }
-        g2[d] += plan->sign * sum_g2;
-        if (plan->mode != PCA_ONLY_G2) {
-            ip[d] += plan->sign * sum_ip;
-            fut[d] += plan->sign * sum_fut;
-        }
-    }
+    return plan->mode != PCA_ONLY_G2 && (plan->mode != PCA_DEFERRED || plan->missing || plan->defer ||
+                                         NAME(has_heads)(plan));
 }
 
-/* turned[e][k] = block[from[k]][p + e] */
-TARGET static void NAME(turn)(const pca_plan *plan, const REAL *block, int64_t ld_block,
-                              int64_t p, int64_t count, REAL *turned, int64_t ld)
+/* The pairs of one panel; its old values are on the line. */
+TARGET static void NAME(pairs)(const pca_plan *plan, const pca_arrays *arrays, int64_t p,
+                               int64_t count, const NAME(memory) *m,
+                               pca_ahead *ahead)
 {
-    typedef REAL quad __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
-    int64_t k = 0;
-    if (count == PCA_TILE)
-        for (; k + 4 <= plan->n_new; k += 4) {
-            const REAL *row[4];
-            for (int j = 0; j < 4; j++)
-                row[j] = block + plan->from[k + j] * ld_block + p;
-            for (int64_t e = 0; e < PCA_TILE; e += 4) {
-                const quad a = *(const quad *)(row[0] + e), b = *(const quad *)(row[1] + e);
-                const quad c = *(const quad *)(row[2] + e), d = *(const quad *)(row[3] + e);
-                const quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
-                const quad cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-                const quad AB = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-                const quad CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-                REAL *to = turned + e * ld + k;
-                *(quad *)to = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-                *(quad *)(to + ld) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-                *(quad *)(to + 2 * ld) = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);
-                *(quad *)(to + 3 * ld) = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
-            }
-        }
-    for (; k < plan->n_new; k++)
+    const int with_g2 = arrays->g2 != NULL;
+    const int with_both = plan->mode != PCA_ONLY_G2;
+    double *const g2 = with_g2 ? arrays->g2 + p * plan->delays : NULL;
+    double *const ip = with_both ? arrays->ip + p * plan->delays : NULL;
+    double *const fut = with_both ? arrays->fut + p * plan->delays : NULL;
+    const size_t size = (size_t)(plan->shifts * LANES) * sizeof(double);
+    NAME(stretch) s = {m->line + plan->begin * LANES, m->line, m->zeros, plan->begin, plan->end,
+                       plan->gone, plan->length, 1};
+    if (!plan->all_new)
+        s.n = m->n;
+    memset(m->g2, 0, with_both ? 3 * size : size);
+    if (plan->gone) {
+        /* as far as a window may reach beyond the old values, there are none of the panel before */
+        const int64_t beyond = plan->length - plan->begin < PCA_STRIP ? plan->length - plan->begin : PCA_STRIP;
+        const NAME(stretch) leaving = {m->line, m->line, m->zeros, 0, plan->gone, 0, plan->begin, -1};
+        memset(m->line + plan->begin * LANES, 0, (size_t)beyond * VBYTES);
+        NAME(all_shifts)(plan, &leaving, m->g2, ahead);
+        for (int64_t k = 0; k < plan->shifts * LANES; k++)
+            m->g2[k] = -m->g2[k];
+        memset(m->line, 0, (size_t)plan->gone * VBYTES);
+    }
+    if (plan->defer)
+        NAME(tails)(plan, m->line, plan->begin, 1.0, m->ip);
+    NAME(lay_new)(plan, arrays, p, count, m);
+    if (plan->mode == PCA_MASKED)
+        NAME(all_masked)(plan, &s, m->is_new, m->has, m->g2, m->ip, m->fut);
+    else if (with_g2)
+        NAME(all_shifts)(plan, &s, m->g2, ahead);
+    if (plan->mode == PCA_DEFERRED) {
+        double total[LANES] = {0};
+        NAME(add)(m->fresh, plan->n_new, total);
         for (int64_t e = 0; e < count; e++)
-            turned[e * ld + k] = block[plan->from[k] * ld_block + p + e];
-}
-
-TARGET static double NAME(total)(const REAL *a, int64_t n)
-{
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t k = 0; k < n; k++)
-        sum += (double)a[k];
-    return sum;
-}
-
-TARGET static double NAME(squares)(const REAL *a, int64_t n)
-{
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t k = 0; k < n; k++)
-        sum += (double)a[k] * (double)a[k];
-    return sum;
-}
-
-static inline int64_t NAME(rounded)(int64_t n)
-{
-    return (n + LANES - 1) / LANES * LANES;
+            arrays->total[p + e] += total[e];
+        if (NAME(has_heads)(plan))
+            NAME(heads)(plan, m->line, m->fut);
+    } else if (plan->mode == PCA_ENDS)
+        NAME(without_ends)(plan, m->line, m->ip, m->fut);
+    if (plan->missing)
+        NAME(missing)(plan, m->line, m->ip, m->fut);
+    if (with_g2)
+        NAME(scatter)(plan, m->g2, plan->sign, count, g2);
+    if (NAME(changes_ends)(plan)) {
+        NAME(scatter)(plan, m->ip, plan->sign, count, ip);
+        NAME(scatter)(plan, m->fut, plan->sign, count, fut);
+    }
+    if (plan->start)
+        NAME(given_runs)(plan, m->line, count, g2, ip, fut);
 }
 
 TARGET static void NAME(correlate)(const pca_plan *plan, const pca_arrays *arrays, int64_t p0,
                                    int64_t p1, void *scratch)
 {
-    const int64_t span = plan->end - plan->begin, stretch = NAME(rounded)(span);
-    const int64_t whole = NAME(rounded)(plan->length + 2 * plan->pad + LANES) + 16;
-    const int64_t ld = NAME(rounded)(plan->n_new) + 16; /* off powers of two: cache sets */
-    REAL *const line = (REAL *)scratch + NAME(rounded)(plan->pad);
-    REAL *const n = (REAL *)scratch + NAME(rounded)(whole + 2 * LANES);
-    REAL *const has = n + stretch + LANES, *const is_new = has + whole + 2 * LANES;
-    REAL *const turned = is_new + stretch + LANES;
-    REAL *const present = has + NAME(rounded)(plan->pad);
-    const REAL *block = arrays->block;
-    REAL *x = arrays->x;
+    REAL *const x = arrays->x;
+    const int64_t ld = arrays->ld;
+    const int64_t calls = NAME(fetches)(plan, plan->end - plan->begin) +
+                          (plan->gone ? NAME(fetches)(plan, plan->gone) : 0);
+    const int64_t values = pca_values(plan->old, plan->n_old);
+    const int ends = NAME(changes_ends)(plan);
+    NAME(memory) m;
     pca_ahead ahead = {0};
 
-    /* Positions without a value stay zero for every element. */
-    memset(scratch, 0, (size_t)((REAL *)turned - (REAL *)scratch) * sizeof(REAL));
-    if (plan->mode == PCA_MASKED && plan->shifts) {
-        for (int64_t t = 0; t < plan->length; t++)
-            present[t] = plan->present[t];
-        for (int64_t t = 0; t < span; t++)
-            is_new[t] = plan->is_new[t];
-    }
-    for (int64_t p = p0; p < p1; p++) {
-        const int64_t e = (p - p0) % PCA_TILE;
-        REAL *const fresh = turned + e * ld;
-        REAL *const column = x + p * arrays->ld;
-        double *g2 = arrays->g2 + p * plan->delays;
-        double *ip = arrays->ip + p * plan->delays, *fut = arrays->fut + p * plan->delays;
-        if (e == 0 && plan->n_new)
-            NAME(turn)(plan, block, arrays->ld_block, p, p1 - p < PCA_TILE ? p1 - p : PCA_TILE,
-                       turned, ld);
-        if (e == 0 && plan->n_new && p + PCA_TILE < p1)
-            pca_begin_tile(&ahead, plan, (const char *)(block + p + PCA_TILE),
-                           (size_t)arrays->ld_block * sizeof(REAL));
+    NAME(cut)(plan, scratch, &m);
+    for (int64_t p = p0; p < p1; p += LANES) {
+        const int64_t count = p1 - p < LANES ? p1 - p : LANES;
+        const int64_t next = p + LANES;
+        const REAL *column[LANES];
+        if ((p - p0) % PCA_TILE == 0 && plan->n_new && p + PCA_TILE < p1)
+            pca_begin_tile(&ahead, plan, (const char *)((const REAL *)arrays->block + p + PCA_TILE),
+                           (size_t)arrays->ld_block * sizeof(REAL), PCA_TILE / LANES * calls);
+        if (next < p1) {
+            const int64_t more = p1 - next < LANES ? p1 - next : LANES;
+            const double *const results[3] = {arrays->g2, ends ? arrays->ip : NULL, ends ? arrays->fut : NULL};
+            for (int k = 0; k < 3; k++)
+                ahead.result[k] = results[k] ? (const char *)(results[k] + next * plan->delays) : NULL;
+            pca_begin_panel(&ahead, plan, values, (const char *)(x + next * ld),
+                            (size_t)ld * sizeof(REAL), more, sizeof(REAL),
+                            (size_t)(more * plan->delays) * sizeof(double), calls);
+        }
+        NAME(columns)(x + p * ld, ld, count, column);
         for (int64_t r = 0; r < plan->n_old; r++)
-            memcpy(line + plan->old[r].j, column + plan->old[r].i,
-                   (size_t)plan->old[r].length * sizeof(REAL));
-        for (int64_t r = 0; r < plan->n_fresh; r++) {
-            const pca_run run = plan->fresh[r];
-            memcpy(line + run.j, fresh + run.i, (size_t)run.length * sizeof(REAL));
-            if (!plan->all_new && plan->shifts)
-                memcpy(n + run.j - plan->begin, fresh + run.i,
-                       (size_t)run.length * sizeof(REAL));
-        }
-        if (plan->all_new && plan->shifts)
-            memcpy(n, line + plan->begin, (size_t)span * sizeof(REAL));
-        if (p + 1 < p1)
-            pca_begin_ahead(&ahead, plan, (const char *)(column + arrays->ld), sizeof(REAL));
-        if (plan->shifts && plan->mode == PCA_MASKED)
-            NAME(all_masked)(plan, n, line + plan->begin, is_new, present + plan->begin, g2, ip,
-                             fut, &ahead);
-        else if (plan->shifts)
-            NAME(all_shifts)(plan, n, line + plan->begin, g2, &ahead);
-        if (plan->mode == PCA_DEFERRED) {
-            arrays->total[p] += NAME(total)(fresh, plan->n_new);
-            if (plan->missing)
-                NAME(missing)(plan, n, line, ip, fut);
-        }
-        if (plan->start)
-            NAME(given_runs)(plan, line, g2, ip, fut);
+            NAME(lay)(column, plan->old[r], m.line);
+        NAME(pairs)(plan, arrays, p, count, &m, &ahead);
         if (arrays->energy) {
-            arrays->energy[p] += NAME(squares)(fresh, plan->n_new);
+            double energy[LANES] = {0};
+            NAME(add_squares)(m.fresh, plan->n_new, energy);
+            for (int64_t e = 0; e < count; e++)
+                arrays->energy[p + e] += energy[e];
         }
         for (int64_t r = 0; r < plan->n_keep; r++)
-            memcpy(column + plan->keep[r].j, fresh + plan->keep[r].i,
-                   (size_t)plan->keep[r].length * sizeof(REAL));
+            NAME(keep)(m.fresh, plan->keep[r], count, x + p * ld, ld);
     }
 }
 
-#undef FOUR
 #undef LANES
-#undef CHUNK
-#undef LOAD
+#undef VEC
+#undef LOOSE
+#undef QUAD
+#undef CQUAD
+#undef TURN
+#undef LOW
+#undef HIGH
+#undef ADD_TO
+#undef FOUR
 #undef EACH_4
 #undef EACH_12
-#undef QUADS_4
-#undef QUADS_12
 #undef BASE
 #undef ZERO
 #undef STEP
-#undef ADD
+#undef NOTHING
+#undef SAVE
 #undef SHIFTS
-#undef MBASE
-#undef MZERO
-#undef MSTEP
+#undef UNROLL

@@ -17,6 +17,7 @@ static int runs_here(void)
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
 }
 
-const pca_path pca_path_v4 = {"x86-64-v4", runs_here, correlate_f32, correlate_f64};
+const pca_path pca_path_v4 = {"x86-64-v4",   runs_here,  correlate_f32,
+                              correlate_f64, settle_f32, settle_f64};
 
 #endif

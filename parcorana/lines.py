@@ -18,8 +18,6 @@ _NONE = np.zeros(0, np.int64)
 _NO_RUNS = np.zeros(0, _core.RUN_DTYPE)
 # A line may have so many positions for each event, beyond which runs are faster.
 _SPARSE = 4
-# Up to this fraction of missing pulses it pays to correct for each of them.
-_FEW_MISSING = 0.04
 
 
 @dataclass
@@ -35,15 +33,16 @@ class Plan:
     """
 
     length: int
-    pad: int = 0
     old: np.ndarray = field(default_factory=lambda: _NO_RUNS)
     source: np.ndarray = field(default_factory=lambda: _NONE)
     fresh: np.ndarray = field(default_factory=lambda: _NO_RUNS)
     keep: np.ndarray = field(default_factory=lambda: _NO_RUNS)
     begin: int = 0
     end: int = 0
+    gone: int = 0
     all_new: bool = True
     mode: int = _core.ONLY_G2
+    defer: bool = False
     shift: np.ndarray = field(default_factory=lambda: _NONE)
     column: np.ndarray = field(default_factory=lambda: _NONE)
     present: np.ndarray | None = None
@@ -172,7 +171,6 @@ def _add_shifts(plan, u, position, delays, use, backwards=True):
     # beyond the line's length there are no pairs, however far
     shift = np.minimum(delays[plan.column] // plan.step, plan.length)
     plan.shift = -shift if backwards else shift
-    plan.pad = int(shift.max(initial=0))
     present = np.zeros(plan.length, np.uint8)
     present[position] = 1
     is_new = np.zeros(plan.end - plan.begin, np.uint8)
@@ -220,7 +218,37 @@ def plan_accumulated(u, processed, delays, deferred):
     return _plan_entering(near, processed, delays, mixed, unpaired, _core.MASKED, deferred and newest)
 
 
-def plan_entering(u, processed, delays):
+def plan_window(u, processed, delays):
+    """Plan what a stretch does to the pairs, of G2 only, of all that is stored.
+
+    Returns
+    -------
+    list of Plan
+        To be carried out in this order: one for both, or what is lost and then what is gained.
+    """
+    both = _plan_both(u, processed, delays)
+    if both is not None:
+        return [both]
+    leaving = _plan_leaving(u, delays)
+    entering = _plan_gained(u, processed, delays)
+    return [entering] if leaving is None else [leaving, entering]
+
+
+def _plan_both(u, processed, delays):
+    """Plan what is lost and what is gained on one line; None if new events lie among old ones."""
+    stays = (u.seq < 0) | (np.arange(len(u.seq)) >= u.head)
+    near = u.part(stays)
+    new = np.flatnonzero(near.seq >= 0)
+    gone = int(np.count_nonzero(u.seq[: u.head] < 0))
+    if not gone or new[0] + len(new) != len(near.seq) or not _step(near.counter):
+        return None
+    near.leave[:] = _core.STAYS
+    plan = _plan_entering(near, processed, delays, False, np.iinfo(np.int64).max, _core.ONLY_G2, False)
+    plan.gone = int((near.counter[gone - 1] - near.counter[0]) // plan.step) + 1
+    return plan
+
+
+def _plan_gained(u, processed, delays):
     """Plan the pairs, of G2 only, that the stored events gain."""
     stays = u.part(slice(u.head, None))
     new = np.flatnonzero(stays.seq >= 0)
@@ -250,22 +278,17 @@ def _plan_entering(near, processed, delays, mixed, unpaired, mode, deferred):
 
 
 def _defer(plan):
-    """Take the mode DEFERRED if few enough pulses are missing."""
-    before = np.arange(plan.begin - plan.pad, 0)  # no event so long ago: all missing
-    missing = np.concatenate([before, np.flatnonzero(plan.present == 0)])
-    first = np.searchsorted(missing, plan.begin)
-    span = plan.end - plan.begin
-    if len(missing) - first > _FEW_MISSING * span or len(missing) > _FEW_MISSING * (plan.pad + span):
-        return
+    """Take the mode DEFERRED: correct IP and IF for the pulses that are missing."""
     plan.mode = _core.DEFERRED
+    missing = np.flatnonzero(plan.present == 0)
     if len(missing):
         plan.missing = missing
-        plan.new_first = np.array([first, len(missing)])
+        plan.new_first = np.array([np.searchsorted(missing, plan.begin), len(missing)])
         plan.lo = np.searchsorted(missing, plan.begin + plan.shift)
         plan.hi = np.searchsorted(missing, plan.end + plan.shift)
 
 
-def plan_leaving(u, delays):
+def _plan_leaving(u, delays):
     """Plan the pairs, of G2 only, that the stored events lose, before others enter."""
     old = u.seq < 0
     old_u = Union(
@@ -288,16 +311,18 @@ def plan_leaving(u, delays):
     return plan
 
 
-def plan_stored(T, filled, delays):
+def plan_stored(T, filled, delays, exact=False):
     """Plan all pairs among the first `filled` rows.
 
-    Its mode is MASKED, or ONLY_G2 where `_core.sums` has to add IP and IF.
+    Its mode is MASKED, or ENDS, in which IP and IF need no pairs and can be had without G2.
 
     Parameters
     ----------
     T : (times,) int64 [pulses]
     filled : int
     delays : (D,) int64 [pulses]
+    exact : bool
+        Whether IP and IF may not be differences of sums.
 
     Returns
     -------
@@ -317,8 +342,10 @@ def plan_stored(T, filled, delays):
         return plan
     _add_shifts(plan, near, position, delays, delays < plan.length * plan.step)
     missing = np.flatnonzero(plan.present == 0)
-    if len(missing) <= _FEW_MISSING * plan.length:
-        plan.mode = _core.ONLY_G2
+    if exact and len(missing):
+        return plan
+    plan.mode = _core.ENDS
+    if len(missing):
         plan.missing, plan.new_first = missing, np.array([0, len(missing)])
     return plan
 
@@ -332,7 +359,7 @@ def plan_store(source, rows):
 
 
 def plan_tails(T, filled, delays, step):
-    """Plan the sums over the newest stored events that deferred sums begin and end with."""
+    """Plan the sums over the newest stored events with which deferred sums are settled."""
     order = np.argsort(T[:filled], kind="stable")
     t = T[order]
     near = t > t[-1] - delays[-1]
@@ -343,5 +370,4 @@ def plan_tails(T, filled, delays, step):
     plan.old = as_runs(rows, position)
     plan.column = np.flatnonzero(delays % step == 0)
     plan.shift = -np.minimum(delays[plan.column] // step, plan.length)
-    plan.pad = plan.length
     return plan

@@ -20,7 +20,7 @@ from parcorana import _core, _move, fits, masks
 from parcorana.curves import NORMALIZATIONS, ColorSums
 from parcorana.datasets import write_dataset
 from parcorana.errors import ConfigError, nearest
-from parcorana.lines import plan_accumulated, plan_entering, plan_leaving, plan_stored, plan_tails
+from parcorana.lines import plan_accumulated, plan_stored, plan_tails, plan_window
 from parcorana.output import check_picture_name
 from parcorana.plaing2 import PlainG2
 from parcorana.timeline import Timeline
@@ -167,16 +167,13 @@ class _G2(PlainG2, UserBase):
         for array in (self.G2, self.IP, self.IF, self.counts):
             array[...] = 0
 
-    def _add_stored(self, plan, X, part=slice(None), with_g2=True):
-        """Add the sums over all stored pairs of some elements."""
-        sums = self.G2[part], self.IP[part], self.IF[part]
-        threads = self.mpiParams.threads
-        if with_g2:
-            _core.correlate(plan, X[:, part], None, *sums, threads=threads)
-        if plan.mode == _core.ONLY_G2:
-            _core.sums(plan, _core.STORED, X[:, part], *sums[1:], threads=threads)
+    def _add_stored(self, plan, X, with_g2=True):
+        """Add the sums over all stored pairs; without G2 the mode must be ENDS."""
+        _core.correlate(plan, X, None, self.G2 if with_g2 else None, self.IP, self.IF, threads=self.mpiParams.threads)
 
     def _results(self):
+        # a difference of sums may leave its rounding error where nothing should be
+        self.IP[:, self.counts == 0] = self.IF[:, self.counts == 0] = 0
         return {"G2": self.G2.T, "IF": self.IF.T, "IP": self.IP.T}, self.counts, self.saturated
 
     def workerReduce(self, arrays, counts, int8array):
@@ -294,7 +291,7 @@ class G2atEnd(_G2):
     def workerCalc(self, T, numTimesFilled, X):
         """Compute all sums anew."""
         self._reset()
-        plan = plan_stored(T, numTimesFilled, self.delays)
+        plan = plan_stored(T, numTimesFilled, self.delays, exact=X.dtype == np.float64)
         self._add_stored(plan, X)
         self.counts += plan.counts
         return self._results()
@@ -327,20 +324,16 @@ class G2IncrementalAccumulator(_G2):
         step = plan.step if plan.mode == _core.DEFERRED else 0
         if step != self.step:
             self._settle(T, filled, X)
-            if step:
-                self._sums(_core.DEFER, T, filled, X, step)
-                self.step = step
+            plan.defer = bool(step)
+            self.step = step
         threads = self.mpiParams.threads
         _core.correlate(plan, X, data, self.G2, self.IP, self.IF, self.total, threads=threads)
         self.counts += plan.counts
 
-    def _sums(self, what, T, filled, X, step):
-        plan = plan_tails(T, filled, self.delays, step)
-        _core.sums(plan, what, X, self.IP, self.IF, self.total, self.mpiParams.threads)
-
     def _settle(self, T, filled, X):
         if self.step:
-            self._sums(_core.SETTLE, T, filled, X, self.step)
+            plan = plan_tails(T, filled, self.delays, self.step)
+            _core.settle(plan, X, self.IP, self.IF, self.total, self.mpiParams.threads)
             self.step = 0
 
     def bufferClears(self, T, numTimesFilled, X):
@@ -364,10 +357,10 @@ class G2IncrementalWindowed(_G2):
     """
 
     TURNOVERS = 100
-    #: Whole numbers up to this have exact sums: 16 products of two in a float32 (csrc/correlate_impl.h).
-    EXACT = 1024
-    #: Values in a float32 sum of all lanes together, more or less.
-    BLOCK = 128
+    #: Whole numbers up to this have exact sums: 64 products of two in a float32 (csrc/correlate.h).
+    EXACT = 512
+    #: Values in one float32 sum (PCA_CHUNK in csrc/correlate.h).
+    BLOCK = 64
 
     def initWorker(self, numElementsWorker):
         """Allocate the sums, and what tells how large the rounding errors may be."""
@@ -388,12 +381,10 @@ class G2IncrementalWindowed(_G2):
         if not (entry.row >= 0).any():
             return
         X, threads = buffer.X, self.mpiParams.threads
-        leaving = plan_leaving(entry.union, self.delays)
-        if leaving is not None:
-            _core.correlate(leaving, X, None, self.G2, None, None, threads=threads)
-        plan = plan_entering(entry.union, entry.processed, self.delays)
         energy = np.zeros_like(self.passed)
-        _core.correlate(plan, X, data, self.G2, None, None, energy=energy, threads=threads)
+        for plan in plan_window(entry.union, entry.processed, self.delays):
+            block = data if len(plan.source) else None
+            _core.correlate(plan, X, block, self.G2, None, None, energy=energy, threads=threads)
         self.passed += energy
         np.maximum(self.largest, energy, out=self.largest)
         self.entered += len(entry.processed)
@@ -401,7 +392,7 @@ class G2IncrementalWindowed(_G2):
 
     def workerCalc(self, T, numTimesFilled, X):
         """Return the sums, G2 computed anew where rounding errors may have gathered."""
-        plan = plan_stored(T, numTimesFilled, self.delays)
+        plan = plan_stored(T, numTimesFilled, self.delays, exact=X.dtype == np.float64)
         self.IP[...] = self.IF[...] = 0
         self.counts[:] = plan.counts
         self.G2[:, self.counts == 0] = 0
@@ -412,6 +403,7 @@ class G2IncrementalWindowed(_G2):
             self.entered = 0
             return self._results()
         self._add_stored(plan, X, with_g2=False)
+        plan.mode, plan.missing = _core.ONLY_G2, None
         worn = self._worn(X)
         # element by element, so that a bit never depends on the other elements of a worker
         edges = np.flatnonzero(np.diff(worn, prepend=False, append=False))
@@ -435,11 +427,11 @@ class G2IncrementalWindowed(_G2):
             return np.zeros(X.shape[1], bool)
         # Each of the many sums s that were added has an error of about eps |s|, of any sign, so
         # together they have eps sqrt(sum s^2) <= eps sqrt(sum |s| max |s|), and a sum of
-        # products is at most the sum of squares of what entered. At least four lanes share it.
+        # products is at most the sum of squares of what entered.
         eps = np.finfo(X.dtype).eps / 2
         allowed = 3e-7 if X.dtype == np.float32 else 3e-13
         least = np.abs(self.G2[:, self.counts > 0]).min(axis=1, initial=np.inf)
-        return eps * np.sqrt(self.passed * self.largest / 4) > allowed * least
+        return eps * np.sqrt(self.passed * self.largest) > allowed * least
 
 
 UserG2 = G2atEnd

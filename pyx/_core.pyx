@@ -50,11 +50,8 @@ cdef extern from "correlate.h" nogil:
     int PCA_ONLY_G2
     int PCA_MASKED
     int PCA_DEFERRED
-    int PCA_DEFER
-    int PCA_SETTLE
-    int PCA_STORED
+    int PCA_ENDS
     ctypedef struct pca_plan:
-        int64_t pad
         int64_t length
         const pca_run *old
         int64_t n_old
@@ -66,8 +63,10 @@ cdef extern from "correlate.h" nogil:
         int64_t n_keep
         int64_t begin
         int64_t end
+        int64_t gone
         int32_t all_new
         int32_t mode
+        int32_t defer
         const int64_t *shift
         const int64_t *column
         int64_t shifts
@@ -99,8 +98,7 @@ cdef extern from "correlate.h" nogil:
     pca_status pca_correlate(const pca_plan *, const pca_arrays *, int, int, char *)
     void pca_count_shifts(const uint8_t *, const uint8_t *, int64_t, int64_t, int64_t,
                           const int64_t *, int64_t, int64_t *)
-    pca_status pca_sums_f32(const pca_plan *, const pca_arrays *, int, int, char *)
-    pca_status pca_sums_f64(const pca_plan *, const pca_arrays *, int, int, char *)
+    pca_status pca_settle(const pca_plan *, const pca_arrays *, int, int, char *)
 
 cdef extern from *:
     """
@@ -127,9 +125,7 @@ LATE = PCA_LATE
 ONLY_G2 = PCA_ONLY_G2
 MASKED = PCA_MASKED
 DEFERRED = PCA_DEFERRED
-DEFER = PCA_DEFER
-SETTLE = PCA_SETTLE
-STORED = PCA_STORED
+ENDS = PCA_ENDS
 NEW_LATER = PCA_NEW_LATER
 OLD_LATER = PCA_OLD_LATER
 RUN_DTYPE = np.dtype([("i", np.int32), ("j", np.int32), ("length", np.int32)])
@@ -322,16 +318,45 @@ cdef const uint8_t *checked_flags(const char *what, array, int64_t length) excep
     return &flags[0] if length else NULL
 
 
+cdef int check_backwards(const pca_plan *plan) except -1:
+    """Check that the shifts are those of increasing delays, to earlier positions."""
+    cdef Py_ssize_t k
+    for k in range(plan.shifts):
+        if plan.shift[k] > (-1 if k == 0 else plan.shift[k - 1]):
+            raise ValueError("shifts must be negative and not increase")
+    return 0
+
+
+cdef int fill_missing(pca_plan *plan, lines) except -1:
+    cdef Py_ssize_t k, d, n = len(lines.missing)
+    plan.missing = checked(b"missing", lines.missing, n, -plan.length, plan.length)
+    plan.new_first = checked(b"new_first", lines.new_first, 2, 0, n + 1)
+    for k in range(plan.new_first[0], plan.new_first[1]):
+        if plan.missing[k] < plan.begin or (k > plan.new_first[0] and plan.missing[k] <= plan.missing[k - 1]):
+            raise ValueError("missing pulses among the new ones must increase and not lie before them")
+    if plan.mode == PCA_ENDS:
+        return 0
+    plan.lo = checked(b"lo", lines.lo, plan.shifts, 0, n + 1)
+    plan.hi = checked(b"hi", lines.hi, plan.shifts, 0, n + 1)
+    for d in range(plan.shifts):
+        for k in range(plan.lo[d], plan.hi[d]):
+            if not plan.begin <= plan.missing[k] - plan.shift[d] < plan.end:
+                raise ValueError("a missing pulse has no new event at this delay")
+    return 0
+
+
 cdef int fill_plan(pca_plan *plan, lines, int64_t times, int64_t rows, int64_t delays) except -1:
     """Check a `parcorana.lines.Plan` and describe it to C: nothing may reach beyond its memory."""
     cdef Py_ssize_t n = 0
-    cdef int64_t k, d, length = lines.length, pad = lines.pad, begin = lines.begin, end = lines.end
-    cdef int64_t new = len(lines.source)
-    if not 0 <= pad < 1 << 40 or not 0 <= length < 1 << 40:
-        raise ValueError(f"pad {pad} and length {length} must be below 2**40")
+    cdef int64_t k, length = lines.length, begin = lines.begin, end = lines.end
+    cdef int64_t gone = lines.gone, new = len(lines.source)
+    if not 0 <= length < 1 << 40:
+        raise ValueError(f"length is {length}, it should be below 2**40")
     if not 0 <= begin <= end <= length:
         raise ValueError(f"begin {begin} and end {end} do not fit into a line of {length}")
-    plan.pad, plan.length, plan.begin, plan.end = pad, length, begin, end
+    if gone and (not 0 <= gone <= begin or not lines.all_new or lines.mode != PCA_ONLY_G2):
+        raise ValueError(f"gone is {gone}: what leaves lies before {begin}, and the mode is ONLY_G2")
+    plan.length, plan.begin, plan.end, plan.gone = length, begin, end, gone
     plan.n_new = new
     plan.source = checked(b"source", lines.source, new, 0, rows)
     plan.old = checked_runs(b"old", lines.old, &n, 0, times, 0, length)
@@ -344,8 +369,9 @@ cdef int fill_plan(pca_plan *plan, lines, int64_t times, int64_t rows, int64_t d
     plan.keep = checked_runs(b"keep", lines.keep, &n, 0, new, 0, times)
     plan.n_keep = n
     plan.all_new, plan.mode, plan.sign, plan.delays = lines.all_new, lines.mode, lines.sign, delays
+    plan.defer = lines.defer
     plan.shifts = len(lines.shift)
-    plan.shift = checked(b"shift", lines.shift, plan.shifts, -pad, pad + 1)
+    plan.shift = checked(b"shift", lines.shift, plan.shifts, -length, length + 1)
     plan.column = checked(b"column", lines.column, plan.shifts, 0, delays)
     plan.present = plan.is_new = NULL
     plan.missing = plan.new_first = plan.lo = plan.hi = NULL
@@ -354,22 +380,16 @@ cdef int fill_plan(pca_plan *plan, lines, int64_t times, int64_t rows, int64_t d
     if lines.mode == PCA_MASKED and plan.shifts:
         plan.present = checked_flags(b"present", lines.present, length)
         plan.is_new = checked_flags(b"is_new", lines.is_new, end - begin)
+    if plan.mode == PCA_DEFERRED and (plan.end != length or not plan.all_new):
+        raise ValueError("in the mode DEFERRED the new events are the last ones")
+    if plan.mode == PCA_ENDS and (begin != 0 or end != length):
+        raise ValueError("the mode ENDS speaks of the whole line")
+    if plan.mode == PCA_DEFERRED or plan.mode == PCA_ENDS:
+        check_backwards(plan)
+    elif plan.defer or lines.missing is not None:
+        raise ValueError("only the modes DEFERRED and ENDS correct for missing pulses")
     if lines.missing is not None:
-        n = len(lines.missing)
-        plan.missing = checked(b"missing", lines.missing, n, -pad, length)
-        plan.new_first = checked(b"new_first", lines.new_first, 2, 0, n + 1)
-        if lines.lo is not None:
-            plan.lo = checked(b"lo", lines.lo, plan.shifts, 0, n + 1)
-            plan.hi = checked(b"hi", lines.hi, plan.shifts, 0, n + 1)
-            for k in range(plan.new_first[0], plan.new_first[1]):
-                if plan.missing[k] < begin:
-                    raise ValueError("missing pulses among the new ones must not lie before them")
-            for d in range(plan.shifts):
-                for k in range(plan.lo[d], plan.hi[d]):
-                    if not begin <= plan.missing[k] - plan.shift[d] < end:
-                        raise ValueError("a missing pulse has no new event at this delay")
-        elif plan.new_first[0] > plan.new_first[1]:
-            raise ValueError("new_first must not decrease")
+        fill_missing(plan, lines)
     if lines.start is not None:
         plan.run = checked_runs(b"run", lines.run, &n, 0, length, 0, length)
         plan.start = checked(b"start", lines.start, delays + 1, 0, n + 1)
@@ -424,7 +444,7 @@ cdef int set_block(pca_arrays *arrays, const real[:, :] block, Py_ssize_t elemen
     return 0
 
 
-def correlate(lines, real[::1, :] x not None, const real[:, :] block, g2 not None, ip, fut,
+def correlate(lines, real[::1, :] x not None, const real[:, :] block, g2, ip, fut,
               total=None, energy=None, int threads=1):
     """Add the sums that a plan describes, and put its new events into the storage.
 
@@ -437,7 +457,7 @@ def correlate(lines, real[::1, :] x not None, const real[:, :] block, g2 not Non
         New events, the elements of each side by side.
     g2, ip, fut : (n, D) float64
         The sums, element by element: ``sum I(t) I(t+d)``, ``sum I(t)``, ``sum I(t+d)``
-        (contract, section 1); `ip` and `fut` may be None if the mode is ONLY_G2.
+        (contract, section 1); `ip` and `fut` may be None if the mode is ONLY_G2, `g2` if it is ENDS.
     total : (n,) float64, for the mode DEFERRED
         The sum of the new values is added.
     energy : (n,) float64 or None
@@ -452,21 +472,22 @@ def correlate(lines, real[::1, :] x not None, const real[:, :] block, g2 not Non
     cdef pca_plan plan
     cdef pca_arrays arrays
     cdef pca_status status
-    cdef int64_t n = x.shape[1], delays = g2.shape[1]
+    cdef int64_t n = x.shape[1], delays
     cdef char[::1] scratch
+    delays = (ip if g2 is None else g2).shape[1]
+    if g2 is None and lines.mode != PCA_ENDS:
+        raise ValueError("only in the mode ENDS may G2 be left out")
     fill_plan(&plan, lines, x.shape[0], 0 if block is None else block.shape[0], delays)
     if n == 0 or delays == 0:
         return
-    if plan.mode == PCA_DEFERRED and (total is None or (lines.missing is not None and lines.lo is None)):
-        raise ValueError("the mode DEFERRED needs total, lo and hi")
-    if plan.mode == PCA_DEFERRED and plan.end != plan.length:
-        raise ValueError("in the mode DEFERRED the new events are the last ones")
+    if plan.mode == PCA_DEFERRED and total is None:
+        raise ValueError("the mode DEFERRED needs total")
     arrays.x, arrays.ld, arrays.elements = &x[0, 0], x.shape[0], n
     arrays.block = NULL
     arrays.ld_block = 0
     if plan.n_new:
         set_block[real](&arrays, block, n)
-    arrays.g2 = doubles(b"g2", g2, n, delays)
+    arrays.g2 = NULL if g2 is None else doubles(b"g2", g2, n, delays)
     arrays.ip = arrays.fut = arrays.g2
     if plan.mode != PCA_ONLY_G2:
         arrays.ip, arrays.fut = doubles(b"ip", ip, n, delays), doubles(b"fut", fut, n, delays)
@@ -485,36 +506,34 @@ cdef aligned(size_t n):
     return memory[-memory.ctypes.data % 64:]
 
 
-def sums(lines, int what, const real[::1, :] x not None, ip not None, fut not None, total=None, int threads=1):
-    """Add sums over stored rows to IP and IF: `what` is DEFER, SETTLE or STORED, see csrc/correlate.h."""
+def settle(lines, const real[::1, :] x not None, ip not None, fut not None, total not None, int threads=1):
+    """Settle deferred sums with a line of the newest stored events; see `pca_settle` in csrc.
+
+    Parameters
+    ----------
+    lines : parcorana.lines.Plan
+    x : (times, n) float32 or float64, Fortran order
+    ip, fut : (n, D) float64
+    total : (n,) float64
+        Becomes 0.
+    threads : int
+    """
     cdef pca_plan plan
     cdef pca_arrays arrays
     cdef pca_status status
     cdef int64_t n = x.shape[1], delays = ip.shape[1]
     cdef char[::1] scratch
-    cdef Py_ssize_t k
     fill_plan(&plan, lines, x.shape[0], 0, delays)
+    check_backwards(&plan)
     if n == 0 or delays == 0:
         return
-    for k in range(plan.shifts):
-        if plan.shift[k] > (-1 if k == 0 else plan.shift[k - 1]):
-            raise ValueError("shifts must be negative and not increase")
-    for k in range(plan.new_first[0] if plan.missing != NULL else 0,
-                   plan.new_first[1] if plan.missing != NULL else 0):
-        if plan.missing[k] < 0:
-            raise ValueError("missing pulses must lie on the line")
-    if what != PCA_STORED and total is None:
-        raise ValueError("total is needed")
     arrays.x, arrays.ld, arrays.elements = <void *>&x[0, 0], x.shape[0], n
     arrays.ip, arrays.fut = doubles(b"ip", ip, n, delays), doubles(b"fut", fut, n, delays)
-    arrays.total = NULL if total is None else doubles(b"total", total, n, -1)
+    arrays.total = doubles(b"total", total, n, -1)
     threads = max(1, threads)
     scratch = aligned(threads * pca_scratch(&plan, sizeof(real)))
     with nogil:
-        if real is float:
-            status = pca_sums_f32(&plan, &arrays, what, threads, &scratch[0])
-        else:
-            status = pca_sums_f64(&plan, &arrays, what, threads, &scratch[0])
+        status = pca_settle(&plan, &arrays, sizeof(real) == 8, threads, &scratch[0])
     check(status)
 
 

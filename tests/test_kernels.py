@@ -286,7 +286,7 @@ def wrong_calls():
         return lambda: _core.correlate(plan, x, block, *given, total)
 
     numbers = np.array([0, 1])
-    shift = {"shift": np.array([-1]), "column": np.array([0]), "pad": 1, "end": 4}
+    shift = {"shift": np.array([-1]), "column": np.array([0]), "end": 4}
     yield "run 0 of old", call(old=runs((0, 2, 3)))
     yield "run 0 of old", call(old=runs((-1, 0, 1)))
     yield "run 0 of old", call(old=runs((2, 0, 3)))
@@ -297,7 +297,14 @@ def wrong_calls():
     yield "source", call(source=np.array([0, 2]))
     yield "begin", call(begin=3, end=2)
     yield "begin", call(end=5)
-    yield "shift", call(**(shift | {"pad": 0}))
+    yield "shift", call(**(shift | {"shift": np.array([-5])}))
+    yield "gone", call(gone=2, begin=1, end=4)
+    yield "whole line", call(mode=_core.ENDS, end=3)
+    yield "last ones", call(mode=_core.DEFERRED, end=3, total=np.zeros(3))
+    yield "missing", call(missing=numbers, end=4)
+    yield "new_first", call(mode=_core.ENDS, missing=numbers, new_first=np.array([0, 3]), end=4)
+    yield "must increase", call(mode=_core.ENDS, missing=numbers[::-1].copy(), new_first=np.array([0, 2]), end=4)
+    yield "left out", call(given=[None, *sums[1:]])
     yield "column", call(**(shift | {"column": np.array([1])}))
     yield "present", call(mode=_core.MASKED, present=np.zeros(3, np.uint8), is_new=np.zeros(4, np.uint8), **shift)
     yield "is_new", call(mode=_core.MASKED, present=np.zeros(4, np.uint8), is_new=np.zeros(3, np.uint8), **shift)
@@ -305,7 +312,7 @@ def wrong_calls():
     yield "start", call(run=runs((0, 1, 2)), start=np.array([0, 2]))
     yield "shape", call(given=[np.zeros((2, 1)), *sums[1:]])
     yield "elements", call(source=numbers, block=block[:, :2].copy())
-    yield "total", call(mode=_core.DEFERRED)
+    yield "total", call(mode=_core.DEFERRED, end=4)
     yield "source", lambda: _core.store(Plan(length=0, source=np.array([2])), x, block)
     yield "elements", lambda: _core.store(Plan(length=0, source=numbers), x, block[:, :2].copy())
     yield "side by side", lambda: _core.store(Plan(length=0, source=numbers), x, np.asfortranarray(block))
@@ -313,7 +320,7 @@ def wrong_calls():
     yield "rows is 5", lambda: _core.energy(x, 5, 1, np.zeros(3), np.zeros(3))
     yield (
         "not increase",
-        lambda: _core.sums(Plan(length=4, **(shift | {"shift": np.array([1])})), _core.STORED, x, *sums[1:]),
+        lambda: _core.settle(Plan(length=4, **(shift | {"shift": np.array([1])})), x, *sums[1:], np.zeros(3)),
     )
     yield "is_new", lambda: _core.count_shifts(np.zeros(3, np.uint8), np.zeros(3, np.uint8), 1, np.array([1]))
     yield "rate_num", lambda: _core.counters(np.zeros(1, np.int64), 0, 1 << 33, 1, np.zeros(1, np.int64))

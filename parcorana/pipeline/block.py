@@ -41,8 +41,16 @@ class EventBlock:
 
 
 def _apart(width, itemsize):
-    """Return a row's length: rows a multiple of 4 KiB apart would share a few places of the cache."""
-    return width + 64 // itemsize if width * itemsize % 4096 == 0 else width
+    """Return the length of rows that are whole cache lines, but not multiples of 4 KiB (few places of the cache)."""
+    lines = -(-width * itemsize // 64)
+    return (lines + (lines % 64 == 0)) * 64 // itemsize
+
+
+def _lines(size):
+    """Return `size` bytes that begin with a cache line."""
+    memory = np.empty(size + 64, np.uint8)
+    first = -memory.ctypes.data % 64
+    return memory[first : first + size]
 
 
 def wire_dtype(dtype, store):
@@ -73,8 +81,8 @@ class BlockBuffer:
     ----------
     numbers : (HEADER + 2 * block,) int64
     memory : list of uint8 arrays
-        One for each receiver: rows of its width, a little more where that would
-        make the distance of two events a power of two.
+        One for each receiver: rows of its width and a little more, so that each
+        begins with a cache line.
     handles : list
         Messages under way from or to this buffer.
     """
@@ -84,7 +92,7 @@ class BlockBuffer:
         self.numbers = np.zeros(HEADER + 2 * block, np.int64)
         self._apart = [_apart(width, self.dtype.itemsize) for width in widths]
         # pages that are not written to take no memory, so smaller dtypes take less of it
-        self.memory = [np.empty(block * apart * self.dtype.itemsize, np.uint8) for apart in self._apart]
+        self.memory = [_lines(block * apart * self.dtype.itemsize) for apart in self._apart]
         self.handles = []
         self._targets = {}
 

@@ -1,0 +1,22 @@
+/* Code path x86-64-v2: SSE4.2, 16 bytes at a time, no fused multiply-add. */
+#include "correlate.h"
+
+#if defined(__x86_64__)
+
+#include <string.h>
+
+#define VBYTES 16
+#define TARGET __attribute__((target("sse4.2,popcnt")))
+
+#define IMPL "correlate_impl.h"
+#include "each_real.h"
+
+static int runs_here(void)
+{
+    return __builtin_cpu_supports("sse4.2");
+}
+
+const pca_path pca_path_v2 = {"x86-64-v2",   runs_here,  correlate_f32,
+                              correlate_f64, settle_f32, settle_f64};
+
+#endif
