@@ -41,7 +41,7 @@ def load_numbers(key, path):
     try:
         with open(path, "rb") as file:
             array = np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError, MemoryError, OverflowError) as error:
+    except Exception as error:  # whatever NumPy raises over a broken header
         what = " ".join(str(error).split())
         raise ConfigError(f"{key}: {str(path)!r} is not a readable .npy file of numbers: {what}") from None
     if array.dtype.kind not in "iubf":

@@ -1,0 +1,320 @@
+"""parCorAnaMaskColorTool: every wrong file its sentence, conversions, statistics; parCorAnaPlot, pictures, fits."""
+
+import shutil
+
+import h5py
+import hypothesis.extra.numpy as hnp
+import matplotlib.image
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from parcorana import colors, fits, maskcolor, plot
+from parcorana.curves import Curve
+from parcorana.errors import ConfigError
+from parcorana.images import Layout, segments_apart
+from parcorana.statistics import Statistics
+
+
+@pytest.fixture
+def tool(tmp_path, monkeypatch, capsys):
+    """Return a function that runs the tool in a folder of its own; it returns status, output, error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args):
+        try:
+            status = maskcolor.main([str(arg) for arg in args])
+        except SystemExit as error:
+            status = error.code
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+def save(**arrays):
+    for name, array in arrays.items():
+        np.save(f"{name}.npy", array)
+
+
+MASK = np.ones((2, 3), np.int8)
+COLOR = np.array([[1, 2, 0], [1, 2, 2]])
+# files beside the right ones, and the sentence that each gets
+WRONG = {
+    "missing": ({"mask": None}, "mask: the file 'mask.npy' does not exist"),
+    "float": ({"mask": MASK * 1.0}, "mask: 'mask.npy' holds float64; it must hold whole numbers or bool"),
+    "complex": ({"mask": MASK * 1j}, "mask: 'mask.npy' holds complex128; it must hold real numbers"),
+    "text": ({"mask": np.array(["a"])}, "mask: 'mask.npy' holds <U1; it must hold real numbers"),
+    "empty": ({"mask": np.zeros((0, 3), int)}, "mask: 'mask.npy' has the shape 0x3, so it has no element"),
+    "values": ({"mask": MASK * 3}, "mask: 'mask.npy' has the values 3; only 0 (leave out) and 1 (process)"),
+    "none": ({"mask": MASK * 0}, "mask: 'mask.npy' is 0 everywhere"),
+    "shape": ({"mask": MASK.T}, "mask: 'mask.npy' has the shape 3x2; it must be 2x3, that of --shape"),
+    "color shape": ({"color": COLOR.T}, "color: 'color.npy' has the shape 3x2; it must be 2x3"),
+    "negative": ({"color": -COLOR}, "color: 'color.npy' has the negative values -2, -1; colours are 0 or larger"),
+    "color float": ({"color": COLOR / 2}, "color: 'color.npy' holds float64; it must hold whole numbers"),
+    "large": ({"color": COLOR.astype(np.uint64) << np.uint64(63)}, "which is too large for a colour"),
+    "fine": ({"fine": COLOR * 0}, "finecolor: 'fine.npy' is 0 at 5 elements that have a colour (the first is (0, 0))"),
+    "fine negative": ({"fine": COLOR - 1}, "finecolor: 'fine.npy' has the negative values -1"),
+    "testmask": ({"test": MASK[:1]}, "testmask: 'test.npy' has the shape 1x3; it must be 2x3, that of the mask"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_every_wrong_file_has_its_sentence(tool, case):
+    files, sentence = WRONG[case]
+    save(
+        **{
+            k: a
+            for k, a in ({"mask": MASK, "color": COLOR, "fine": COLOR, "test": MASK} | files).items()
+            if a is not None
+        }
+    )
+    args = ["--mask", "mask.npy", "--color", "color.npy", "--finecolor", "fine.npy", "--testmask", "test.npy"]
+    status, _, error = tool("check", *args, "--shape", "2x3")
+    assert status == 2 and sentence in error and error.count("\n") == 1, error
+
+
+def test_files_that_are_none(tool, tmp_path):
+    (tmp_path / "folder.npy").mkdir()
+    (tmp_path / "text.npy").write_text("0 1 1\n")
+    np.save("pickle.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.save("good.npy", MASK)
+    whole = (tmp_path / "good.npy").read_bytes()
+    (tmp_path / "cut.npy").write_bytes(whole[:-2])
+    (tmp_path / "header.npy").write_bytes(whole.replace(b"}", b" "))
+    with open("huge.npy", "wb") as file:
+        header = {"descr": "|i1", "fortran_order": False, "shape": (10**15, 99)}
+        np.lib.format.write_array_header_1_0(file, header)
+    for name in ("folder", "text", "pickle", "cut", "header", "huge"):
+        words = "is a folder" if name == "folder" else "is not a readable .npy file"
+        status, _, error = tool("check", "--mask", f"{name}.npy")
+        assert status == 2 and words in error and error.count("\n") == 1, (name, error)
+
+
+def test_right_files_and_their_numbers(tool):
+    save(mask=MASK, color=COLOR)
+    status, said, error = tool("check", "--mask", "mask.npy", "--color", "color.npy")
+    assert status == 0 and said.endswith("all right\n")
+    assert "2x3, 6 of 6 elements" in said and "2 of 1, 3 of 2" in said and "1 of 6 included elements" in error
+
+
+@settings(max_examples=60, deadline=None)
+@given(hnp.arrays(np.int32, (2, 3, 4), elements=st.integers(0, 5)), st.integers(0, 99), st.booleans())
+def test_images_and_back(array, seed, one_to_one):
+    rng = np.random.default_rng(seed)
+    place = rng.permutation(60)[:24] if one_to_one else rng.integers(0, 12, 24)
+    layout = Layout((place // 10).reshape(2, 3, 4).astype(np.int32), (place % 10).reshape(2, 3, 4).astype(np.int32))
+    image = layout.image(array)
+    for pixel in np.ndindex(*layout.shape):
+        on = array[(layout.iX == pixel[0]) & (layout.iY == pixel[1])]
+        assert image[pixel] == (on.min() if on.size else 0)
+        assert layout.covered()[pixel] == bool(on.size)
+        assert layout.image(array / 3)[pixel] == pytest.approx(on.mean() / 3 if on.size else 0)
+    if one_to_one:
+        assert np.array_equal(layout.ndarray(image), array)
+        assert "every element has a pixel of its own" in layout.describe()
+
+
+def test_losses_are_named(tool):
+    save(iX=np.array([0, 0, 1]), iY=np.array([0, 0, 1]), array=np.array([1, 0, 1]), image=np.array([[1, 5], [5, 1]]))
+    both = ["--iX", "iX.npy", "--iY", "iY.npy"]
+    _, said, _ = tool("ndarr2img", "-i", "array.npy", "-o", "out.npy", *both)
+    assert "2 elements share a pixel" in said and "1 elements have another value than their pixel" in said
+    status, _, error = tool("img2ndarr", "-i", "image.npy", "-o", "out.npy", *both)
+    assert status == 2 and "'out.npy' exists; say --force" in error
+    _, said, _ = tool("img2ndarr", "-i", "image.npy", "-o", "out.npy", *both, "--force")
+    assert "2 image pixels that are not 0 have no element" in said and np.load("out.npy").tolist() == [1, 1, 1]
+    save(iY=np.array([0, 0, 10**6]))
+    assert "are these index files?" in tool("ndarr2img", "-i", "array.npy", "-o", "no.npy", *both)[2]
+
+
+def test_hot_dead_and_broken():
+    rng = np.random.default_rng(0)
+    frames = rng.poisson(50, (40, 2, 30, 40)).astype(float)
+    frames[:, 0, 3, 4] += 300
+    frames[:, 1, 5, 6] = 50 + 60 * (-1.0) ** np.arange(40)  # the usual mean, but restless
+    frames[:, 0, 7, 8] = 51
+    frames[3, 1, 9, 9] = np.nan
+    statistics = Statistics()
+    for frame in frames:
+        statistics.add(frame)
+    assert np.argwhere(statistics.hot(10)).tolist() == [[0, 3, 4], [1, 5, 6]]
+    assert np.argwhere(statistics.dead()).tolist() == [[0, 7, 8]]
+    assert np.argwhere(statistics.broken()).tolist() == [[1, 9, 9]]
+    few = Statistics()
+    for k in range(5):
+        few.add((np.arange(100).reshape(10, 10) == k * 7).astype(float))
+    assert few.hot(10) is None  # hardly any photon: nothing is usual
+
+
+def test_colours_by_intensity_and_the_test_mask():
+    mean, mask = np.random.default_rng(1).random((20, 30)), np.ones((20, 30), bool)
+    mask[0] = False
+    color = colors.by_intensity(mean, mask, 7)
+    assert not color[0].any() and np.ptp(np.bincount(color[mask])[1:]) <= 1
+    assert all(mean[color == c].max() < mean[color == c + 1].min() for c in range(1, 7))
+    test = colors.some_around(mean, mask, 0.95, 10)
+    assert test.sum() == 10 and np.all(np.abs(mean[test == 1] - np.quantile(mean[mask], 0.95)) < 0.03)
+    assert colors.some_around(mean, mean == mean.max(), 0.95, 10).sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["--by", "q"], "--by q needs --wavelength or --energy"),
+        (["--by", "q", "--energy", "9"], "--by q needs --distance"),
+        (["--energy", "9", "--wavelength", "1"], "give one of them"),
+        (["--sectors", "2"], "--sectors belongs to rings"),
+        (["--by", "radius", "--low", "500", "--high", "600"], "no included element lies in the rings"),
+        (["--by", "radius", "--low", "9", "--high", "3"], "--low 9 must be below --high 3"),
+        (["--by", "radius", "--low", "0", "--log"], "above 0 for rings on a logarithmic scale"),
+        (["--rectangle", "0,0,99,99"], "the mask leaves out every element"),
+        (["-c", "9999"], "9999 colours are too many"),
+        (["-g", "nowhere.data"], "-g: the file 'nowhere.data' does not exist"),
+        (["--iX", "a.npy"], "--iX and --iY belong together"),
+        (["-b", "no/where"], "the folder 'no' does not exist"),
+        (["--center", "5"], "'5' is not ROW,COLUMN"),
+    ],
+)
+def test_wrong_arguments_of_start(tool, args, sentence):
+    status, _, error = tool("start", "-d", "sim=brownian:shape=12x16:events=4", *args)
+    assert status == 2 and sentence in error
+
+
+def test_rings_need_a_geometry(tool):
+    status, _, error = tool("start", "-d", "sim=brownian:shape=4x12x16:events=4", "--by", "radius")
+    assert status == 2 and "give a geometry file (-g) or index files" in error
+    layout = segments_apart((4, 12, 16))
+    save(iX=layout.iX, iY=layout.iY)
+    args = ["--by", "radius", "-c", 3, "-b", "four", "--rings-only", "--high", 8, "--iX", "iX.npy", "--iY", "iY.npy"]
+    assert tool("start", "-d", "sim=brownian:shape=4x12x16:events=4", *args)[0] == 0
+    mask, color = np.load("four_mask_ndarrCoords.npy"), np.load("four_color_ndarrCoords.npy")
+    assert np.array_equal(mask == 1, color > 0) and 0 < mask.mean() < 0.5
+    assert "exists; say --force" in tool("start", "-d", "sim=brownian:shape=4x12x16:events=4", *args)[2]
+
+
+# -- fits ----------------------------------------------------------------------
+
+DELAYS = np.unique(np.geomspace(1, 1000, 30).astype(int))
+
+
+def curve_of(g2, error=np.nan):
+    number = np.full(len(DELAYS), 5)
+    return Curve(g2, np.full(len(DELAYS), float(error)), number, number * 0)
+
+
+def true(tau, contrast=0.3, exponent=1.0, baseline=1.0):
+    return baseline + contrast * np.exp(-2 * (DELAYS / tau) ** exponent)
+
+
+@pytest.mark.parametrize("kind", fits.KINDS)
+def test_fits_and_their_errors(kind):
+    exponent = 1.0 if kind == "single" else 0.7
+    found = []
+    for seed in range(60):
+        noise = np.random.default_rng(seed).normal(0, 0.003, len(DELAYS))
+        fit = fits.fit_curve(DELAYS, curve_of(true(40, exponent=exponent) + noise, 0.003), kind)
+        assert fit.ok and fit.points == len(DELAYS), fit
+        found.append(fit)
+    for name, value in (("tau", 40), ("contrast", 0.3), ("baseline", 1), ("exponent", exponent)):
+        got = np.array([getattr(fit, name) for fit in found])
+        errors = np.array([getattr(fit, f"{name}_err") for fit in found])
+        if name == "exponent" and kind == "single":
+            assert not errors.any()
+            continue
+        assert abs(got.mean() - value) < 4 * got.std() / np.sqrt(60) + 0.02 * abs(value)
+        assert 0.7 < np.sqrt(np.mean(errors**2)) / got.std() < 1.4, name
+
+
+@pytest.mark.parametrize(
+    ("g2", "why"),
+    [
+        (np.full(len(DELAYS), np.nan), "0 points are too few"),
+        (np.where(DELAYS < 3, true(40), np.nan), "2 points are too few"),
+        (true(1e5), ""),
+        (true(0.1), ""),
+        (2 - true(40), ""),
+        (1 + np.random.default_rng(0).normal(0, 0.01, len(DELAYS)), ""),
+    ],
+)
+def test_fits_that_fail_say_so(g2, why):
+    for kind in fits.KINDS:
+        fit = fits.fit_curve(DELAYS, curve_of(g2), kind)
+        assert not fit.ok and fit.why.startswith(why) and fit.why
+        assert np.isnan([fit.tau, fit.tau_err, fit.contrast, fit.baseline]).all()
+
+
+def test_fits_in_the_file():
+    found = {3: fits.fit_curve(DELAYS, curve_of(true(40), 0.01), "stretched"), 7: fits.Fit("stretched", why="no decay")}
+    with h5py.File("x.h5", "w", driver="core", backing_store=False) as file:
+        fits.write(file.create_group("fits"), found, 120.0)
+        assert file["fits/tau"].attrs["rate"] == 120
+        again = fits.Fit.read(file["fits"])
+    assert again[3] == found[3] and not again[7].ok and again[7].why == "no decay"
+
+
+# -- pictures ------------------------------------------------------------------
+
+
+def test_pictures_of_a_run(setup, monkeypatch, capsys):
+    """The run draws, parCorAnaPlot draws, and what is wrong is a sentence."""
+    monkeypatch.chdir(setup.folder)
+    setup.write(user=setup.user | {"picture": True, "fit": "single", "plot_colors": [1, 2]})
+    run = setup.drive(ranks=3)
+    assert run.returncode == 0, run.stderr
+    assert matplotlib.image.imread("out.png").shape[0] > 800 and not list(setup.folder.glob(".*part*"))
+    with h5py.File("out.h5") as file:
+        assert set(file["user/G2_results_at_000070/fits/colors"][:]) == {1, 2, 3}
+
+    def draw(*args):
+        try:
+            status = plot.main([str(arg) for arg in args])
+        except SystemExit as error:
+            status = error.code
+        return status, capsys.readouterr().err
+
+    maps = [part for name in ("g2:1", "G2:55", "saturated", "mask", "color") for part in ("--map", name)]
+    assert draw("out.h5", "-o", "all.pdf", *maps, "--fit", "stretched", "--at", 70) == (0, "")
+    assert (setup.folder / "all.pdf").read_bytes().startswith(b"%PDF")
+    for args, sentence in (
+        (["none.h5", "-o", "a.png"], "the file 'none.h5' does not exist"),
+        (["frames.h5", "-o", "a.png"], "'frames.h5' is not a readable result file"),
+        (["mask.npy", "-o", "a.png"], "'mask.npy' is not a readable result file"),
+        (["out.h5", "-o", "a.gif"], "must end in one of .png, .pdf, .svg"),
+        (["out.h5", "-o", "no/a.png"], "the folder 'no' does not exist"),
+        (["out.h5", "-o", "a.png", "--at", 7], "there is no update at 7 events; there are 70, 140"),
+        (["out.h5", "-o", "a.png", "--colors", "9"], "there is no colour 9; there are 1, 2, 3"),
+        (["out.h5", "-o", "a.png", "--map", "G2:4"], "4 is none of the delays"),
+        (["out.h5", "-o", "a.png", "--map", "finecolor"], "the run had no finecolor file"),
+        (["out.h5"], "there is no display for a window: say -o FILE.png"),
+    ):
+        status, error = draw(*args)
+        assert status == 2 and sentence in error and error.count("\n") == 1, error
+    # a run in progress: its name draws the last update
+    shutil.copytree(setup.folder, setup.folder / "now.h5.inprogress", ignore=lambda *_: ["now.h5.inprogress"])
+    (setup.folder / "now.h5.inprogress" / "out.h5").rename(setup.folder / "now.h5.inprogress" / "update_000070.h5")
+    assert draw("now.h5", "-o", "now.png")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("user", "system", "sentence"),
+    [
+        ({"picture": "a.gif"}, {}, "user_params['picture']: 'a.gif' must end in one of"),
+        ({"picture": 5}, {}, "user_params['picture'] must be True, or the name of a file, not 5"),
+        ({"picture": True}, {"h5output": None}, "user_params['picture'] needs a result file"),
+        ({"fit": "double"}, {}, "fit must be one of single, stretched, or None, not 'double'"),
+        ({"plot_colors": "1"}, {}, "user_params['plot_colors'] must be a list of colours"),
+    ],
+)
+def test_wrong_parameters(setup, user, system, sentence):
+    setup.write(user=setup.user | user, **system)
+    run = setup.drive()
+    assert run.returncode == 2 and sentence in run.stderr
+
+
+def test_scipy_is_asked_for(monkeypatch):
+    monkeypatch.setattr(fits.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'parcorana\[fit\]'"):
+        fits.check_kind("single")
+    fits.check_kind(None)
