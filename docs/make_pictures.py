@@ -24,10 +24,11 @@ def main():
             run_document((DOCS / document).read_text(encoding="utf-8"), Path(folder))
             for name in names:
                 with Image.open(Path(folder) / name) as picture:
-                    small = picture.convert("RGB").resize(
-                        (WIDTH, picture.height * WIDTH // picture.width), Image.LANCZOS
-                    )
-                small.quantize(256, dither=Image.Dither.NONE).save(DOCS / "img" / name, optimize=True)
+                    size = WIDTH, picture.height * WIDTH // picture.width
+                    small = picture.convert("RGB").resize(size, Image.LANCZOS)
+                # the palette of largest coverage keeps the few pixels of a legend as they are
+                few = small.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+                few.save(DOCS / "img" / name, optimize=True)
                 print(DOCS / "img" / name)
 
 

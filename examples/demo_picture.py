@@ -10,21 +10,15 @@ import sys
 from pathlib import Path
 
 import h5py
-import matplotlib
-
-matplotlib.use("Agg")
-
 import numpy as np
-from matplotlib import pyplot as plt
 
 from parcorana.errors import ConfigError
 from parcorana.events.simulated import Brownian, true_g2
+from parcorana.pictures import delay_axis, paints, shown
 
 # Three speckles wide. Errors come out about a tenth too small, as what spans two tiles is
 # missed; with larger tiles there are so few that the errors themselves scatter.
 TILE = 8
-# Okabe and Ito's palette: told apart by colour-blind readers too.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def standard_errors(result, mask, color, number):
@@ -111,16 +105,14 @@ def read(path):
 
 def draw(data, path):
     """Draw curves over the true ones, and below their distance in standard errors."""
-    style = {"font.size": 10, "axes.spines.right": False, "xtick.direction": "in", "ytick.direction": "in"}
-    with plt.rc_context(style):
-        figure, (top, bottom) = plt.subplots(
-            2, 1, sharex=True, figsize=(7, 6.4), height_ratios=(2.4, 1), layout="constrained"
-        )
+    with shown(path, size=(8, 7.2)) as figure:
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 1))
+        paint_of = paints(data["curves"])
         delays, options = data["delays"], data["options"]
         fine = np.geomspace(delays[0] * 0.8, delays[-1] * 1.25, 300)
         handles = []
-        for k, (number, (g2, errors, truth)) in enumerate(data["curves"].items()):
-            paint = PALETTE[k % len(PALETTE)]
+        for number, (g2, errors, truth) in data["curves"].items():
+            paint = paint_of[number]
             tau = options.tau / number**2
             top.plot(fine, true_g2(options, fine, number), color=paint, lw=1.2, alpha=0.7, zorder=1)
             label = rf"ring {number}: $\tau_c$ = {tau:.3g} pulses ({tau / data['rate']:.3g} s)"
@@ -141,17 +133,8 @@ def draw(data, path):
         bottom.set_ylabel("(measured \N{MINUS SIGN} true)\n/ standard error")
         reach = max(3.8, *np.abs(bottom.get_ylim()))
         bottom.set_ylim(-reach, reach)
-        bottom.spines["top"].set_visible(False)
-        bottom.set_xscale("log")
+        delay_axis(bottom, data["rate"], above=top)
         bottom.set_xlim(fine[0], fine[-1])
-        bottom.set_xlabel("delay $d$ [pulses]")
-        rate = data["rate"]
-        seconds = top.secondary_xaxis("top", functions=(lambda d: d / rate, lambda s: s * rate))
-        seconds.set_xlabel("delay [s]")
-        for axis in (bottom.xaxis, seconds.xaxis):
-            axis.set_major_formatter("{x:g}")
-        figure.savefig(path, dpi=150)
-        plt.close(figure)
 
 
 def main(argv=None):

@@ -158,11 +158,11 @@ def _image(figure, axes, image, covered, label, colormap):
 # -- results -------------------------------------------------------------------
 
 
-def delay_axis(axes, rate):
-    """Make the x axis logarithmic, in pulses, with seconds at the top."""
+def delay_axis(axes, rate, above=None):
+    """Make the x axis logarithmic, in pulses, with seconds at the top: of `above`, if that shares the axis."""
     axes.set_xscale("log")
     axes.set_xlabel("delay [pulses]")
-    seconds = axes.secondary_xaxis("top", functions=(lambda d: d / rate, lambda s: s * rate))
+    seconds = (above or axes).secondary_xaxis("top", functions=(lambda d: d / rate, lambda s: s * rate))
     seconds.set_xlabel("delay [s]")
     for axis in (axes.xaxis, seconds.xaxis):
         axis.set_major_formatter("{x:g}")
