@@ -16,7 +16,7 @@ import pytest
 from conftest import CONFIG, Setup, run_command
 from test_hdf5_files import WRITER
 from test_psana_pipeline import ENVIRONMENT
-from xtc2 import grow, serve, write_run
+from xtc2 import grow, serve, stop, write_run
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("psana") is None, reason="psana of LCLS-II is not installed")
 EVENTS, SHAPE = 2000, (2, 5, 7)
@@ -148,8 +148,7 @@ def test_shared_memory(job, data, right):
         try:
             result = job(f"shmem{hz}", f"shmem={name}", 2, numevents=EVENTS, latency=0.2)
         finally:
-            memory.terminate()
-            memory.wait()
+            stop(memory, name)
         account = account_of(result)
         assert account["read"] == sum(account.values()) - account["read"]
         # on a busy machine this server's eight buffers run full; then it drops events, or gives one twice

@@ -8,7 +8,7 @@ import uuid
 
 import numpy as np
 import pytest
-from xtc2 import grow, serve, write_run
+from xtc2 import grow, serve, stop, write_run
 
 from parcorana.errors import ConfigError, RunError
 from parcorana.events.dataset import parse_dataset
@@ -231,8 +231,7 @@ def test_shared_memory(folder, frames, servers):
         sources = opened(f"shmem={name}", servers, lines.append)
         found, _ = followed(sources)
     finally:
-        memory.terminate()
-        memory.wait()
+        stop(memory, name)
     assert all(len(part) > EVENTS / 4 for part in found)
     assert_all_there([event for part in found for event in part], frames)
     assert lines == [f"shared memory {name}: the server went away, which ends the run"] * servers

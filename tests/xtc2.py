@@ -156,6 +156,13 @@ def serve(path, name, *, clients=1, hz=300, seconds=60):
     return subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def stop(server, name):
+    """End a shared memory server; remove what it leaves behind when it is stopped."""
+    server.terminate()
+    server.wait()
+    Path(f"/dev/shm/PdsMonitorSharedMemory_{name}").unlink(missing_ok=True)
+
+
 class _Stream:
     """One file: its configuration, transitions and events."""
 
