@@ -5,41 +5,49 @@ import pytest
 
 from parcorana import kernels
 
-ACCUMULATOR = "G2IncrementalAccumulator"
+ACCUMULATOR, WINDOWED, AT_END = "G2IncrementalAccumulator", "G2IncrementalWindowed", "G2atEnd"
+FAR = {"largest": 25000, "times": 30000, "elements": 8192, "block": 4096}
 CASES = {
-    "accumulate": {},
-    "accumulate, 2 threads": {"threads": 2},
-    "accumulate, float64": {"dtype": "float64", "elements": 65536},
-    "accumulate, 10 delays": {"delays": 10},
-    "accumulate, 1000 delays": {"delays": 1000, "elements": 16384},
-    "accumulate, delays to 500": {"largest": 500},
-    "accumulate, delays to 25000": {"largest": 25000, "times": 30000, "elements": 8192, "block": 2048},
-    "accumulate, 1% gaps": {"steps": lambda rng, n: 1 + (rng.random(n) < 0.01)},
-    "accumulate, 10% gaps": {"steps": lambda rng, n: 1 + (rng.random(n) < 0.1)},
-    "accumulate, every second pulse": {"steps": lambda rng, n: np.full(n, 2)},
+    "usual": {},
+    "2 threads": {"threads": 2},
+    "float64": {"dtype": "float64", "elements": 65536},
+    "10 delays": {"delays": 10},
+    "1000 delays": {"delays": 1000, "elements": 16384},
+    "delays to 500": {"largest": 500},
+    "delays to 25000": FAR,
+}
+STREAMS = {
+    "blocks of 64": {"block": 64},
+    "blocks of 1024": {"block": 1024, "elements": 65536},
+    "1% gaps": {"steps": lambda rng, n: 1 + (rng.random(n) < 0.01)},
+    "10% gaps": {"steps": lambda rng, n: 1 + (rng.random(n) < 0.1)},
+    "every second pulse": {"steps": lambda rng, n: np.full(n, 2)},
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_accumulate(benchmark, timed, steady, case):
-    worker = steady(ACCUMULATOR, **CASES[case])
+def entering(benchmark, timed, worker):
     events = worker.block
     timed(benchmark, worker.feed, pairs=events * len(worker.delays) * worker.elements, events=events)
 
 
-def test_windowed(benchmark, timed, steady):
-    worker = steady("G2IncrementalWindowed")
-    pairs = worker.block * len(worker.delays) * worker.elements
-    timed(benchmark, worker.feed, pairs=pairs, events=worker.block)
+@pytest.mark.parametrize("case", CASES | STREAMS)
+def test_accumulate(benchmark, timed, steady, case):
+    entering(benchmark, timed, steady(ACCUMULATOR, **(CASES | STREAMS)[case]))
 
 
-def test_at_end(benchmark, timed, steady):
-    worker = steady("G2atEnd")
+@pytest.mark.parametrize("case", CASES)
+def test_windowed(benchmark, timed, steady, case):
+    entering(benchmark, timed, steady(WINDOWED, **CASES[case]))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_at_end(benchmark, timed, steady, case):
+    worker = steady(AT_END, **CASES[case])
     _, counts, _ = worker.calculate()
     timed(benchmark, worker.calculate, pairs=int(counts.sum()) * worker.elements)
 
 
-@pytest.mark.parametrize("name", [ACCUMULATOR, "G2IncrementalWindowed"])
+@pytest.mark.parametrize("name", [ACCUMULATOR, WINDOWED])
 def test_calculate_at_update(benchmark, timed, steady, name):
     worker = steady(name)
     rounds = 3
@@ -48,13 +56,13 @@ def test_calculate_at_update(benchmark, timed, steady, name):
 
 def test_store(benchmark, timed, steady):
     """Turning and storing a block, as G2atEnd does on entry."""
-    worker = steady("G2atEnd")
+    worker = steady(AT_END)
     timed(benchmark, worker.feed, events=worker.block, bytes=worker.data.nbytes)
 
 
 def test_sum_colors(benchmark, timed, steady):
     """The mean intensity of ten rings, event by event."""
-    worker = steady("G2atEnd")
+    worker = steady(AT_END)
     down, right = np.indices((256, 512))
     rings = np.minimum(np.hypot(down - 128, right - 256) // 28, 9).astype(np.int32).ravel()
     timed(benchmark, lambda: kernels.sum_indexed(worker.data, rings, 10), events=worker.block, bytes=worker.data.nbytes)

@@ -3,7 +3,7 @@
 import json
 import sys
 
-KERNEL = "test_accumulate[accumulate]"
+KERNEL = "test_accumulate[usual]"
 
 
 def rows(results):

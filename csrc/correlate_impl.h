@@ -203,6 +203,7 @@ TARGET static void NAME(correlate)(const pca_plan *plan, const pca_arrays *array
 #undef EACH_12
 #undef BASE
 #undef ZERO
+#undef FIRST
 #undef STEP
 #undef NOTHING
 #undef SAVE

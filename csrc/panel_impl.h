@@ -92,8 +92,13 @@ typedef REAL NAME(few) __attribute__((vector_size(VBYTES / 2), aligned(sizeof(RE
 typedef double NAME(half) __attribute__((vector_size(VBYTES / 2 / sizeof(REAL) * sizeof(double)),
                                          aligned(sizeof(double)), may_alias));
 
+/* Some code paths have their own: GCC 12 converts two values at a time. */
+#ifdef WIDEN
+#define LOW(p) ((NAME(half))WIDEN(p))
+#else
 #define LOW(p) __builtin_convertvector(*(const NAME(few) *)(p), NAME(half))
-#define HIGH(p) __builtin_convertvector(*(const NAME(few) *)((p) + LANES / 2), NAME(half))
+#endif
+#define HIGH(p) LOW((p) + LANES / 2)
 #define ADD_TO(to, low, high)                                                                 \
     do {                                                                                      \
         *(NAME(half) *)(to) += low;                                                           \

@@ -9,7 +9,8 @@ typedef double NAME(four) __attribute__((vector_size(32), aligned(sizeof(double)
 
 #define BASE(k) const REAL *const q##k = from[k];
 #define ZERO(k) NAME(vec) s##k = {0};
-#define STEP(k) s##k += x * VEC(q##k + t);
+#define FIRST(k) NAME(vec) s##k = x * VEC(q##k + t);
+#define STEP(k) s##k += y * VEC(q##k + t);
 #define NOTHING(k) *(NAME(vec) *)u[k] = (NAME(vec)){0};
 #define SAVE(k) *(NAME(vec) *)u[k] += s##k;
 
@@ -27,11 +28,11 @@ typedef double NAME(four) __attribute__((vector_size(32), aligned(sizeof(double)
             pca_fetch(ahead);                                                                 \
             EACH_##COUNT(NOTHING) while (t + PCA_INNER * LANES <= last)                       \
             {                                                                                 \
-                const int64_t stop = t + PCA_INNER * LANES;                                   \
-                EACH_##COUNT(ZERO)                                                            \
-                UNROLL for (; t < stop; t += LANES)                                           \
+                const NAME(vec) x = VEC(n + t);                                               \
+                EACH_##COUNT(FIRST) const int64_t stop = t + PCA_INNER * LANES;               \
+                UNROLL for (t += LANES; t < stop; t += LANES)                                 \
                 {                                                                             \
-                    const NAME(vec) x = VEC(n + t);                                           \
+                    const NAME(vec) y = VEC(n + t);                                           \
                     EACH_##COUNT(STEP)                                                        \
                 }                                                                             \
                 EACH_##COUNT(SAVE)                                                            \
@@ -39,7 +40,7 @@ typedef double NAME(four) __attribute__((vector_size(32), aligned(sizeof(double)
             if (t < last) {                                                                   \
                 EACH_##COUNT(ZERO) for (; t < last; t += LANES)                               \
                 {                                                                             \
-                    const NAME(vec) x = VEC(n + t);                                           \
+                    const NAME(vec) y = VEC(n + t);                                           \
                     EACH_##COUNT(STEP)                                                        \
                 }                                                                             \
                 EACH_##COUNT(SAVE)                                                            \

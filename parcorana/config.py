@@ -22,7 +22,7 @@ log = logging.getLogger("parcorana")
 
 _REQUIRED = object()
 _BLOCK_BYTES = 5 << 28  # short blocks make the kernels fetch much for little: full cspad gets 146 events
-_SMALL_BLOCK_BYTES = 1 << 26  # for small detectors what is done once for a block counts more
+_SMALL_BLOCK_BYTES = 1 << 27  # for small detectors what is done once for a block counts more
 
 # key: (what it must be, default); None is legal where the default is None
 _KEYS = {
@@ -245,7 +245,7 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
 
 def _block(size):
     """Return the events of a block for a detector of so many bytes."""
-    return max(int(np.clip(_BLOCK_BYTES // size, 32, 512)), min(_SMALL_BLOCK_BYTES // size, 2048))
+    return max(int(np.clip(_BLOCK_BYTES // size, 32, 512)), min(_SMALL_BLOCK_BYTES // size, 4096))
 
 
 def _checked(key, given):

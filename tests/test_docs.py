@@ -262,7 +262,7 @@ def test_defaults_of_system_params(setup, monkeypatch):
         if name == "h5output":
             assert resolved[name] == "g2calc_frames.h5"
         elif name == "block":
-            assert resolved[name] == 2048  # what 0 stands for with a detector this small
+            assert resolved[name] == 4096  # what 0 stands for with a detector this small
         elif default != "required":
             assert resolved[name] == ast.literal_eval(quoted(default)[0])
 
