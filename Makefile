@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 WITH_BIN = PATH="$(abspath $(BIN)):$$PATH"
 SOURCES = $(wildcard csrc/* pyx/*.pyx) setup.py pyproject.toml
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test bench lint sanitize clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo_files.py
@@ -30,6 +30,17 @@ lint: $(VENV)/test
 	@for file in csrc/*.c; do for openmp in -fopenmp -Wno-unknown-pragmas; do \
 	  cc -std=gnu11 -O3 $$openmp -Wall -Wextra -Wconversion -Wshadow -Werror -c $$file -o /dev/null || exit 1; \
 	done; done
+
+# csrc/ under AddressSanitizer and UndefinedBehaviorSanitizer, built aside: the tests that call it directly
+SANITIZED = $(abspath build/sanitize)
+sanitize: $(VENV)/test
+	CC='$(abspath .ci/cc-sanitize)' $(BIN)/python setup.py -q build --build-base $(SANITIZED) \
+	  --build-lib $(SANITIZED)/lib --parallel 2
+	export $(WITH_BIN) PYTHONPATH=$(SANITIZED)/lib ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	  LD_PRELOAD="$$(cc -print-file-name=libasan.so)"; \
+	python -P -c 'from parcorana import _core; assert "$(SANITIZED)" in _core.__file__, _core.__file__' && \
+	python -P -m pytest -q --capture=sys --hypothesis-profile=few \
+	  $(foreach name,kernels library block,tests/test_$(name).py) $(PYTEST_ARGS)
 
 $(VENV)/demo: $(SOURCES)
 	sh .ci/system-packages cc venv

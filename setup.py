@@ -52,6 +52,6 @@ def extension(name, files):
 modules = [
     extension("_core", CORE),
     extension("_move", MOVE | {"csrc/each_real.h"}),
-    extension("kernels", KERNELS | {"csrc/rolling.c", "csrc/parcorana.h", "csrc/each_real.h"}),
+    extension("kernels", KERNELS | {"csrc/rolling.c", "csrc/parcorana.h", "csrc/each_real.h", "csrc/v4.h"}),
 ]
 setup(ext_modules=cythonize(modules, language_level=3, include_path=["."]))

@@ -8,6 +8,7 @@ static const pca_pairs_path *const paths[] = {
 #if defined(__x86_64__)
     &pca_pairs_v4,
     &pca_pairs_v3,
+    &pca_pairs_v2,
 #endif
     &pca_pairs_generic,
 };

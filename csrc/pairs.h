@@ -58,6 +58,7 @@ typedef struct {
 
 extern const pca_pairs_path pca_pairs_generic;
 #if defined(__x86_64__)
+extern const pca_pairs_path pca_pairs_v2;
 extern const pca_pairs_path pca_pairs_v3;
 extern const pca_pairs_path pca_pairs_v4;
 #endif

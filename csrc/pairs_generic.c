@@ -1,4 +1,4 @@
-/* Code path x86-64-v2 and every other machine: 16 bytes at a time. */
+/* The code path of every machine, with what its compiler takes for granted. 16 bytes at a time. */
 #include "pairs.h"
 
 #include <string.h>

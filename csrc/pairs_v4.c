@@ -5,17 +5,10 @@
 
 #include <string.h>
 
-#define VBYTES 64
-#define TARGET __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,bmi2,prefer-vector-width=512")))
+#include "v4.h"
 
 #define IMPL "pairs_impl.h"
 #include "each_real.h"
-
-static int runs_here(void)
-{
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-}
 
 const pca_pairs_path pca_pairs_v4 = {"x86-64-v4", runs_here, pairs_f32, pairs_f64};
 

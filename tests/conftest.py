@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import effort  # noqa: F401 - registers a profile before pytest asks hypothesis for it
 import h5py
 import numpy as np
 import pytest

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -104,7 +105,7 @@ def drive(kind, stream, data, threads=1):
     return arrays, counts, entered, buffer
 
 
-USUAL = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+USUAL = settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -140,7 +141,7 @@ def test_real_numbers(code_path, kind, dtype, allowed, stream):
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(st.one_of(streams(), steady_streams()))
 def test_threads_do_not_change_a_bit(kind, stream):
     rng = np.random.default_rng(stream["seed"])

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ import parcorana
 from parcorana import kernels
 from parcorana.rolling import UNFILLED
 
-USUAL = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+USUAL = settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(params=kernels.paths())
@@ -104,7 +105,7 @@ def results(problem, X, given, threads=1, which=kernels.add_pairs, start=0.0):
     return runs, out
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(problems())
 def test_runs_are_the_pairs(problem):
     runs = kernels.find_runs(problem["T"], problem["delays"], problem["rows"])
@@ -189,7 +190,7 @@ def test_rounding_of_float32_at_its_worst(code_path, shape, delays, gaps):
         assert (abs(out[:, d, 0] - want) <= 1e-6 * np.array(want)).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     m=st.integers(0, 40),
     n=st.integers(0, 60),

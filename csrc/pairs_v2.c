@@ -1,0 +1,21 @@
+/* Code path x86-64-v2: SSE4.2, 16 bytes at a time, no fused multiply-add. */
+#include "pairs.h"
+
+#if defined(__x86_64__)
+
+#include <string.h>
+
+#define VBYTES 16
+#define TARGET __attribute__((target("sse4.2,popcnt")))
+
+#define IMPL "pairs_impl.h"
+#include "each_real.h"
+
+static int runs_here(void)
+{
+    return __builtin_cpu_supports("sse4.2");
+}
+
+const pca_pairs_path pca_pairs_v2 = {"x86-64-v2", runs_here, pairs_f32, pairs_f64};
+
+#endif

@@ -1,0 +1,54 @@
+"""The kernels as other machines run them: on aarch64 by an emulator, and with vectors of 64 bytes.
+
+Nothing here emulates AVX-512. What can be tested is the code of x86-64-v4 for the instructions that
+every x86-64 has: the same source, but for conversions by intrinsics; vectors of the same length, which
+the compiler then cuts in pieces.
+"""
+
+import platform
+import re
+import shutil
+
+import pytest
+
+FLAGS = ["-std=gnu11", "-O1", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
+
+
+@pytest.fixture
+def run_elsewhere(command, root, tmp_path):
+    """Compile tests/elsewhere.c and the kernels, the files in `instead` in place of their own; run it."""
+
+    def run(compiler, *emulator, instead=()):
+        if missing := [name for name in (compiler, *emulator) if not shutil.which(name)]:
+            pytest.skip(f"needs {' and '.join(missing)}")
+        for folder in ("csrc", "parcorana/include"):
+            shutil.copytree(root / folder, tmp_path / folder)
+        for name, text in dict(instead).items():
+            (tmp_path / name).write_text(text)
+        csrc = tmp_path / "csrc"
+        sources = [root / "tests/elsewhere.c", csrc / "rolling.c", *csrc.glob("correlate*.c"), *csrc.glob("pairs*.c")]
+        static = ["-static"] if emulator else []
+        made = command(compiler, *FLAGS, *static, "-Icsrc", *sources, "-o", "elsewhere", cwd=tmp_path)
+        assert made.returncode == 0, made.stderr
+        done = command(*emulator, "./elsewhere", cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.splitlines()
+
+    return run
+
+
+def test_aarch64(run_elsewhere):
+    assert run_elsewhere("aarch64-linux-gnu-gcc", "qemu-aarch64") == ["correlate generic", "pairs generic"]
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="code paths of x86-64")
+def test_vectors_of_64_bytes(run_elsewhere, root):
+    text, targets = re.subn(r"#define TARGET .*", "#define TARGET", (root / "csrc/v4.h").read_text())
+    text, checks = re.subn(r"return __builtin_cpu_supports[^;]*;", "return 1;", text)
+    assert (targets, checks) == (1, 1)
+    correlate, widens = re.subn(
+        r"TARGET static inline.*#define WIDEN[^\n]*", "", (root / "csrc/correlate_v4.c").read_text(), flags=re.DOTALL
+    )
+    assert widens == 1
+    lines = run_elsewhere("cc", instead={"csrc/v4.h": text, "csrc/correlate_v4.c": correlate})
+    assert {"correlate x86-64-v4", "pairs x86-64-v4", "correlate generic"} <= set(lines)
