@@ -2,7 +2,9 @@
 
 import inspect
 import logging
+import os
 import runpy
+import stat
 import sys
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -135,16 +137,23 @@ class Config:
     max_bad: float
 
 
-def read_config(path):
+def read_config(path, trust=False):
     """Run a config file; return its two dictionaries.
+
+    Parameters
+    ----------
+    path : str
+    trust : bool
+        Whether to run a file that everybody may write to.
 
     Raises
     ------
     ConfigError
-        The file is missing, fails when run, or lacks a dictionary.
+        The file is missing, may be written by everybody, fails when run, or lacks a dictionary.
     """
     if not Path(path).is_file():
         raise ConfigError(f"config: the file {path!r} does not exist")
+    _check_trust(path, trust)
     folder = str(Path(path).resolve().parent)
     sys.path.insert(0, folder)  # a config file may import the user module beside it
     try:
@@ -162,6 +171,17 @@ def read_config(path):
         if not isinstance(names.get(key), dict):
             raise ConfigError(f"config {path}: it must define the dictionary {key}")
     return names["system_params"], names["user_params"]
+
+
+def _check_trust(path, trust):
+    """Refuse a file that everybody may write to: it is run as code, with all that its user may do."""
+    mode = os.stat(path).st_mode
+    if mode & stat.S_IWOTH and not trust:
+        raise ConfigError(
+            f"config: everybody may write to {str(path)!r}, and it is run as code: chmod o-w it, or say --trust-config"
+        )
+    if mode & stat.S_IWGRP and not trust:
+        log.warning("config: the group may write to %r, and it is run as code: chmod g-w it", str(path))
 
 
 def _frames(error):

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 import time
 import traceback
@@ -25,8 +26,10 @@ examples:
   parCorAnaDriver -c myconfig.py -n 1000             the same in one process, first 1000 events
   parCorAnaDriver -c myconfig.py -o t.h5 --test_main --test_alt --cmp   does the calculation do what it should?
   parCorAnaDriver --join out.h5.inprogress           join what a killed run published
+  parCorAnaDriver --stop out.h5                      end the run that writes out.h5, well; from any shell
 
-exit status: 0 done; 1 failed while running; 2 wrong arguments, config or input files.
+exit status: 0 done, or stopped by SIGTERM, Ctrl-C or --stop; 1 failed while running, or interrupted twice;
+2 wrong arguments, config or input files.
 """
 
 
@@ -51,6 +54,15 @@ def make_parser():
     parser.add_argument("--test_alt", action="store_true", help="the same by calcAndPublishForTestAlt, one process")
     parser.add_argument("--cmp", action="store_true", help="compare the results of --test_main and --test_alt")
     parser.add_argument("--join", metavar="FOLDER", help="join NAME.inprogress of a killed run into NAME, stop")
+    parser.add_argument("--stop", metavar="NAME", help="ask the run that writes the result file NAME to stop well")
+    parser.add_argument(
+        "--stop-signal",
+        metavar="SIG",
+        type=lambda text: text.upper().removeprefix("SIG"),
+        choices=("USR1", "USR2"),
+        help="USR1 or USR2: a signal that stops the run well, as SIGTERM does; for the warning of a batch system",
+    )
+    parser.add_argument("--trust-config", action="store_true", help="run a config file that everybody may write to")
     parser.add_argument("--version", action="version", version=f"parcorana {__version__}")
     return parser
 
@@ -114,7 +126,7 @@ def _overrides(args, mode):
 
 def _configure(args, mode):
     choose_code_path()
-    system_params, user_params = read_config(args.config)
+    system_params, user_params = read_config(args.config, args.trust_config)
     return resolve_config(system_params, user_params, mode, **_overrides(args, mode))
 
 
@@ -140,6 +152,11 @@ def main(argv=None):
             updates = published(args.join) if os.path.isdir(args.join) else []
             name = join(args.join)
             print(f"joined {len(updates)} updates, up to {int(updates[-1].stem[7:]):,} events: {name}")
+            return 0
+        if args.stop:
+            from parcorana.output import ask_to_stop
+
+            print(f"asked to stop: {ask_to_stop(args.stop)}")
             return 0
         if not args.config:
             raise ConfigError("say which config file to use: -c FILE (see --help)")
@@ -200,7 +217,7 @@ def _run(args, mode, ranks, roles, names):
         log.info("%s", _summary(config, plan, len(hosts)))
     transport = mpi.MpiTransport(ranks.comm) if ranks.comm else None
     roles.extend(ranks.together(run.make_roles, config, plan, transport, source, h5output))
-    run.run_roles(roles)
+    run.run_roles(roles, [signal.Signals[f"SIG{args.stop_signal}"]] if args.stop_signal else [])
     return 0
 
 

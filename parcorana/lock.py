@@ -29,8 +29,8 @@ class FolderLock:
         os.close(self._file)
 
 
-def writer_of(folder):
-    """Return who is writing a folder, as ``'host, process 123'``; None if nobody is."""
+def writer_of(folder, unknown=None):
+    """Return who is writing a folder, as ``'host, process 123'``; None if nobody, `unknown` if locks do not work."""
     path = Path(folder) / _NAME
     if not path.is_file():
         return None
@@ -40,5 +40,5 @@ def writer_of(folder):
         except BlockingIOError:
             return file.read().strip() or "another process"
         except OSError:
-            return None
+            return unknown
     return None

@@ -29,6 +29,7 @@ ACCOUNT = ("read", "processed", "filtered", "no_data", "duplicate", "late", "bad
 PICTURES = (".png", ".pdf", ".svg")
 _BASE = "base.h5"
 _SUFFIX = ".inprogress"
+_STOP = ".stop"
 
 
 def resolve_name(template, overwrite):
@@ -107,7 +108,9 @@ def _check_folder(folder, overwrite):
 
 def _is_empty(folder):
     """Tell whether a folder holds only what a run begins with: no result, nothing of anybody else."""
-    return all(re.fullmatch(r"base\.h5|\.writer|\.(update_\d+|joined)\.tmp", path.name) for path in folder.iterdir())
+    return all(
+        re.fullmatch(r"base\.h5|\.writer|\.stop|\.(update_\d+|joined)\.tmp", path.name) for path in folder.iterdir()
+    )
 
 
 def forget(name):
@@ -115,6 +118,45 @@ def forget(name):
     folder = Path(f"{name}{_SUFFIX}")
     if folder.is_dir() and _is_empty(folder):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def asked_to_stop(folder):
+    """Tell whether there is a stop file in the folder of a run."""
+    with suppress(OSError):
+        # a listing: network file systems may remember for half a minute that a single file is not there
+        return _STOP in os.listdir(folder)
+    return False
+
+
+def ask_to_stop(name):
+    """Ask the run that is writing a result file to stop, by a stop file in its folder.
+
+    Parameters
+    ----------
+    name : str
+        Of the result file, or of its folder `NAME.inprogress`.
+
+    Returns
+    -------
+    str
+        Who is writing it.
+
+    Raises
+    ------
+    ConfigError
+        No run is writing it, or its folder may not be written to.
+    """
+    folder = Path(f"{name.rstrip('/').removesuffix(_SUFFIX)}{_SUFFIX}")
+    if not folder.is_dir():
+        raise ConfigError(f"--stop: no run is writing {name!r}: there is no folder {str(folder)!r}")
+    writer = writer_of(folder, unknown="a run of which this file system cannot say whether it still goes on")
+    if not writer:
+        raise ConfigError(f"--stop: the run that wrote {str(folder)!r} goes on no more; see --join")
+    try:
+        (folder / _STOP).touch()
+    except OSError as error:
+        raise ConfigError(f"--stop: cannot write into {str(folder)!r}: {error.strerror}") from None
+    return writer
 
 
 def published(folder):

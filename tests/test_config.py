@@ -280,3 +280,20 @@ def test_servers_are_spread_over_hosts():
         assign_roles(hosts, 2, ["c"])
     with pytest.raises(ConfigError, match="too few ranks"):
         assign_roles(["a", "a", "b", "b"], 2, ["a"])
+
+
+def test_a_config_file_that_others_may_write_to(setup):
+    path = setup.folder / setup.write()
+    path.chmod(0o666)
+    run = setup.drive("--check")
+    assert run.returncode == 2 and len(run.stderr.splitlines()) == 1
+    assert "everybody may write to 'config.py', and it is run as code" in run.stderr
+    run = setup.drive("--check", ranks=3)
+    assert run.returncode == 2 and run.stderr.count("everybody may write") == 1
+    run = setup.drive("--check", "--trust-config")
+    assert run.returncode == 0 and "may write" not in run.stderr
+    path.chmod(0o664)
+    run = setup.drive("--check", ranks=3)
+    assert run.returncode == 0 and run.stderr.count("the group may write to 'config.py'") == 1
+    path.chmod(0o644)
+    assert "may write" not in setup.drive("--check").stderr

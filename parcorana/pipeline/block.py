@@ -9,6 +9,7 @@ from parcorana import _move
 # Fields of the header, all int64.
 END, NUMBER, EVENTS, READ, FILTERED, NO_DATA, BAD, UNUSED, TOTAL, PULSES, TYPE = range(11)
 HEADER = 11
+LAST, STOPPED = 1, 2  # END: the last of its server; all that comes after it in the rotation is not used
 SERVER_COUNTS = ("read", "filtered", "no_data", "bad", "unused")  # from READ on
 
 
@@ -19,7 +20,7 @@ class EventBlock:
     Attributes
     ----------
     header : (11,) int64
-        Whether this is the END of its server, the block's number, events that
+        Whether this is the END of its server (`LAST` or `STOPPED`, else 0), the block's number, events that
         follow, what became of those read (`SERVER_COUNTS`), events of the whole
         sequence (-1: not known), whether stamps are pulses (else nanoseconds),
         the number (`_move.NUMBER`) of the data's dtype on the wire.

@@ -1,7 +1,7 @@
 """What every role of a run knows: one frozen object."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from parcorana.config import Config
 from parcorana.errors import RunError
 from parcorana.partition import Roles, elements_of
 from parcorana.pipeline.clock import Clock
+from parcorana.pipeline.stop import Stop
 from parcorana.pipeline.transport import Transport
 from parcorana.userbase import MpiParams, callback, guarded
 
@@ -26,6 +27,7 @@ class Job:
     clock : Clock
     threads : int
         OpenMP threads of this rank, if it is a worker.
+    stop : Stop
     """
 
     config: Config
@@ -33,6 +35,7 @@ class Job:
     transport: Transport
     clock: Clock
     threads: int = 1
+    stop: Stop = field(default_factory=Stop)
 
     @property
     def rank(self):

@@ -3,6 +3,8 @@
 import os
 import socket
 
+import numpy as np
+
 from parcorana.errors import ConfigError
 
 # What the launchers tell each process: its rank, and the number of processes.
@@ -106,6 +108,22 @@ class MpiTransport:
     def receive(self, source, tag, array):
         """Begin to receive."""
         return _MpiHandle(self, self.comm.Irecv(self._bytes(array), source, tag), array)
+
+    def heard(self, tag, array):
+        """Receive a message of any rank into `array` if one has come; tell whether."""
+        status = self.MPI.Status()
+        if not self.comm.Iprobe(self.MPI.ANY_SOURCE, tag, status):
+            return False
+        self.comm.Recv(self._bytes(array), status.source, tag)
+        return True
+
+    def leave(self, tag):
+        """Generate until all ranks are here; drop what was sent with `tag` to a rank that had no more need of it."""
+        request = self.comm.Ibarrier()
+        while not request.Test():
+            yield
+        while self.heard(tag, np.zeros(1, np.int64)):
+            pass
 
 
 def hostname():

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from itertools import chain
 
 from parcorana import memory
 from parcorana.errors import ConfigError
@@ -13,7 +14,8 @@ from parcorana.pipeline.alone import Alone, check_alone
 from parcorana.pipeline.clock import Clock
 from parcorana.pipeline.job import Job
 from parcorana.pipeline.server import Server
-from parcorana.pipeline.transport import LocalNetwork, run_polling, run_together
+from parcorana.pipeline.stop import SIGNALS, Stop
+from parcorana.pipeline.transport import TAG_STOP, LocalNetwork, run_polling, run_together
 from parcorana.pipeline.viewer import Viewer
 from parcorana.pipeline.worker import Worker
 from parcorana.progress import Progress, in_terminal
@@ -140,9 +142,9 @@ def names_to_compare(config):
     return names
 
 
-def make_role(config, plan, transport, source, h5output, waits=True):
+def make_role(config, plan, transport, source, h5output, waits=True, stop=None):
     """Make the role object of one rank."""
-    job = Job(config, plan.roles, transport, Clock(waits), plan.threads)
+    job = Job(config, plan.roles, transport, Clock(waits), plan.threads, stop or Stop(transport, plan.roles))
     if job.role == "viewer":
         return Viewer(job, h5output, plan.ranks(), Progress(in_terminal() and config.verbosity in ("INFO", "DEBUG")))
     return Server(job, source) if job.role == "server" else Worker(job)
@@ -155,19 +157,30 @@ def make_roles(config, plan, transport, source, h5output):
         return [Alone(config, source, h5output, plan.hosts[0])]
     if transport is not None:
         return [make_role(config, plan, transport, source, h5output)]
-    network = LocalNetwork(len(plan.hosts))
+    network, stop = LocalNetwork(len(plan.hosts)), Stop()
     return [
-        make_role(config, plan, network.transport(rank), source, h5output, waits=False) for rank in range(network.size)
+        make_role(config, plan, network.transport(rank), source, h5output, waits=False, stop=stop)
+        for rank in range(network.size)
     ]
 
 
-def run_roles(roles):
-    """Run the roles of this process: the same code, whatever the transport."""
+def run_roles(roles, stop_signals=()):
+    """Run the roles of this process: the same code, whatever the transport.
+
+    Parameters
+    ----------
+    roles : list
+        As `make_roles` makes them.
+    stop_signals : iterable of signal.Signals
+        Besides SIGTERM and SIGINT, those that stop a run well.
+    """
     if isinstance(roles[0], Alone):
         roles[0].run()
         return
-    transport = roles[0].job.transport
-    if len(roles) > 1:
-        run_together([role.run() for role in roles], transport.network)
-    else:
-        run_polling(roles[0].run(), transport)
+    job = roles[0].job
+    # a part of the testing mode is as good as lost if it is not whole: signals end it
+    with job.stop.on_signals({*SIGNALS, *stop_signals} if job.config.mode == "main" else ()):
+        if len(roles) > 1:
+            run_together([role.run() for role in roles], job.transport.network, job.stop.look)
+        else:
+            run_polling(chain(roles[0].run(), job.transport.leave(TAG_STOP)), job.transport, job.stop.look)

@@ -8,7 +8,7 @@ import numpy as np
 from parcorana import _move
 from parcorana.errors import EventError
 from parcorana.pipeline import note
-from parcorana.pipeline.block import BAD, END, EVENTS, FILTERED, NO_DATA, READ, UNUSED, BlockBuffer
+from parcorana.pipeline.block import BAD, END, EVENTS, FILTERED, LAST, NO_DATA, READ, STOPPED, UNUSED, BlockBuffer
 from parcorana.pipeline.job import finished_note
 from parcorana.pipeline.transport import OUTSIDE, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, wait
 from parcorana.pipeline.turns import Turns
@@ -43,15 +43,16 @@ class Server:
         self._buffers = [BlockBuffer(config.block, widths, config.store_dtype) for _ in range(2)]
         self._as_they_are = self._event_ok is None and self._final_array is None
         self._named = 0
+        self._stopped = ""  # why not all was read
 
     def run(self):
-        """Generate the server's steps until the source has ended."""
+        """Generate the server's steps until the source has ended, or the run is stopped."""
         if (init := callback(self.user, "initServer")) is not None:
             init()
         yield from self._live() if getattr(self.source, "live", False) else self._offline()
         yield from self.job.clock.waiting(wait(*(h for b in self._buffers for h in b.handles)))
         self.source.close()
-        header, body = note.pack(note.DONE, finished_note(self.job))
+        header, body = note.pack(note.DONE, finished_note(self.job, {"stopped": self._stopped}))
         viewer, transport = self.job.roles.viewer, self.job.transport
         yield from wait(transport.send(viewer, TAG_NOTE, header), transport.send(viewer, TAG_BODY, body))
 
@@ -65,15 +66,25 @@ class Server:
                 self._take_pieces(buffer, events, first)
             else:
                 for k, event in enumerate(events):
+                    if self._is_stopped():
+                        break
                     self.at = f"event {first + k} of the sequence"
                     self._take(buffer, event)
+            if self._stopped:
+                break
             self._send(buffer)
             number += step
             yield
+        else:
+            buffer = yield from self._free_buffer(number)
         self.at = "after its last event"
-        buffer = yield from self._free_buffer(number)
-        buffer.header[END] = 1
+        buffer.header[END] = STOPPED if self._stopped else LAST
         self._send(buffer)
+
+    def _is_stopped(self):
+        """Tell whether to read no further."""
+        self._stopped = self.job.stop.look()
+        return bool(self._stopped)
 
     def _live(self):
         """Send what comes, when it is time: full, partial and empty blocks."""
@@ -84,6 +95,8 @@ class Server:
             buffer = yield from self._free_buffer(number)
             fates, since = [], None
             while True:
+                if ended := self._is_stopped():
+                    break
                 turns.poll()
                 before = turns.before(number)
                 # the blocks before this one may have had enough; it need not be known yet
@@ -113,7 +126,7 @@ class Server:
                     turns.poll()
                     yield from self.job.clock.waiting([OUTSIDE])
                 _cut(buffer, fates, max(wanted - before, 0))
-            buffer.header[END] = ended
+            buffer.header[END] = LAST if ended else 0
             self._send(buffer)
             number += len(self.job.roles.servers)
             yield
@@ -144,6 +157,8 @@ class Server:
         start = time.perf_counter()
         self.at = f"event {first} of the sequence"
         for k, frames in block.pieces():
+            if self._is_stopped():
+                break
             read = time.perf_counter()
             seconds["reading"] += read - start
             self.at = f"event {first + k} of the sequence"

@@ -16,6 +16,7 @@ TAG_NOTE = 3  # any -> viewer: a note (see parcorana.pipeline.note)
 TAG_BODY = 4  # any -> viewer: the bytes that belong to a note
 TAG_ARRAY = 5  # worker -> viewer: one delay of one full array
 TAG_TURN = 6  # server -> server, live runs: which block is ready
+TAG_STOP = 7  # any -> server, viewer: the run is to be stopped (see parcorana.pipeline.stop)
 
 OUTSIDE = "outside"  # what a role yields that waits for the world outside, not for another role
 
@@ -132,13 +133,15 @@ class _LocalTransport:
         return _Receiving(self, self._box(source, self.rank, tag), array)
 
 
-def run_together(roles, network):
+def run_together(roles, network, look=bool):
     """Run the roles of one process in turn until all have ended.
 
     Parameters
     ----------
     roles : list of generators
     network : LocalNetwork
+    look : callable
+        Called between steps, as `Stop.look`.
 
     Raises
     ------
@@ -150,6 +153,7 @@ def run_together(roles, network):
     while waiting:
         before = network.activity, len(waiting)
         steps = []
+        look()
         for role in list(waiting):
             try:
                 steps.append(next(role))
@@ -168,15 +172,17 @@ def run_together(roles, network):
             time.sleep(1e-4)
 
 
-def run_polling(role, transport):
+def run_polling(role, transport, look=bool):
     """Run one role, with sleeps that grow to 2 ms while nothing moves.
 
     A rank blocked inside MPI would burn its core and never run a signal
-    handler; with these sleeps an idle rank costs next to nothing.
+    handler; with these sleeps an idle rank costs next to nothing. `look` is
+    called between steps, as `Stop.look`.
     """
     pause = 0.0
     seen = -1
     for _ in role:
+        look()
         if transport.activity != seen:
             seen, pause = transport.activity, 0.0
         else:

@@ -56,6 +56,7 @@ class Viewer:
             init_viewer(None)
         else:
             self.results = ResultFile(self.h5output, self.config, self.ranks, init_viewer)
+            self.job.stop.watch(self.results.folder)
         first = self.job.roles.workers[0]
         while first not in self._done:
             header, facts, arrays = yield from self._note(first)
@@ -171,12 +172,16 @@ class Viewer:
         self._hint_at_rate(facts)
         if not account["processed"]:
             log.warning("no event was processed: the result is empty, its delay curves are NaN")
+        stopped = next((done["stopped"] for done in self._done.values() if done.get("stopped")), "")
         if self.results is not None:
             enough = self.config.numevents == account["read"] - account["unused"] > 0
-            ended_by = "numevents" if enough else "end of data"
-            self.results.finish(facts | {"complete": True, "ended_by": ended_by, "timing": self._timing_array()})
+            ended_by = stopped or ("numevents" if enough else "end of data")
+            ended = {"complete": not stopped, "ended_by": ended_by, "timing": self._timing_array()}
+            self.results.finish(facts | ended)
         log.info("%s", self._timing_table())
         log.info("events: %s", ", ".join(f"{key} {account[key]:,}" for key in ACCOUNT))
+        if stopped:
+            log.warning("%s, before the end of the data", stopped)
         if self.results is not None:
             log.info("result: %s", self.h5output)
         self.finished = account

@@ -8,7 +8,7 @@ import numpy as np
 from parcorana import _core
 from parcorana.errors import RunError
 from parcorana.pipeline import note
-from parcorana.pipeline.block import BAD, END, HEADER, PULSES, READ, SERVER_COUNTS, TOTAL, BlockBuffer
+from parcorana.pipeline.block import BAD, END, HEADER, PULSES, READ, SERVER_COUNTS, STOPPED, TOTAL, BlockBuffer
 from parcorana.pipeline.job import check_reduced, check_result, finished_note
 from parcorana.pipeline.transport import TAG_ARRAY, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, wait
 from parcorana.ratecheck import RateCheck
@@ -73,7 +73,7 @@ class Worker:
             init(self.elements)
         clock, config = self.job.clock, self.config
         now, then = (BlockBuffer(config.block, [self.elements], config.store_dtype) for _ in range(2))
-        rotation = list(self.job.roles.servers)
+        rotation, stopped = list(self.job.roles.servers), False
         self._await(now, rotation[0])
         while rotation:
             server = rotation.pop(0)
@@ -84,10 +84,14 @@ class Worker:
             # the next block comes while this one is worked on
             if rotation:
                 self._await(then, rotation[0])
-            with clock.on("moving"):
-                block = now.as_block(self.job.threads)
-            self._count(block.header)
-            yield from self._take(block)
+            if stopped:  # all workers see the same blocks in the same order, so all agree on the last one
+                self._leave_out(now.header)
+            else:
+                with clock.on("moving"):
+                    block = now.as_block(self.job.threads)
+                self._count(block.header)
+                yield from self._take(block)
+            stopped = stopped or now.header[END] == STOPPED
             now, then = then, now
         yield from self._finish()
 
@@ -118,6 +122,11 @@ class Worker:
             raise RunError(
                 f"{bad} of {read} events were bad, more than max_bad={self.config.max_bad}; see the warnings above"
             )
+
+    def _leave_out(self, header):
+        """Count a block that came after the one at which the run was stopped."""
+        self.account["read"] += int(header[READ])
+        self.account["unused"] += int(header[READ])
 
     def _counters(self, stamps):
         if self.origin is None:

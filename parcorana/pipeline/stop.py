@@ -1,0 +1,117 @@
+"""Ending a run well before its data does: who asks for it, and how all servers learn of it.
+
+Servers stop reading; everything after them goes on as at the end of the data.
+A signal may reach all ranks or any one of them, ``--stop`` reaches the viewer:
+whoever knows of it first tells the servers and the viewer.
+"""
+
+import logging
+import signal
+import threading
+import time
+from contextlib import contextmanager
+
+import numpy as np
+
+from parcorana.output import asked_to_stop
+from parcorana.pipeline.transport import TAG_STOP
+
+log = logging.getLogger("parcorana")
+_MESSAGES = 0.02  # s between two looks for messages
+_FILE = 0.5  # s between two looks for the stop file
+_AGAIN = 1.0  # s within which launcher and terminal may bring the same signal twice
+_BY_FILE = 0  # in place of the number of a signal
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stop:
+    """What one process knows of whether its run is to be stopped.
+
+    Parameters
+    ----------
+    transport : MpiTransport, optional
+        None in one process, whose roles share this object.
+    roles : Roles, optional
+        Who is told: the servers and the viewer.
+
+    Attributes
+    ----------
+    reason : str
+        As in ``ended_by``; empty while nobody has asked.
+    """
+
+    def __init__(self, transport=None, roles=None):
+        self._transport, self._roles = transport, roles
+        self._code = None
+        self._known = False  # whether others were told, or have told this process
+        self._signalled = None
+        self._next = self._next_file = 0.0
+        self._folder = None
+        self._sent = []
+
+    @property
+    def reason(self):
+        """Why the run is to be stopped, as in ``ended_by``; empty while nobody has asked."""
+        if self._code is None:
+            return ""
+        return f"stopped by {signal.Signals(self._code).name if self._code != _BY_FILE else '--stop'}"
+
+    def watch(self, folder):
+        """Look for the stop file in the folder of this run."""
+        self._folder = folder
+
+    def look(self):
+        """Find out whether anybody has asked to stop; return why, or an empty string.
+
+        To be called often: by roles that wait, and for every event that is read.
+        """
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _MESSAGES
+            self._listen(now)
+        return self.reason if self._code is not None else ""
+
+    def _listen(self, now):
+        message = np.zeros(1, np.int64)
+        if self._transport is not None and self._transport.heard(TAG_STOP, message) and self._code is None:
+            self._code, self._known = int(message[0]), True
+            self._say()
+        if self._folder is not None and self._code is None and now >= self._next_file:
+            self._next_file = now + _FILE
+            if asked_to_stop(self._folder):
+                self._code = _BY_FILE
+        if self._code is not None and not self._known:
+            self._known = True
+            self._say()
+            if self._transport is not None:
+                message[0] = self._code
+                others = {self._roles.viewer, *self._roles.servers} - {self._transport.rank}
+                self._sent = [self._transport.send(rank, TAG_STOP, message) for rank in sorted(others)]
+
+    def _say(self):
+        if self._transport is None or self._transport.rank == self._roles.viewer:
+            log.warning(
+                "%s: what was read is computed and published; a second signal ends the run at once", self.reason
+            )
+
+    def _on_signal(self, number, _frame):
+        now = time.monotonic()
+        if self._signalled is None:
+            self._signalled = now
+            self._code = number if self._code is None else self._code
+        elif now - self._signalled > _AGAIN:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def on_signals(self, numbers):
+        """Take signals as the wish to stop while the body of ``with`` runs."""
+        before = {}
+        if threading.current_thread() is threading.main_thread():
+            # a shell has its background jobs ignore SIGINT: so it stays
+            numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+            before = {number: signal.signal(number, self._on_signal) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
