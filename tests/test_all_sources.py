@@ -142,9 +142,9 @@ def test_live_with_a_lost_tail(job, data, tmp_path):
 
 
 def test_shared_memory(job, data, right):
-    for hz in (150, 60, 30):
+    for hz in (150, 60, 25):
         name = f"parcorana{uuid.uuid4().hex[:12]}"
-        memory = serve(data / "one" / "tstx00126-r0008-s000-c000.xtc2", name, clients=2, hz=hz)
+        memory = serve(data / "one" / "tstx00126-r0008-s000-c000.xtc2", name, clients=2, hz=hz, seconds=150)
         try:
             result = job(f"shmem{hz}", f"shmem={name}", 2, numevents=EVENTS, latency=0.2)
         finally:

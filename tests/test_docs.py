@@ -181,7 +181,7 @@ def test_blocks_that_fail_are_noticed(tmp_path):
 def test_most_blocks_are_run():
     notes = [note for doc in DOCS for _, note, _, _ in blocks_of(doc.read_text(encoding="utf-8"))]
     assert len(notes) > 20
-    assert notes.count("not run") <= 7
+    assert notes.count("not run") * 10 <= len(notes)
 
 
 # -- links ---------------------------------------------------------------------
