@@ -177,3 +177,12 @@ def clean(dist, tmp_path_factory):
 
     run.folder, run.install = here, install
     return run
+
+
+@pytest.fixture(autouse=True)
+def same_umask():
+    """psana's shared memory client leaves the process with umask 0: what later tests write would be open to all."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)

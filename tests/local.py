@@ -6,6 +6,7 @@ from parcorana.config import resolve_config
 from parcorana.events.source import Event, Share
 from parcorana.partition import Roles
 from parcorana.pipeline import run
+from parcorana.pipeline.stop import Stop
 from parcorana.pipeline.transport import LocalNetwork, run_together
 
 
@@ -43,12 +44,14 @@ def run_local(folder, user_class, counters, frames, servers=1, workers=1, runs=N
     hosts = ["here"] * (1 + servers + workers)
     plan = run.Plan(roles, hosts, [0] * len(hosts), 1)
     network = LocalNetwork(len(hosts))
-    made = []
+    made, stop = [], Stop()
     for rank in range(len(hosts)):
         source = None
         if roles.role_of(rank) == "server":
             share = Share(roles.servers.index(rank), servers, config.block, config.numevents)
             source = ListSource(counters, frames, share, runs)
-        made.append(run.make_role(config, plan, network.transport(rank), source, config.h5output, waits=False))
+        made.append(
+            run.make_role(config, plan, network.transport(rank), source, config.h5output, waits=False, stop=stop)
+        )
     run_together([role.run() for role in made], network)
     return made
