@@ -181,7 +181,7 @@ def clean(dist, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def same_umask():
-    """psana's shared memory client leaves the process with umask 0: what later tests write would be open to all."""
+    """Restore the umask: psana's shared memory client leaves 0, and what later tests write would be open to all."""
     before = os.umask(0o022)
     os.umask(before)
     yield

@@ -1,6 +1,7 @@
 """psana of LCLS-II while the data comes: files that grow, and a real shared memory server."""
 
 import importlib.util
+import gc
 import os
 import threading
 import time
@@ -180,13 +181,21 @@ def test_no_files_come(tmp_path, monkeypatch):
 @NO_PSANA
 def test_live_is_stopped(writer, frames):
     """The server has had enough: the reader's thread ends, the files are closed."""
+    before = held()
     (source,) = opened(writer(pause=0.3))
     stream = source.events()
     while next(stream) is None:
         time.sleep(1e-3)
     stream.close()
     source.close()
-    assert not [link for link in os.scandir("/proc/self/fd") if "xtc2" in os.readlink(link.path)]
+    del source, stream
+    gc.collect()
+    assert held() <= before
+
+
+def held():
+    """Return the xtc2 files that this process has open."""
+    return {name for link in os.scandir("/proc/self/fd") if "xtc2" in (name := os.readlink(link.path))}
 
 
 @NO_PSANA
