@@ -1,7 +1,7 @@
 """psana of LCLS-II while the data comes: files that grow, and a real shared memory server."""
 
-import importlib.util
 import gc
+import importlib.util
 import os
 import threading
 import time
