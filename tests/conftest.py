@@ -181,8 +181,8 @@ def clean(dist, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def same_umask():
-    """Restore the umask: psana's shared memory client leaves 0, and what later tests write would be open to all."""
+    """What a library does to the umask must not decide who may write to results, or to a later test's files."""
     before = os.umask(0o022)
     os.umask(before)
     yield
-    os.umask(before)
+    assert os.umask(before) == before

@@ -18,6 +18,9 @@ SERVER_SECONDS = 60
 
 _RUN_SECONDS = 5.0  # longest wait for a run that is going on; one may begin later, too
 _ROOM = 0.1
+# psana's client leaves the process with umask 0: what it writes from then on would be open to all. This is what was.
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)
 
 
 class Psana2Shared:
@@ -191,6 +194,7 @@ def _connected(name, size):
             time.sleep(0.02)
     finally:
         faulthandler.cancel_dump_traceback_later()
+        os.umask(_UMASK)
     if not made:
         raise nobody
     if isinstance(made[0], BaseException):
