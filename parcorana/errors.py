@@ -1,5 +1,7 @@
 """The two ways a run can end badly, and the exit status of each."""
 
+import sys
+
 
 class ParCorAnaError(Exception):
     """An error that is told to the user in one line.
@@ -42,6 +44,19 @@ class UserCodeError(Exception):
     def __init__(self, where, role):
         super().__init__(where)
         self.where, self.role = where, role
+
+
+def told(prog, command, *args):
+    """Run a tool's command; return its exit status, with what went wrong told in one line after the tool's name."""
+    try:
+        command(*args)
+    except ParCorAnaError as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        return error.exit_status
+    except OSError as error:
+        print(f"{prog}: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def nearest(word, known):

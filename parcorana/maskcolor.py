@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from parcorana import colors, masks
-from parcorana.errors import ConfigError, EventError, ParCorAnaError, RunError
+from parcorana.errors import ConfigError, EventError, RunError, told
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.source import Share, open_source
 from parcorana.geometry import KEV_ANGSTROM, Geometry
@@ -645,15 +645,7 @@ _COMMANDS = {"start": start, "ndarr2img": ndarr2img, "img2ndarr": img2ndarr, "pl
 def main(argv=None):
     """Run the command; return the exit status."""
     args = make_parser().parse_args(argv)
-    try:
-        _COMMANDS[args.command](args)
-    except ParCorAnaError as error:
-        print(f"parCorAnaMaskColorTool: {error}", file=sys.stderr)
-        return error.exit_status
-    except OSError as error:
-        print(f"parCorAnaMaskColorTool: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return told("parCorAnaMaskColorTool", _COMMANDS[args.command], args)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from parcorana.errors import ConfigError, ParCorAnaError
+from parcorana.errors import ConfigError, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.fits import KINDS, check_kind, fit_curves
 from parcorana.images import load_layout, segments_apart
@@ -138,15 +138,7 @@ def _print_fits(result):
 def main(argv=None):
     """Run the command; return the exit status."""
     args = make_parser().parse_args(argv)
-    try:
-        _draw(args)
-    except ParCorAnaError as error:
-        print(f"parCorAnaPlot: {error}", file=sys.stderr)
-        return error.exit_status
-    except OSError as error:
-        print(f"parCorAnaPlot: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return told("parCorAnaPlot", _draw, args)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ The runs' logs say so.
 import os
 import sys
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
 
 from parcorana.errors import ConfigError, EventError
 from parcorana.events.fiducials import FiducialClock
@@ -82,9 +80,8 @@ class Psana1Source:
             raise ConfigError(f"type {self._type!r}: detector {src!r} has these: {known}")
 
     def blocks(self):
-        """Yield this server's blocks, each an iterable of `Event`, read as it is consumed."""
-        for _, block in groupby(self._own(), key=lambda item: item[0] // self._share.block):
-            yield map(itemgetter(1), block)
+        """Return this server's blocks, each an iterable of `Event`, read as it is consumed."""
+        return self._share.in_blocks(self._own())
 
     def events(self):
         """Yield all events of a live run; psana waits in between, and cannot be interrupted."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Literal, Protocol
 
 
@@ -40,6 +42,11 @@ class Share:
         if self.numevents and index >= self.numevents:
             return False
         return index // self.block % self.servers == self.server
+
+    def in_blocks(self, numbered):
+        """Yield the blocks of ``(index, event)`` as they come, each an iterable of its events."""
+        for _, block in groupby(numbered, key=lambda item: item[0] // self.block):
+            yield map(itemgetter(1), block)
 
 
 class Event:

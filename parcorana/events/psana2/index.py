@@ -1,8 +1,6 @@
 """Finished runs of LCLS-II by time: ``exp=:run=:idx``."""
 
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
 
 import numpy as np
 
@@ -76,9 +74,8 @@ class Psana2Index:
                 raise
 
     def blocks(self):
-        """Yield this server's blocks, each an iterable of `Event`, read as it is consumed."""
-        for _, block in groupby(self._events(), key=lambda item: item[0] // self._share.block):
-            yield map(itemgetter(1), block)
+        """Return this server's blocks, each an iterable of `Event`, read as it is consumed."""
+        return self._share.in_blocks(self._events())
 
     def geometry(self):
         """Return the `parcorana.geometry.Geometry` that psana has for the detector, None if it has none."""

@@ -3,8 +3,7 @@
 import os
 from contextlib import closing
 from functools import partial
-from itertools import chain, groupby
-from operator import itemgetter
+from itertools import chain
 from pathlib import Path
 
 from parcorana.errors import ConfigError, EventError, RunError
@@ -82,9 +81,8 @@ class Psana2Source:
                 raise
 
     def blocks(self):
-        """Yield this server's blocks, each an iterable of `Event`, read as it is consumed."""
-        for _, block in groupby(self._stream, key=lambda item: item[0] // self._share.block):
-            yield map(itemgetter(1), block)
+        """Return this server's blocks, each an iterable of `Event`, read as it is consumed."""
+        return self._share.in_blocks(self._stream)
 
     def geometry(self):
         """Return the `parcorana.geometry.Geometry` that psana has for the detector, None if it has none."""
