@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 WITH_BIN = PATH="$(abspath $(BIN)):$$PATH"
 SOURCES = $(wildcard csrc/* pyx/*.pyx) setup.py pyproject.toml
 
-.PHONY: demo test bench lint sanitize clean
+.PHONY: demo test bench lint faults sanitize clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo_files.py
@@ -30,6 +30,10 @@ lint: $(VENV)/test
 	@for file in csrc/*.c; do for openmp in -fopenmp -Wno-unknown-pragmas; do \
 	  cc -std=gnu11 -O3 $$openmp -Wall -Wextra -Wconversion -Wshadow -Werror -c $$file -o /dev/null || exit 1; \
 	done; done
+
+# every fault of docs/reliability.md, provoked; the table there is made by this
+faults: $(VENV)/test
+	$(WITH_BIN) PYTHONPATH=tests python -m faults --write docs/reliability.md $(FAULTS_ARGS)
 
 # csrc/ under AddressSanitizer and UndefinedBehaviorSanitizer, built aside: the tests that call it directly
 SANITIZED = $(abspath build/sanitize)
