@@ -42,6 +42,14 @@ const char *pca_chosen_path(void)
     return chosen->name;
 }
 
+pca_correlate_range *pca_range(int what, int is_double)
+{
+    pca_chosen_path();
+    if (what == PCA_SETTLE)
+        return is_double ? chosen->settle_f64 : chosen->settle_f32;
+    return is_double ? chosen->f64 : chosen->f32;
+}
+
 /* Bytes of scratch that each thread needs for a plan. */
 size_t pca_scratch(const pca_plan *plan, size_t itemsize)
 {
@@ -78,17 +86,13 @@ static pca_status in_threads(pca_correlate_range *range, const pca_plan *plan,
 pca_status pca_correlate(const pca_plan *plan, const pca_arrays *arrays, int is_double,
                          int threads, char *scratch)
 {
-    pca_chosen_path();
-    return in_threads(is_double ? chosen->f64 : chosen->f32, plan, arrays, is_double ? 8 : 4,
-                      threads, scratch);
+    return in_threads(pca_range(PCA_CORRELATE, is_double), plan, arrays, is_double ? 8 : 4, threads, scratch);
 }
 
 pca_status pca_settle(const pca_plan *plan, const pca_arrays *arrays, int is_double, int threads,
                       char *scratch)
 {
-    pca_chosen_path();
-    return in_threads(is_double ? chosen->settle_f64 : chosen->settle_f32, plan, arrays,
-                      is_double ? 8 : 4, threads, scratch);
+    return in_threads(pca_range(PCA_SETTLE, is_double), plan, arrays, is_double ? 8 : 4, threads, scratch);
 }
 
 /* count[k] = positions of begin <= t < end that are new and whose partner at shift[k] is present */

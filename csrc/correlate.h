@@ -96,6 +96,10 @@ const char *pca_chosen_path(void);
 pca_status pca_choose_path(const char *name);
 size_t pca_scratch(const pca_plan *plan, size_t itemsize);
 
+/* The function of the chosen code path that does so. */
+enum { PCA_CORRELATE, PCA_SETTLE };
+pca_correlate_range *pca_range(int what, int is_double);
+
 /* Add all that the plan describes, and put the new events into the storage. */
 pca_status pca_correlate(const pca_plan *plan, const pca_arrays *arrays, int is_double,
                          int threads, char *scratch);

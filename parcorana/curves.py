@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from parcorana import _core
+
 NORMALIZATIONS = ("pixel", "finecolor", "color")
-_PIECE = 4096  # elements at a time: bounds the scratch memory
 
 
 @dataclass(frozen=True)
@@ -35,21 +36,6 @@ class Curve:
     error: np.ndarray
     elements: np.ndarray
     left_out: np.ndarray
-
-
-def _sum_groups(group, terms, out):
-    """Add the terms of each element to its group's row of `out`.
-
-    `terms(elements)` returns arrays (k, D), one for each of `out`.
-    """
-    order = np.argsort(group, kind="stable")
-    order = order[np.searchsorted(group[order], 0) :]  # group -1: in no sum
-    for begin in range(0, len(order), _PIECE):
-        elements = order[begin : begin + _PIECE]
-        ids = group[elements]
-        first = np.flatnonzero(np.diff(ids, prepend=-1))
-        for total, term in zip(out, terms(elements), strict=True):
-            total[ids[first]] += np.add.reduceat(term, first, axis=0)
 
 
 class ColorSums:
@@ -83,7 +69,7 @@ class ColorSums:
         else:
             self._group = np.where(color > 0, np.searchsorted(self.colors, color), -1)
 
-    def reduce(self, arrays, counts, saturated, part):
+    def reduce(self, arrays, counts, saturated, part, threads=1, pending=None):
         """Sum over one worker's elements.
 
         Parameters
@@ -95,47 +81,53 @@ class ColorSums:
         saturated : (n,) int8
         part : slice
             Which of the included elements these are.
+        threads : int
+        pending : (Plan, X, total), optional
+            What has still to be added to IP and IF, as `_core.sum_pending` takes it.
 
         Returns
         -------
         dict of float64 arrays, to be added over the workers
         """
-        D = len(counts)
-        G2, IP, IF = (arrays[name].T for name in ("G2", "IP", "IF"))
+        G2, IP, IF = (arrays.get(name) for name in ("G2", "IP", "IF"))
+        G2, IP, IF = (None if array is None else np.ascontiguousarray(array.T) for array in (G2, IP, IF))
         ok = saturated == 0
         group = np.where(ok, self._group[part], -1)
+        fine, fines = None, 0
+        if self.normalization == "finecolor":
+            # fine colours are means over all their elements, whatever the colour
+            fine, fines = np.where(ok, self._fine_of[part], -1), len(self._fine)
+        elif self.normalization == "color":
+            fine, fines = group, self._groups()
+        last = counts.astype(np.float64), group, self._groups(), fine, fines, threads
+        if pending is None:
+            sums = _core.sum_colors(G2, IP, IF, *last)
+        else:
+            sums = _core.sum_pending(*pending, G2, IP, IF, *last)
+        return self._named(sums, group, fine, counts)
+
+    def _named(self, sums, group, fine, counts):
+        """Give the tables of `_core.sum_colors` their names, and add the numbers of elements."""
+        groups = self._groups()
+        elements = np.bincount(group[group >= 0], minlength=groups).astype(np.float64)
         if self.normalization == "pixel":
-            return self._reduce_pixel(G2, IP, IF, counts, group)
-        sums = {"elements": np.bincount(group[group >= 0], minlength=self._groups()).astype(np.float64)}
-        if self.normalization == "color":
-            sums |= {name: np.zeros((self._groups(), D)) for name in ("G2", "IP", "IF")}
-            _sum_groups(group, lambda e: (G2[e], IP[e], IF[e]), [sums[k] for k in ("G2", "IP", "IF")])
-            return sums
-        sums |= {name: np.zeros((self._groups(), D)) for name in ("G2", "G2_squared")}
-        _sum_groups(group, lambda e: (G2[e], G2[e] ** 2), [sums["G2"], sums["G2_squared"]])
-        # fine colours are means over all their elements, whatever the colour
-        fine = np.where(ok, self._fine_of[part], -1)
-        sums["fine_elements"] = np.bincount(fine[fine >= 0], minlength=len(self._fine)).astype(np.float64)
-        sums |= {name: np.zeros((len(self._fine), D)) for name in ("IP", "IF")}
-        _sum_groups(fine, lambda e: (IP[e], IF[e]), [sums["IP"], sums["IF"]])
-        return sums
+            excess, squared, zero = sums.reshape(3, groups, len(counts))
+            return {
+                "excess": excess,
+                "excess_squared": squared,
+                "elements": elements[:, None] - zero,
+                "zero": zero,
+            }
+        G2, squared = sums[: 2 * groups].reshape(2, groups, len(counts))
+        IP, IF = sums[2 * groups :].reshape(2, -1, len(counts))
+        named = {"elements": elements, "G2": G2, "IP": IP, "IF": IF}
+        if self.normalization == "finecolor":
+            named["G2_squared"] = squared
+            named["fine_elements"] = np.bincount(fine[fine >= 0], minlength=len(self._fine)).astype(np.float64)
+        return named
 
     def _groups(self):
         return len(self._pairs) if self.normalization == "finecolor" else len(self.colors)
-
-    def _reduce_pixel(self, G2, IP, IF, counts, group):
-        names = ("excess", "excess_squared", "elements", "zero")
-        sums = {name: np.zeros((len(self.colors), len(counts))) for name in names}
-
-        def terms(elements):
-            bottom = IP[elements] * IF[elements]
-            zero = bottom == 0
-            # g2 is near 1: its distance from 1 keeps the variance's digits
-            excess = np.where(zero, 0.0, counts * G2[elements] / np.where(zero, 1.0, bottom) - 1)
-            return excess, excess**2, (~zero).astype(np.float64), zero.astype(np.float64)
-
-        _sum_groups(group, terms, [sums[name] for name in names])
-        return sums
 
     def curves(self, sums, counts):
         """Divide: return ``{colour: Curve}`` from the sums over all workers."""

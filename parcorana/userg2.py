@@ -12,6 +12,7 @@ The three classes differ in which pairs count: those now stored (`G2atEnd`,
 (`G2IncrementalAccumulator`).
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,9 @@ class _G2(PlainG2, UserBase):
             self.adjustEvents = None  # a class made from this one, with a way of its own
         elif self.saturated_value is None and self.notzero is None:
             self.adjustData = self.adjustEvents = None  # nothing to do
+        made_from = next(cls for cls in type(self).__mro__ if cls.__module__ == __name__)
+        if any(getattr(type(self), name) is not getattr(made_from, name) for name in ("workerCalc", "workerReduce")):
+            self.workerCalcReduced = None
         color, finecolor, colors = _colors(user_params, mpiParams.mask)
         self.color, self.finecolor = color, finecolor
         self.color_sums = ColorSums(color, finecolor, _normalization(user_params), colors)
@@ -164,7 +168,11 @@ class _G2(PlainG2, UserBase):
             np.maximum(data, self.notzero, out=data)
 
     def _reset(self):
-        for array in (self.G2, self.IP, self.IF, self.counts):
+        self.counts[:] = 0
+        self._reset_sums()
+
+    def _reset_sums(self):
+        for array in (self.G2, self.IP, self.IF):
             array[...] = 0
 
     def _add_stored(self, plan, X, with_g2=True):
@@ -178,8 +186,11 @@ class _G2(PlainG2, UserBase):
 
     def workerReduce(self, arrays, counts, int8array):
         """Sum per colour what the delay curves need; and the saturated elements as bits."""
+        return self._reduced(arrays, counts, int8array)
+
+    def _reduced(self, arrays, counts, int8array, pending=None):
         part = self.mpiParams.part
-        sums = self.color_sums.reduce(arrays, counts, int8array, part)
+        sums = self.color_sums.reduce(arrays, counts, int8array, part, self.mpiParams.threads, pending)
         if self.saturated_value is not None:
             everywhere = np.zeros(np.count_nonzero(self.mpiParams.mask), bool)
             everywhere[part] = int8array
@@ -330,6 +341,14 @@ class G2IncrementalAccumulator(_G2):
         _core.correlate(plan, X, data, self.G2, self.IP, self.IF, self.total, threads=threads)
         self.counts += plan.counts
 
+    def workerCalcReduced(self, T, numTimesFilled, X):
+        """Do what `workerCalc` and then `workerReduce` do, and leave deferred what is."""
+        pending = None
+        if self.step:
+            pending = plan_tails(T, numTimesFilled, self.delays, self.step), X, self.total
+        arrays = {"G2": self.G2.T, "IF": self.IF.T, "IP": self.IP.T}
+        return self._reduced(arrays, self.counts, self.saturated, pending), self.counts, self.saturated
+
     def _settle(self, T, filled, X):
         if self.step:
             plan = plan_tails(T, filled, self.delays, self.step)
@@ -393,17 +412,33 @@ class G2IncrementalWindowed(_G2):
     def workerCalc(self, T, numTimesFilled, X):
         """Return the sums, G2 computed anew where rounding errors may have gathered."""
         plan = plan_stored(T, numTimesFilled, self.delays, exact=X.dtype == np.float64)
-        self.IP[...] = self.IF[...] = 0
+        self._renew(plan, X, numTimesFilled)
+        if plan.mode == _core.ENDS:
+            self.IP[...] = self.IF[...] = 0
+            self._add_stored(plan, X, with_g2=False)
+        return self._results()
+
+    def workerCalcReduced(self, T, numTimesFilled, X):
+        """Do what `workerCalc` and then `workerReduce` do, without arrays of IP and IF where they need none."""
+        plan = plan_stored(T, numTimesFilled, self.delays, exact=X.dtype == np.float64)
+        self._renew(plan, X, numTimesFilled)
+        if plan.mode == _core.ENDS:
+            reduced = self._reduced({"G2": self.G2.T}, self.counts, self.saturated, (plan, X, None))
+        else:
+            reduced = self._reduced(*self._results())
+        return reduced, self.counts, self.saturated
+
+    def _renew(self, plan, X, filled):
+        """Set the counts, and compute G2 anew where that is needed; IP and IF, too, where they need every pair."""
         self.counts[:] = plan.counts
         self.G2[:, self.counts == 0] = 0
-        if plan.mode == _core.MASKED:  # IP and IF need every pair, so G2 comes along
-            self.G2[...] = 0
+        if plan.mode == _core.MASKED:
+            self._reset_sums()
             self._add_stored(plan, X)
-            self._computed_anew(X, numTimesFilled, slice(None))
+            self._computed_anew(X, filled, slice(None))
             self.entered = 0
-            return self._results()
-        self._add_stored(plan, X, with_g2=False)
-        plan.mode, plan.missing = _core.ONLY_G2, None
+            return
+        plan = replace(plan, mode=_core.ONLY_G2, missing=None)
         worn = self._worn(X)
         # element by element, so that a bit never depends on the other elements of a worker
         edges = np.flatnonzero(np.diff(worn, prepend=False, append=False))
@@ -411,8 +446,7 @@ class G2IncrementalWindowed(_G2):
             part = slice(begin, end)
             self.G2[part] = 0
             _core.correlate(plan, X[:, part], None, self.G2[part], None, None, threads=self.mpiParams.threads)
-            self._computed_anew(X, numTimesFilled, part)
-        return self._results()
+            self._computed_anew(X, filled, part)
 
     def _computed_anew(self, X, filled, part):
         threads = self.mpiParams.threads
@@ -430,7 +464,10 @@ class G2IncrementalWindowed(_G2):
         # products is at most the sum of squares of what entered.
         eps = np.finfo(X.dtype).eps / 2
         allowed = 3e-7 if X.dtype == np.float32 else 3e-13
-        least = np.abs(self.G2[:, self.counts > 0]).min(axis=1, initial=np.inf)
+        least, counted = np.empty(len(self.G2)), self.counts > 0
+        for begin in range(0, len(least), 4096):  # a piece of all of G2 that stays in the caches
+            part = slice(begin, begin + 4096)
+            least[part] = np.abs(self.G2[part, counted]).min(axis=1, initial=np.inf)
         return eps * np.sqrt(self.passed * self.largest) > allowed * least
 
 

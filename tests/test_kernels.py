@@ -1,5 +1,8 @@
 """The compiled path of all three forms of G2 against the slow reference."""
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from effort import examples
@@ -75,12 +78,12 @@ def code_path(request):
     _core.choose_path(before)
 
 
-def drive(kind, stream, data, threads=1):
-    """Feed a stream to a user class the way a worker does, in stretches of any length."""
+def drive(kind, stream, data, threads=1, user_params=None, update=None):
+    """Feed a stream to a user class the way a worker does, in stretches of any length; `update` after each."""
     dtype, n = data.dtype, data.shape[1]
     mask = np.ones(n, bool)
     params = MpiParams(0, "worker", mask, slice(0, n), threads=threads)
-    user = CLASSES[kind]({}, {"delays": stream["delays"], "rate": 120.0}, params)
+    user = CLASSES[kind](user_params or {}, {"delays": stream["delays"], "rate": 120.0}, params)
     user.initWorker(n)
     buffer = RollingBuffer(stream["times"], n, stream["block"], dtype, user.storage_order, threads)
     at = entered = 0
@@ -101,6 +104,8 @@ def drive(kind, stream, data, threads=1):
             buffer.place(entry)
         entered += len(entry.processed)
         at += entry.consumed
+        if update:
+            update(user, (buffer.T, buffer.filled, buffer.X))
     arrays, counts, _ = user.workerCalc(buffer.T, buffer.filled, buffer.X)
     return arrays, counts, entered, buffer
 
@@ -151,6 +156,30 @@ def test_threads_do_not_change_a_bit(kind, stream):
         other = drive(kind, stream, data, threads=threads)[0]
         for name, array in one.items():
             np.testing.assert_array_equal(array, other[name])
+
+
+@pytest.mark.parametrize("kind", ["accumulator", "windowed"])
+@pytest.mark.parametrize("normalization", ["pixel", "color"])
+@settings(max_examples=examples(25), deadline=None)
+@given(st.one_of(streams(), steady_streams()), st.sampled_from([np.float32, np.float64]), st.sampled_from([1, 3]))
+def test_sums_of_colours_without_full_arrays(kind, normalization, stream, dtype, threads):
+    """An update of curves only says what one of full arrays says, and leaves deferred what is."""
+    rng = np.random.default_rng(stream["seed"])
+    data = rng.gamma(2.0, 1.0, (len(stream["counters"]), 75)).astype(dtype)
+    user_params = {"normalization": normalization}
+
+    def update(user, stored):
+        small, counts, _ = user.workerCalcReduced(*stored)
+        whole = copy.deepcopy(user)
+        results = whole.workerCalc(*stored)
+        np.testing.assert_array_equal(counts, results[1])
+        for name, array in whole.workerReduce(*results).items():
+            np.testing.assert_allclose(small[name], array, rtol=1e-12, atol=1e-12, err_msg=name)
+
+    arrays = drive(kind, stream, data, threads, user_params, update)[0]
+    if kind == "accumulator":
+        for name, array in drive(kind, stream, data)[0].items():
+            np.testing.assert_array_equal(arrays[name], array)
 
 
 SINGLE = [
@@ -323,6 +352,18 @@ def wrong_calls():
         "not increase",
         lambda: _core.settle(Plan(length=4, **(shift | {"shift": np.array([1])})), x, *sums[1:], np.zeros(3)),
     )
+    tails = Plan(length=4, old=runs((0, 0, 4)), **(shift | {"shift": np.array([-1])}))
+    of_colors = np.ones(1), np.zeros(3, np.int64)
+
+    def pending(plan=tails, x=x, total=np.zeros(3)):
+        return _core.sum_pending(plan, x, total, *sums, *of_colors, 1, None, 0)
+
+    yield "group", lambda: _core.sum_colors(*sums, np.ones(1), np.array([0, 1, 0]), 1, None, 0)
+    yield "fine", lambda: _core.sum_colors(*sums, *of_colors, 1, np.array([0, -2, 0]), 1)
+    yield "shape", lambda: _core.sum_colors(*sums, np.ones(2), np.zeros(3, np.int64), 1, None, 0)
+    yield "no runs", lambda: pending(replace(tails, run=runs((0, 1, 2)), start=numbers))
+    yield "elements", lambda: pending(x=x[:, :2])
+    yield "total", lambda: pending(total=np.zeros(2))
     yield "is_new", lambda: _core.count_shifts(np.zeros(3, np.uint8), np.zeros(3, np.uint8), 1, np.array([1]))
     yield "rate_num", lambda: _core.counters(np.zeros(1, np.int64), 0, 1 << 33, 1, np.zeros(1, np.int64))
     yield "no code path", lambda: _core.choose_path("abacus")

@@ -53,6 +53,7 @@ class Worker:
         self._adjust_terms = callback(self.user, "adjustTerms")
         self._adjust_block = callback(self.user, "adjustTermsBlock")
         self._reduces = all(callback(self.user, name) for name in ("workerReduce", "viewerPublishReduced"))
+        self._calc_reduced = callback(self.user, "workerCalcReduced") if self._reduces else None
         takes_arrays = callback(self.user, "viewerPublish") or callback(self.user, "viewerPublishArray")
         self._save = config.user_params.get("save_arrays", "last") if takes_arrays else False
         self.account = dict.fromkeys((*SERVER_COUNTS, "duplicate", "late", "processed"), 0)
@@ -282,22 +283,29 @@ class Worker:
         params.processed = self.account["processed"]
         self.at = f"the update at {params.processed} events"
         with clock.on("computing"):
-            buffer = self.buffer
-            result = callback(self.user, "workerCalc")(buffer.T, buffer.filled, buffer.X)
-            arrays, counts, int8array = check_result(
-                self.user, result, self.names, len(self.config.delays), self.elements
-            )
-            small = {"counts": counts}
-            if self._reduces:
-                reduced = callback(self.user, "workerReduce")(arrays, counts, int8array)
-                small |= {f"reduced.{name}": array for name, array in check_reduced(self.user, reduced).items()}
-            if full:
-                small["int8"] = int8array
+            arrays, small = self._calculate(full)
         with clock.on("moving"):
             self._send_note(note.UPDATE, self._facts(), small, full)
         if full:
             yield from self._send_arrays(arrays)
         self.published = params.processed
+
+    def _calculate(self, full):
+        """Return the full arrays, if they are asked for, and what the viewer gets of an update in any case."""
+        buffer, user = self.buffer, self.user
+        stored = buffer.T, buffer.filled, buffer.X
+        arrays = None
+        if self._calc_reduced is not None and not full:
+            reduced, counts, int8array = self._calc_reduced(*stored)
+        else:
+            result = callback(user, "workerCalc")(*stored)
+            arrays, counts, int8array = check_result(user, result, self.names, len(self.config.delays), self.elements)
+            reduced = callback(user, "workerReduce")(arrays, counts, int8array) if self._reduces else {}
+        small = {f"reduced.{name}": array for name, array in check_reduced(user, reduced).items()}
+        small["counts"] = counts
+        if full:
+            small["int8"] = int8array
+        return arrays, small
 
     def _send_arrays(self, arrays):
         for name in self.names:
