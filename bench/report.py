@@ -39,6 +39,14 @@ def update_cost(results):
         yield line
 
 
+def between_updates(results):
+    """Return lines on the events per second of jobs once their buffer is filled."""
+    for b in results["benchmarks"]:
+        if "between_updates" in b["extra_info"]:
+            name = b["name"].removeprefix("test_")
+            yield f"{name}: {b['extra_info']['between_updates']:,.0f} events/s between updates, once the buffer is filled"
+
+
 def main():
     """Print the table in Markdown, with the machine that it was measured on."""
     with open(sys.argv[1], encoding="utf-8") as file:
@@ -51,7 +59,7 @@ def main():
     print("| --- |" + " ---: |" * (len(head) - 1))
     for row in rows(results):
         print("| " + " | ".join(row) + " |")
-    print("".join(f"\n{line}" for line in update_cost(results)))
+    print("".join(f"\n{line}" for line in (*update_cost(results), *between_updates(results))))
 
 
 if __name__ == "__main__":
