@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,33 +15,36 @@ ELEMENTS, EVENTS = 65536, 512  # of one worker of two
 
 @pytest.fixture
 def sending():
-    """Return a function that sends one block to another rank and waits until it is there."""
-    env = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
-    command = [
-        "timeout",
-        "-k",
-        "5",
-        "300",
-        "mpiexec",
-        "-n",
-        "2",
-        sys.executable,
-        Path(__file__).parent / "transport.py",
-    ]
-    command += [str(ELEMENTS), str(EVENTS)]
-    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    """Return a context with a function that sends a block to a rank that computes for so long; it waits for both."""
 
-        def send():
-            process.stdin.write("\n")
-            process.stdin.flush()
-            assert process.stdout.readline() == "there\n"
+    @contextmanager
+    def begin(busy):
+        env = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
+        script = Path(__file__).parent / "transport.py"
+        command = ["timeout", "-k", "5", "300", "mpiexec", "-n", "2", sys.executable, script]
+        command += [str(ELEMENTS), str(EVENTS), str(busy)]
+        with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
-        yield send
-        process.stdin.close()
+            def send():
+                process.stdin.write("\n")
+                process.stdin.flush()
+                assert process.stdout.readline() == "there\n"
+
+            yield send
+            process.stdin.close()
+
+    return begin
 
 
 def test_transport(benchmark, timed, sending):
-    timed(benchmark, sending, bytes=4 * ELEMENTS * EVENTS)
+    with sending(0) as send:
+        timed(benchmark, send, bytes=4 * ELEMENTS * EVENTS)
+
+
+def test_transport_while_computing(benchmark, timed, sending):
+    """The worker computes for 0.1 s: so long does it take, and no longer for the block that comes meanwhile."""
+    with sending(0.1) as send:
+        timed(benchmark, send)
 
 
 def test_memcpy(benchmark, timed):

@@ -43,8 +43,8 @@ def between_updates(results):
     """Return lines on the events per second of jobs once their buffer is filled."""
     for b in results["benchmarks"]:
         if "between_updates" in b["extra_info"]:
-            name = b["name"].removeprefix("test_")
-            yield f"{name}: {b['extra_info']['between_updates']:,.0f} events/s between updates, once the buffer is filled"
+            name, rate = b["name"].removeprefix("test_"), b["extra_info"]["between_updates"]
+            yield f"{name}: {rate:,.0f} events/s between updates, once the buffer is filled"
 
 
 def main():

@@ -353,9 +353,9 @@ def wrong_calls():
         lambda: _core.settle(Plan(length=4, **(shift | {"shift": np.array([1])})), x, *sums[1:], np.zeros(3)),
     )
     tails = Plan(length=4, old=runs((0, 0, 4)), **(shift | {"shift": np.array([-1])}))
-    of_colors = np.ones(1), np.zeros(3, np.int64)
+    of_colors, total = (np.ones(1), np.zeros(3, np.int64)), np.zeros(3)
 
-    def pending(plan=tails, x=x, total=np.zeros(3)):
+    def pending(plan=tails, x=x, total=total):
         return _core.sum_pending(plan, x, total, *sums, *of_colors, 1, None, 0)
 
     yield "group", lambda: _core.sum_colors(*sums, np.ones(1), np.array([0, 1, 0]), 1, None, 0)
@@ -363,7 +363,7 @@ def wrong_calls():
     yield "shape", lambda: _core.sum_colors(*sums, np.ones(2), np.zeros(3, np.int64), 1, None, 0)
     yield "no runs", lambda: pending(replace(tails, run=runs((0, 1, 2)), start=numbers))
     yield "elements", lambda: pending(x=x[:, :2])
-    yield "total", lambda: pending(total=np.zeros(2))
+    yield "total", lambda: pending(total=total[:2])
     yield "is_new", lambda: _core.count_shifts(np.zeros(3, np.uint8), np.zeros(3, np.uint8), 1, np.array([1]))
     yield "rate_num", lambda: _core.counters(np.zeros(1, np.int64), 0, 1 << 33, 1, np.zeros(1, np.int64))
     yield "no code path", lambda: _core.choose_path("abacus")

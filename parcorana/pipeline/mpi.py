@@ -2,10 +2,12 @@
 
 import os
 import socket
+from contextlib import nullcontext
 
 import numpy as np
 
 from parcorana.errors import ConfigError
+from parcorana.pipeline.mover import Mover
 
 # What the launchers tell each process: its rank, and the number of processes.
 _RANK = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
@@ -97,6 +99,7 @@ class MpiTransport:
 
         self.MPI, self.comm = MPI, comm
         self.rank, self.size, self.activity = comm.rank, comm.size, 0
+        self._mover = None
 
     def _bytes(self, array):
         return [array.reshape(-1).view("u1"), self.MPI.BYTE]
@@ -108,6 +111,14 @@ class MpiTransport:
     def receive(self, source, tag, array):
         """Begin to receive."""
         return _MpiHandle(self, self.comm.Irecv(self._bytes(array), source, tag), array)
+
+    def meanwhile(self, handles):
+        """Return a context in which these messages go on, by a thread where MPI lets another one call it."""
+        if all(handle.finished for handle in handles) or self.MPI.Query_thread() < self.MPI.THREAD_SERIALIZED:
+            return nullcontext()
+        if self._mover is None:
+            self._mover = Mover((self.MPI.Exception,))
+        return self._mover.meanwhile(handles)
 
     def heard(self, tag, array):
         """Receive a message of any rank into `array` if one has come; tell whether."""

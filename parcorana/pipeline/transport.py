@@ -7,6 +7,7 @@ rank under MPI can sleep meanwhile, and one process can let the other roles run.
 
 import time
 from collections import deque
+from contextlib import nullcontext
 from typing import Protocol
 
 # Tags: what a message is.
@@ -55,6 +56,9 @@ class Transport(Protocol):
 
     def receive(self, source, tag, array):
         """Begin to receive into a contiguous array, at most its length; return a Handle."""
+
+    def meanwhile(self, handles):
+        """Return a context in which these messages may go on; its body does not use this Transport."""
 
 
 def wait(*handles):
@@ -131,6 +135,9 @@ class _LocalTransport:
 
     def receive(self, source, tag, array):
         return _Receiving(self, self._box(source, self.rank, tag), array)
+
+    def meanwhile(self, handles):
+        return nullcontext()
 
 
 def run_together(roles, network, look=bool):

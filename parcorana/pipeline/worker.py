@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -63,7 +64,7 @@ class Worker:
         self.pulses = False
         self.total = -1
         self.published = -1
-        self._notes = []
+        self._notes, self._coming = [], []
         self._progress_at = time.monotonic()
 
     # -- the sequence ---------------------------------------------------------
@@ -91,6 +92,7 @@ class Worker:
                 with clock.on("moving"):
                     block = now.as_block(self.job.threads)
                 self._count(block.header)
+                self._coming = then.handles
                 yield from self._take(block)
             stopped = stopped or now.header[END] == STOPPED
             now, then = then, now
@@ -159,7 +161,7 @@ class Worker:
             processed, update = self.account["processed"], self.config.update
             limit = update - processed % update if update else _EVER
             self.at = f"event {processed} of those processed"
-            with self.job.clock.on("computing"):
+            with self._computing():
                 entry = self._enter(counters[at:end], block.data[at:end], limit)
             self._note_fates(entry, block.stamps[at:end])
             at += entry.consumed
@@ -167,6 +169,12 @@ class Worker:
             if update and len(entry.processed) and processed % update == 0:
                 yield from self._publish(full=not self._reduces or self._save is True)
             yield from self._progress()
+
+    @contextmanager
+    def _computing(self):
+        """Count the time of a ``with`` body, during which the next block may come."""
+        with self.job.clock.on("computing"), self.job.transport.meanwhile(self._coming):
+            yield
 
     def _new_run(self, run):
         if self.run_now is not None:
@@ -282,7 +290,7 @@ class Worker:
             yield from clock.waiting(wait(*self._notes))
         params.processed = self.account["processed"]
         self.at = f"the update at {params.processed} events"
-        with clock.on("computing"):
+        with self._computing():
             arrays, small = self._calculate(full)
         with clock.on("moving"):
             self._send_note(note.UPDATE, self._facts(), small, full)
