@@ -1,8 +1,9 @@
-"""Reads one server's share of a dataset, or all of it with psana or h5py alone; for bench_sources.py.
+"""Reads one reader's share of a dataset, as a server does or with psana or h5py alone; for bench_sources.py.
 
-Opens, says so, waits for a line, reads, says how many frames there were.
+For each line that comes it opens the dataset, says so, waits for another line, reads, and says how many frames
+there were.
 
-    python read_source.py {psana,idx,h5,plain_psana,plain_h5py} PATH SERVER SERVERS BLOCK
+    python read_source.py {psana,idx,h5,plain_psana,plain_idx,plain_h5} PATH READER READERS BLOCK
 """
 
 import os
@@ -13,36 +14,65 @@ os.environ["PS_PARALLEL"] = "none"
 import numpy as np
 
 
-def plain_frames(kind, path, block):
-    """Yield all frames with the library alone, as its documentation has it."""
-    if kind == "plain_psana":
-        from psana.psexp.serial_ds import SerialDataSource
+def of_psana(path, reader, readers, block):
+    """Yield the frames of a share as psana's documentation has it; several readers share by psana's own callback."""
+    count = 0
 
-        SerialDataSource._get_file_info_from_db = lambda self, run: {}  # the folder, not the logbook
-        source = SerialDataSource(exp="tstx00126", run=7, dir=path, skip_calib_load="all", log_level="WARNING")
-        run = next(source.runs())
-        raw = run.Detector("mydet").raw.raw
-        yield None
+    def share(run):
+        nonlocal count
         for evt in run.events():
-            yield raw(evt)
-    else:
-        import h5py
+            if count // block % readers == reader:
+                yield evt
+            count += 1
 
-        with h5py.File(path) as file:
-            yield None
-            for first in range(0, len(file["frames"]), block):
-                yield from file["frames"][first : first + block]
+    run = psana_run(path, smd_callback=share) if readers > 1 else psana_run(path)
+    raw = run.Detector("mydet").raw.raw
+    yield None
+    for evt in run.events():
+        yield raw(evt)
 
 
-def read_plain(kind, path, block):
-    """Return a function that reads everything and keeps the last frames as float32."""
-    frames = plain_frames(kind, path, block)
+def of_idx(path, reader, readers, block):
+    """Yield the frames of a share by their times."""
+    run = psana_run(path)
+    raw = run.Detector("mydet").raw.raw
+    with run.build_table():
+        times = sorted(run._ts_table)
+    yield None
+    for k, time in enumerate(times):
+        if k // block % readers == reader:
+            yield raw(run.event(time))
+
+
+def psana_run(path, **options):
+    """Open a run."""
+    from psana.psexp.serial_ds import SerialDataSource
+
+    SerialDataSource._get_file_info_from_db = lambda self, run: {}  # the folder, not the logbook
+    source = SerialDataSource(exp="tstx00126", run=7, dir=path, skip_calib_load="all", log_level="WARNING", **options)
+    return next(source.runs())
+
+
+def of_h5(path, reader, readers, block):
+    """Yield the frames of a share, a block at a time."""
+    import h5py
+
+    with h5py.File(path) as file:
+        frames = file["frames"]
+        yield None
+        for first in range(reader * block, len(frames), readers * block):
+            yield from frames[first : first + block]
+
+
+def plain(kind, path, reader, readers, block):
+    """Return a function that reads a share, and keeps the last frames as float32, as they are calculated with."""
+    frames = {"plain_psana": of_psana, "plain_idx": of_idx, "plain_h5": of_h5}[kind](path, reader, readers, block)
     next(frames)
+    kept = np.zeros((block, np.prod(SHAPE)), np.float32)
 
     def read():
-        kept, count = None, 0
+        count = 0
         for frame in frames:
-            kept = np.empty((block, frame.size), np.float32) if kept is None else kept
             kept[count % block] = frame.reshape(-1)
             count += 1
         return count
@@ -50,52 +80,56 @@ def read_plain(kind, path, block):
     return read
 
 
-def read_share(kind, path, server, servers, block):
+def server(kind, path, reader, readers, block):
     """Return a function that does what a server does, but for sending."""
-    from parcorana import _move
     from parcorana.events.dataset import parse_dataset
-    from parcorana.events.source import Share, open_source
+    from parcorana.events.source import Segments, Share, open_source
     from parcorana.pipeline.block import BlockBuffer
+    from parcorana.pipeline.layout import Layout
 
     text = f"h5={path}" if kind == "h5" else f"exp=tstx00126:run=7:dir={path}{':idx' * (kind == 'idx')}"
     src = "frames" if kind == "h5" else "mydet"
-    source = open_source(parse_dataset(text), src=src, share=Share(server, servers, block), log=lambda line: None)
-    buffers, parts = None, None
-
-    def put(frames, stamps, run):
-        nonlocal buffers, parts
-        if buffers is None:
-            buffers = [BlockBuffer(block, [frames.shape[1]], np.float32) for _ in range(2)]
-            parts = [_move.stretches(np.arange(frames.shape[1]))]
-        if buffers[0].events + len(frames) > block:
-            buffers.reverse()
-            buffers[0].begin(0, -1, False)
-        buffers[0].put(frames, stamps, run, parts, True)
-        return len(frames)
+    source = open_source(parse_dataset(text), src=src, share=Share(reader, readers, block), log=lambda line: None)
+    elements = int(np.prod(SHAPE))
+    layout = Layout([np.arange(elements)])
+    buffers = [BlockBuffer(block, [elements], np.float32) for _ in range(2)]
+    for buffer in buffers:
+        buffer.memory[0][:] = 0  # as after the first blocks of a run: the pages are there
 
     def read():
         count = 0
         for events in source.blocks():
+            buffer = buffers[0]
+            buffers.reverse()
+            buffer.begin(0, -1, False)
             if hasattr(events, "pieces"):
                 for k, frames in events.pieces():
-                    count += put(frames.reshape(len(frames), -1), events.stamps[k : k + len(frames)], events.run)
+                    stamps = events.stamps[k : k + len(frames)]
+                    buffer.put(frames.reshape(len(frames), -1), stamps, events.run, layout, False)
             else:
                 for event in events:
-                    count += put(event.data().reshape(1, -1), event.stamp, event.run)
+                    frame = event.frame()
+                    pieces = frame.pieces if isinstance(frame, Segments) else [frame]
+                    buffer.put([piece.reshape(1, -1) for piece in pieces], event.stamp, event.run, layout, False)
+            count += buffer.events
         return count
 
     return read
 
 
+SHAPE = 2, 512, 1024
+
+
 def main():
     """Read when told to."""
     kind, path = sys.argv[1:3]
-    server, servers, block = map(int, sys.argv[3:])
-    plain = kind.startswith("plain")
-    read = read_plain(kind, path, block) if plain else read_share(kind, path, server, servers, block)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    print(read(), flush=True)
+    numbers = map(int, sys.argv[3:])
+    arguments = kind, path, *numbers
+    while sys.stdin.readline():
+        read = (plain if kind.startswith("plain") else server)(*arguments)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        print(read(), flush=True)
 
 
 if __name__ == "__main__":

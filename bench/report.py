@@ -47,6 +47,21 @@ def between_updates(results):
             yield f"{name}: {rate:,.0f} events/s between updates, once the buffer is filled"
 
 
+def sources(results):
+    """Return a table of what was read beside plain loops, a pair of both at a time."""
+    found = [b for b in results["benchmarks"] if "beside_plain" in b["extra_info"]]
+    if not found:
+        return
+    yield "\n| read | servers GB/s | plain loops GB/s | ratio, median of pairs | quartiles |"
+    yield "| --- |" + " ---: |" * 4
+    for b in found:
+        facts, gigabytes = b["extra_info"], b["extra_info"]["bytes"] / 1e9
+        low, high = facts["quartiles"]
+        row = [b["name"].removeprefix("test_"), f"{gigabytes / b['stats']['median']:.2f}"]
+        row += [f"{gigabytes / facts['plain_seconds']:.2f}", f"{facts['beside_plain']:.2f}", f"{low:.2f} - {high:.2f}"]
+        yield "| " + " | ".join(row) + " |"
+
+
 def main():
     """Print the table in Markdown, with the machine that it was measured on."""
     with open(sys.argv[1], encoding="utf-8") as file:
@@ -59,7 +74,7 @@ def main():
     print("| --- |" + " ---: |" * (len(head) - 1))
     for row in rows(results):
         print("| " + " | ".join(row) + " |")
-    print("".join(f"\n{line}" for line in (*update_cost(results), *between_updates(results))))
+    print("".join(f"\n{line}" for line in (*update_cost(results), *between_updates(results), *sources(results))))
 
 
 if __name__ == "__main__":

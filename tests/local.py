@@ -33,8 +33,13 @@ class ListSource:
         pass
 
 
-def run_local(folder, user_class, counters, frames, servers=1, workers=1, runs=None, mask=None, user=None, **system):
-    """Run a user class; return the role objects: viewer, servers, workers."""
+def run_local(
+    folder, user_class, counters, frames, servers=1, workers=1, runs=None, mask=None, user=None, opened=None, **system
+):
+    """Run a user class; return the role objects: viewer, servers, workers.
+
+    `opened` opens another source than these events for a share of the blocks.
+    """
     mask = np.ones(frames.shape[1:], bool) if mask is None else mask
     np.save(folder / "mask.npy", mask.astype(np.uint8))
     given = {"dataset": "h5=memory.h5", "mask": str(folder / "mask.npy"), "user_class": user_class, "threads": 1}
@@ -49,7 +54,7 @@ def run_local(folder, user_class, counters, frames, servers=1, workers=1, runs=N
         source = None
         if roles.role_of(rank) == "server":
             share = Share(roles.servers.index(rank), servers, config.block, config.numevents)
-            source = ListSource(counters, frames, share, runs)
+            source = opened(share) if opened else ListSource(counters, frames, share, runs)
         made.append(
             run.make_role(config, plan, network.transport(rank), source, config.h5output, waits=False, stop=stop)
         )

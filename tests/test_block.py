@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from parcorana import _move
 from parcorana.pipeline.block import EVENTS, BlockBuffer, wire_dtype
+from parcorana.pipeline.layout import Layout
 
 DTYPES = ["?", "i1", "u1", "i2", "u2", "f2", "i4", "u4", "f4", "i8", "u8", "f8", ">u2", ">f4", "g"]
 
@@ -33,16 +34,24 @@ def frames_of(rng, dtype, shape):
     kinds=st.lists(st.tuples(st.sampled_from(DTYPES), st.integers(1, 5)), min_size=1, max_size=4),
     sizes=st.tuples(st.integers(1, 40), st.integers(1, 3)),
     check=st.booleans(),
+    cut=st.booleans(),
 )
-@example(0, "f4", [("u2", 5), ("f4", 2), ("u2", 1)], (1024, 1), True)  # rows of 4 KiB are padded
-@example(1, "f4", [("f2", 3), ("i8", 1), ("f2", 2)], (2048, 2), True)
-def test_what_arrives_is_what_a_cast_gives(seed, store, kinds, sizes, check):
-    """Any dtypes in turn: included elements, in the storage's dtype, without the events that are not finite."""
+@example(0, "f4", [("u2", 5), ("f4", 2), ("u2", 1)], (1024, 1), True, False)  # rows of 4 KiB are padded
+@example(1, "f4", [("f2", 3), ("i8", 1), ("f2", 2)], (2048, 2), True, True)
+def test_what_arrives_is_what_a_cast_gives(seed, store, kinds, sizes, check, cut):
+    """Any dtypes in turn: included elements, in the storage's dtype, without the events that are not finite.
+
+    Frames come whole, or one by one in segments.
+    """
     rng, store = np.random.default_rng(seed), np.dtype(store)
     elements, receivers = sizes
     mask = rng.random(3 * elements) < 0.7
     mask[:receivers] = True
     parts = np.array_split(np.flatnonzero(mask), receivers)
+    layout, segments = Layout(parts), None
+    if cut:
+        # of some the mask may have nothing, and some have more than one receiver
+        segments = np.sort(rng.choice(np.arange(1, mask.size), min(3, mask.size - 1), replace=False)).tolist()
     block = sum(count for _, count in kinds)
     sender = BlockBuffer(block, [len(part) for part in parts], store)
     for _ in range(2):  # the second time nothing of the first must be left
@@ -55,7 +64,13 @@ def test_what_arrives_is_what_a_cast_gives(seed, store, kinds, sizes, check):
             good = np.isfinite(values).all(axis=1) | (not check)
             if rng.random() < 0.3:  # a view, as a user may return
                 frames = np.repeat(frames, 2, axis=1)[:, ::2]
-            bad = sender.put(frames, np.arange(at, at + count), 7, [_move.stretches(part) for part in parts], check)
+            if segments is None:
+                bad = sender.put(frames, np.arange(at, at + count), 7, layout, check)
+            else:
+                bad = np.concatenate([
+                    sender.put(np.split(frame[None], segments, axis=1), at + k, 7, layout, check)
+                    for k, frame in enumerate(frames)
+                ])  # fmt: skip
             np.testing.assert_array_equal(bad, ~good)
             want.append(values[good])
             stamps.extend(np.arange(at, at + count)[good])
@@ -82,9 +97,9 @@ def test_small_values_travel_in_their_own_type():
         assert wire_dtype(np.dtype(name), f8) == on_f8
     sender = BlockBuffer(4, [100], f4)
     sender.begin(0, -1, True)
-    sender.put(np.ones((4, 100), "u2"), np.arange(4), 0, [_move.stretches(np.arange(100))], True)
+    sender.put(np.ones((4, 100), "u2"), np.arange(4), 0, Layout([np.arange(100)]), True)
     assert sender.messages()[1][0].nbytes == 4 * 112 * 2  # rows of 7 cache lines, as they are in float32
-    sender.put(np.ones((0, 100), "f8"), np.arange(0), 0, [_move.stretches(np.arange(100))], True)
+    sender.put(np.ones((0, 100), "f8"), np.arange(0), 0, Layout([np.arange(100)]), True)
     assert sender.header[EVENTS] == 4
 
 

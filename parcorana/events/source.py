@@ -6,6 +6,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Literal, Protocol
 
+from parcorana.events.segments import Segments
+
 
 @dataclass(frozen=True)
 class Share:
@@ -77,6 +79,11 @@ class Event:
 
         The array may be read-only and may be overwritten by the next event.
         """
+        frame = self._read()
+        return frame.together() if isinstance(frame, Segments) else frame
+
+    def frame(self):
+        """Return the same without a copy: as `Segments` where these lie apart in the source's memory."""
         return self._read()
 
 

@@ -93,7 +93,8 @@ class BlockBuffer:
         self.numbers = np.zeros(HEADER + 2 * block, np.int64)
         self._apart = [_apart(width, self.dtype.itemsize) for width in widths]
         # pages that are not written to take no memory, so smaller dtypes take less of it
-        self.memory = [_lines(block * apart * self.dtype.itemsize) for apart in self._apart]
+        # and one row more: rows that begin at a later column end as much later
+        self.memory = [_lines((block + 1) * apart * self.dtype.itemsize) for apart in self._apart]
         self.handles = []
         self._targets = {}
 
@@ -107,12 +108,16 @@ class BlockBuffer:
         """Events that are in the block."""
         return int(self.numbers[EVENTS])
 
-    def rows(self, dtype=None):
-        """Return the rows of all receivers in a dtype, the storage's if not given: list of (block, w) views."""
+    def rows(self, dtype=None, columns=None):
+        """Return the rows of all receivers, from the given columns on: list of (block, w) views.
+
+        In the storage's dtype if none is given, from the first column on if none are.
+        """
         dtype = dtype or self.dtype
+        firsts = [column * dtype.itemsize for column in columns or [0] * len(self.memory)]
         return [
-            memory[: self.block * apart * dtype.itemsize].view(dtype).reshape(self.block, apart)
-            for memory, apart in zip(self.memory, self._apart, strict=True)
+            memory[first : first + self.block * apart * dtype.itemsize].view(dtype).reshape(self.block, apart)
+            for memory, apart, first in zip(self.memory, self._apart, firsts, strict=True)
         ]
 
     @property
@@ -125,18 +130,18 @@ class BlockBuffer:
         self.header[:] = 0
         self.header[[NUMBER, TOTAL, PULSES]] = number, total, pulses
 
-    def put(self, frames, stamps, run, parts, check):
+    def put(self, frames, stamps, run, layout, check):
         """Add events to the block.
 
         Parameters
         ----------
-        frames : (m, size) array
-            Numbers of any dtype, the elements of each frame side by side.
+        frames : (m, size) array, or list of (1, size) arrays
+            Numbers of any dtype, the elements of each frame side by side; or
+            the segments of one frame, of one dtype.
         stamps : (m,) int64, or int
         run : int
-        parts : list of (s, 2) int64
-            Elements of each receiver, as `_move.stretches`; the same for all
-            calls.
+        layout : parcorana.pipeline.layout.Layout
+            Elements of each receiver; the same for all calls.
         check : bool
             Whether to leave out events that have values that are not finite.
 
@@ -145,29 +150,43 @@ class BlockBuffer:
         (m,) uint8
             1 for each event that was left out.
         """
-        wire = wire_dtype(frames.dtype, self.dtype)
-        events = self.events
-        now = wire if events == 0 else _move.TYPES[self.header[TYPE]]
+        pieces = frames if isinstance(frames, list) else [frames]
+        dtype, events = pieces[0].dtype, self.events
+        wire = wire_dtype(dtype, self.dtype)
+        now = wire if events == 0 else _move.TYPES[self.numbers[TYPE]]
         if now not in (wire, self.dtype):
             self._widen(now, events)
             now = self.dtype
-        self.header[TYPE] = _move.NUMBER[now]
-        if frames.dtype not in _move.NUMBER or (frames.dtype == np.float16 and now == self.dtype):
-            with np.errstate(over="ignore", invalid="ignore"):
-                frames = frames.astype(self.dtype)
-        if frames.strides[1] != frames.itemsize:
-            frames = np.ascontiguousarray(frames)
-        if now not in self._targets:
-            self._targets[now] = _move.Target(self.rows(now), parts)
-        bad = np.empty(len(frames), np.uint8)
-        end = self._targets[now].take(frames, events, bad, check)
-        pairs = self.numbers[HEADER + 2 * events : HEADER + 2 * end].reshape(-1, 2)
-        if end - events < len(frames) > 1:
+        self.numbers[TYPE] = _move.NUMBER[now]
+        cast = dtype not in _move.NUMBER or (dtype == np.float16 and now == self.dtype)
+        bad = np.zeros(len(pieces[0]), np.uint8)
+        for piece, target in zip(pieces, self._targets_of(now, layout, pieces), strict=True):
+            if cast:
+                with np.errstate(over="ignore", invalid="ignore"):
+                    piece = piece.astype(self.dtype)
+            if piece.strides[1] != piece.itemsize or not piece.flags.aligned:
+                piece = np.array(piece, order="C")
+            if target is not None:
+                marks = np.empty(len(bad), np.uint8)
+                target.take(piece, events, marks, check)
+                bad |= marks
+        end = events + len(bad) - np.count_nonzero(bad)
+        if end - events < len(bad) > 1:
             stamps = stamps[bad == 0]
-        pairs[:, 0] = stamps
-        pairs[:, 1] = run
-        self.header[EVENTS] = end
+        self.numbers[HEADER + 2 * events : HEADER + 2 * end : 2] = stamps
+        self.numbers[HEADER + 2 * events + 1 : HEADER + 2 * end : 2] = run
+        self.numbers[EVENTS] = end
         return bad
+
+    def _targets_of(self, dtype, layout, pieces):
+        """Return where each piece of a frame goes, None for one without elements of the mask."""
+        key = dtype, *(piece.shape[1] for piece in pieces)
+        if key not in self._targets:
+            self._targets[key] = [
+                _move.Target(self.rows(dtype, columns), stretches) if any(map(len, stretches)) else None
+                for stretches, columns in layout.of(key[1:])
+            ]
+        return self._targets[key]
 
     def _widen(self, dtype, events, threads=1):
         """Cast the first rows of all receivers in place, from a dtype to the storage's."""

@@ -5,11 +5,12 @@ import time
 
 import numpy as np
 
-from parcorana import _move
 from parcorana.errors import EventError
+from parcorana.events.source import Segments
 from parcorana.pipeline import note
 from parcorana.pipeline.block import BAD, END, EVENTS, FILTERED, LAST, NO_DATA, READ, STOPPED, UNUSED, BlockBuffer
 from parcorana.pipeline.job import finished_note
+from parcorana.pipeline.layout import Layout
 from parcorana.pipeline.transport import OUTSIDE, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, wait
 from parcorana.pipeline.turns import Turns
 from parcorana.userbase import callback
@@ -38,7 +39,7 @@ class Server:
         self._final_array = callback(self.user, "finalDataArray")
         self._mends = bool(getattr(self.user, "mends_nonfinite", False))
         index = np.flatnonzero(config.mask)
-        self._parts = [_move.stretches(index[part]) for part in job.parts]
+        self._layout = Layout([index[part] for part in job.parts])
         widths = [part.stop - part.start for part in job.parts]
         self._buffers = [BlockBuffer(config.block, widths, config.store_dtype) for _ in range(2)]
         self._as_they_are = self._event_ok is None and self._final_array is None
@@ -168,7 +169,8 @@ class Server:
             if wrong:
                 bad = np.ones(count, np.uint8)
             else:
-                bad = self._put(buffer, frames.reshape(count, -1), block.stamps[k : k + count], block.run)
+                rows, stamps = frames.reshape(count, -1), block.stamps[k : k + count]
+                bad = self._put(buffer, rows, stamps, block.run, frames.dtype)
             for j in np.flatnonzero(bad):
                 self.at = f"event {first + k + j} of the sequence"
                 header[BAD] += 1
@@ -196,7 +198,7 @@ class Server:
             seconds["computing"] += time.perf_counter() - start
             return FILTERED
         try:
-            array = event.data()
+            array = event.frame() if self._final_array is None else event.data()
         except (EventError, OSError) as error:
             seconds["reading"] += time.perf_counter() - start
             header[BAD] += 1
@@ -212,9 +214,13 @@ class Server:
             if array is None:
                 header[FILTERED] += 1
                 return FILTERED
-        array = np.asarray(array)
+        if isinstance(array, Segments):
+            frames = [piece.reshape(1, -1) for piece in array.pieces]
+        else:
+            array = np.asarray(array)
+            frames = array.reshape(1, -1)
         wrong = self._unfit(array.shape, array.dtype)
-        if not wrong and self._put(buffer, array.reshape(1, -1), event.stamp, event.run)[0]:
+        if not wrong and self._put(buffer, frames, event.stamp, event.run, array.dtype)[0]:
             wrong = _NOT_FINITE
         if wrong and self._final_array is not None:
             wrong = f"after {type(self.user).__name__}.finalDataArray {wrong}"
@@ -233,8 +239,8 @@ class Server:
             return f"its dtype is {dtype}, not a number"
         return None
 
-    def _put(self, buffer, frames, stamps, run):
-        return buffer.put(frames, stamps, run, self._parts, frames.dtype.kind == "f" and not self._mends)
+    def _put(self, buffer, frames, stamps, run, dtype):
+        return buffer.put(frames, stamps, run, self._layout, dtype.kind == "f" and not self._mends)
 
     def _name_bad(self, what):
         self._named += 1

@@ -7,6 +7,7 @@ import numpy as np
 from parcorana.errors import ConfigError, EventError, nearest
 from parcorana.events.psana2.calibration import Calibration
 from parcorana.events.psana2.library import one_line
+from parcorana.events.segments import Segments
 from parcorana.psana_config import CALIBRATED, asks, make_psana_config
 
 # Of psana.detector.damage: what the lower twelve bits of a damage word say, by number of the bit.
@@ -21,6 +22,15 @@ _DAMAGE = {
     8: "UserDefined",
 }
 _BITS = 0xFFF
+# psana's methods that only put a field of all segments together, and that field. The classes' names say which psana
+# this is from; that it is still so is looked at on the first event.
+_ONLY_STACK = {
+    "AreaDetectorRaw.raw": "raw",
+    "epix10ka_raw_2_0_1.raw": "raw",
+    "epix10ka_raw_3_0_1.raw": "raw",
+    "opal_base.raw": "image",
+    "cspad_raw_2_3_42.raw": "arrayRaw",
+}
 # Those of a whole datagram that its detectors share; the others may speak of another detector in it.
 _OF_ALL = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4
 
@@ -43,6 +53,8 @@ class Field:
     def __init__(self, interface, name, options=None, calibration=None):
         self._interface, self._name, self._calibration = interface, name, calibration
         self._method, self._options = getattr(interface, name), options or {}
+        self._stacked = _ONLY_STACK.get(getattr(self._method, "__qualname__", None))
+        self._sure = False  # that it is so
         # psana's plain `raw` would copy what it has just put together
         if name == "raw" and "copy" in inspect.signature(self._method).parameters:
             self._options = {"copy": False}
@@ -50,7 +62,8 @@ class Field:
     def fetch(self, evt):
         """Return the field's array, None where the event lacks the detector or a segment.
 
-        The array may be overwritten by the next call.
+        Where psana would only put segments together they are returned as
+        `Segments`, without a copy. An array may be overwritten by the next call.
 
         Raises
         ------
@@ -64,20 +77,38 @@ class Field:
         if damage:
             raise EventError(f"damaged: {_names(damage)}")
         try:
-            looks, raw = self._calibration is not None and self._calibration.looks, None
-            if looks:
-                raw = self._interface.raw(evt)
-                # before psana's compiled code takes it for granted
-                self._calibration.check_shapes(self._interface, raw)
-            array = self._method(evt, **self._options)
-            if looks:
-                self._calibration.compare(raw, array)
-            return array
+            if self._stacked and len(segments) > 1:
+                return self._segments(evt, segments)
+            return self._whole(evt)
         except ConfigError:
             raise
         except Exception as error:  # whatever a detector's own code raises
             what = f"{type(error).__name__}: {one_line(error)}"
             raise EventError(f"psana cannot make {self._name!r} of it: {what}") from error
+
+    def _segments(self, evt, segments):
+        """Return the segments as they are, once psana's own array has been seen to be just these."""
+        pieces = [getattr(segments[k], self._stacked) for k in sorted(segments)]
+        if len({(piece.shape, piece.dtype) for piece in pieces}) == 1:
+            if not self._sure:
+                array = self._whole(evt)
+                self._sure = array.dtype == pieces[0].dtype and np.array_equal(array, pieces)
+            if self._sure:
+                return Segments(pieces)
+        self._stacked = None
+        return self._whole(evt)
+
+    def _whole(self, evt):
+        """Return what psana makes of the event."""
+        looks, raw = self._calibration is not None and self._calibration.looks, None
+        if looks:
+            raw = self._interface.raw(evt)
+            # before psana's compiled code takes it for granted
+            self._calibration.check_shapes(self._interface, raw)
+        array = self._method(evt, **self._options)
+        if looks:
+            self._calibration.compare(raw, array)
+        return array
 
 
 def find_field(run, src, type_, where):

@@ -5,6 +5,7 @@ from functools import partial
 
 from parcorana.errors import ConfigError
 from parcorana.events.psana2 import files, library
+from parcorana.events.psana2.bulk import read_in_bulk
 
 
 @contextmanager
@@ -43,6 +44,11 @@ def reading(dataset, logbook, number, settled=None, **options):
             if settled is not None:
                 _read_to_the_end(self.smdr_man)
             return configs
+
+        def runs(self):
+            for run in super().runs():
+                read_in_bulk(run)
+                yield run
 
     options |= {"exp": files.experiment_of(dataset), "run": number}
     if dataset.dir:
