@@ -34,7 +34,8 @@ OPENMP = openmp()
 # what parcorana.kernels offers to users; the bookkeeping of rows is in both
 KERNELS = {*glob("csrc/pairs*"), *glob("csrc/groups*")}
 MOVE = {*glob("csrc/gather*"), *glob("csrc/adjust*")}
-CORE = {*glob("csrc/*")} - KERNELS - MOVE
+BEAT = {*glob("csrc/beat*")}
+CORE = {*glob("csrc/*")} - KERNELS - MOVE - BEAT
 
 
 def extension(name, files):
@@ -44,13 +45,14 @@ def extension(name, files):
         [f"pyx/{name}.pyx", *sorted(file for file in files if file.endswith(".c"))],
         include_dirs=["csrc", "parcorana/include"],
         depends=[*sorted(file for file in files if file.endswith(".h")), *glob("parcorana/include/parcorana/*.h")],
-        extra_compile_args=FLAGS + OPENMP,
-        extra_link_args=OPENMP,
+        extra_compile_args=FLAGS + OPENMP + ["-pthread"],
+        extra_link_args=[*OPENMP, "-pthread"],
     )
 
 
 modules = [
     extension("_core", CORE),
+    extension("_beat", BEAT),
     extension("_move", MOVE | {"csrc/each_real.h"}),
     extension("kernels", KERNELS | {"csrc/rolling.c", "csrc/parcorana.h", "csrc/each_real.h", "csrc/v4.h"}),
 ]

@@ -68,15 +68,12 @@ _AT_LEAST = {
     "latency": 0,
     "max_bad": 0,
     "heartbeat": 0,
-    "callback_limit": 0,
+    "callback_limit": 1,
 }
 # What a value of these would ask for is not there yet: better said than ignored.
 _NOT_YET = {
     "checkpoint": "checkpoints",
-    "callback_limit": "a limit on the time of callbacks",
 }
-# These belong to parts that are not there yet; a value does no harm.
-_NO_EFFECT = ("heartbeat",)
 # What the command runs: the main job, or a part of the testing mode.
 MODES = ("main", "test_main", "test_alt", "cmp")
 _VERBOSITIES = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -135,6 +132,8 @@ class Config:
     threads: int | None
     latency: float
     max_bad: float
+    heartbeat: float
+    callback_limit: float | None
 
 
 def read_config(path, trust=False):
@@ -213,9 +212,6 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
         if key not in _KEYS:
             raise ConfigError(f"unknown key {key!r} in system_params{nearest(key, _KEYS)}")
     params = {key: _checked(key, given) for key in _KEYS}
-    idle = [key for key in _NO_EFFECT if key in given and params[key] != _KEYS[key][1]]
-    if idle:
-        log.warning("system_params: no effect yet: %s", ", ".join(idle))
     dataset = parse_dataset(params["dataset"])
     _check_calibration(params, dataset)
     delays = check_delays(params["delays"])
@@ -282,6 +278,8 @@ def _checked(key, given):
     value = _converted(key, kind, value)
     if key in _AT_LEAST and not value >= _AT_LEAST[key]:
         raise ConfigError(f"{key} must be at least {_AT_LEAST[key]}, not {value!r}")
+    if key == "heartbeat" and 0 < value < 1:
+        raise ConfigError(f"heartbeat must be at least 1 (s), or 0 for no watch over the ranks, not {value!r}")
     if key == "store_dtype" and value not in ("float32", "float64"):
         raise ConfigError(f"store_dtype must be 'float32' or 'float64', not {value!r}")
     if key == "verbosity":

@@ -1,12 +1,14 @@
 """``parCorAnaDriver``: arguments, start, exit codes."""
 
 import argparse
+import faulthandler
 import logging
 import os
 import signal
 import sys
 import time
 import traceback
+from contextlib import contextmanager
 from pathlib import Path
 
 from parcorana._version import __version__
@@ -14,10 +16,13 @@ from parcorana.config import MODES, format_params, read_config, resolve_config
 from parcorana.cpu import choose_code_path
 from parcorana.errors import ConfigError, ParCorAnaError, UserCodeError
 from parcorana.pipeline import mpi
+from parcorana.pipeline.links import connect
+from parcorana.pipeline.watch import Watch, end_without
 
 log = logging.getLogger("parcorana")
 _PACKAGE = str(Path(__file__).resolve().parent)
 _MIB = 1 << 20
+_AT_LAST = 2.0  # s after which a process that ends the run is gone itself
 
 _EPILOG = """\
 examples:
@@ -74,6 +79,34 @@ class _Ranks:
         self.debug = debug
         self.comm = mpi.world() if mpi.launched_size() > 1 else None
         self.rank = self.comm.rank if self.comm else 0
+        self._bound = end_without(os.getppid()) if self.comm else None
+
+    def leave(self):
+        """Let this process outlive mpiexec."""
+        if self._bound:
+            self._bound.stop()
+
+    @contextmanager
+    def watched(self, config, plan, names, connects):
+        """Watch all ranks while the body of ``with`` runs; give it the Watch."""
+        links, missing = {}, []
+        if self.comm is not None and connects:
+            links, missing = connect(self.gather, self.rank, plan.hosts)
+        if missing and self.rank == 0:
+            where = ", ".join(dict.fromkeys(plan.hosts[rank] for rank in missing))
+            log.warning(
+                "ranks %s on %s do not reach the viewer on %s by a socket, so nobody watches them: heartbeat has no "
+                "effect on them; is there a firewall between the hosts?",
+                ", ".join(map(str, missing)),
+                where,
+                plan.hosts[0],
+            )
+        rank = None if self.comm is None else self.rank
+        watch = Watch(config, plan.ranks(), rank, links, lambda reason: _end_by_watch(reason, self, names))
+        try:
+            yield watch.start()
+        finally:
+            watch.close()
 
     def gather(self, value):
         """Return the values of all ranks; while they come, wait without burning a core."""
@@ -187,6 +220,9 @@ def main(argv=None):
         # the same fault often shows on all workers at once: let the first one tell it
         first = not roles or getattr(roles[0], "first", True)
         return _end_badly(_describe(error, roles, ranks, _debugs(args)), ranks, names, first)
+    finally:
+        if ranks is not None:
+            ranks.leave()
 
 
 def _run(args, mode, ranks, roles, names):
@@ -200,9 +236,16 @@ def _run(args, mode, ranks, roles, names):
         return _compare(config, run)
     hosts = ranks.gather(mpi.hostname())
     plan = ranks.together(run.make_plan, config, hosts, hosts[ranks.rank])
+    with ranks.watched(config, plan, names, config.heartbeat and not args.check) as watch:
+        return _run_watched(args, ranks, roles, names, run, config, plan, watch)
+
+
+def _run_watched(args, ranks, roles, names, run, config, plan, watch):
+    watch.does("the opening of the data")
     source = ranks.together(_open, run, config, plan, ranks)
     abouts = ranks.gather(run.about_times(source, config) if source is not None else None)[: plan.roles.servers[0] + 1]
-    free = dict(zip(hosts, ranks.gather(run.memory.available()), strict=True))
+    size = ranks.comm.size if ranks.comm else 1
+    free = dict(zip(plan.hosts, ranks.gather(run.memory.available()), strict=False))
     ranks.together(run.memory.check_memory, plan.needs, plan.hosts, free)
     h5output = ranks.together(lambda: run.output_name(config, bool(args.overwrite)) if ranks.rank == 0 else None)
     names.extend(name for name in ranks.gather(h5output) if name)
@@ -211,12 +254,14 @@ def _run(args, mode, ranks, roles, names):
             log.info("%s", about)
     if args.check:
         if ranks.rank == 0:
-            print(_report(config, plan, len(hosts)))
+            print(_report(config, plan, size))
         return 0
     if ranks.rank == 0:
-        log.info("%s", _summary(config, plan, len(hosts)))
+        log.info("%s", _summary(config, plan, size))
     transport = mpi.MpiTransport(ranks.comm) if ranks.comm else None
+    watch.does("the start")
     roles.extend(ranks.together(run.make_roles, config, plan, transport, source, h5output))
+    watch.follow(roles)
     run.run_roles(roles, [signal.Signals[f"SIG{args.stop_signal}"]] if args.stop_signal else [])
     return 0
 
@@ -341,6 +386,14 @@ def _end_badly(text, ranks, names, first):
         ranks.comm.Abort(1)
         os._exit(1)
     return 1
+
+
+def _end_by_watch(reason, ranks, names):
+    """End a run that cannot end itself, from the thread that watches it."""
+    # whatever may hang now, the file system that is to be asked or an MPI that reaches nobody
+    faulthandler.dump_traceback_later(_AT_LAST, exit=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    _end_badly(f"parCorAnaDriver: {reason}", ranks, names, first=True)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ LEFT_OUT = shutil.ignore_patterns(
 def left_out(folder, names):
     """Return what of a folder is no source: built, cached, or made by a run at the top."""
     here = Path(folder).relative_to(ROOT)
-    made = {Path(): {"demo", "validation"}, Path("pyx"): {"_core.c", "_move.c", "kernels.c"}}
+    made = {Path(): {"demo", "validation"}, Path("pyx"): {"_beat.c", "_core.c", "_move.c", "kernels.c"}}
     return LEFT_OUT(folder, names) | made.get(here, set())
 
 

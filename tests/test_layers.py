@@ -11,7 +11,7 @@ import pytest
 import parcorana
 
 PACKAGE = Path(parcorana.__file__).parent
-KERNELS = {"_core", "_move", "kernels"}  # compiled
+KERNELS = {"_beat", "_core", "_move", "kernels"}  # compiled
 
 # Modules, without 'parcorana.', by layer; a folder stands for all in it. Those not here are tools,
 # which may import all the others: the driver and the other commands.

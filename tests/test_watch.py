@@ -1,0 +1,158 @@
+"""Sockets between ranks, and the beats on them; what comes of silence is in tests/faults/silent.py."""
+
+import select
+import socket
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+from parcorana._beat import FINISHED, FRAME, Beats
+
+from parcorana.pipeline import links
+from parcorana.userbase import RUNNING, guarded
+
+
+def connect_all(hosts, monkeypatch, before=lambda offer: None):
+    """Connect ranks that are threads; return what each of them got. `before` sees what the viewer offers."""
+    barrier, values, found = threading.Barrier(len(hosts)), {}, [None] * len(hosts)
+
+    def rank_of(rank):
+        def gather(value):
+            values[rank] = value
+            barrier.wait(10)
+            everything = [values[k] for k in range(len(hosts))]
+            if rank == 0 and isinstance(value, tuple):
+                before(value)
+            barrier.wait(10)
+            return everything
+
+        found[rank] = links.connect(gather, rank, hosts)
+
+    monkeypatch.setattr(links, "_addresses", lambda: [(socket.AF_INET, "127.0.0.2")])
+    threads = [threading.Thread(target=rank_of, args=(rank,)) for rank in range(len(hosts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    return found
+
+
+def close_all(found):
+    for got, _ in found:
+        for link in got.values():
+            link.close()
+
+
+@pytest.mark.parametrize("hosts", ["aaaa", "abab", "abbc"])
+def test_all_are_connected_whatever_strangers_do(monkeypatch, hosts):
+    strangers, addressed = [], set()
+
+    def intrude(offer):
+        _, name, addresses = offer
+        assert bool(addresses) == (len(set(hosts)) > 1)  # on one host no port is opened
+        assert all(address == "127.0.0.1" for address, _ in addresses)
+        for said in (b"", b"x", b"x" * 24, b"GET / HTTP/1.0\r\n\r\n" * 10):
+            for address in [*([name] if "a" in hosts[1:] else []), *map(tuple, addresses)]:
+                kind = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+                addressed.add((kind, address))
+                strangers.append(socket.socket(kind, socket.SOCK_STREAM))
+                strangers[-1].connect(address)
+                strangers[-1].sendall(said)
+
+    start = time.monotonic()
+    found = connect_all(list(hosts), monkeypatch, intrude)
+    assert time.monotonic() - start < 4  # nobody waited for a stranger
+    assert [missing for _, missing in found] == [[]] * 4
+    assert [sorted(got) for got, _ in found] == [[1, 2, 3], [0], [0], [0]]
+    for rank in (1, 2, 3):
+        kind = socket.AF_UNIX if hosts[rank] == "a" else socket.AF_INET
+        assert found[rank][0][0].family == kind
+        found[rank][0][0].send(b"%d" % rank)
+        viewer = found[0][0][rank]
+        assert select.select([viewer], [], [], 5)[0] and viewer.recv(9) == b"%d" % rank
+    for stranger in strangers:  # gone; and nobody listens any more
+        stranger.settimeout(5)
+        with suppress(ConnectionError):
+            assert stranger.recv(1) == b""
+        stranger.close()
+    for kind, address in addressed:
+        with socket.socket(kind, socket.SOCK_STREAM) as again:
+            again.settimeout(5)
+            with pytest.raises(ConnectionError):
+                again.connect(address)
+    close_all(found)
+
+
+def test_who_cannot_be_reached_is_named(monkeypatch):
+    monkeypatch.setattr(links, "_PATIENCE", 0.5)
+    monkeypatch.setattr(links, "_address_towards", lambda *args: None)
+    found = connect_all(["a", "b", "a", "b"], monkeypatch)
+    assert [missing for _, missing in found] == [[1, 3]] * 4
+    assert [sorted(got) for got, _ in found] == [[2], [], [0], []]
+    close_all(found)
+
+
+def frames_of(link, seconds=5):
+    """Return the next beat, unpacked."""
+    link.settimeout(seconds)
+    data = b""
+    while len(data) < FRAME.size and (more := link.recv(FRAME.size - len(data))):
+        data += more
+    return FRAME.unpack(data)
+
+
+def test_beats_tell_which_callback_runs():
+    """The time of one call, not of many; and all of it without the interpreter."""
+    one, two = socket.socketpair()
+    beats = Beats(RUNNING, 0, 10)
+    beats.say("event 7")
+    beats.add(one.fileno(), 0.05)
+    try:
+        guarded(lambda: time.sleep(0.3), "Mine.slow", "worker")()
+        seen = [frames_of(two) for _ in range(6)]
+        assert seen[-1][4].rstrip(b"\0") == b"Mine.slow" and seen[-1][5].rstrip(b"\0") == b"event 7"
+        assert 0.1 < max(frame[2] for frame in seen) < 1
+        quick = guarded(lambda: time.sleep(0.001), "Mine.quick", "worker")
+        until = time.monotonic() + 0.5
+        while time.monotonic() < until:
+            quick()
+            name, seconds = beats.look()
+            assert name == "" and seconds == 0
+        with pytest.raises(Exception, match=r"Mine\.fails"):
+            guarded(lambda: 1 / 0, "Mine.fails", "worker")()
+        assert beats.look() == ("", 0.0)
+    finally:
+        beats.stop()
+    two.settimeout(5)
+    kinds, quickest = [], []
+    while True:
+        try:
+            frame = frames_of(two, 0.2)
+        except (TimeoutError, OSError):
+            break
+        kinds.append(frame[0])
+        quickest.append(frame[2])
+    assert kinds[-1] == FINISHED and FINISHED not in kinds[:-1]
+    assert max(quickest[7:]) < 0.2
+    one.close()
+    two.close()
+    beats.stop()  # once more does no harm
+
+
+def test_a_peer_that_does_not_read_or_goes_does_no_harm():
+    one, two = socket.socketpair()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2000)
+    three, four = socket.socketpair()
+    beats = Beats(RUNNING, 0, 10)
+    beats.add(one.fileno(), 0.001)
+    beats.add(three.fileno(), 0.001)
+    time.sleep(0.1)
+    four.close()
+    time.sleep(0.1)
+    for _ in range(40):  # what was held up comes in whole beats
+        kind, pid, _, _, callback, _ = frames_of(two)
+        assert kind == 0 and pid > 0 and not callback.rstrip(b"\0")
+    beats.stop()
+    for link in (one, two, three):
+        link.close()
