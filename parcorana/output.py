@@ -354,7 +354,7 @@ def write_facts(group, facts):
     group : h5py.Group
     facts : dict
         'account': dict of int; 'first', 'last': int [ns] or None; and where
-        known 'complete': bool, 'ended_by': str, 'timing': table.
+        known 'merged': int, 'complete': bool, 'ended_by': str, 'timing': table.
     """
     account = group.require_group("accounting")
     for key in ACCOUNT:
@@ -362,6 +362,8 @@ def write_facts(group, facts):
     for key in ("first", "last"):
         if facts.get(key) is not None:
             group.attrs[f"{key}_event_time_ns"] = np.int64(facts[key])
+    if "merged" in facts:
+        group.attrs["updates_merged"] = np.int64(facts["merged"])
     for key in ("complete", "ended_by"):
         if key in facts:
             group.attrs[key] = facts[key]

@@ -46,6 +46,11 @@ class Dataset:
     smd: bool = False
     options: dict = field(default_factory=dict)
 
+    @property
+    def goes_on(self):
+        """Whether events come as time goes by, for as long as the run goes on."""
+        return self.live or self.kind == "shmem"
+
     def label(self):
         """Return a short name for output files, None where the dataset gives none.
 

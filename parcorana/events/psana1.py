@@ -59,7 +59,7 @@ class Psana1Source:
     total = shape = dtype = None
 
     def __init__(self, psana, dataset, src, type_, share, log, psana_config=None):
-        self._psana, self._share, self.live = psana, share, dataset.live or dataset.kind == "shmem"
+        self._psana, self._share, self.live = psana, share, dataset.goes_on
         if self.live and share.servers > 1:
             raise ConfigError(f"dataset {dataset.text!r}: psana of LCLS-I reads this with one server: numservers=1")
         if dataset.kind == "file":

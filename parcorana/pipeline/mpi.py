@@ -8,6 +8,7 @@ import numpy as np
 
 from parcorana.errors import ConfigError
 from parcorana.pipeline.mover import Mover
+from parcorana.pipeline.transport import PACED
 
 # What the launchers tell each process: its rank, and the number of processes.
 _RANK = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
@@ -106,7 +107,8 @@ class MpiTransport:
 
     def send(self, dest, tag, array):
         """Begin to send."""
-        return _MpiHandle(self, self.comm.Isend(self._bytes(array), dest, tag), array)
+        begin = self.comm.Issend if tag in PACED else self.comm.Isend
+        return _MpiHandle(self, begin(self._bytes(array), dest, tag), array)
 
     def receive(self, source, tag, array):
         """Begin to receive."""

@@ -18,6 +18,10 @@ TAG_BODY = 4  # any -> viewer: the bytes that belong to a note
 TAG_ARRAY = 5  # worker -> viewer: one delay of one full array
 TAG_TURN = 6  # server -> server, live runs: which block is ready
 TAG_STOP = 7  # any -> server, viewer: the run is to be stopped (see parcorana.pipeline.stop)
+TAG_MERGE = 8  # first worker -> other workers, live runs: whether an update is made or left to the next one
+# MPI takes small messages off their sender at once, however far behind the receiver is. So the sender
+# of these hears when they are being received: it waits for that, and memory stays bounded on both sides.
+PACED = frozenset({TAG_BLOCK, TAG_NOTE, TAG_ARRAY})
 
 OUTSIDE = "outside"  # what a role yields that waits for the world outside, not for another role
 
@@ -52,7 +56,10 @@ class Transport(Protocol):
     activity: int
 
     def send(self, dest, tag, array):
-        """Begin to send a contiguous array; return a Handle. Do not change it before it is done."""
+        """Begin to send a contiguous array; return a Handle. Do not change it before it is done.
+
+        Of the tags in `PACED` it is done once the receiver has begun to take it.
+        """
 
     def receive(self, source, tag, array):
         """Begin to receive into a contiguous array, at most its length; return a Handle."""

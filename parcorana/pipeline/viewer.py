@@ -43,6 +43,7 @@ class Viewer:
         self._last = (time.monotonic(), -1)
         self.finished = None
         self._counts = None
+        self._merged = 0  # updates merged into those published so far
 
     def run(self):
         """Generate the viewer's steps until every rank has said that it is done."""
@@ -104,6 +105,7 @@ class Viewer:
             yield from steps
         clock.seconds["publishing"] += time.perf_counter() - start - (clock.seconds["waiting"] - waited)
         self._log_update(facts, parts[0]["counts"], time.perf_counter() - start)
+        self._merged = facts["merged"]
 
     def _publish(self, group, facts, parts, full):
         """Hand one update to the user class, writing into `group`."""
@@ -154,12 +156,15 @@ class Viewer:
         if processed == before:
             log.info("full arrays at %s events: published in %.2f s", f"{processed:,}", seconds)
             return
+        new = facts["merged"] - self._merged
+        merged = f"; {new:,} update{'s' * (new > 1)} before it merged into it, for the viewer was busy" if new else ""
         log.info(
-            "update at %s events: %s events/s since the last, %s, published in %.2f s",
+            "update at %s events: %s events/s since the last, %s, published in %.2f s%s",
             f"{processed:,}",
             f"{rate:,.0f}",
             pairs,
             seconds,
+            merged,
         )
 
     def _finish(self, facts):
@@ -180,6 +185,8 @@ class Viewer:
             self.results.finish(facts | ended)
         log.info("%s", self._timing_table())
         log.info("events: %s", ", ".join(f"{key} {account[key]:,}" for key in ACCOUNT))
+        if facts["merged"]:
+            log.info("updates merged into later ones, for the viewer was busy: %s", f"{facts['merged']:,}")
         if stopped:
             log.warning("%s, before the end of the data", stopped)
         if self.results is not None:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import deque
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,7 +12,7 @@ from parcorana.errors import RunError
 from parcorana.pipeline import note
 from parcorana.pipeline.block import BAD, END, HEADER, PULSES, READ, SERVER_COUNTS, STOPPED, TOTAL, BlockBuffer
 from parcorana.pipeline.job import check_reduced, check_result, finished_note
-from parcorana.pipeline.transport import TAG_ARRAY, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, wait
+from parcorana.pipeline.transport import TAG_ARRAY, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_MERGE, TAG_NOTE, wait
 from parcorana.ratecheck import RateCheck
 from parcorana.rolling import UNFILLED, RollingBuffer, pulse_counters
 from parcorana.userbase import ADD, SUBTRACT, callback
@@ -20,6 +21,8 @@ log = logging.getLogger("parcorana")
 _EVER = 1 << 62
 _PROGRESS = 0.5  # s between two notes of progress
 _NOTES = 8  # messages under way to the viewer, beyond which a worker waits for it
+_AHEAD = 2  # updates that wait for the viewer, beyond which those of a live run are merged
+_ARRAYS = 2  # the same for full arrays
 _FEW = 100  # events before `max_bad` is looked at
 
 
@@ -64,7 +67,11 @@ class Worker:
         self.pulses = False
         self.total = -1
         self.published = -1
-        self._notes, self._coming = [], []
+        self._coming = []
+        self._notes = []  # messages under way to the viewer
+        self._updates = []  # of these the headers of updates
+        self._words = []  # messages under way to the other workers
+        self.merged, self._left = 0, -1  # updates left to later ones, and where the last of them was
         self._progress_at = time.monotonic()
 
     # -- the sequence ---------------------------------------------------------
@@ -167,7 +174,10 @@ class Worker:
             at += entry.consumed
             processed = self.account["processed"]
             if update and len(entry.processed) and processed % update == 0:
-                yield from self._publish(full=not self._reduces or self._save is True)
+                if (yield from self._viewer_is_busy()):
+                    self.merged, self._left = self.merged + 1, processed
+                else:
+                    yield from self._publish(full=not self._reduces or self._save is True)
             yield from self._progress()
 
     @contextmanager
@@ -267,6 +277,7 @@ class Worker:
             "relsec": self._relsec(),
             "first": None if self.pulses else self.oldest,
             "last": None if self.pulses else self.newest,
+            "merged": self.merged,
         }
 
     def _send_note(self, kind, facts, arrays=None, full=False):
@@ -274,6 +285,27 @@ class Worker:
         viewer, transport = self.job.roles.viewer, self.job.transport
         self._notes = [h for h in self._notes if not h.done()]
         self._notes += [transport.send(viewer, TAG_NOTE, header), transport.send(viewer, TAG_BODY, body)]
+        if kind == note.UPDATE:
+            self._updates.append(self._notes[-2])
+
+    def _viewer_is_busy(self):
+        """Tell whether an update of a live run is to be left to the next one, so that nobody waits for the viewer.
+
+        The first worker knows, from its own updates that the viewer has not
+        taken yet; all others do as it does, for the viewer needs all their parts.
+        """
+        if not self.config.dataset.goes_on:
+            return False
+        transport, workers = self.job.transport, self.job.roles.workers
+        word = np.zeros(1, np.int64)
+        if self.first:
+            self._updates = [h for h in self._updates if not h.done()]
+            word[0] = len(self._updates) >= _AHEAD
+            self._words = [h for h in self._words if not h.done()]
+            self._words += [transport.send(rank, TAG_MERGE, word) for rank in workers[1:]]
+        else:
+            yield from self.job.clock.waiting(wait(transport.receive(workers[0], TAG_MERGE, word)))
+        return bool(word[0])
 
     def _progress(self):
         now = time.monotonic()
@@ -289,6 +321,8 @@ class Worker:
         if len(self._notes) > _NOTES:
             yield from clock.waiting(wait(*self._notes))
         params.processed = self.account["processed"]
+        self.merged -= self._left == params.processed  # the last one of all is made nevertheless
+        self._left = -1
         self.at = f"the update at {params.processed} events"
         with self._computing():
             arrays, small = self._calculate(full)
@@ -316,12 +350,15 @@ class Worker:
         return arrays, small
 
     def _send_arrays(self, arrays):
+        handles = deque()
         for name in self.names:
             for d in range(len(self.config.delays)):
                 with self.job.clock.on("moving"):
                     row = np.ascontiguousarray(arrays[name][d])
-                    handle = self.job.transport.send(self.job.roles.viewer, TAG_ARRAY, row)
-                yield from self.job.clock.waiting(wait(handle))
+                    handles.append(self.job.transport.send(self.job.roles.viewer, TAG_ARRAY, row))
+                if len(handles) == _ARRAYS:
+                    yield from self.job.clock.waiting(wait(handles.popleft()))
+        yield from self.job.clock.waiting(wait(*handles))
 
     def _finish(self):
         # The last result has the full arrays, too, unless nobody wants them; what was
@@ -331,4 +368,4 @@ class Worker:
         if new or (self._reduces and self._save == "last"):
             yield from self._publish(full)
         self._send_note(note.DONE, finished_note(self.job, self._facts()))
-        yield from wait(*self._notes)
+        yield from wait(*self._notes, *self._words)
