@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 WITH_BIN = PATH="$(abspath $(BIN)):$$PATH"
 SOURCES = $(wildcard csrc/* pyx/*.pyx) setup.py pyproject.toml
 
-.PHONY: demo test bench lint faults sanitize clean
+.PHONY: demo test bench lint faults faults-openmpi sanitize clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo_files.py
@@ -34,6 +34,16 @@ lint: $(VENV)/test
 # every fault of docs/reliability.md, provoked; the table there is made by this
 faults: $(VENV)/test
 	$(WITH_BIN) PYTHONPATH=tests python -m faults --write docs/reliability.md $(FAULTS_ARGS)
+
+# the same under Open MPI: an environment that has an MPI library of its own and borrows all else from the other one
+OPENMPI = $(VENV)-openmpi
+faults-openmpi: $(OPENMPI)/made
+	PATH="$(abspath $(OPENMPI)/bin):$$PATH" PYTHONPATH=tests $(OPENMPI)/bin/python -m faults --mpi openmpi \
+	  --write docs/reliability.md $(FAULTS_ARGS)
+
+$(OPENMPI)/made: $(VENV)/test .ci/borrow
+	$(BIN)/python .ci/borrow $(OPENMPI) openmpi
+	touch $@
 
 # csrc/ under AddressSanitizer and UndefinedBehaviorSanitizer, built aside: the tests that call it directly
 SANITIZED = $(abspath build/sanitize)
@@ -63,4 +73,4 @@ touch $@
 endef
 
 clean:
-	rm -rf $(VENV) build dist demo parcorana/*.so pyx/*.c *.egg-info
+	rm -rf $(VENV) $(OPENMPI) build dist demo parcorana/*.so pyx/*.c *.egg-info

@@ -235,7 +235,8 @@ def _run(args, mode, ranks, roles, names):
     if mode == "cmp":
         return _compare(config, run)
     hosts = ranks.gather(mpi.hostname())
-    plan = ranks.together(run.make_plan, config, hosts, hosts[ranks.rank])
+    cores = ranks.gather(frozenset(os.sched_getaffinity(0)))
+    plan = ranks.together(run.make_plan, config, hosts, cores)
     with ranks.watched(config, plan, names, config.heartbeat and not args.check) as watch:
         return _run_watched(args, ranks, roles, names, run, config, plan, watch)
 
@@ -292,8 +293,10 @@ def _summary(config, plan, size):
         )
     how = f"--{config.mode}, {how}" if config.mode != "main" else how
     servers, workers = _number(len(plan.roles.servers), "server"), _number(len(plan.roles.workers), "worker")
+    few, many = (choose(plan.threads[rank] for rank in plan.roles.workers) for choose in (min, max))
+    threads = _number(many, "thread") if few == many else f"{few} to {many} threads"
     return (
-        f"parcorana {__version__}, {how}: {servers}, {workers} with {_number(plan.threads, 'thread')};"
+        f"parcorana {__version__}, {how}: {servers}, {workers} with {threads};"
         f" {config.dataset.text}; {config.elements:,} of {config.mask.size:,} elements,"
         f" {len(config.delays)} delays {config.delays[0]}..{config.delays[-1]}, times {config.times},"
         f" {config.user_class.__name__}"

@@ -47,7 +47,7 @@ def run_local(
     config = resolve_config(given | system, user or {})
     roles = Roles(tuple(range(1, servers + 1)), tuple(range(servers + 1, servers + workers + 1)))
     hosts = ["here"] * (1 + servers + workers)
-    plan = run.Plan(roles, hosts, [0] * len(hosts), 1)
+    plan = run.Plan(roles, hosts, [0] * len(hosts), [1] * len(hosts))
     network = LocalNetwork(len(hosts))
     made, stop = [], Stop()
     for rank in range(len(hosts)):

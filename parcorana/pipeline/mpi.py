@@ -1,7 +1,9 @@
 """The transport over MPI, and what has to be known before mpi4py may be imported."""
 
 import os
+import re
 import socket
+import warnings
 from contextlib import nullcontext
 
 import numpy as np
@@ -13,6 +15,11 @@ from parcorana.pipeline.transport import PACED
 # What the launchers tell each process: its rank, and the number of processes.
 _RANK = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 _SIZE = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+# Launchers by a variable that only they set, and libraries (as mpi4py names them) that cannot work with them.
+_FOREIGN = {
+    "Open MPI": ("OMPI_COMM_WORLD_SIZE", ("MPICH", "Intel MPI", "MVAPICH", "MVAPICH2", "Cray MPICH")),
+    "MPICH": ("MPI_LOCALNRANKS", ("Open MPI",)),
+}
 
 
 def _first(names):
@@ -45,21 +52,34 @@ def world():
     if "UCX_TLS" not in os.environ and _one_host():
         os.environ["UCX_TLS"] = "self,sm"
     try:
-        from mpi4py import MPI
+        import mpi4py
+
+        # not before it is known whose library it is: within a foreign launcher MPI aborts, and says little
+        mpi4py.rc(initialize=False, finalize=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "suspicious MPI execution environment", RuntimeWarning)
+            from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise ConfigError(
             f"started by mpiexec, but mpi4py cannot load an MPI library ({error}): load the site's MPI module, "
             "or on one machine: pip install parcorana[mpich]"
         ) from None
-    comm = MPI.COMM_WORLD
+    vendor, library = MPI.get_vendor()[0], " ".join(re.split("[\n,\0]", MPI.Get_library_version())[0].split())
+    launcher = next((name for name, (variable, _) in _FOREIGN.items() if variable in os.environ), None)
+    if launcher and vendor in _FOREIGN[launcher][1]:
+        raise ConfigError(
+            f"mpiexec is that of {launcher}, but the MPI library of mpi4py is {library}: "
+            "use the mpiexec of that library"
+        )
+    if not MPI.Is_initialized():
+        MPI.Init_thread()
     size = launched_size()
-    if comm.size == 1 and size > 1:
-        library = MPI.Get_library_version().split("\n")[0].strip("\0")
+    if MPI.COMM_WORLD.size == 1 and size > 1:
         raise ConfigError(
             f"mpiexec started {size} processes, but each sees only itself: mpiexec and the MPI library of mpi4py "
             f"({library}) belong to different installations; use the mpiexec of that library"
         )
-    return comm
+    return MPI.COMM_WORLD
 
 
 def _one_host():

@@ -32,21 +32,40 @@ class Plan:
         Of each rank.
     needs : list of int
         Bytes of memory of each rank.
-    threads : int
-        Of each worker of this rank's host.
+    threads : list of int
+        Of each rank, if it is a worker.
     """
 
     roles: Roles
     hosts: list
     needs: list
-    threads: int
+    threads: list
 
     def ranks(self):
         """Return rank, role and host of every rank."""
         return [(rank, self.roles.role_of(rank), host) for rank, host in enumerate(self.hosts)]
 
 
-def make_plan(config, hosts, host):
+def threads_of_ranks(hosts, cores, workers):
+    """Return how many threads each rank may have: the cores of its host, divided among the workers there.
+
+    Parameters
+    ----------
+    hosts : list of str
+        Of each rank.
+    cores : list of frozenset of int
+        Those that each rank may run on; a batch system or mpiexec may have given each its own.
+    workers : iterable of int
+        Their ranks.
+    """
+    of_hosts = {host: frozenset().union(*(c for c, h in zip(cores, hosts, strict=True) if h == host)) for host in hosts}
+    here = [sum(hosts[rank] == host for rank in workers) for host in hosts]
+    return [
+        max(1, min(len(own), len(of_hosts[host]) // max(n, 1))) for own, host, n in zip(cores, hosts, here, strict=True)
+    ]
+
+
+def make_plan(config, hosts, cores):
     """Give every rank its role.
 
     Parameters
@@ -54,11 +73,11 @@ def make_plan(config, hosts, host):
     config : Config
     hosts : list of str
         Of each rank; a single one is a run in one process, with three roles.
-    host : str
-        This rank's.
+    cores : list of frozenset of int
+        Those that each rank may run on.
     """
     if len(hosts) == 1:
-        roles, hosts = Roles(servers=(1,), workers=(2,)), hosts * 3
+        roles, hosts, cores = Roles(servers=(1,), workers=(2,)), hosts * 3, cores * 3
     else:
         roles = assign_roles(hosts, config.numservers, config.serverhosts)
     if len(roles.workers) > config.elements:
@@ -66,8 +85,7 @@ def make_plan(config, hosts, host):
             f"{len(roles.workers)} workers are too many for a mask with {config.elements} elements: "
             f"use mpiexec -n {config.elements + config.numservers + 1} or fewer"
         )
-    here = sum(hosts[rank] == host for rank in roles.workers)
-    threads = config.threads or max(1, len(os.sched_getaffinity(0)) // max(here, 1))
+    threads = [config.threads] * len(hosts) if config.threads else threads_of_ranks(hosts, cores, roles.workers)
     return Plan(roles, hosts, memory.bytes_of_ranks(config, roles, len(hosts)), threads)
 
 
@@ -144,7 +162,9 @@ def names_to_compare(config):
 
 def make_role(config, plan, transport, source, h5output, waits=True, stop=None):
     """Make the role object of one rank."""
-    job = Job(config, plan.roles, transport, Clock(waits), plan.threads, stop or Stop(transport, plan.roles))
+    job = Job(
+        config, plan.roles, transport, Clock(waits), plan.threads[transport.rank], stop or Stop(transport, plan.roles)
+    )
     if job.role == "viewer":
         return Viewer(job, h5output, plan.ranks(), Progress(in_terminal() and config.verbosity in ("INFO", "DEBUG")))
     return Server(job, source) if job.role == "server" else Worker(job)
