@@ -5,18 +5,21 @@ tests of the sources look at one by one is here as users have it: whole jobs und
 """
 
 import importlib.util
+import os
+import signal
 import subprocess
 import sys
 import threading
-import uuid
+import time
 
 import h5py
 import numpy as np
 import pytest
-from conftest import CONFIG, Setup, run_command
+from conftest import BIN, CONFIG, Setup, run_command
+from shmem import SharedMemory
 from test_hdf5_files import WRITER
 from test_psana_pipeline import ENVIRONMENT
-from xtc2 import grow, serve, stop, write_run
+from xtc2 import L1_ACCEPT, grow, write_run
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("psana") is None, reason="psana of LCLS-II is not installed")
 EVENTS, SHAPE = 2000, (2, 5, 7)
@@ -50,7 +53,7 @@ def job(data, tmp_path_factory):
     """Runs the driver on a dataset; returns the names of result files to compare."""
     setup = Setup(tmp_path_factory.mktemp("jobs"))
 
-    def run(name, dataset, servers=1, src="mydet", **system):
+    def write(name, dataset, servers=1, src="mydet", **system):
         given = {"dataset": dataset, "src": src, "times": 2100, "update": 0, "numservers": servers, "delays": DELAYS}
         text = CONFIG.format(
             system=setup.system | given | {"block": 32, "h5output": f"{name}.h5"} | system,
@@ -58,6 +61,9 @@ def job(data, tmp_path_factory):
             user_class="G2IncrementalAccumulator",
         )
         (setup.folder / f"{name}.py").write_text(text, encoding="utf-8")
+
+    def run(name, dataset, servers=1, **options):
+        write(name, dataset, servers, **options)
         done = run_command(
             "parCorAnaDriver",
             "-c",
@@ -70,6 +76,7 @@ def job(data, tmp_path_factory):
         assert done.returncode == 0, done.stderr
         return setup.folder / f"{name}.h5"
 
+    run.write, run.folder = write, setup.folder
     return run
 
 
@@ -142,20 +149,44 @@ def test_live_with_a_lost_tail(job, data, tmp_path):
 
 
 def test_shared_memory(job, data, right):
-    for hz in (150, 60, 25):
-        name = f"parcorana{uuid.uuid4().hex[:12]}"
-        memory = serve(data / "one" / "tstx00126-r0008-s000-c000.xtc2", name, clients=2, hz=hz, seconds=150)
-        try:
-            result = job(f"shmem{hz}", f"shmem={name}", 2, numevents=EVENTS, latency=0.2)
-        finally:
-            stop(memory, name)
-        account = account_of(result)
-        assert account["read"] == sum(account.values()) - account["read"]
-        # on a busy machine this server's eight buffers run full; then it drops events, or gives one twice
-        if account == ACCOUNT:
-            break
-    assert account == ACCOUNT
+    """A server that drops nothing, for it goes at the clients' pace."""
+    with SharedMemory(data / "one" / "tstx00126-r0008-s000-c000.xtc2", clients=2) as memory:
+        result = job("shmem", f"shmem={memory.name}", 2, numevents=EVENTS, latency=0.2)
+    assert account_of(result) == ACCOUNT
     assert arrays_differ(right, result) == []
+
+
+def test_shared_memory_that_ends_early(job, data):
+    """Its server is killed: that ends the run. It hangs: the run waits for it, and hears a signal."""
+    path, held = data / "one" / "tstx00126-r0008-s000-c000.xtc2", 300
+    kinds = transitions(path)[:held]
+    sent = kinds.count(L1_ACCEPT)
+    lacking = sum(event < sent for event, _ in LACKING)
+    with SharedMemory(path, clients=2, hold=held) as killed, SharedMemory(path, hold=held) as hung:
+        job.write("killed", f"shmem={killed.name}", 2, latency=0.2)
+        job.write("hung", f"shmem={hung.name}", update=100, latency=0.2)
+        env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **ENVIRONMENT}
+        pipes = {"cwd": job.folder, "env": env, "stderr": subprocess.PIPE, "text": True}
+        launch = ["timeout", "-k", "5", "90"]
+        two = subprocess.Popen([*launch, "mpiexec", "-n", "4", "parCorAnaDriver", "-c", "killed.py"], **pipes)
+        one = subprocess.Popen([*launch, "parCorAnaDriver", "-c", "hung.py"], **pipes)
+        killed.wait_held()
+        killed.process.kill()
+        hung.wait_held()
+        hung.process.send_signal(signal.SIGSTOP)
+        while not (job.folder / "hung.h5.inprogress" / "update_000200.h5").exists():
+            time.sleep(0.01)
+        time.sleep(0.5)  # more than latency: it has now all that came, and waits
+        one.send_signal(signal.SIGTERM)
+        for name, running in (("killed", two), ("hung", one)):
+            _, log = running.communicate(timeout=90)
+            assert running.returncode == 0, log
+            assert account_of(job.folder / f"{name}.h5") == {
+                "read": sent, "no_data": lacking, "processed": sent - lacking
+            }  # fmt: skip
+            assert ("the server went away, which ends the run" in log) == (name == "killed")
+    with h5py.File(job.folder / "hung.h5") as file:
+        assert file["system"].attrs["ended_by"] == "stopped by SIGTERM"
 
 
 def test_hdf5_live(job, data, right, tmp_path):
@@ -174,13 +205,20 @@ def arrays_differ(right, result):
     return [path for path in differences(right, result) if path.split("/")[1] in ("G2", "IF", "IP", "delay_counts")]
 
 
-def event_ends(path):
-    """Return where each event of a data file ends [bytes]."""
+def datagrams(path):
+    """Yield transition and end [bytes] of each datagram of a data file."""
     from parcorana.events.psana2 import files
 
-    ends, offset = [], 0
+    offset = 0
     with open(path, "rb") as file:
         while found := files.datagram(file, offset):
             offset += found[1]
-            ends += [offset] if found[0] == files.L1_ACCEPT else []
-    return ends
+            yield found[0], offset
+
+
+def event_ends(path):
+    return [end for kind, end in datagrams(path) if kind == L1_ACCEPT]
+
+
+def transitions(path):
+    return [kind for kind, _ in datagrams(path)]

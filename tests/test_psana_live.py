@@ -3,17 +3,21 @@
 import gc
 import importlib.util
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
-import uuid
 
 import numpy as np
 import pytest
-from xtc2 import grow, serve, stop, write_run
+from shmem import SharedMemory
+from xtc2 import grow, write_run
 
 from parcorana.errors import ConfigError, RunError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.feed import END, Feed
+from parcorana.events.psana2.queues import discovery, waiting
 from parcorana.events.source import Share, open_source
 
 NO_PSANA = pytest.mark.skipif(importlib.util.find_spec("psana") is None, reason="psana of LCLS-II is not installed")
@@ -234,16 +238,65 @@ def test_feed():
 @pytest.mark.parametrize("servers", [1, 2])
 def test_shared_memory(folder, frames, servers):
     """Each event goes to one of the servers; when the server of the memory goes, that is the end."""
-    name, lines = f"parcorana{uuid.uuid4().hex[:12]}", []
-    memory = serve(folder / "tstx00126-r0008-s000-c000.xtc2", name, clients=servers)
-    try:
-        sources = opened(f"shmem={name}", servers, lines.append)
-        found, _ = followed(sources)
-    finally:
-        stop(memory, name)
+    lines = []
+    with SharedMemory(folder / "tstx00126-r0008-s000-c000.xtc2", clients=servers) as memory:
+        found, lost = followed(opened(f"shmem={memory.name}", servers, lines.append))
     assert all(len(part) > EVENTS / 4 for part in found)
     assert_all_there([event for part in found for event in part], frames)
-    assert lines == [f"shared memory {name}: the server went away, which ends the run"] * servers
+    assert lost == 0
+    assert lines == [f"shared memory {memory.name}: the server went away, which ends the run"] * servers
+
+
+@NO_PSANA
+@pytest.mark.parametrize("goes", [False, True])
+def test_shared_memory_of_a_slow_client(tmp_path, frames, goes):
+    """The end of a run overtakes events that wait; if the server goes, too, they are lost, and counted."""
+    few, lines = 12, []
+    write_run(tmp_path, frames[:few], STAMPS[:few])
+    datagrams = 4 + few + 1 + 3  # with a slow update, begin and end
+    with SharedMemory(tmp_path / "tstx00126-r0007-s000-c000.xtc2", free=1, hold=datagrams) as memory:
+        sources = opened(f"shmem={memory.name}", log=lines.append)  # which takes 8 datagrams, and one in its hand
+        memory.wait_held()
+        if goes:
+            memory.process.kill()
+            memory.process.wait()
+        else:
+            threading.Timer(1.0, memory.go).start()
+        (found,), lost = followed(sources)
+    assert [stamp for _, stamp, _ in found] == STAMPS[: few - lost]
+    assert all(np.array_equal(data, frames[k]) for k, (*_, data) in enumerate(found))
+    assert (lost > 0) == goes
+    more = f"; {lost} events that waited in its memory are lost, and count as no_data" if goes else ""
+    assert lines == [f"shared memory {memory.name}: the server went away, which ends the run{more}"]
+
+
+CONNECT = """
+import sys
+from parcorana.events.dataset import parse_dataset
+from parcorana.events.psana2 import shared
+from parcorana.events.source import open_source
+shared.SERVER_SECONDS = 2
+open_source(parse_dataset(f"shmem={sys.argv[1]}"), src="mydet")
+"""
+
+
+@NO_PSANA
+def test_shared_memory_whose_server_does_not_answer(folder):
+    """It was killed and left its queue, or it hangs: psana's client would wait for ever, deaf to signals."""
+    path = folder / "tstx00126-r0008-s000-c000.xtc2"
+    with SharedMemory(path) as killed, SharedMemory(path) as hung:
+        clients = {}
+        for memory, number in ((killed, signal.SIGKILL), (hung, signal.SIGSTOP)):
+            while not waiting(discovery(memory.name)):
+                time.sleep(0.01)
+            memory.process.send_signal(number)
+            command = [sys.executable, "-W", "ignore", "-c", CONNECT, memory.name]
+            clients[memory.name] = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        for name, client in clients.items():
+            _, said = client.communicate(timeout=60)
+            assert client.returncode == 1
+            assert f"'shmem={name}': the server of this shared memory offers itself, but does not answer in 2 s" in said
+            assert "Traceback" not in said and "Thread 0x" not in said
 
 
 @NO_PSANA

@@ -137,32 +137,6 @@ def grow(source, folder, *, pieces=8, pause=0.1, wait=0.0, cut=0, finish=True):
         Path(f"{to}.inprogress").rename(to)
 
 
-def serve(path, name, *, clients=1, hz=300, seconds=60):
-    """Start psana's shared memory server, which sends the events of a file to its clients and ends.
-
-    It waits for so many clients. It drops what finds its eight buffers full;
-    more than ten the system does not allow.
-
-    Returns
-    -------
-    subprocess.Popen
-        Ends by itself, after `seconds` at the latest.
-    """
-    import psana
-
-    server = Path(psana.__file__).parents[1] / "bin" / "shmemServer"
-    options = ["-f", path, "-p", name, "-n", 8, "-s", 1 << 20, "-c", clients, "-r", hz]
-    command = ["timeout", "-k", "5", seconds, server, *options]
-    return subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def stop(server, name):
-    """End a shared memory server; remove what it leaves behind when it is stopped."""
-    server.terminate()
-    server.wait()
-    Path(f"/dev/shm/PdsMonitorSharedMemory_{name}").unlink(missing_ok=True)
-
-
 class _Stream:
     """One file: its configuration, transitions and events."""
 

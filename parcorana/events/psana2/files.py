@@ -114,6 +114,12 @@ def datagram(file, offset):
     return environment >> 24 & 0xF, length
 
 
+def header(datagram):
+    """Return transition and time of a datagram in memory; the times are in order."""
+    time, environment, _ = _HEADER.unpack_from(datagram)
+    return environment >> 24 & 0xF, time
+
+
 def count_events(paths):
     """Return the number of events that the small data of a run tells of, over all its streams.
 

@@ -1,23 +1,26 @@
 """Events of LCLS-II from shared memory, as a monitoring node has them: ``shmem=NAME``."""
 
-import ctypes
 import faulthandler
 import os
 import queue
+import subprocess
+import sys
 import threading
 import time
+from contextlib import contextmanager
 from functools import partial
 
 from parcorana.errors import ConfigError, RunError
-from parcorana.events.psana2 import files, library
+from parcorana.events.psana2 import files, library, queues
 from parcorana.events.psana2.detector import Wanted
-from parcorana.events.source import Event
+from parcorana.events.source import Event, Lost
 
 SERVER_SECONDS = 60
 """Longest wait for the shared memory server of this host."""
 
 _RUN_SECONDS = 5.0  # longest wait for a run that is going on; one may begin later, too
 _ROOM = 0.1
+_CONNECTING = threading.Lock()
 # psana's client leaves the process with umask 0: what it writes from then on would be open to all. This is what was.
 _UMASK = os.umask(0o077)
 os.umask(_UMASK)
@@ -85,7 +88,10 @@ class Psana2Shared:
                 if gone and self._run is not None:
                     break
                 yield None
-            self._log(f"{self._name}: the server went away, which ends the run")
+            lost = self._memory.lost
+            yield from (Lost() for _ in range(lost))
+            more = f"; {lost} events that waited in its memory are lost, and count as no_data" if lost else ""
+            self._log(f"{self._name}: the server went away, which ends the run{more}")
         except ConfigError as error:
             raise RunError(str(error)) from error
 
@@ -123,19 +129,43 @@ def _connected(name, size):
 
     class Memory(DgramManager):
         def __init__(self, **options):
-            self.last, self.gone, self._stopped = None, False, False
+            self.last, self.gone, self.lost, self._stopped = None, False, 0, False
             self._waiting = queue.Queue(size)
             super().__init__(["shmem"], tag=name, **options)
 
+        def _connect_shmem_cli(self, tag):
+            with _CONNECTING:
+                before = queues.inputs(name)
+                view = super()._connect_shmem_cli(tag)
+                self._events = queues.inputs(name) - before
+            return view
+
         def _shmem_reader(self):
+            overtook = []  # an end of run that came before the last of its events, and what came after it
             while not self._stopped:
                 view = self.shmem_cli.get(self.shmem_kwargs)
                 if not view:
                     break
                 datagram = bytes(view[: dgSize(view)])
                 self.shmem_cli.freeByIndex(self.shmem_kwargs["index"], self.shmem_kwargs["size"])
+                transition, stamp = files.header(datagram)
+                if overtook and transition == files.L1_ACCEPT and stamp < files.header(overtook[0])[1]:
+                    self._put(datagram)
+                elif overtook or transition == files.END_RUN:
+                    overtook.append(datagram)
+                else:
+                    self._put(datagram)
+                if not self._unread():
+                    while overtook:
+                        self._put(overtook.pop(0))
+            # psana's client reads no events any more once the server has closed its side
+            self.lost = self._unread()
+            for datagram in overtook:
                 self._put(datagram)
             self.gone = True
+
+        def _unread(self):
+            return sum(map(queues.waiting, self._events))
 
         def _put(self, datagram):
             while not self._stopped:
@@ -181,20 +211,15 @@ def _connected(name, size):
     nobody = ConfigError(
         f"dataset 'shmem={name}': no server of this shared memory answered on this host in {SERVER_SECONDS} s"
     )
-    while not _server_waits(name):
+    while not queues.waiting(queues.discovery(name)):
         if time.monotonic() > limit:
             raise nobody
         time.sleep(0.02)
-    # psana's client holds Python's lock while it connects, for ever if the server was killed and left its queue
-    faulthandler.dump_traceback_later(SERVER_SECONDS, exit=True)
-    try:
+    with _watched(name):
         thread = threading.Thread(target=make, daemon=True)
         thread.start()
         while not made and time.monotonic() < limit + 1:
             time.sleep(0.02)
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-        os.umask(_UMASK)
     if not made:
         raise nobody
     if isinstance(made[0], BaseException):
@@ -202,21 +227,30 @@ def _connected(name, size):
     return made[0]
 
 
-class _Attributes(ctypes.Structure):
-    """Of a POSIX message queue, struct mq_attr."""
+_WATCH = """
+import select, sys
+if not select.select([sys.stdin], [], [], float(sys.argv[1]))[0]:
+    print(sys.argv[2], file=sys.stderr)
+"""
 
-    _fields_ = [(name, ctypes.c_long) for name in ("flags", "most", "size", "waiting")] + [
-        ("reserved", ctypes.c_long * 4)
-    ]
 
+@contextmanager
+def _watched(name):
+    """End this process, with one line, if psana's client does not connect.
 
-def _server_waits(name):
-    """Tell whether a server of shared memory offers itself to a client: there is a message in its queue."""
-    library_c = ctypes.CDLL(None)
-    handle = library_c.mq_open(f"/PdsFromMonitorDiscovery_{name}".encode(), os.O_RDONLY)
-    if handle < 0:
-        return False
-    attributes = _Attributes()
-    library_c.mq_getattr(handle, ctypes.byref(attributes))
-    library_c.mq_close(handle)
-    return attributes.waiting > 0
+    It holds Python's lock while it connects, for ever if the server was killed
+    and left its queue, or is stopped: nothing of this process could say so.
+    """
+    line = (
+        f"parCorAnaDriver: dataset 'shmem={name}': the server of this shared memory offers itself, but does not "
+        f"answer in {SERVER_SECONDS} s: it was killed, or hangs; start it again"
+    )
+    command = [sys.executable, "-S", "-c", _WATCH, str(SERVER_SECONDS), line]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as watch, open(os.devnull, "w") as nowhere:
+        faulthandler.dump_traceback_later(SERVER_SECONDS + 1, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            os.umask(_UMASK)
+            watch.stdin.close()

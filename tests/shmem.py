@@ -1,0 +1,118 @@
+"""psana's own shared memory server, on files that the tests write, at the clients' pace: it drops nothing.
+
+By itself it sends at a rate, and an event that finds no buffer free takes that of another. Asked to be interactive it
+waits for a key after each datagram instead; the key comes when the clients have given all buffers back.
+
+One more thing it does wrong: a client that connects while a transition is sent to another one may be told a wrong
+buffer, which is then lost. So after the first datagram it waits until all clients are there.
+"""
+
+import contextlib
+import ctypes
+import subprocess
+import threading
+import time
+import uuid
+from pathlib import Path
+
+_PROMPT = b"--hit CR--"
+_BUFFERS = 8  # more than ten the system does not allow
+
+
+class SharedMemory:
+    """A server that sends one file.
+
+    Parameters
+    ----------
+    path : path
+        Of an xtc2 file.
+    clients : int
+    free : int
+        Buffers that must be free before the next datagram is sent.
+    hold : int or None
+        Datagrams after which it waits until `go` is called.
+    """
+
+    def __init__(self, path, clients=1, free=_BUFFERS, hold=None):
+        import psana
+
+        self.name = f"parcorana{uuid.uuid4().hex[:12]}"
+        self._free, self._hold = free, hold
+        self._held, self._go, self._there = threading.Event(), threading.Event(), threading.Event()
+        self._clients = clients
+        server = Path(psana.__file__).parents[1] / "bin" / "shmemServer"
+        # with a second between datagrams it always has the time to ask for a key
+        options = ["-f", path, "-p", self.name, "-n", _BUFFERS, "-s", 1 << 20, "-c", clients, "-r", 1, "-i"]
+        self.process = subprocess.Popen(
+            ["stdbuf", "-oL", *map(str, (server, *options))],  # which becomes the server: what it prints comes at once
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # without a terminal it asks its standard input
+        )
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._pace, self._listen)]
+        for thread in self._threads:
+            thread.start()
+
+    def wait_held(self, seconds=60):
+        """Wait until `hold` datagrams were sent."""
+        assert self._held.wait(seconds)
+
+    def go(self):
+        """Go on after `hold`."""
+        self._go.set()
+
+    def signal(self, number):
+        """Send a signal to the server."""
+        self.process.send_signal(number)
+
+    def close(self):
+        """End the server; remove what it leaves behind."""
+        self._go.set()
+        self.process.kill()
+        self.process.wait()
+        for thread in self._threads:
+            thread.join()
+        with contextlib.suppress(BrokenPipeError):  # a key that it did not read
+            self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        Path(f"/dev/shm/PdsMonitorSharedMemory_{self.name}").unlink(missing_ok=True)
+        library = ctypes.CDLL(None)
+        for queue in ("RequestQueue", "ShuffleQueue", "FromMonitorDiscovery"):
+            library.mq_unlink(f"/Pds{queue}_{self.name}".encode())
+        for k in range(_BUFFERS + 1):
+            library.mq_unlink(f"/PdsToMonitorEvQueue_{self.name}_{k}".encode())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
+
+    def _listen(self):
+        clients = 0
+        for line in self.process.stdout:
+            clients += line.startswith(b"Initialized client")
+            if clients == self._clients:
+                self._there.set()
+        self._there.set()
+
+    def _pace(self):
+        sent = 0
+        while self.process.stderr.read(len(_PROMPT)) == _PROMPT:
+            self._there.wait()
+            sent += 1
+            while self.process.poll() is None and self._free_buffers() < self._free:
+                time.sleep(1e-4)
+            if sent == self._hold:
+                self._held.set()
+                self._go.wait()
+            with contextlib.suppress(BrokenPipeError):  # it was killed
+                self.process.stdin.write(b"\n")
+                self.process.stdin.flush()
+
+    def _free_buffers(self):
+        from parcorana.events.psana2.queues import waiting
+
+        return waiting(f"/PdsRequestQueue_{self.name}")
