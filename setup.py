@@ -32,6 +32,8 @@ def openmp():
 
 OPENMP = openmp()
 # what parcorana.kernels offers to users; the bookkeeping of rows is in both
+SHARED = [*glob("pyx/*.pxi"), *glob("parcorana/include/parcorana/*.h")]
+PATHS = {*glob("csrc/paths.*")}
 KERNELS = {*glob("csrc/pairs*"), *glob("csrc/groups*")}
 MOVE = {*glob("csrc/gather*"), *glob("csrc/adjust*")}
 BEAT = {*glob("csrc/beat*")}
@@ -44,7 +46,7 @@ def extension(name, files):
         f"parcorana.{name}",
         [f"pyx/{name}.pyx", *sorted(file for file in files if file.endswith(".c"))],
         include_dirs=["csrc", "parcorana/include"],
-        depends=[*sorted(file for file in files if file.endswith(".h")), *glob("parcorana/include/parcorana/*.h")],
+        depends=[*sorted(file for file in files if file.endswith(".h")), *SHARED],
         extra_compile_args=FLAGS + OPENMP + ["-pthread"],
         extra_link_args=[*OPENMP, "-pthread"],
     )
@@ -54,6 +56,6 @@ modules = [
     extension("_core", CORE),
     extension("_beat", BEAT),
     extension("_move", MOVE | {"csrc/each_real.h"}),
-    extension("kernels", KERNELS | {"csrc/rolling.c", "csrc/parcorana.h", "csrc/each_real.h", "csrc/v4.h"}),
+    extension("kernels", KERNELS | {"csrc/rolling.c", "csrc/parcorana.h", "csrc/each_real.h", "csrc/v4.h"} | PATHS),
 ]
 setup(ext_modules=cythonize(modules, language_level=3, include_path=["."]))

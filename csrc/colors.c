@@ -125,7 +125,7 @@ void pca_sum_colors(const pca_colors *colors, const pca_plan *plan, const pca_ar
 {
     const size_t own = of_thread(colors, plan, is_double), table = before_table(colors, plan, is_double);
     const int64_t values = pca_color_sums(colors);
-    pca_chosen_path();
+    pca_chosen(); /* before there are threads */
     /* The first thread adds to `sums`, the others to tables of their own. */
 #pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
     for (int k = 0; k < threads; k++) {

@@ -1,53 +1,21 @@
-/* Which code path runs, and the threads around it. */
+/* The functions of the code path in use, and the threads around them. */
 #include "correlate.h"
 
-#include <string.h>
-
-static const pca_path *const paths[] = {
+static const pca_correlate_functions *const functions[PCA_PATHS] = {
 #if defined(__x86_64__)
-    &pca_path_v4,
-    &pca_path_v3,
-    &pca_path_v2,
+    [PCA_V4] = &pca_correlate_v4,
+    [PCA_V3] = &pca_correlate_v3,
+    [PCA_V2] = &pca_correlate_v2,
 #endif
-    &pca_path_generic,
+    [PCA_GENERIC] = &pca_correlate_generic,
 };
-enum { PATHS = sizeof paths / sizeof *paths };
-
-static const pca_path *chosen;
-
-/* The n-th code path that this machine can run, best first; NULL after the last one. */
-const char *pca_path_name(int n)
-{
-    for (int k = 0; k < PATHS; k++)
-        if (paths[k]->runs_here() && n-- == 0)
-            return paths[k]->name;
-    return NULL;
-}
-
-/* Take the code path of that name, or the best one for NULL. */
-pca_status pca_choose_path(const char *name)
-{
-    for (int k = 0; k < PATHS; k++)
-        if (paths[k]->runs_here() && (name == NULL || strcmp(name, paths[k]->name) == 0)) {
-            chosen = paths[k];
-            return PCA_OK;
-        }
-    return PCA_BAD_VALUE;
-}
-
-const char *pca_chosen_path(void)
-{
-    if (chosen == NULL)
-        pca_choose_path(NULL);
-    return chosen->name;
-}
 
 pca_correlate_range *pca_range(int what, int is_double)
 {
-    pca_chosen_path();
+    const pca_correlate_functions *const of_path = functions[pca_chosen()];
     if (what == PCA_SETTLE)
-        return is_double ? chosen->settle_f64 : chosen->settle_f32;
-    return is_double ? chosen->f64 : chosen->f32;
+        return is_double ? of_path->settle_f64 : of_path->settle_f32;
+    return is_double ? of_path->f64 : of_path->f32;
 }
 
 /* Bytes of scratch that each thread needs for a plan. */

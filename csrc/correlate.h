@@ -11,7 +11,7 @@
 #ifndef PARCORANA_CORRELATE_H
 #define PARCORANA_CORRELATE_H
 
-#include "parcorana.h"
+#include "paths.h"
 
 /* What is computed beside G2. */
 enum {
@@ -74,26 +74,21 @@ typedef struct {
 typedef void pca_correlate_range(const pca_plan *plan, const pca_arrays *arrays, int64_t p0,
                                  int64_t p1, void *scratch);
 
-/* One code path: the same functions for another set of instructions. */
+/* Of one code path. */
 typedef struct {
-    const char *name;
-    int (*runs_here)(void);
     pca_correlate_range *f32;
     pca_correlate_range *f64;
     pca_correlate_range *settle_f32;
     pca_correlate_range *settle_f64;
-} pca_path;
+} pca_correlate_functions;
 
-extern const pca_path pca_path_generic;
+extern const pca_correlate_functions pca_correlate_generic;
 #if defined(__x86_64__)
-extern const pca_path pca_path_v2;
-extern const pca_path pca_path_v3;
-extern const pca_path pca_path_v4;
+extern const pca_correlate_functions pca_correlate_v2;
+extern const pca_correlate_functions pca_correlate_v3;
+extern const pca_correlate_functions pca_correlate_v4;
 #endif
 
-const char *pca_path_name(int n);
-const char *pca_chosen_path(void);
-pca_status pca_choose_path(const char *name);
 size_t pca_scratch(const pca_plan *plan, size_t itemsize);
 
 /* The function of the chosen code path that does so. */

@@ -10,10 +10,4 @@
 #define IMPL "correlate_impl.h"
 #include "each_real.h"
 
-static int runs_here(void)
-{
-    return 1;
-}
-
-const pca_path pca_path_generic = {"generic",     runs_here,  correlate_f32,
-                                   correlate_f64, settle_f32, settle_f64};
+const pca_correlate_functions pca_correlate_generic = {correlate_f32, correlate_f64, settle_f32, settle_f64};

@@ -11,12 +11,6 @@
 #define IMPL "correlate_impl.h"
 #include "each_real.h"
 
-static int runs_here(void)
-{
-    return __builtin_cpu_supports("sse4.2");
-}
-
-const pca_path pca_path_v2 = {"x86-64-v2",   runs_here,  correlate_f32,
-                              correlate_f64, settle_f32, settle_f64};
+const pca_correlate_functions pca_correlate_v2 = {correlate_f32, correlate_f64, settle_f32, settle_f64};
 
 #endif

@@ -23,12 +23,6 @@ TARGET static inline __m128d widen_f64(const double *p)
 #define IMPL "correlate_impl.h"
 #include "each_real.h"
 
-static int runs_here(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
-const pca_path pca_path_v3 = {"x86-64-v3",   runs_here,  correlate_f32,
-                              correlate_f64, settle_f32, settle_f64};
+const pca_correlate_functions pca_correlate_v3 = {correlate_f32, correlate_f64, settle_f32, settle_f64};
 
 #endif

@@ -22,7 +22,6 @@ TARGET static inline __m256d widen_f64(const double *p)
 #define IMPL "correlate_impl.h"
 #include "each_real.h"
 
-const pca_path pca_path_v4 = {"x86-64-v4",   runs_here,  correlate_f32,
-                              correlate_f64, settle_f32, settle_f64};
+const pca_correlate_functions pca_correlate_v4 = {correlate_f32, correlate_f64, settle_f32, settle_f64};
 
 #endif

@@ -4,44 +4,14 @@
 #include <stdlib.h> /* qsort */
 #include <string.h>
 
-static const pca_pairs_path *const paths[] = {
+static const pca_pairs_functions *const functions[PCA_PATHS] = {
 #if defined(__x86_64__)
-    &pca_pairs_v4,
-    &pca_pairs_v3,
-    &pca_pairs_v2,
+    [PCA_V4] = &pca_pairs_v4,
+    [PCA_V3] = &pca_pairs_v3,
+    [PCA_V2] = &pca_pairs_v2,
 #endif
-    &pca_pairs_generic,
+    [PCA_GENERIC] = &pca_pairs_generic,
 };
-enum { PATHS = sizeof paths / sizeof *paths };
-
-static const pca_pairs_path *chosen;
-
-/* The n-th code path that this machine can run, best first; NULL after the last one. */
-const char *pca_pairs_path_name(int n)
-{
-    for (int k = 0; k < PATHS; k++)
-        if (paths[k]->runs_here() && n-- == 0)
-            return paths[k]->name;
-    return NULL;
-}
-
-/* Take the code path of that name, or the best one for NULL. */
-pca_status pca_choose_pairs_path(const char *name)
-{
-    for (int k = 0; k < PATHS; k++)
-        if (paths[k]->runs_here() && (name == NULL || strcmp(name, paths[k]->name) == 0)) {
-            chosen = paths[k];
-            return PCA_OK;
-        }
-    return PCA_BAD_VALUE;
-}
-
-const char *pca_chosen_pairs_path(void)
-{
-    if (chosen == NULL)
-        pca_choose_pairs_path(NULL);
-    return chosen->name;
-}
 
 static int64_t least(int64_t a, int64_t b)
 {
@@ -101,8 +71,8 @@ pca_status pca_add_pairs(const pca_pairs *pairs, int is_double, int threads, cha
     pca_pairs_range *range;
     if (pairs->span == 0 || pairs->elements == 0)
         return PCA_OK;
-    pca_chosen_pairs_path();
-    range = is_double ? chosen->f64 : chosen->f32;
+    const pca_pairs_functions *const of_path = functions[pca_chosen()];
+    range = is_double ? of_path->f64 : of_path->f32;
 #pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
     for (int k = 0; k < threads; k++) {
         const int64_t p0 = panels * k / threads * PCA_MOST_IN_PANEL;

@@ -8,7 +8,7 @@
 #ifndef PARCORANA_PAIRS_H
 #define PARCORANA_PAIRS_H
 
-#include "parcorana.h"
+#include "paths.h"
 
 /* Values: row i of element p at values[i * row + p * element]; element 0: one series for all. */
 typedef struct {
@@ -49,23 +49,18 @@ typedef struct {
 
 typedef void pca_pairs_range(const pca_pairs *pairs, int64_t p0, int64_t p1, void *scratch);
 
+/* Of one code path. */
 typedef struct {
-    const char *name;
-    int (*runs_here)(void);
     pca_pairs_range *f32;
     pca_pairs_range *f64;
-} pca_pairs_path;
+} pca_pairs_functions;
 
-extern const pca_pairs_path pca_pairs_generic;
+extern const pca_pairs_functions pca_pairs_generic;
 #if defined(__x86_64__)
-extern const pca_pairs_path pca_pairs_v2;
-extern const pca_pairs_path pca_pairs_v3;
-extern const pca_pairs_path pca_pairs_v4;
+extern const pca_pairs_functions pca_pairs_v2;
+extern const pca_pairs_functions pca_pairs_v3;
+extern const pca_pairs_functions pca_pairs_v4;
 #endif
-
-const char *pca_pairs_path_name(int n);
-const char *pca_chosen_pairs_path(void);
-pca_status pca_choose_pairs_path(const char *name);
 
 /* Check the runs and decide how to sum; then the bytes of scratch that all threads need. */
 pca_status pca_prepare_pairs(pca_pairs *pairs);

@@ -9,9 +9,4 @@
 #define IMPL "pairs_impl.h"
 #include "each_real.h"
 
-static int runs_here(void)
-{
-    return 1;
-}
-
-const pca_pairs_path pca_pairs_generic = {"generic", runs_here, pairs_f32, pairs_f64};
+const pca_pairs_functions pca_pairs_generic = {pairs_f32, pairs_f64};

@@ -11,11 +11,6 @@
 #define IMPL "pairs_impl.h"
 #include "each_real.h"
 
-static int runs_here(void)
-{
-    return __builtin_cpu_supports("sse4.2");
-}
-
-const pca_pairs_path pca_pairs_v2 = {"x86-64-v2", runs_here, pairs_f32, pairs_f64};
+const pca_pairs_functions pca_pairs_v2 = {pairs_f32, pairs_f64};
 
 #endif

@@ -11,11 +11,6 @@
 #define IMPL "pairs_impl.h"
 #include "each_real.h"
 
-static int runs_here(void)
-{
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-}
-
-const pca_pairs_path pca_pairs_v3 = {"x86-64-v3", runs_here, pairs_f32, pairs_f64};
+const pca_pairs_functions pca_pairs_v3 = {pairs_f32, pairs_f64};
 
 #endif

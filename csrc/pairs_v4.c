@@ -10,6 +10,6 @@
 #define IMPL "pairs_impl.h"
 #include "each_real.h"
 
-const pca_pairs_path pca_pairs_v4 = {"x86-64-v4", runs_here, pairs_f32, pairs_f64};
+const pca_pairs_functions pca_pairs_v4 = {pairs_f32, pairs_f64};
 
 #endif

@@ -91,9 +91,6 @@ cdef extern from "correlate.h" nogil:
         double *fut
         double *total
         double *energy
-    const char *pca_path_name(int)
-    const char *pca_chosen_path()
-    pca_status pca_choose_path(const char *)
     size_t pca_scratch(const pca_plan *, size_t)
     pca_status pca_correlate(const pca_plan *, const pca_arrays *, int, int, char *)
     void pca_count_shifts(const uint8_t *, const uint8_t *, int64_t, int64_t, int64_t,
@@ -151,30 +148,7 @@ def build_info():
     return {"compiler": PCA_COMPILER.decode(), "openmp": PCA_OPENMP}
 
 
-def paths():
-    """Return the names of the code paths that this machine can run, best first."""
-    names, k = [], 0
-    while pca_path_name(k) != NULL:
-        names.append(pca_path_name(k).decode())
-        k += 1
-    return names
-
-
-def path():
-    """Return the name of the code path in use."""
-    return pca_chosen_path().decode()
-
-
-def choose_path(name):
-    """Use another code path, or the best one for None; ValueError if this machine cannot run it."""
-    cdef bytes wanted
-    if name is None:
-        check(pca_choose_path(NULL))
-        return
-    wanted = name.encode()
-    if name not in paths():
-        raise ValueError(f"no code path {name!r} on this machine; there are {', '.join(paths())}")
-    check(pca_choose_path(wanted))
+include "paths.pxi"
 
 
 cdef int check(pca_status status) except -1:

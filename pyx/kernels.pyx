@@ -50,9 +50,6 @@ cdef extern from "pairs.h" nogil:
         int64_t delay
         int64_t element
         double sign
-    const char *pca_pairs_path_name(int)
-    const char *pca_chosen_pairs_path()
-    pca_status pca_choose_pairs_path(const char *)
     pca_status pca_prepare_pairs(pca_pairs *)
     size_t pca_pairs_scratch(const pca_pairs *, int, int)
     pca_status pca_add_pairs(const pca_pairs *, int, int, char *)
@@ -293,33 +290,7 @@ cdef pca_status scatter_f64(const double *included, int64_t step, const int64_t 
 # -- for Python --------------------------------------------------------------------
 
 
-def paths():
-    """Return the names of the code paths that this machine can run, best first."""
-    names, k = [], 0
-    while pca_pairs_path_name(k) != NULL:
-        names.append(pca_pairs_path_name(k).decode())
-        k += 1
-    return names
-
-
-def path():
-    """Return the name of the code path in use."""
-    return pca_chosen_pairs_path().decode()
-
-
-def choose_path(name):
-    """Use another code path, or the best one for None; ValueError if this machine cannot run it.
-
-    The variable ``PARCORANA_CPU`` does so at import.
-    """
-    cdef bytes wanted
-    if name is None:
-        check(pca_choose_pairs_path(NULL))
-        return
-    if name not in paths():
-        raise ValueError(f"no code path {name!r} on this machine; there are {', '.join(paths())}")
-    wanted = name.encode()
-    check(pca_choose_pairs_path(wanted))
+include "paths.pxi"
 
 
 def _shape(shape):

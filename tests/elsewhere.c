@@ -188,7 +188,7 @@ static void test_pairs(int is_double, int cut)
     scratch = zeros(pca_pairs_scratch(&pairs, is_double, 2) + 64);
     if (pca_add_pairs(&pairs, is_double, 2, scratch) != PCA_OK)
         failures++;
-    same("pairs", pca_chosen_pairs_path(), is_double, got, want, 3 * part);
+    same("pairs", pca_chosen_path(), is_double, got, want, 3 * part);
     free(scratch);
     free(run);
     free(x);
@@ -204,18 +204,11 @@ int main(void)
                 failures++;
             test_correlate(is_double, PCA_ONLY_G2);
             test_correlate(is_double, PCA_MASKED);
-            if (is_double)
-                printf("correlate %s\n", pca_chosen_path());
-        }
-    for (int n = 0; pca_pairs_path_name(n); n++)
-        for (int is_double = 0; is_double < 2; is_double++) {
-            if (pca_choose_pairs_path(pca_pairs_path_name(n)) != PCA_OK)
-                failures++;
             test_pairs(is_double, 1);
             test_pairs(is_double, 3);
             test_pairs(is_double, 40);
             if (is_double)
-                printf("pairs %s\n", pca_chosen_pairs_path());
+                printf("%s\n", pca_chosen_path());
         }
     return failures != 0;
 }
