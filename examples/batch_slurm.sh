@@ -16,6 +16,7 @@ source "$ENVIRONMENT"
 export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}
 export PS_PARALLEL=none  # psana must not take the ranks for itself
 
+# servers go to different nodes, the first rank is the viewer; each worker gets the cores of its task
 # srun speaks to most MPI libraries by PMIx or PMI2 (srun --mpi=list); LAUNCH=mpirun asks the MPI itself
 LAUNCH=${LAUNCH:-srun}
 $LAUNCH parCorAnaDriver -c "$CONFIG" --check

@@ -16,7 +16,7 @@ ENTER = """\
 while [ "${{1#-}}" != "$1" ]; do shift; done
 host=$1
 shift
-exec ip netns exec "{prefix}$host" unshare --uts sh -c "hostname $host; exec $*"
+exec ip netns exec "{prefix}$host" unshare --uts sh -c "hostname $host; $*"
 """
 
 
@@ -127,6 +127,7 @@ class Hosts:
                 "PRTE_MCA_plm_ssh_agent": str(self.folder / "enter"),
                 "PRTE_MCA_prte_default_hostfile": str(listed),
                 "PRTE_MCA_prte_if_include": "eth0",
+                "PRTE_MCA_hwloc_default_binding_policy": "none",  # there may be more ranks than cores
                 "OMPI_MCA_btl": "tcp,self",
                 "OMPI_MCA_btl_tcp_if_include": "eth0",
             }
