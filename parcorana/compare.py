@@ -2,10 +2,12 @@
 
 import argparse
 import sys
-from contextlib import contextmanager
 
 import h5py
 import numpy as np
+
+from parcorana.errors import ConfigError, one_line, printable
+from parcorana.plain import plain_file
 
 # What says how and when a run was done, not what came out of it.
 HOW = (
@@ -21,20 +23,6 @@ HOW = (
 )
 
 
-@contextmanager
-def _reading(path):
-    """Raise OSError, in one line that names the file, for whatever h5py raises over a damaged one."""
-    try:
-        yield
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise OSError(f"{path}: {' '.join(str(error).split())}") from error
-
-
-def _opened(path):
-    with _reading(path):
-        return h5py.File(path, "r")
-
-
 def _items(file):
     """Return everything in a file: path of each dataset, path@name of each attribute."""
     items = {}
@@ -46,15 +34,19 @@ def _items(file):
         for key in node.attrs:
             items[f"{path}@{key}"] = node.attrs[key]
 
-    with _reading(file.filename):
+    try:
         visit("", file)
         file.visititems(visit)
+    except Exception as error:  # of two files that are open it is this one
+        raise ConfigError(f"{file.filename!r} is not a readable result file: {one_line(error)}") from error
     return items
 
 
-def _value(item, path):
-    with _reading(path):
+def _value(item, file, path):
+    try:
         return item[()] if isinstance(item, h5py.Dataset) else item
+    except Exception as error:  # of two files that are open it is this one
+        raise ConfigError(f"{file.filename!r}: {path} cannot be read: {one_line(error)}") from error
 
 
 def _difference(a, b, rtol, atol):
@@ -64,8 +56,11 @@ def _difference(a, b, rtol, atol):
         return f"the shapes are {a.shape} and {b.shape}"
     if a.dtype.kind in "iufb" and b.dtype.kind in "iufb":
         return _number_difference(a, b, rtol, atol)
-    same = a == b
-    if not np.all(same):
+    try:
+        same = np.all(a == b)
+    except (TypeError, ValueError):  # records of different kinds
+        return f"the dtypes are {printable(str(a.dtype))} and {printable(str(b.dtype))}"
+    if not same:
         return f"{a.tolist()!r:.60} and {b.tolist()!r:.60}"
     return None
 
@@ -120,7 +115,7 @@ def compare(path_a, path_b, rtol=1e-12, atol=0.0, ignore=(), subset=False):
 
     Raises
     ------
-    OSError
+    ConfigError
         A file cannot be read.
     """
     return _compare(path_a, path_b, rtol, atol, ignore, subset)[0]
@@ -133,7 +128,7 @@ def _compare(path_a, path_b, rtol, atol, ignore, subset):
     def counts(path):
         return not any(path == s or path.startswith((s.rstrip("/") + "/", s + "@")) for s in skip)
 
-    with _opened(path_a) as file_a, _opened(path_b) as file_b:
+    with plain_file(path_a) as file_a, plain_file(path_b) as file_b:
         a, b = _items(file_a), _items(file_b)
         lines = []
         if subset and not any(path.startswith("/user/") for path in b):
@@ -144,7 +139,7 @@ def _compare(path_a, path_b, rtol, atol, ignore, subset):
             if path not in a or path not in b:
                 lines.append(f"{path}: only in {path_a if path in a else path_b}")
                 continue
-            what = _difference(_value(a[path], path_a), _value(b[path], path_b), rtol, atol)
+            what = _difference(_value(a[path], file_a, path), _value(b[path], file_b, path), rtol, atol)
             if what:
                 lines.append(f"{path}: {what}")
         of_a = [path for path in a if counts(path)]
@@ -170,11 +165,11 @@ def main(argv=None):
     args = parser.parse_args(argv)
     try:
         lines, left, total = _compare(args.a, args.b, args.rtol, args.atol, args.ignore, args.subset)
-    except OSError as error:
+    except ConfigError as error:
         print(f"cmpParCorAnaH5Output: cannot read a result file: {error}", file=sys.stderr)
-        return 2
+        return error.exit_status
     for line in lines[: args.most]:
-        print(line)
+        print(printable(line))
     if len(lines) > args.most:
         print(f"and {len(lines) - args.most} more differences")
     if args.subset and left:

@@ -15,8 +15,9 @@ import numpy as np
 
 from parcorana import masks
 from parcorana.delays import check_delays
-from parcorana.errors import ConfigError, nearest
+from parcorana.errors import ConfigError, nearest, one_line, shown
 from parcorana.events.dataset import Dataset, parse_dataset
+from parcorana.paths import fault_of
 from parcorana.psana_config import check_psana_config
 from parcorana.rolling import rate_fraction
 
@@ -150,8 +151,8 @@ def read_config(path, trust=False):
     ConfigError
         The file is missing, may be written by everybody, fails when run, or lacks a dictionary.
     """
-    if not Path(path).is_file():
-        raise ConfigError(f"config: the file {path!r} does not exist")
+    if fault := fault_of(path):
+        raise ConfigError(f"config: the file {path!r} {fault}")
     _check_trust(path, trust)
     folder = str(Path(path).resolve().parent)
     sys.path.insert(0, folder)  # a config file may import the user module beside it
@@ -162,7 +163,7 @@ def read_config(path, trust=False):
     except BaseException as error:
         lines = [f"line {frame.tb_lineno}" for frame in _frames(error) if frame.tb_frame.f_code.co_filename == path]
         where = f"{path}, {lines[-1]}" if lines else path
-        raise ConfigError(f"config {where}: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"config {where}: {type(error).__name__}: {one_line(error)}") from error
     finally:
         if folder in sys.path:
             sys.path.remove(folder)
@@ -210,7 +211,7 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
     given = system_params | overrides
     for key in given:
         if key not in _KEYS:
-            raise ConfigError(f"unknown key {key!r} in system_params{nearest(key, _KEYS)}")
+            raise ConfigError(f"unknown key {shown(key)} in system_params{nearest(shown(key), _KEYS)}")
     params = {key: _checked(key, given) for key in _KEYS}
     dataset = parse_dataset(params["dataset"])
     _check_calibration(params, dataset)
@@ -273,23 +274,23 @@ def _checked(key, given):
     value = given[key]
     if value is None and default is None:
         return None
+    value = _converted(key, kind, value)
     if key in _NOT_YET and value:
         raise ConfigError(f"{key}={value!r}: {_NOT_YET[key]} is not there yet; leave the key out")
-    value = _converted(key, kind, value)
     if key in _AT_LEAST and not value >= _AT_LEAST[key]:
-        raise ConfigError(f"{key} must be at least {_AT_LEAST[key]}, not {value!r}")
+        raise ConfigError(f"{key} must be at least {_AT_LEAST[key]}, not {shown(value)}")
     if key == "heartbeat" and 0 < value < 1:
-        raise ConfigError(f"heartbeat must be at least 1 (s), or 0 for no watch over the ranks, not {value!r}")
+        raise ConfigError(f"heartbeat must be at least 1 (s), or 0 for no watch over the ranks, not {shown(value)}")
     if key == "store_dtype" and value not in ("float32", "float64"):
-        raise ConfigError(f"store_dtype must be 'float32' or 'float64', not {value!r}")
+        raise ConfigError(f"store_dtype must be 'float32' or 'float64', not {shown(value)}")
     if key == "verbosity":
         value = value.upper()
         if value not in _VERBOSITIES:
             raise ConfigError(
-                f"verbosity must be one of {', '.join(_VERBOSITIES)}, not {value!r}{nearest(value, _VERBOSITIES)}"
+                f"verbosity must be one of {', '.join(_VERBOSITIES)}, not {shown(value)}{nearest(value, _VERBOSITIES)}"
             )
     if key == "serverhosts" and not all(isinstance(host, str) for host in value):
-        raise ConfigError(f"serverhosts must be a list of host names, not {value!r}")
+        raise ConfigError(f"serverhosts must be a list of host names, not {shown(value)}")
     return value
 
 
@@ -311,20 +312,20 @@ def _converted(key, kind, value):
         return list(value)
     if kind is str and isinstance(value, Path | np.dtype):
         return str(value)
-    if key == "store_dtype" and value in (np.float32, np.float64):
+    if key == "store_dtype" and (value is np.float32 or value is np.float64):
         return np.dtype(value).name
     if isinstance(value, np.generic) and kind in (int, float, bool):
         value = value.item()
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < 1 << 1000 else np.inf
     if kind is type:
         if not isinstance(value, type):
-            raise ConfigError(f"{key} must be a class (not an instance, not a name), not {value!r}")
+            raise ConfigError(f"{key} must be a class (not an instance, not a name), not {shown(value)}")
         return value
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ConfigError(f"{key} must be {_NAMES.get(kind, kind.__name__)}, not {value!r}")
+        raise ConfigError(f"{key} must be {_NAMES.get(kind, kind.__name__)}, not {shown(value)}")
     if kind is float and not np.isfinite(value):
-        raise ConfigError(f"{key} must be a finite number, not {value!r}")
+        raise ConfigError(f"{key} must be a finite number, not {shown(value)}")
     return value
 
 
@@ -355,7 +356,7 @@ def _check_user_class(user_class, mode):
             log.warning("user_class %s: %r is no callback; did you mean %r?", user_class.__name__, name, close[0])
     order = getattr(user_class, "storage_order", "C")
     if order not in ("C", "F"):
-        raise ConfigError(f"user_class {user_class.__name__}: storage_order must be 'C' or 'F', not {order!r}")
+        raise ConfigError(f"user_class {user_class.__name__}: storage_order must be 'C' or 'F', not {shown(order)}")
 
 
 def format_params(config):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, shown
 
 _LARGEST = 1 << 40  # nearly 300 years at 120 Hz; a counter and a delay must add up within int64
 
@@ -68,9 +68,9 @@ def check_delays(delays):
     try:
         array = np.asarray(list(delays))
     except TypeError:
-        raise ConfigError(f"delays must be a list of whole numbers, not {delays!r}") from None
+        raise ConfigError(f"delays must be a list of whole numbers, not {shown(delays)}") from None
     if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
-        raise ConfigError(f"delays must be a list of at least one whole number, not {delays!r}")
+        raise ConfigError(f"delays must be a list of at least one whole number, not {shown(delays)}")
     if array.dtype.kind == "u" and array.max() > np.iinfo(np.int64).max:
         raise ConfigError(f"delays: {array.max()} is too large")
     array = array.astype(np.int64)

@@ -174,6 +174,7 @@ def _modes(args, ranks):
 def main(argv=None):
     """Run the command; return the exit status."""
     args = make_parser().parse_args(argv)
+    faulthandler.enable(sys.__stderr__)  # a library that crashes takes us along: then this at least says where
     roles, ranks, names = [], None, []
     # psana, which a config file may import, would else take over all ranks of the job
     os.environ.setdefault("PS_PARALLEL", "none")

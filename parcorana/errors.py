@@ -2,6 +2,35 @@
 
 import sys
 
+_BEGIN, _END = 3000, 1000  # characters of an error that are told: enough for every list that one gives
+
+
+def printable(text):
+    """Return a text as one line that a terminal takes for nothing but text.
+
+    Names of files, and of what is in them, come from others: with line breaks
+    they could forge lines of a log, with control characters a terminal's display.
+    """
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    return shown if len(shown) <= _BEGIN + _END else f"{shown[:_BEGIN]} ... {shown[-_END:]}"
+
+
+def one_line(error):
+    """Return an exception's text without line breaks, whatever its class does for one."""
+    try:
+        return printable(" ".join(str(error).split()))
+    except Exception:  # of somebody else's class
+        return "its text cannot be made"
+
+
+def shown(value, longest=200):
+    """Return the repr of somebody's value, short and in one line."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # of somebody else's class
+        text = f"an object of {type(value).__name__}"
+    return text if len(text) <= longest else f"{text[:longest]}..."
+
 
 class ParCorAnaError(Exception):
     """An error that is told to the user in one line.
@@ -11,6 +40,9 @@ class ParCorAnaError(Exception):
     """
 
     exit_status = 1
+
+    def __str__(self):
+        return printable(super().__str__())
 
 
 class RunError(ParCorAnaError):

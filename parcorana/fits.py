@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from parcorana.datasets import write_dataset
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, shown
 
 KINDS = ("single", "stretched")
 _LONG_NAMES = {
@@ -74,8 +74,8 @@ class Fit:
 
 def check_kind(kind):
     """Raise ConfigError unless there is such a fit, and SciPy to make it."""
-    if kind not in (None, False, *KINDS):
-        raise ConfigError(f"fit must be one of {', '.join(KINDS)}, or None, not {kind!r}")
+    if kind is not None and kind is not False and not (isinstance(kind, str) and kind in KINDS):
+        raise ConfigError(f"fit must be one of {', '.join(KINDS)}, or None, not {shown(kind)}")
     if kind and importlib.util.find_spec("scipy") is None:
         raise ConfigError(f"fit {kind!r} needs SciPy, which is not installed: pip install 'parcorana[fit]'")
 

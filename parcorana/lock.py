@@ -34,11 +34,11 @@ def writer_of(folder, unknown=None):
     path = Path(folder) / _NAME
     if not path.is_file():
         return None
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return file.read().strip() or "another process"
+            return file.read(200).strip() or "another process"
         except OSError:
             return unknown
     return None

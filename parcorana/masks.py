@@ -1,10 +1,18 @@
 """Mask and colour files: loading and every rule of section 5 of the contract."""
 
-from pathlib import Path
+import io
+import math
+import os
+import warnings
 
 import numpy as np
 
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, one_line
+from parcorana.memory import available
+from parcorana.paths import fault_of
+
+_AXES = 64  # more NumPy has not
+_LONGEST_HEADER = 1 << 16  # of a .npy file: six times what NumPy takes for safe
 
 
 def _values(array):
@@ -13,7 +21,7 @@ def _values(array):
 
 
 def _shape(shape):
-    return "x".join(str(n) for n in shape) or "()"
+    return "x".join(str(n) for n in shape[:_AXES]) or "()"
 
 
 def load_numbers(key, path):
@@ -34,21 +42,51 @@ def load_numbers(key, path):
     ConfigError
         Missing, not a .npy file, pickled objects, another dtype, empty.
     """
-    if Path(path).is_dir():
+    fault = fault_of(path)
+    if fault == "is a folder":
         raise ConfigError(f"{key}: {str(path)!r} is a folder; it must be the name of a .npy file")
-    if not Path(path).is_file():
-        raise ConfigError(f"{key}: the file {str(path)!r} does not exist")
+    if fault:
+        raise ConfigError(f"{key}: the file {str(path)!r} {fault}")
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's, over a header that Python 2 has written
+            _check_header(key, path, file)
+            file.seek(0)
             array = np.lib.format.read_array(file, allow_pickle=False)
+    except ConfigError:
+        raise
     except Exception as error:  # whatever NumPy raises over a broken header
-        what = " ".join(str(error).split())
-        raise ConfigError(f"{key}: {str(path)!r} is not a readable .npy file of numbers: {what}") from None
-    if array.dtype.kind not in "iubf":
-        raise ConfigError(f"{key}: {str(path)!r} holds {array.dtype}; it must hold real numbers")
-    if array.size == 0 or array.ndim == 0:
-        raise ConfigError(f"{key}: {str(path)!r} has the shape {_shape(array.shape)}, so it has no element")
+        raise ConfigError(f"{key}: {str(path)!r} is not a readable .npy file of numbers: {one_line(error)}") from None
+    if array.dtype.kind == "b" and array.view(np.uint8).max() > 1:
+        raise ConfigError(f"{key}: {str(path)!r} is damaged: it holds bool, and has bytes other than 0 and 1")
     return array
+
+
+def _check_header(key, path, file):
+    """Refuse what a .npy file announces, before anything of that size is asked of the memory."""
+    head = io.BytesIO(file.read(_LONGEST_HEADER))
+    version = np.lib.format.read_magic(head)
+    read = {(1, 0): np.lib.format.read_array_header_1_0}.get(version, np.lib.format.read_array_header_2_0)
+    shape, _, dtype = read(head)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled Python objects, which are code")
+    if dtype.kind not in "iubf":
+        raise ConfigError(f"{key}: {str(path)!r} holds {shown_dtype(dtype)}; it must hold real numbers")
+    if any(type(length) is not int or length < 0 for length in shape) or len(shape) > _AXES:
+        raise ValueError(f"no array has the shape {_shape(shape)}")
+    if not shape or 0 in shape:
+        raise ConfigError(f"{key}: {str(path)!r} has the shape {_shape(shape)}, so it has no element")
+    needs, there = math.prod(shape) * dtype.itemsize, os.fstat(file.fileno()).st_size - head.tell()
+    if needs > there:
+        raise ValueError(f"cut off: {_shape(shape)} of {dtype} take {needs:,} bytes, the file has {there:,} of them")
+    if needs > available():
+        raise ValueError(f"its {needs / 2**30:,.1f} GiB are more memory than there is")
+
+
+def shown_dtype(dtype):
+    """Return a dtype's name, cut: a structured one can have any number of names from others."""
+    text = str(dtype)
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def load_integers(key, path):

@@ -20,8 +20,9 @@ import numpy as np
 from parcorana import masks
 from parcorana._version import __version__
 from parcorana.datasets import write_dataset
-from parcorana.errors import ConfigError, RunError
+from parcorana.errors import ConfigError, RunError, one_line
 from parcorana.lock import FolderLock, writer_of
+from parcorana.plain import plain_file
 
 log = logging.getLogger("parcorana")
 
@@ -73,9 +74,9 @@ def resolve_name(template, overwrite):
 def mode_of(path):
     """Return what kind of run wrote a result file, as `parcorana.config.MODES`; None if it is not one."""
     try:
-        with h5py.File(path, "r") as file:
+        with plain_file(path) as file:
             return str(file["system"].attrs.get("mode", "main"))
-    except (OSError, KeyError):
+    except ConfigError:
         return None
 
 
@@ -233,11 +234,11 @@ def _opened(path, mode):
 
 @contextmanager
 def _explained(what, after=""):
-    """Raise RunError, in one line, for an OSError."""
+    """Raise RunError, in one line, for an OSError or a file that is not what it should be."""
     try:
         yield
-    except OSError as error:
-        raise RunError(f"{what}: {' '.join(str(error).split())}{after}") from None
+    except (OSError, ConfigError) as error:
+        raise RunError(f"{what}: {one_line(error)}{after}") from None
 
 
 def _as_json(params):
@@ -431,7 +432,7 @@ def join(folder, facts=None):
 def _join_into(joined, updates):
     user = joined.create_group("user")
     for path in updates:
-        with h5py.File(path, "r") as update:
+        with plain_file(path) as update:
             _merge(update["user"], user)
             if path is updates[-1]:
                 update.copy("system", joined)

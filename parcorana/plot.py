@@ -11,7 +11,8 @@ from parcorana.events.dataset import parse_numbers
 from parcorana.fits import KINDS, check_kind, fit_curves
 from parcorana.images import load_layout, segments_apart
 from parcorana.masks import check_shape
-from parcorana.results import find_file, opened, read_result, updates_in
+from parcorana.plain import plain_file
+from parcorana.results import find_file, read_result, updates_in
 
 _PLAIN_MAPS = ("saturated", "mask", "color", "finecolor")
 _DELAY_MAPS = ("G2", "IP", "IF", "g2")
@@ -102,7 +103,7 @@ def _draw(args):
     check_kind(args.fit)
     results, maps = [], []
     for k, name in enumerate(args.files):
-        with opened(find_file(name)) as file:
+        with plain_file(find_file(name)) as file:
             result = read_result(file, name, args.at)
             if args.fit:
                 result = dataclasses.replace(result, fits=fit_curves(result.delays, result.curves, args.fit))

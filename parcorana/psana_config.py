@@ -1,6 +1,6 @@
 """``make_psana_config``: every option of psana's calibration in one dictionary that can be edited."""
 
-from parcorana.errors import ConfigError, nearest
+from parcorana.errors import ConfigError, nearest, shown
 
 # name: (default with 'calib' and 'image', default otherwise, what it is)
 OPTIONS = {
@@ -60,7 +60,7 @@ def make_psana_config(src, type="calib", **adjust):
     config |= {name: values[not calibrated] for name, values in OPTIONS.items()}
     for name in adjust:
         if name not in OPTIONS:
-            raise ConfigError(f"make_psana_config: unknown option {name!r}{nearest(name, OPTIONS)}")
+            raise ConfigError(f"make_psana_config: unknown option {shown(name)}{nearest(shown(name), OPTIONS)}")
     config |= adjust
     return check_psana_config(config)
 
@@ -76,30 +76,30 @@ def check_psana_config(config, src=None, type_=None):
     """
     for name in config:
         if name not in OPTIONS and name not in ("src", "type"):
-            raise ConfigError(f"psana_config: unknown option {name!r}{nearest(name, OPTIONS)}")
+            raise ConfigError(f"psana_config: unknown option {shown(name)}{nearest(shown(name), OPTIONS)}")
     for name in ("src", "type", *OPTIONS):
         if name not in config:
             raise ConfigError(f"psana_config lacks {name!r}: parcorana.make_psana_config gives all of them")
     for name, given in (("src", src), ("type", type_)):
         if not isinstance(config[name], str):
-            raise ConfigError(f"psana_config[{name!r}] must be a string, not {config[name]!r}")
+            raise ConfigError(f"psana_config[{name!r}] must be a string, not {shown(config[name])}")
         if given is not None and given != config[name]:
             raise ConfigError(f"{name} is {given!r} in system_params, but {config[name]!r} in psana_config")
     for name in CONSTANTS:
         if not isinstance(config[name], bool | str):
-            raise ConfigError(f"psana_config[{name!r}] must be True, False or a path, not {config[name]!r}")
+            raise ConfigError(f"psana_config[{name!r}] must be True, False or a path, not {shown(config[name])}")
     for name in ("status_bits", "neighbors", "edges", "center"):
         value = config[name]
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise ConfigError(f"psana_config[{name!r}] must be a whole number from 0 on, not {value!r}")
+            raise ConfigError(f"psana_config[{name!r}] must be a whole number from 0 on, not {shown(value)}")
     common = config["common_mode"]
     numbers = isinstance(common, list | tuple) and all(
         isinstance(v, int | float) and not isinstance(v, bool) for v in common
     )
     if common is not None and (not numbers or len(common) < 3):
-        raise ConfigError(f"psana_config['common_mode'] must be None or three numbers or more, not {common!r}")
+        raise ConfigError(f"psana_config['common_mode'] must be None or three numbers or more, not {shown(common)}")
     if not isinstance(config["dbsuffix"], str):
-        raise ConfigError(f"psana_config['dbsuffix'] must be a string, not {config['dbsuffix']!r}")
+        raise ConfigError(f"psana_config['dbsuffix'] must be a string, not {shown(config['dbsuffix'])}")
     if config["neighbors"] and not (config["pixel_status"] or config["pixel_mask"]):
         raise ConfigError("psana_config['neighbors'] wants bad pixels: switch on pixel_status or pixel_mask")
     if asks(config) and config["type"].rpartition(".")[2] not in CALIBRATED:

@@ -1,17 +1,17 @@
 """A result file, read: what pictures and fits need of it."""
 
 import json
-from contextlib import contextmanager
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from parcorana.curves import Curve
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, shown
 from parcorana.fits import Fit
 from parcorana.output import ACCOUNT, published
+from parcorana.paths import fault_of
 
 _GROUP = "G2_results_at_"
 
@@ -62,33 +62,22 @@ def find_file(path):
     ConfigError
         There is no such file, or nothing was published yet.
     """
-    path = Path(path)
-    folder = path if path.is_dir() else Path(f"{path}.inprogress")
-    if path.is_file():
+    path, fault = Path(path), fault_of(path)
+    if fault is None:
         return path
-    if not folder.is_dir():
-        raise ConfigError(f"the file {str(path)!r} does not exist")
+    folder = path if fault == "is a folder" else Path(f"{path}.inprogress")
+    if fault_of(folder) != "is a folder":
+        raise ConfigError(f"the file {str(path)!r} {fault}")
     updates = published(folder)
     if not updates:
         raise ConfigError(f"{str(folder)!r} holds no update yet: nothing was published so far")
     return updates[-1]
 
 
-@contextmanager
-def opened(path):
-    """Open a result file for reading; ConfigError, in one line, if it is none."""
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (OSError, KeyError, RuntimeError) as error:
-        what = " ".join(str(error).split())
-        raise ConfigError(f"{str(path)!r} is not a readable result file: {what}") from None
-
-
 def updates_in(file):
     """Return the groups of the updates in an open result file by number of events, oldest first."""
     user = file["user"]
-    return {int(name[len(_GROUP) :]): user[name] for name in sorted(user) if name.startswith(_GROUP)}
+    return {int(name[len(_GROUP) :]): user[name] for name in sorted(user) if re.fullmatch(rf"{_GROUP}\d{{1,18}}", name)}
 
 
 def read_result(file, label, at=None):
@@ -115,16 +104,16 @@ def read_result(file, label, at=None):
     processed = max(updates) if at is None else at
     group, system = updates[processed], file["system"]
     rate = float(group["delays"].attrs["rate"])
-    colors = sorted(int(name.rpartition("_")[2]) for name in group if name.startswith("delay_curve_color_"))
+    colors = sorted(int(name.rpartition("_")[2]) for name in group if re.fullmatch(r"delay_curve_color_\d{1,18}", name))
     seconds, intensity = np.zeros(0), {}
     if "intensity" in group:
         part = group["intensity"]
         seconds = (part["first"][:] + part["last"][:]) / 2 / rate
         intensity = {c: part[f"color_{c}"][:] for c in colors if f"color_{c}" in part}
-    dataset = json.loads(system["system_params"].asstr()[()]).get("dataset", "")
+    dataset = _params(system, label).get("dataset", "")
     # a run in progress says 'not ended', and so does the picture that it draws of its last update
     ended = f" ({system.attrs['ended_by']})" if system.attrs["ended_by"] != "not ended" else ""
-    return Result(
+    result = Result(
         label=label,
         title=f"{label}: {dataset}; {processed:,} events processed{ended}",
         processed=processed,
@@ -139,6 +128,37 @@ def read_result(file, label, at=None):
         mask=system["mask"][:],
         saturated=group["saturated"][:],
     )
+    _check_alike(result, label)
+    return result
+
+
+def _params(system, label):
+    try:
+        params = json.loads(system["system_params"].asstr()[()])
+    except ValueError as error:
+        raise ConfigError(f"{label}: its /system/system_params is not JSON: {error}") from None
+    if not isinstance(params, dict):
+        raise ConfigError(f"{label}: its /system/system_params is {shown(params)}, and must be a dictionary")
+    return params
+
+
+def _check_alike(result, label):
+    """Refuse arrays that do not belong together, for which a picture would raise something else."""
+    length, points = result.delays.shape, result.seconds.shape
+    parts = [("delay_counts", result.counts)]
+    for c, curve in result.curves.items():
+        parts += [(f"delay_curve_color_{c}, its error or elements", part) for part in vars(curve).values()]
+    for name, array in parts:
+        if array.shape != length or array.dtype.kind not in "iuf":
+            raise ConfigError(
+                f"{label}: {name} has {array.dtype} of shape {array.shape}, and must be numbers, {length}"
+            )
+    for c, array in result.intensity.items():
+        if array.shape != points or array.dtype.kind not in "iuf":
+            raise ConfigError(f"{label}: intensity/color_{c} has the shape {array.shape}, and must have {points}")
+    wrong = length == () or result.delays.dtype.kind not in "iu" or result.mask.ndim == 0
+    if wrong or result.mask.shape != result.saturated.shape or result.mask.dtype.kind not in "iub":
+        raise ConfigError(f"{label}: its delays, mask and saturated are not those of a result")
 
 
 def _curve(group, color):

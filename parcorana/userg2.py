@@ -12,6 +12,8 @@ The three classes differ in which pairs count: those now stored (`G2atEnd`,
 (`G2IncrementalAccumulator`).
 """
 
+import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +22,7 @@ import numpy as np
 from parcorana import _core, _move, fits, masks
 from parcorana.curves import NORMALIZATIONS, ColorSums
 from parcorana.datasets import write_dataset
-from parcorana.errors import ConfigError, nearest
+from parcorana.errors import ConfigError, nearest, shown
 from parcorana.lines import plan_accumulated, plan_stored, plan_tails, plan_window
 from parcorana.output import check_picture_name
 from parcorana.plaing2 import PlainG2
@@ -47,24 +49,39 @@ LONG_NAMES = {
 UNITS = {"G2": "intensity^2", "IP": "intensity", "IF": "intensity"}
 
 
+_LARGEST = sys.float_info.max
+
+
 def _number(user_params, key):
     value = user_params.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
-        raise ConfigError(f"user_params[{key!r}] must be a number or None, not {value!r}")
+    if isinstance(value, np.integer | np.floating):
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
+        raise ConfigError(f"user_params[{key!r}] must be a number or None, not {shown(value)}")
     return float(value)
 
 
+def _file(user_params, key):
+    value = user_params.get(key)
+    if value is None or value is False:
+        return None
+    if not isinstance(value, str | os.PathLike):
+        raise ConfigError(f"user_params[{key!r}] must be the name of a .npy file or None, not {shown(value)}")
+    return value
+
+
 def _normalization(user_params):
-    default = "finecolor" if user_params.get("finecolor") else "pixel"
-    value = user_params.get("normalization") or default
-    if value not in NORMALIZATIONS:
+    value = user_params.get("normalization")
+    if value is None or value is False or (isinstance(value, str) and not value):
+        value = "finecolor" if _file(user_params, "finecolor") else "pixel"
+    if not isinstance(value, str) or value not in NORMALIZATIONS:
         raise ConfigError(
-            f"user_params['normalization'] must be one of {', '.join(NORMALIZATIONS)}, not {value!r}"
-            + nearest(value, NORMALIZATIONS)
+            f"user_params['normalization'] must be one of {', '.join(NORMALIZATIONS)}, not {shown(value)}"
+            + nearest(shown(value), NORMALIZATIONS)
         )
-    if value == "finecolor" and not user_params.get("finecolor"):
+    if value == "finecolor" and not _file(user_params, "finecolor"):
         raise ConfigError("user_params['normalization'] is 'finecolor', but user_params['finecolor'] names no file")
     return value
 
@@ -72,24 +89,23 @@ def _normalization(user_params):
 def _check_picture(user_params):
     picture, chosen = user_params.get("picture"), user_params.get("plot_colors")
     if picture is not None and not isinstance(picture, bool | str | Path):
-        raise ConfigError(f"user_params['picture'] must be True, or the name of a file, not {picture!r}")
+        raise ConfigError(f"user_params['picture'] must be True, or the name of a file, not {shown(picture)}")
     if isinstance(picture, str | Path):
         check_picture_name(picture, "user_params['picture']")
-    if chosen is not None and not (
-        isinstance(chosen, list | tuple | range | np.ndarray) and all(isinstance(c, int | np.integer) for c in chosen)
-    ):
-        raise ConfigError(f"user_params['plot_colors'] must be a list of colours, not {chosen!r}")
+    listed = isinstance(chosen, list | tuple | range) or (isinstance(chosen, np.ndarray) and chosen.ndim)
+    if chosen is not None and not (listed and all(isinstance(c, int | np.integer) for c in chosen)):
+        raise ConfigError(f"user_params['plot_colors'] must be a list of colours, not {shown(chosen)}")
 
 
 def _colors(user_params, mask):
     """Return colour and fine colour of the included elements, and all colours; no file: one colour for all."""
     color = np.ones(mask.shape, np.int64)
     finecolor = None
-    if user_params.get("color"):
-        color = masks.load_color(user_params["color"], mask)
-    if user_params.get("finecolor"):
-        finecolor = masks.load_color(user_params["finecolor"], mask, key="finecolor")
-        masks.check_finecolor(user_params["finecolor"], color, finecolor)
+    if path := _file(user_params, "color"):
+        color = masks.load_color(path, mask)
+    if path := _file(user_params, "finecolor"):
+        finecolor = masks.load_color(path, mask, key="finecolor")
+        masks.check_finecolor(path, color, finecolor)
         finecolor = finecolor[mask]
     return color[mask], finecolor, np.unique(color[color > 0])
 
@@ -130,10 +146,9 @@ class _G2(PlainG2, UserBase):
         for key in ("saturated_value", "notzero"):
             _number(user_params, key)
         _normalization(user_params)
-        if user_params.get("save_arrays", "last") not in ("last", True, False):
-            raise ConfigError(
-                f"user_params['save_arrays'] must be 'last', True or False, not {user_params['save_arrays']!r}"
-            )
+        saved = user_params.get("save_arrays", "last")
+        if not isinstance(saved, bool | np.bool_ | int | str) or saved not in ("last", True, False):
+            raise ConfigError(f"user_params['save_arrays'] must be 'last', True or False, not {shown(saved)}")
         color = _colors(user_params, mask)[0]
         if warning := masks.few_colored(color):
             log(warning)

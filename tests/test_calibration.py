@@ -155,9 +155,9 @@ def test_constants_that_do_not_fit(folder, tmp_path):
     (tmp_path / "none.txt").write_text("no numbers\n")
     for name, words in (
         ("small.npy", r"have the shape \(3, 2, 512, 512\), which does not fit data of shape \(2, 512, 1024\)"),
-        ("text.npy", "not constants"),
-        ("gone.npy", r"'pedestals'\]: .*gone.npy' cannot be read"),
-        ("gone.txt", "cannot be read"),
+        ("text.npy", "must hold real numbers"),
+        ("gone.npy", r"'pedestals'\]: .*gone.npy' does not exist"),
+        ("gone.txt", "does not exist"),
         ("none.txt", "cannot be read"),
     ):
         config = config_of(folder, [], pedestals=str(tmp_path / name))

@@ -17,10 +17,10 @@ KERNELS = {"_beat", "_core", "_move", "kernels"}  # compiled
 # which may import all the others: the driver and the other commands.
 LAYERS = {
     "core": "_version errors datasets delays partition masks ratecheck psana_config rolling lines cpu lock"
-    " userbase curves plaing2 timeline images geometry statistics colors reference memory",
+    " userbase curves plaing2 timeline images geometry statistics colors reference memory paths",
     "events": "events",
     "config": "config",
-    "output": "output progress results fits pictures",
+    "output": "output progress results fits pictures plain",
     "classes": "userg2",
     "pipeline": "pipeline",
 }
@@ -37,7 +37,7 @@ ONLY_IN = {
     "mpi4py": {"pipeline.mpi", "__main__"},
     "psana": {"events.psana2", "events.psana1"},  # in the modules of these folders, too
     "requests": {"events.psana2"},  # psana brings it along
-    "h5py": {"output", "results", "compare", "events.hdf5_stack", "events.hdf5_times", "events.hdf5_trust", "__main__"},
+    "h5py": {"output", "compare", "plain", "events.hdf5_stack", "events.hdf5_times", "events.hdf5_trust", "__main__"},
     "hdf5plugin": {"events.hdf5_stack"},
     "tqdm": {"progress"},
     "matplotlib": {"pictures"},

@@ -187,7 +187,7 @@ REFUSED = [
     ({"h5output": None}, ["--test_alt"], "testh5output must name a file"),
     ({"h5output": None}, ["--cmp"], "h5output is None, so --test_main writes no file"),
     ({"h5output": "t_%C.h5"}, ["--cmp"], "'t_%C.h5' has no fixed name"),
-    ({}, ["--cmp"], "cannot read a result file: t.h5: "),
+    ({}, ["--cmp"], "cannot read a result file: the file 't.h5' does not exist"),
     ({"testmask": "gone.npy"}, ["--test_main"], "testmask: the file 'gone.npy' does not exist"),
 ]
 

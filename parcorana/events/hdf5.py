@@ -1,5 +1,6 @@
 """``h5=FILE``: a stack T x NDArray in HDF5 files, read a batch of frames at a time."""
 
+import math
 from bisect import bisect_right
 from functools import partial
 
@@ -137,7 +138,7 @@ class HDF5Source:
 
 def batch_rows(item):
     """Frames in a batch: whole rows of chunks where those are small enough."""
-    frame = item.dtype.itemsize * int(np.prod(item.shape[1:], dtype=np.int64))
+    frame = item.dtype.itemsize * math.prod(item.shape[1:])
     rows = max(1, _BATCH_BYTES // frame)
     chunk = item.chunks[0] if item.chunks else 1
     if chunk > rows:

@@ -1,17 +1,21 @@
 """A stack of frames in an HDF5 file: found, or refused with what the file has instead."""
 
 import glob
+import math
 import os
 import re
 from contextlib import suppress
 
 import h5py
 
-from parcorana.errors import ConfigError, nearest
+from parcorana.errors import ConfigError, nearest, one_line
 from parcorana.events.hdf5_times import Times, dtype_of
 from parcorana.events.hdf5_trust import Trust
+from parcorana.memory import available
+from parcorana.paths import fault_of
 
 _LISTED = 10
+_LOOKED_AT = 2000  # objects of a file, for the list of what there is
 
 
 class Stack:
@@ -44,7 +48,12 @@ class Stack:
             own = self.item.file.filename == self.file.filename  # not reached by a link into another file
             path = self.item.name if own else "/" + src.strip("/")
             self.times = Times(
-                self.file, name, self.item, path, lambda path, where: trust.check_path(self.file, path, where)
+                self.file,
+                name,
+                self.item,
+                path,
+                lambda path, where: trust.check_path(self.file, path, where),
+                lambda item, where: trust.check_storage(item, where, _check_chunks),
             )
         except BaseException:
             self.close()
@@ -78,32 +87,35 @@ def file_names(dataset):
 
 def _natural(name):
     """Order names by the numbers in them."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+    return [int(part) if k % 2 else part for k, part in enumerate(re.split(r"(\d+)", name))]
 
 
 def _open(name, swmr):
-    if not os.path.exists(name):
+    fault = fault_of(name)
+    if fault == "does not exist":
         raise ConfigError(f"h5={name}: there is no such file")
-    if os.path.isdir(name):
+    if fault == "is a folder":
         raise ConfigError(f"h5={name}: this is a folder, and must be an HDF5 file")
-    if not os.access(name, os.R_OK):
-        raise ConfigError(f"h5={name}: no permission to read this file")
+    if fault:
+        raise ConfigError(f"h5={name}: this {fault}")
     if not h5py.is_hdf5(name):
         raise ConfigError(f"h5={name}: this is not an HDF5 file")
     try:
         return h5py.File(name, "r", locking="best-effort", swmr=swmr)
-    except OSError as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"h5={name}: the file is damaged or still being written ({reason})") from error
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise ConfigError(f"h5={name}: the file is damaged or still being written ({one_line(error)})") from error
 
 
 def _candidates(file):
     """Paths of the datasets that could be the stack, most dimensions first."""
-    found = []
+    found, left = [], iter(range(_LOOKED_AT))
 
     def visit(path, item):
+        if next(left, None) is None:
+            return True  # enough
         if isinstance(item, h5py.Dataset) and len(item.shape or ()) >= 2 and _has_numbers(item):
             found.append((-len(item.shape), path, f"{path} ({'x'.join(map(str, item.shape))} {item.dtype})"))
+        return None
 
     file.visititems(visit)
     found.sort()
@@ -115,7 +127,10 @@ def _has_numbers(item):
 
 
 def _offer(file, wanted=None):
-    paths, texts = _candidates(file)
+    try:
+        paths, texts = _candidates(file)
+    except Exception as error:  # whatever h5py raises over a damaged file
+        return f"; what the file has cannot be listed ({one_line(error)})"
     if not texts:
         return "; the file has no dataset of numbers with two or more dimensions"
     more = f" and {len(texts) - _LISTED} more" if len(texts) > _LISTED else ""
@@ -132,8 +147,10 @@ def _find(file, name, src, trust):
     try:
         item = trust.check_path(file, "/" + src.strip("/"), where)
         item = _signal(item, where, trust)
-    except (KeyError, OSError, ValueError) as error:
-        raise ConfigError(f"{where}: cannot be opened ({' '.join(str(error).split())}){_offer(file)}") from error
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever h5py raises over a damaged file
+        raise ConfigError(f"{where}: cannot be opened ({one_line(error)}){_offer(file)}") from error
     if item is None:
         raise ConfigError(f"{where}: there is no such dataset in the file{_offer(file, src.strip('/'))}")
     if not isinstance(item, h5py.Dataset):
@@ -145,7 +162,13 @@ def _find(file, name, src, trust):
         raise ConfigError(f"{where}: it has {shape}, and must be frames, time first, then the detector{_offer(file)}")
     if 0 in item.shape[1:]:
         raise ConfigError(f"{where}: its frames of shape {item.shape[1:]} have no elements")
-    trust.check_storage(item, where, _check_filters)
+    try:
+        trust.check_storage(item, where, _check_chunks)
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever h5py raises over a damaged file
+        raise ConfigError(f"{where}: cannot be read ({one_line(error)})") from error
+    _check_bytes(f"{where}: a frame", math.prod(item.shape[1:]) * item.dtype.itemsize)
     return item
 
 
@@ -160,8 +183,16 @@ def _signal(item, where, trust):
     return item
 
 
-def _check_filters(item, where):
-    """Refuse a compression that this HDF5 cannot undo."""
+def _check_bytes(what, nbytes):
+    """Refuse what does not fit in the memory twice: as it is, and as it is compressed or copied."""
+    if 2 * nbytes > (free := available()):
+        raise ConfigError(f"{what} takes {nbytes / 2**30:,.1f} GiB, and {free / 2**30:,.1f} GiB of memory are free")
+
+
+def _check_chunks(item, where):
+    """Refuse a compression that this HDF5 cannot undo, or that gives more than the memory holds."""
+    if item.chunks:
+        _check_bytes(f"{where}: a chunk", math.prod(item.chunks) * item.dtype.itemsize)
     plist = item.id.get_create_plist()
     for k in range(plist.get_nfilters()):
         code, _, _, text = plist.get_filter(k)

@@ -1,13 +1,17 @@
 """The times of a stack of frames in an HDF5 file."""
 
 import posixpath
+from itertools import islice
 
 import h5py
 import numpy as np
 
-from parcorana.errors import ConfigError, nearest
+from parcorana.errors import ConfigError, nearest, one_line
+from parcorana.memory import available
 
 _INT64 = np.iinfo(np.int64)
+_BYTES = 32  # for each time, while they are read
+_LOOKED_AT = 1000  # names in a group, for hints
 _MOST = 1 << 31  # frames of a file, beyond which a length is no length but damage
 
 # name: (what it counts, least bytes by kind of dtype, what is right)
@@ -37,6 +41,8 @@ class Times:
         Of the stack in `file`.
     check : callable
         Takes a path and where it is used; refuses links into other files.
+    check_storage : callable
+        Takes a dataset and where it is used; refuses values in other files.
 
     Attributes
     ----------
@@ -47,8 +53,9 @@ class Times:
         Of `item`.
     """
 
-    def __init__(self, file, name, stack, path, check):
+    def __init__(self, file, name, stack, path, check, check_storage):
         self._name, self._path = name, path
+        self._check_storage = check_storage
         self.stamps, self.item, self.path = "pulses", None, None
         if stack.shape[0] > _MOST:
             raise ConfigError(f"h5={name}: {path} has {stack.shape[0]:,} frames, more than {_MOST:,}: damaged?")
@@ -70,8 +77,10 @@ class Times:
         try:
             check(place, where)
             item = file[place]
-        except (KeyError, OSError) as error:
-            raise ConfigError(f"{where} cannot be read ({' '.join(str(error).split())})") from error
+        except ConfigError:
+            raise
+        except Exception as error:  # whatever h5py raises over a damaged file
+            raise ConfigError(f"{where} cannot be read ({one_line(error)})") from error
         fault = None
         if not isinstance(item, h5py.Dataset):
             fault = f"is a group, and must be a dataset of shape ({length},)"
@@ -82,6 +91,7 @@ class Times:
         elif dtype_of(item).itemsize < narrowest.get(dtype_of(item).kind, 99):
             fault = f"has dtype {dtype_of(item)}, and must be {right}"
         if fault is None:
+            self._check_storage(item, where)
             self.stamps, self.item, self.path = stamps, item, place
         elif strict:
             raise ConfigError(f"{where} {fault}")
@@ -91,17 +101,22 @@ class Times:
         if self.item is None:
             return None
         where = f"h5={self._name}: {self.path}"
+        number = (self.item.shape[0] if last is None else last) - first
+        if number * _BYTES > available():
+            raise ConfigError(f"{where}: {number:,} times are more than the memory holds")
         try:
             return to_int64(self.item[first:last], where, self.stamps == "ns")
-        except OSError as error:
-            raise ConfigError(f"{where} cannot be read ({' '.join(str(error).split())})") from error
+        except ConfigError:
+            raise
+        except Exception as error:  # whatever h5py raises over a damaged file
+            raise ConfigError(f"{where} cannot be read ({one_line(error)})") from error
 
     def about(self, file):
         """Return a line on where the times are from."""
         if self.item is not None:
             return f"times: {self.path.strip('/')}" if self.stamps == "ns" else None
         group = file[posixpath.dirname(self._path)]
-        close = [key for key in group if nearest(key, ("counter", "timestamp"))]
+        close = [key for key in islice(group, _LOOKED_AT) if nearest(key, ("counter", "timestamp"))]
         hint = f" ({close[0]!r} is there, which is not read)" if close else ""
         seconds = _frame_time(file, group)
         if seconds:
@@ -113,15 +128,26 @@ class Times:
 
 def _frame_time(file, group):
     """Return the seconds from frame to frame that a NeXus file states, None if it does not."""
-    places = [group.get("frame_time")]
-    entry = file.get("entry/instrument")
-    if isinstance(entry, h5py.Group) and isinstance(file.get("entry/instrument", getlink=True), h5py.HardLink):
-        places += [part.get("frame_time") for part in entry.values() if isinstance(part, h5py.Group)]
-    for place in places:
-        if isinstance(place, h5py.Dataset) and place.size == 1 and dtype_of(place).kind == "f":
-            seconds = float(np.asarray(place[()]).reshape(-1)[0])
-            if np.isfinite(seconds) and seconds > 0:
-                return seconds
+    try:
+        instrument = _own(_own(file, "entry"), "instrument")
+        detectors = islice(instrument or (), _LOOKED_AT)
+        for place in (group, *(_own(instrument, name) for name in detectors)):
+            place = _own(place, "frame_time")
+            if isinstance(place, h5py.Dataset) and place.size == 1 and dtype_of(place).kind == "f":
+                if place.is_virtual or place.external:
+                    continue
+                seconds = float(np.asarray(place[()]).reshape(-1)[0])
+                if np.isfinite(seconds) and seconds > 0:
+                    return seconds
+    except Exception:  # a hint only: what is damaged gives none
+        pass
+    return None
+
+
+def _own(group, name):
+    """Return what a group holds by itself, not by a link that may lead into other files; None if it does not."""
+    if isinstance(group, h5py.Group) and isinstance(group.get(name, getlink=True), h5py.HardLink):
+        return group[name]
     return None
 
 

@@ -6,9 +6,11 @@ import re
 
 import h5py
 
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, one_line
 
 _DEPTH = 8  # links and virtual datasets, one within the other
+_LINKS = 1000  # in one path, with those that they lead through: each may stand for many
+_PARTS = 100_000  # of a virtual dataset, with theirs
 
 
 class Trust:
@@ -22,6 +24,7 @@ class Trust:
 
     def __init__(self, folder):
         self.folder = None if folder is None else os.path.realpath(folder)
+        self._links = self._parts = 0
 
     def check_path(self, group, path, where, depth=0):
         """Refuse a path that leads through links into other files than trusted ones.
@@ -31,19 +34,28 @@ class Trust:
         h5py object or None
             What is at `path`, None if nothing is.
         """
-        if depth > _DEPTH:
-            raise ConfigError(f"{where}: more than {_DEPTH} links, one after the other")
+        self._links = self._links + 1 if depth else 0
+        if depth > _DEPTH or self._links > _LINKS:
+            raise ConfigError(f"{where}: more than {_DEPTH} links, one after the other, or {_LINKS} in all")
         node = group.file["/"] if path.startswith("/") else group
         for part in filter(None, path.split("/")):
             link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None
             if link is None:
                 return None
             if isinstance(link, h5py.ExternalLink):
-                self._check_file(_beside(node.file, link.filename), where, f"{part!r} is a link to")
+                self._check_link(node.file, part, link, where, depth)
             elif isinstance(link, h5py.SoftLink) and self.check_path(node, link.path, where, depth + 1) is None:
                 raise ConfigError(f"{where}: {part!r} is a link to {link.path!r}, which is not there")
             node = node[part]
         return node
+
+    def _check_link(self, file, part, link, where, depth):
+        """Look at what a link into another file leads to: it may be such a link again."""
+        name = _beside(file, link.filename)
+        self._check_file(name, where, f"{part!r} is a link to")
+        with h5py.File(name, "r", locking="best-effort") as opened:
+            if self.check_path(opened, "/" + link.path.strip("/"), where, depth + 1) is None:
+                raise ConfigError(f"{where}: {part!r} is a link to {link.path!r} in {name}, which is not there")
 
     def check_storage(self, item, where, check, depth=0):
         """Refuse a dataset whose values lie in other files than trusted ones.
@@ -56,8 +68,11 @@ class Trust:
         check : callable
             Called with each dataset that holds values itself, and `where`.
         """
-        if depth > _DEPTH:
-            raise ConfigError(f"{where}: more than {_DEPTH} virtual datasets, one within the other")
+        self._parts = self._parts + 1 if depth else 0
+        if depth > _DEPTH or self._parts > _PARTS:
+            raise ConfigError(
+                f"{where}: more than {_DEPTH} virtual datasets, one within the other, or {_PARTS:,} in all"
+            )
         if item.external:
             raise ConfigError(
                 f"{where}: its values are in external storage ({item.external[0][0]}), which is not read: copy them "
@@ -70,7 +85,11 @@ class Trust:
                 self._check_part(item.file, path, where, check, depth)
                 continue
             for file in self._files(_beside(item.file, name), where):
-                with h5py.File(file, "r", locking="best-effort") as opened:
+                try:
+                    opened = h5py.File(file, "r", locking="best-effort")
+                except OSError as error:
+                    raise ConfigError(f"{where}: its part {file} cannot be read ({one_line(error)})") from error
+                with opened:
                     self._check_part(opened, path, f"{where}: {file}", check, depth)
         return None
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from parcorana.errors import ConfigError
+from parcorana import masks
+from parcorana.errors import ConfigError, one_line
 from parcorana.events.psana2 import library
+from parcorana.paths import fault_of
 from parcorana.psana_config import CONSTANTS, asks
 
 _LOOKED_AT = 3  # events that are compared before and after
@@ -132,16 +134,17 @@ def load_constants(path, name):
     ConfigError
         No such file, or not an array of numbers.
     """
-    try:
-        if path.endswith(".npy"):
-            array = np.load(path, allow_pickle=False)
-        else:
-            from psana.pscalib.calib.NDArrIO import load_txt
+    if path.endswith(".npy"):
+        array = masks.load_numbers(f"psana_config[{name!r}]", path)
+    else:
+        if fault := fault_of(path):
+            raise ConfigError(f"psana_config[{name!r}]: the file {path!r} {fault}")
+        from psana.pscalib.calib.NDArrIO import load_txt
 
-            with open(path, "rb"):  # psana's own error would be another
-                array = load_txt(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise ConfigError(f"psana_config[{name!r}]: {path!r} cannot be read: {library.one_line(error)}") from error
+        try:
+            array = np.asarray(load_txt(path))
+        except Exception as error:  # whatever psana raises over a line that it does not know
+            raise ConfigError(f"psana_config[{name!r}]: {path!r} cannot be read: {one_line(error)}") from error
     if array.dtype.kind not in "iufb" or array.ndim < 2:
         raise ConfigError(f"psana_config[{name!r}]: {path!r} has {array.dtype} of shape {array.shape}, not constants")
     if array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -4,9 +4,8 @@ import inspect
 
 import numpy as np
 
-from parcorana.errors import ConfigError, EventError, nearest
+from parcorana.errors import ConfigError, EventError, nearest, one_line
 from parcorana.events.psana2.calibration import Calibration
-from parcorana.events.psana2.library import one_line
 from parcorana.events.segments import Segments
 from parcorana.psana_config import CALIBRATED, asks, make_psana_config
 

@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 from parcorana.errors import ConfigError
+from parcorana.paths import fault_of
 
 CONFIGURE, END_RUN, L1_ACCEPT = 2, 5, 12
 _HEADER = struct.Struct("<QI8xI")  # of a datagram: time, transition in bits 24-27, source and damage, extent
@@ -92,6 +93,8 @@ def check_file(dataset, path):
     text = f"dataset {dataset.text!r}: {path}"
     if len(str(path)) > _PATH_LENGTH:
         raise ConfigError(f"{text}: psana takes no path longer than {_PATH_LENGTH} characters")
+    if fault := fault_of(path):
+        raise ConfigError(f"{text} cannot be read: it {fault}")
     try:
         with open(path, "rb") as file:
             found = datagram(file, 0)

@@ -3,9 +3,9 @@
 import os
 import sys
 
-from parcorana.errors import ConfigError
-from parcorana.events.psana2.library import one_line
+from parcorana.errors import ConfigError, one_line
 from parcorana.geometry import Geometry, check_size
+from parcorana.paths import fault_of
 
 
 def read_geometry(path, shape):
@@ -26,8 +26,8 @@ def read_geometry(path, shape):
     ConfigError
         No psana, no such file, not a geometry file, or of another detector.
     """
-    if not os.path.isfile(path):
-        raise ConfigError(f"-g: the file {path!r} does not exist")
+    if fault := fault_of(path):
+        raise ConfigError(f"-g: the file {path!r} {fault}")
     if "psana" not in sys.modules:
         os.environ["PS_PARALLEL"] = "none"  # else psana would give ranks roles of its own
     try:

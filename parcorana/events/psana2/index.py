@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from parcorana.errors import ConfigError, EventError, RunError
+from parcorana.errors import ConfigError, EventError, RunError, one_line
 from parcorana.events.psana2 import files, library
 from parcorana.events.psana2.detector import Wanted
 from parcorana.events.psana2.geometry import detector_geometry
@@ -147,7 +147,7 @@ class _Table:
             with run.build_table():
                 self.times = sorted(run._ts_table)
         except Exception as error:  # whatever psana raises over a damaged file
-            raise ConfigError(f"{name}: psana cannot make its index: {library.one_line(error)}") from error
+            raise ConfigError(f"{name}: psana cannot make its index: {one_line(error)}") from error
         if not reader.smdr_man.smdr.found_endrun():
             raise ConfigError(
                 f"{name} has no end of run: index mode needs the finished run; leave out 'idx' to read what is there, "

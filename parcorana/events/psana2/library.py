@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 
-from parcorana.errors import ConfigError, RunError
+from parcorana.errors import ConfigError, RunError, one_line
 
 REACH_SECONDS = 3.0
 """Longest wait for a service of the facility before the run goes on without it."""
@@ -30,11 +30,6 @@ def need_psana():
             "psana was imported before PS_PARALLEL was set and took the MPI ranks for itself: "
             "import it in the user class's methods, or set PS_PARALLEL=none in the environment"
         )
-
-
-def one_line(error):
-    """Return an error's text without line breaks."""
-    return " ".join(str(error).split())
 
 
 def opened(reader, name, options):

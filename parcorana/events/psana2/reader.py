@@ -3,9 +3,11 @@
 from contextlib import contextmanager
 from functools import partial
 
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, RunError
 from parcorana.events.psana2 import files, library
 from parcorana.events.psana2.bulk import read_in_bulk
+
+_CIRCLES = 1000  # pieces of small data that are the same
 
 
 @contextmanager
@@ -41,6 +43,7 @@ def reading(dataset, logbook, number, settled=None, **options):
 
         def _get_configs(self):
             configs = super()._get_configs()
+            _end_circles(self.smdr_man, run_name(dataset, number))
             if settled is not None:
                 _read_to_the_end(self.smdr_man)
             return configs
@@ -87,6 +90,28 @@ def _read_to_the_end(manager):
         return before and state["finished"] and not manager.smdr.got
 
     manager.check_transfer_complete = complete
+
+
+def _end_circles(manager, name):
+    """Raise where psana makes the same piece of small data again and again, with nothing read between.
+
+    A wrong time in the small data makes it do so for ever.
+    """
+    build, seen = manager.build_batch, []
+
+    def build_batch(*args, **kwargs):
+        success = build(*args, **kwargs)
+        smdr = manager.smdr
+        # what begins each stream's part of the piece: the header of a datagram, with its time
+        piece = None if smdr.got else [smdr.view_size, *(bytes(smdr.show(i)[:24]) for i in range(manager.n_files))]
+        if piece is None or piece not in seen[:1]:
+            seen.clear()
+        seen.append(piece)
+        if len(seen) > _CIRCLES:
+            raise RunError(f"{name}: psana gets no further: a time or a length in the small data is damaged")
+        return success
+
+    manager.build_batch = build_batch
 
 
 def run_name(dataset, number):

@@ -1,0 +1,40 @@
+"""What a path names: a file that can be read to its end, or something that cannot."""
+
+import os
+import stat
+
+_KINDS = (
+    (stat.S_ISDIR, "is a folder"),
+    (stat.S_ISFIFO, "is a pipe, and must be a file"),
+    (stat.S_ISCHR, "is a device, and must be a file"),
+    (stat.S_ISBLK, "is a device, and must be a file"),
+    (stat.S_ISSOCK, "is a socket, and must be a file"),
+)
+
+
+def fault_of(path):
+    """Return what keeps a path from being read as a file, None if nothing does.
+
+    To open a pipe waits for whoever writes to it, a device may have no end:
+    both must be known before.
+
+    Parameters
+    ----------
+    path : str or path
+        Links are followed.
+
+    Returns
+    -------
+    str or None
+        To be put after the name, as 'does not exist', 'is a folder'.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return "does not exist"
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        return f"cannot be reached: {getattr(error, 'strerror', None) or error}"
+    for is_kind, text in _KINDS:
+        if is_kind(mode):
+            return text
+    return None if os.access(path, os.R_OK) else "may not be read: no permission"
