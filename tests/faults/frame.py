@@ -31,11 +31,21 @@ SIMULATED = {
 MINE = """\
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 from parcorana import userg2
 
 SECONDS = float(os.environ.get("SECONDS", "0"))
+
+
+def struck():
+    # something goes wrong now: note it, and what is published until then; only the first one does
+    if "FAULT" in os.environ and not os.path.exists("struck"):
+        with open("struck", "w") as file:
+            file.write(" ".join(path.stem[7:] for path in Path(".").glob("out.h5.inprogress/update_*.h5")))
+        return True
+    return False
 
 
 class Mine(userg2.{base}):
@@ -176,8 +186,12 @@ class Trial:
         Frames in HDF5, mask, colours in that folder; `setup.system` is the config to begin with.
     random : random.Random
     record : Record
+    output : Path
+        Of the result file.
     compares : bool
         Whether what was published must be what an undisturbed run publishes; else it must open.
+    whole : Path or None
+        The result of an undisturbed run, where that of the same config will not do.
     """
 
     def __init__(self, session, launcher, name, number):
@@ -187,7 +201,8 @@ class Trial:
         self.setup = Setup(self.folder, events=60)
         self.random = random.Random(f"{name} {number}")
         self.record = Record()
-        self.compares = True
+        self.compares, self.whole = True, None
+        self.output = self.folder / "out.h5"
         self.jobs = []
         self._provoked = None
         self._key = None
@@ -230,8 +245,18 @@ class Trial:
         self.jobs.append(job)
         return job
 
-    def undisturbed(self):
-        """Return the result file of an undisturbed run in one process, of the same config."""
+    def run(self, *command):
+        """Run another command in the folder; return what became of it."""
+        return subprocess.run(
+            ["timeout", "-k", "5", "60", *command], cwd=self.folder, env={**os.environ, "PATH": PATH},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    def undisturbed(self, data=None):
+        """Return the result file of an undisturbed run in one process, of the same config.
+
+        `data` stands for what else the result depends on, as what is in `frames.h5`.
+        """
 
         def make():
             folder = self.session.folder / f"undisturbed_{len(list(self.session.folder.glob('undisturbed_*')))}"
@@ -244,14 +269,11 @@ class Trial:
             for path in self.folder.iterdir():
                 if path.is_file() and path.suffix in (".py", ".npy", ".h5"):
                     (folder / path.name).write_bytes(path.read_bytes())
-            run = subprocess.run(
-                ["timeout", "-k", "5", "120", "parCorAnaDriver", "-c", "config.py", "-o", "whole.h5"],
-                cwd=folder, env={**os.environ, "PATH": PATH}, capture_output=True, text=True, check=False,
-            )  # fmt: skip
+            run = self.run("sh", "-c", f"cd {folder} && exec parCorAnaDriver -c config.py -o whole.h5")
             expect(run.returncode == 0, f"the undisturbed run: {run.stderr}")
             return folder / "whole.h5"
 
-        return self.session.reference(self._key, make)
+        return self.session.reference((*self._key, data), make)
 
     def check_published(self, seen=(), ended=None):
         """Look at every published result; return how many are lost.
@@ -263,8 +285,8 @@ class Trial:
         ended : int, optional
             An update that an undisturbed run does not have: the last one of a run that was stopped.
         """
-        folder, joined = self.folder / "out.h5.inprogress", self.folder / "out.h5"
-        whole = self.undisturbed() if self.compares else None
+        folder, joined = Path(f"{self.output}.inprogress"), self.output
+        whole = (self.whole or self.undisturbed()) if self.compares else None
         if joined.exists():
             files = dict.fromkeys(_updates_in(joined), joined)
         else:
@@ -359,13 +381,19 @@ class Job:
         """The pid of mpiexec, or of the command itself where there is none."""
         return int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()[0])
 
-    def pid(self, rank):
-        """Return the process of a rank."""
+    def find(self, rank):
+        """Return the process of a rank, None if there is none."""
         variable = self.trial.launcher.rank_variable
         for pid, environ in marked(self.mark).items():
             if environ.get(variable) == str(rank) and b"parCorAnaDriver" in _command_line(pid):
                 return pid
-        raise Broken(f"there is no rank {rank}: {self.log}")
+        return None
+
+    def pid(self, rank):
+        """Return the process of a rank."""
+        found = self.find(rank)
+        expect(found is not None, f"there is no rank {rank}: {self.log}")
+        return found
 
     def wait(self, condition, what):
         """Wait until a condition holds while the job goes on."""
@@ -379,15 +407,16 @@ class Job:
 
     def published(self):
         """Return the numbers of events of the updates that are published now."""
-        return [int(path.stem[7:]) for path in self.trial.folder.glob("out.h5.inprogress/update_*.h5")]
+        return [int(path.stem[7:]) for path in Path(f"{self.trial.output}.inprogress").glob("update_*.h5")]
 
     def strike(self, pid=None, number=None):
-        """Provoke: note what is published, start the clock, and send a signal if there is one."""
-        self.seen, self.since = self.published(), time.monotonic()
+        """Provoke: note what is published, start the clock (the first time), and send a signal if there is one."""
+        if self.since is None:
+            self.seen, self.since = self.published(), time.monotonic()
         if pid is not None:
             os.kill(pid, number)
 
-    def ends(self, within, ended=None, grace=1.0, since=None):
+    def ends(self, within, ended=None, grace=1.0):
         """Wait for the end; check that it came in time, that no rank is left, that nothing is lost.
 
         Parameters
@@ -399,9 +428,12 @@ class Job:
         grace : float
             Seconds in which ranks may still go after mpiexec has.
         """
-        since = since or self.since or time.monotonic()
+        since = self.since or time.monotonic()
         while self.process.poll() is None:
             time.sleep(0.005)
+        if (note := self.trial.folder / "struck").exists():  # the fault was in the job itself
+            since = time.monotonic() - (time.time() - note.stat().st_mtime)
+            self.seen = [int(number) for number in note.read_text(encoding="utf-8").split()]
         self.status = self.process.returncode
         until = time.monotonic() + grace
         while (left := self.left()) and time.monotonic() < until:

@@ -1,0 +1,77 @@
+"""User code raises."""
+
+import re
+
+from faults.frame import Row, expect
+
+BODY = """\
+    def fail(self, name):
+        role = self.mpiParams.role
+        if name == {name!r} and role == {role!r} and {when} and struck():
+            raise {error}
+"""
+METHOD = """
+    def {name}(self, *args):
+        self.fail({name!r})
+        return {result}
+"""
+INIT = """
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.fail("__init__")
+"""
+LATE = "self.mpiParams.processed == 200"
+# name: (when, what else it does)
+CALLBACKS = {
+    "server": {"__init__": "True", "arrayNames": "True", "initServer": "True", "eventOk": "args[0].stamp == 220",
+               "finalDataArray": "args[1].stamp == 220"},
+    "worker": {"__init__": "True", "arrayNames": "True", "initWorker": "True", "adjustData": "Mine.count(220)",
+               "adjustTerms": "Mine.count(220)", "workerCalc": LATE, "workerReduce": LATE},
+    "viewer": {"__init__": "True", "arrayNames": "True", "initViewer": "True", "viewerPublish": LATE,
+               "viewerPublishReduced": LATE, "viewerPublishArray": LATE},
+}  # fmt: skip
+RESULT = {
+    "eventOk": "True",
+    "finalDataArray": "args[0]",
+    "initServer": "None",
+    "adjustTerms": "None",
+    "viewerPublish": "None",
+}
+COUNT = """
+    calls = 0
+
+    @classmethod
+    def count(cls, number):
+        cls.calls += 1
+        return cls.calls >= number
+"""
+ERRORS = ("ZeroDivisionError('by me')", "OSError('by me')", "StopIteration('by me')", "SystemExit('by me')")
+
+
+def fail(role):
+    def provoke(trial):
+        name = list(CALLBACKS[role])[trial.number % len(CALLBACKS[role])]
+        error = ERRORS[trial.number % len(ERRORS)]
+        when = re.sub(r"args\b", "self.args", CALLBACKS[role][name])
+        body = BODY.format(name=name, role=role, when=when, error=error) + COUNT
+        if name == "__init__":
+            body += INIT
+        else:
+            method = METHOD.format(name=name, result=RESULT.get(name, f"super().{name}(*args)"))
+            body += method.replace("        self.fail", "        self.args = args\n        self.fail")
+        if name == "viewerPublish":
+            body += "\n    viewerPublishArray = None\n"
+            trial.compares = False  # for it writes nothing
+        trial.write(base="G2atEnd", body=body, block=16)
+        job = trial.start(ranks=5, env={"FAULT": "1"})
+        job.fails(5, f", {role} ", f"in Mine.{name}: {error.split('(')[0]}: by me")
+        expect("mine.py" in job.log, f"no line of the user's code: {job.log}")
+
+    return provoke
+
+
+TITLE = "A callback raises: every rank is gone within 5 s, exit status 1, one line with rank, role, event and callback"
+ROWS = [
+    Row(f"the {role}'s, {len(names)} kinds: {', '.join(f'`{name}`' for name in names)}", fail(role), times=len(names))
+    for role, names in CALLBACKS.items()
+]
