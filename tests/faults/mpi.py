@@ -71,6 +71,15 @@ def terminate(trial):
     job.ends(within=5, ended=lambda _: last_of(trial) if (trial.folder / "out.h5").exists() else None)
 
 
+def kill_mpiexec(trial):
+    """Its ranks see that they have lost their parent; Open MPI's would go on for ever."""
+    trial.write(body=PACED)
+    job = trial.start()
+    job.wait_published(2)
+    job.strike(job.launcher, signal.SIGKILL)
+    job.ends(within=10, grace=10)
+
+
 @cache
 def other():
     """Return the folder of the commands of an environment with the other MPI, None if there is none."""
@@ -103,7 +112,8 @@ def no_other():
 
 TITLE = (
     "Whose MPI it is: the job and its result are the same; exceptions end it with exit status 1; `--stop` ends it "
-    "well; Open MPI's mpiexec kills the ranks at SIGTERM; the mpiexec of another MPI is refused, exit status 2"
+    "well; Open MPI's mpiexec kills the ranks at SIGTERM; no rank outlives mpiexec by 10 s; the mpiexec of another MPI "
+    "is refused, exit status 2"
 )
 ROWS = [
     Row("5 ranks, two servers: the result is that of one process", whole_job, times=2),
@@ -112,5 +122,6 @@ ROWS = [
     Row("`viewerPublishReduced` raises", fail("viewerPublishReduced", "self.mpiParams.processed == 100")),
     Row("`--stop`", ask, times=2),
     Row("mpiexec of Open MPI gets SIGTERM", terminate, times=4, mpi=("openmpi",)),
+    Row("mpiexec gets SIGKILL", kill_mpiexec, times=3),
     Row("started by the mpiexec of another MPI", foreign, skip=no_other),
 ]
