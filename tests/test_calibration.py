@@ -1,7 +1,14 @@
 """psana's calibration, with constants from files, against NumPy to the last bit."""
 
 import ast
+import http.server
 import importlib.util
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.parse
 
 import numpy as np
 import pytest
@@ -163,6 +170,94 @@ def test_constants_that_do_not_fit(folder, tmp_path):
         config = config_of(folder, [], pedestals=str(tmp_path / name))
         with pytest.raises(ConfigError, match=words):
             opened(folder, config)
+
+
+DRIVE = """
+import sys
+import numpy as np
+import parcorana
+from parcorana.events.dataset import parse_dataset
+from parcorana.events.source import open_source
+
+folder = sys.argv[1]
+for run in (7, 9):
+    dataset = parse_dataset(f"exp=tstx00126:run={run}:dir={folder}")
+    config = parcorana.make_psana_config("jf")
+    source = open_source(dataset, src="jf", type_="calib", psana_config=config, log=lambda line: print(run, line))
+    np.save(f"{folder}/calibrated{run}.npy", [event.data().copy() for block in source.blocks() for event in block])
+    source.close()
+"""
+
+
+class Facility(http.server.BaseHTTPRequestHandler):
+    """The facility's service of constants, as far as psana asks it."""
+
+    files, collections = {}, {}
+
+    def do_HEAD(self):
+        self.send_response(200)
+        self.end_headers()
+
+    def do_GET(self):
+        path, _, query = self.path.removeprefix("/calib_ws/").partition("?")
+        query = json.loads(urllib.parse.parse_qs(query)["query_string"][0]) if query else {}
+        answer = self.files.get(path)
+        if answer is None:
+            found = self.collections.get(path, [])
+            answer = json.dumps([doc for doc in found if query.get("long") in (None, doc.get("long"))]).encode()
+        # the detector of run 9 has one segment: another detector to the facility
+        self.send_response(503 if query.get("long", "").count("serial") == 1 else 200)
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *args):
+        pass
+
+    @classmethod
+    def keep(cls, database, type_, array, first, last="end"):
+        key = f"{len(cls.files):024x}"
+        cls.files[f"{database}/gridfs/{key}"] = array.tobytes()
+        doc = {"_id": key, "id_data": key, "ctype": type_, "run": first, "run_end": last, "data_type": "ndarray"}
+        doc |= {"data_dtype": str(array.dtype), "data_shape": str(array.shape), "experiment": database}
+        cls.collections.setdefault(f"{database}/jungfrau_000001", []).append(doc)
+
+
+@NO_PSANA
+def test_constants_of_the_facility(folder, frames, constants):
+    """Those of the run from the experiment, the others from the detector; a service that is overloaded ends nothing."""
+    long = "jungfrau_serial0_serial1"
+    Facility.collections["cdb_detnames/jungfrau"] = [{"_id": "0" * 24, "long": long, "short": "jungfrau_000001"}]
+    exp, detector = "cdb_tstx00126", "cdb_jungfrau_000001"
+    Facility.keep(exp, "pedestals", constants["pedestals"] + 1, 1, 6)  # of earlier runs
+    Facility.keep(exp, "pedestals", constants["pedestals"], 5)
+    Facility.keep(detector, "pedestals", constants["pedestals"] + 2, 0)
+    Facility.keep(detector, "pixel_gain", constants["gain"], 0)
+    Facility.keep(exp, "pixel_offset", constants["offset"], 7, 7)
+    Facility.keep(detector, "pixel_status", constants["pixel_status"], 0)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Facility) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            url = {"LCLS_CALIB_HTTP": f"http://127.0.0.1:{server.server_port}", "NO_PROXY": "127.0.0.1"}
+            done = subprocess.run(
+                ["timeout", "-k", "5", "60", sys.executable, "-W", "ignore", "-c", DRIVE, folder],
+                env=os.environ | url,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        finally:
+            server.shutdown()
+            thread.join()
+    assert done.returncode == 0, done.stderr
+    right = {"status_bits": 0xFFFF, **dict.fromkeys(constants, True)}
+    np.testing.assert_array_equal(
+        np.load(folder / "calibrated7.npy"), [calibrated(frame, constants, **right) for frame in frames]
+    )
+    assert len(np.load(folder / "calibrated9.npy")) == EVENTS
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("7 ", "9 "))]
+    assert all(line.startswith("9 ") for line in lines)
+    assert "constants cannot be reached: pedestals, gain, offset, pixel_status of 'jf' are left out" in lines[0]
 
 
 def test_every_option_is_visible_and_documented(root):

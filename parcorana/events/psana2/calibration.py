@@ -162,4 +162,7 @@ def _of_facility(run, src, dbsuffix):
     if library.in_time(lambda: requests.head(url, timeout=library.REACH_SECONDS).status_code) is None:
         return None
     unique = run.dsparms.configinfo_dict[src].uniqueid
-    return MDBWebUtils.calib_constants_all_types(unique, exp=run.expt, run=run.runnum, dbsuffix=dbsuffix) or {}
+    try:
+        return MDBWebUtils.calib_constants_all_types(unique, exp=run.expt, run=run.runnum, dbsuffix=dbsuffix) or {}
+    except (Exception, SystemExit):  # psana leaves the process where the service is overloaded
+        return None
