@@ -227,15 +227,25 @@ def test_index(plain):
     other.close()
 
 
-def test_index_needs_the_whole_run(plain, tmp_path):
+def test_index_needs_the_whole_run(tmp_path):
     write_run(tmp_path, frames_of(8), stamps_of(8), end=False)
     with pytest.raises(ConfigError, match="has no end of run: index mode needs the finished run"):
         opened(text_of(tmp_path) + ":idx")
-    copy = copy_of(plain, tmp_path)
-    (copy / big_data(copy).name.replace("c000", "c001")).touch()
-    with pytest.raises(ConfigError, match=r"in several pieces .* leave out 'idx'"):
-        opened(text_of(copy) + ":idx")
     assert not files_open()
+
+
+@pytest.mark.parametrize("mode", ["", ":idx"])
+def test_data_in_several_files(tmp_path, mode):
+    """Each stream goes on in other files, of which psana's own index knows only the last one."""
+    write_run(tmp_path, frames_of(7), stamps_of(7), streams=2, missing=MISSING, pieces=(10, 29))
+    assert len(list(tmp_path.glob("*.xtc2"))) == 6
+    for servers in (1, 2):
+        assert_same(rotated(text_of(tmp_path) + mode, servers), expected(7))
+    assert not files_open()
+    last = tmp_path / f"{EXP}-r0007-s001-c002.xtc2"
+    os.truncate(last, last.stat().st_size - 1000)
+    events, error = read_until_error(opened(text_of(tmp_path) + mode))
+    assert 0 < len(events) < len(PRESENT) and (last.name in error if mode else "leaves out event" in error)
 
 
 def damage_events(path, where):
@@ -262,6 +272,16 @@ def test_damage(plain, tmp_path, mode):
             said[k] = str(error)
     assert said == {0: "damaged: Corrupted", 3: "damaged: UserDefined", 5: "damaged: Truncated, Corrupted"}
     assert source.shape == (4, 8, 6)
+
+
+@pytest.mark.parametrize("mode", ["", ":idx"])
+def test_event_without_the_detector(tmp_path, mode):
+    """Its datagram is there, but for the detector, or for one of its segments: no data, and the run goes on."""
+    write_run(tmp_path, frames_of(8), stamps_of(8), run=8, lacking={(4, k) for k in range(4)} | {(9, 2)})
+    events = expected(8)
+    for k in (4, 9):
+        events[k] = (*events[k][:2], None)
+    assert_same(rotated(text_of(tmp_path, 8) + mode, 2), events)
 
 
 def test_detector_that_raises(folder):

@@ -46,6 +46,7 @@ def write_run(
     detector="mydet",
     kind="cspad",
     end=True,
+    pieces=(),
 ):
     """Write one run and its small data.
 
@@ -72,11 +73,13 @@ def write_run(
         Its type.
     end : bool
         False leaves out the end of run, as a crash does.
+    pieces : sequence of int
+        Events from which on all streams go on in a next file, ``-c001`` and so on.
 
     Returns
     -------
     list of pathlib.Path
-        The data file of each stream. The small data is in `folder`/smalldata.
+        The first data file of each stream. The small data is in `folder`/smalldata.
     """
     import psana
 
@@ -90,15 +93,19 @@ def write_run(
     paths = []
     for stream, segments in enumerate(np.array_split(np.arange(frames.shape[1]), streams)):
         stem = f"{exp}-r{run:04d}-s{stream:03d}-c000"
-        path = folder / f"{stem}.xtc2"
         writer = _Stream(detector, CLASSES[kind], segments.tolist(), exp, run)
         absent = {event for event, of in missing if of == stream}
-        with open(path, "wb") as file:
-            for datagram in writer.datagrams(frames, stamps, absent, set(lacking), end):
-                file.write(datagram)
-        small = folder / "smalldata" / f"{stem}.smd.xtc2"
-        subprocess.run([smdwriter, "-f", path, "-o", small], check=True, stdout=subprocess.DEVNULL, timeout=60)
-        paths.append(path)
+        small = b""
+        for part in writer.files(stem, frames, stamps, absent, set(lacking), end, pieces):
+            path = folder / part[0]
+            path.write_bytes(b"".join(part[1:]))
+            one = folder / "smalldata" / f"{stem}.smd.xtc2"
+            subprocess.run([smdwriter, "-f", path, "-o", one], check=True, stdout=subprocess.DEVNULL, timeout=60)
+            made = one.read_bytes()
+            # of the later ones without the configuration, which comes first
+            small += made[12 + int.from_bytes(made[20:24], "little") if small else 0 :]
+        one.write_bytes(small)
+        paths.append(folder / f"{stem}.xtc2")
     return paths
 
 
@@ -150,11 +157,34 @@ class _Stream:
         self._info = nameinfo("runinfo", "runinfo", "", 250), alg("runinfo", [0, 0, 1]), {"expt": exp, "runnum": run}
         self._cydgram = CyDgram()
 
-    def datagrams(self, frames, stamps, absent, lacking, end):
-        first, last = (min(stamps), max(stamps)) if stamps else (10**9, 10**9)
+    def files(self, stem, frames, stamps, absent, lacking, end, pieces):
+        """Yield the name of each file and its datagrams."""
+        name = f"{stem}.xtc2"
+        file = [name]
+        for datagram in self._datagrams(name, frames, stamps, absent, lacking, end, pieces):
+            if isinstance(datagram, str):
+                yield file
+                file = [datagram]
+            else:
+                file.append(datagram)
+        yield file
+
+    def _configure(self, ns, frames, piece):
         self._add_frame(np.zeros(frames.shape[1:], frames.dtype))
         self._cydgram.addDet(*self._info)
-        yield self._cydgram.getSelect(psana_time(first - 4), CONFIGURE, add_names=True, add_shapes_data=False)
+        if piece:
+            self._cydgram.addDet(*piece)
+        return self._cydgram.getSelect(psana_time(ns), CONFIGURE, add_names=True, add_shapes_data=False)
+
+    def _piece(self, name, number):
+        from psana.dgramCreate import alg, nameinfo
+
+        names = nameinfo("chunkinfo", "chunkinfo", "", 251), alg("chunkinfo", [0, 0, 1])
+        return *names, {"filename": name.replace("-c000.", f"-c{number:03d}."), "chunkid": number}
+
+    def _datagrams(self, name, frames, stamps, absent, lacking, end, pieces):
+        first, last = (min(stamps), max(stamps)) if stamps else (10**9, 10**9)
+        yield self._configure(first - 4, frames, self._piece(name, 0) if pieces else None)
         self._cydgram.addDet(*self._info)
         yield self._transition(first - 3, BEGIN_RUN)
         yield self._transition(first - 2, BEGIN_STEP)
@@ -163,6 +193,13 @@ class _Stream:
         for event, segment in lacking:
             without.setdefault(event, []).append(segment)
         for event, (stamp, frame) in enumerate(zip(stamps, frames, strict=True)):
+            if event in pieces:
+                piece = self._piece(name, list(pieces).index(event) + 1)
+                yield self._transition(stamp - 3, DISABLE)
+                yield piece[2]["filename"]
+                yield self._configure(first - 4, frames, piece)
+                self._cydgram.addDet(*piece)
+                yield self._transition(stamp - 2, ENABLE)
             if event not in absent:
                 self._add_frame(frame, without.get(event, ()))
                 yield self._transition(stamp, L1_ACCEPT)

@@ -28,9 +28,10 @@ def read_in_bulk(run):
                 got += now
                 if got < size and not now:
                     if tries == self.max_retries:
-                        # psana then ends with the events before; whoever asked for more will see what is missing
+                        # An event made of what is there would be read beyond its end. So psana's batch ends here,
+                        # and whoever asked for more sees what is missing.
                         self.exit_id = ExitId.BdReadFail
-                        return memory[:got]
+                        raise StopIteration
                     tries += 1
                     time.sleep(1)
             return memory

@@ -1,5 +1,7 @@
 """Finished runs of LCLS-II by time: ``exp=:run=:idx``."""
 
+import os
+from bisect import bisect_right
 from functools import partial
 
 import numpy as np
@@ -42,8 +44,7 @@ class Psana2Index:
     Raises
     ------
     ConfigError
-        As for a sequential source; or a run without its end, or one whose data
-        is in several pieces, which psana's index does not know.
+        As for a sequential source; or a run without its end.
     RunError
         While events are read: a file is cut off, or a later run of a list
         cannot be opened.
@@ -136,18 +137,15 @@ class _Table:
 
     def __init__(self, name, reader, run, field):
         self._name, self._run, self._field = name, run, field
-        for path in reader.xtc_files:
-            if len(files.chunks_of(path)) > 1:
-                raise ConfigError(
-                    f"{name}: its data is in several pieces ({path} and others), of which psana's index knows "
-                    "only the first: leave out 'idx'"
-                )
-        self._limits = [(str(path), files.size_limit(path)) for path in reader.xtc_files]
+        # the times from which on a stream's data is in a file
+        self._files = [([0], [str(path)]) for path in reader.xtc_files]
         try:
+            run._smd_iter = self._noting_files(run)
             with run.build_table():
                 self.times = sorted(run._ts_table)
         except Exception as error:  # whatever psana raises over a damaged file
             raise ConfigError(f"{name}: psana cannot make its index: {one_line(error)}") from error
+        self._sizes = {path: os.path.getsize(path) for _, paths in self._files for path in paths}
         if not reader.smdr_man.smdr.found_endrun():
             raise ConfigError(
                 f"{name} has no end of run: index mode needs the finished run; leave out 'idx' to read what is there, "
@@ -158,9 +156,34 @@ class _Table:
         """Read the event of the k-th time."""
         time = self.times[k]
         for stream, (offset, size) in self._run._ts_table[time].items():
-            path, limit = self._limits[stream]
-            if offset + size > limit:
+            path = self._open_file(stream, time)
+            if offset + size > self._sizes[path]:
                 # psana does not look, and makes an event of what lies in memory after the end
                 raise RunError(f"{path} is cut off: it ends before event {k} of {self._name} does")
         evt = self._run.event(time)
         return Event(ordinal, library.stamp_of(time), partial(self._field.fetch, evt), evt)
+
+    def _noting_files(self, run):
+        """Yield what psana makes its table of; note where a stream goes on in another file, which psana forgets."""
+        from psana.psexp.smd_events import SmdEvents
+
+        state, parameters = run.shared_state, run.dsparms
+        small = SmdEvents(
+            run.configs, run.dm, parameters.max_retries, parameters.use_smds, state, smdr_man=run.smdr_man
+        )
+        for datagrams in small:
+            for (times, paths), path in zip(self._files, map(str, run.dm.xtc_files), strict=True):
+                if path != paths[-1]:
+                    times.append(next(one.timestamp() for one in datagrams if one is not None))
+                    paths.append(path)
+            yield datagrams
+
+    def _open_file(self, stream, time):
+        """Let psana read a stream where its data of that time is; return the file's path."""
+        times, paths = self._files[stream]
+        path, manager = paths[bisect_right(times, time) - 1], self._run.dm
+        if str(manager.xtc_files[stream]) != path:
+            before, manager.fds[stream] = manager.fds[stream], os.open(path, os.O_RDONLY)
+            os.close(before)
+            manager.xtc_files[stream] = path
+        return path
