@@ -125,6 +125,7 @@ class HDF5Source:
             k = bisect_right(self._first, at) - 1
             first, last = at - self._first[k], min(stop, self._first[k + 1]) - self._first[k]
             self._stacks[k].item.read_direct(batch[at - start : at - start + last - first], np.s_[first:last])
+            self._stacks[k].check_length()
             at += last - first
         return batch
 

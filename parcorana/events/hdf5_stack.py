@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import h5py
 
-from parcorana.errors import ConfigError, nearest, one_line
+from parcorana.errors import ConfigError, RunError, nearest, one_line
 from parcorana.events.hdf5_times import Times, dtype_of
 from parcorana.events.hdf5_trust import Trust
 from parcorana.memory import available
@@ -42,6 +42,7 @@ class Stack:
     def __init__(self, name, src, folder=None, swmr=False):
         self.name = name
         self.file = _open(name, swmr)
+        self._size = os.stat(name).st_size
         try:
             trust = Trust(folder)
             self.item = _find(self.file, name, src, trust)
@@ -58,6 +59,14 @@ class Stack:
         except BaseException:
             self.close()
             raise
+
+    def check_length(self):
+        """Raise RunError if the file has become shorter: HDF5 then reads zeros, and says nothing."""
+        size = os.stat(self.name).st_size if os.path.exists(self.name) else self._size
+        if size < self._size:
+            raise RunError(
+                f"h5={self.name}: the file was cut off while it was read: it had {self._size:,} bytes, now {size:,}"
+            )
 
     def close(self):
         """Close the file; may be called again."""

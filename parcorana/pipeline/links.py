@@ -6,6 +6,7 @@ Whoever connects must know a random token, which travels over MPI; once all
 ranks have connected nobody else can.
 """
 
+import errno
 import fcntl
 import secrets
 import selectors
@@ -17,6 +18,7 @@ from contextlib import ExitStack, suppress
 _SIOCGIFADDR = 0x8915
 _HELLO = struct.Struct("=16sq")  # token, rank
 _PATIENCE = 5.0  # s to connect
+_STRANGERS = 64  # who may knock before the ranks do
 
 
 def connect(gather, rank, hosts):
@@ -81,7 +83,7 @@ def _listen(name, hosts, addresses):
         here = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with suppress(OSError):
             here.bind(name)
-            here.listen(len(hosts))
+            here.listen(len(hosts) + _STRANGERS)
         yield here
     bound = set()
     for host in set(hosts) - {hosts[0]}:
@@ -91,7 +93,7 @@ def _listen(name, hosts, addresses):
                 continue
             if mine not in bound:
                 try:
-                    there = socket.create_server((mine, 0), family=family, backlog=len(hosts))
+                    there = socket.create_server((mine, 0), family=family, backlog=len(hosts) + _STRANGERS)
                 except OSError:
                     continue
                 bound.add(mine)
@@ -111,13 +113,17 @@ def _reach(name, addresses):
     """Return a socket connected with the viewer, None if there is no way."""
     if name is not None:
         here = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            here.settimeout(_PATIENCE)
-            here.connect(name)
-            return here
-        except OSError:
-            here.close()
-            return None
+        here.setblocking(False)
+        until = time.monotonic() + _PATIENCE
+        while time.monotonic() < until:
+            if (error := here.connect_ex(name)) == 0:
+                here.settimeout(_PATIENCE)
+                return here
+            if error != errno.EAGAIN:  # nobody is there; else too many knock at once
+                break
+            time.sleep(5e-3)
+        here.close()
+        return None
     for address in addresses:
         with suppress(OSError):
             there = socket.create_connection(tuple(address), timeout=_PATIENCE / 2)
