@@ -43,6 +43,14 @@ class UserG2(parcorana.UserBase):
                 self.calculate(arrays, d, X[past].astype(np.float64), X[future].astype(np.float64))
         return arrays, counts, self.saturated
 
+    def getState(self):
+        """Name what a checkpoint keeps beside the buffer: all the rest is computed from that."""
+        return {"saturated": self.saturated}
+
+    def setState(self, state):
+        """Take it up in a run that goes on (--resume), maybe with other elements."""
+        self.saturated = state["saturated"]
+
     def calculate(self, arrays, d, past, future):
         """Add one pair: all elements at time t, and at t + delay."""
         arrays["G2"][d] += past * future

@@ -11,12 +11,15 @@ from parcorana.delays import make_delay_list
 from parcorana.errors import ConfigError, ParCorAnaError, RunError
 from parcorana.psana_config import make_psana_config
 from parcorana.userbase import ADD, SUBTRACT, UserBase
+from parcorana.userstate import Common, Partial
 
 __all__ = [
     "ADD",
     "SUBTRACT",
+    "Common",
     "ConfigError",
     "ParCorAnaError",
+    "Partial",
     "RunError",
     "UserBase",
     "__version__",

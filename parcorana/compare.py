@@ -17,6 +17,7 @@ HOW = (
     "/system/timing",
     "/system@version",
     "/system@mode",
+    "/system@resumed_at",
     "/system@first_event_time_ns",
     "/system@last_event_time_ns",
     "/system@updates_merged",

@@ -20,6 +20,7 @@ from parcorana.events.dataset import Dataset, parse_dataset
 from parcorana.paths import fault_of
 from parcorana.psana_config import check_psana_config
 from parcorana.rolling import rate_fraction
+from parcorana.userstate import has_state
 
 log = logging.getLogger("parcorana")
 
@@ -70,10 +71,6 @@ _AT_LEAST = {
     "max_bad": 0,
     "heartbeat": 0,
     "callback_limit": 1,
-}
-# What a value of these would ask for is not there yet: better said than ignored.
-_NOT_YET = {
-    "checkpoint": "checkpoints",
 }
 # What the command runs: the main job, or a part of the testing mode.
 MODES = ("main", "test_main", "test_alt", "cmp")
@@ -135,6 +132,7 @@ class Config:
     max_bad: float
     heartbeat: float
     callback_limit: float | None
+    checkpoint: int
 
 
 def read_config(path, trust=False):
@@ -240,6 +238,7 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
         if label is None:
             raise ConfigError("h5output: shared memory gives no name for the output; set h5output to a path or to None")
         params["h5output"] = f"g2calc_{label}.h5"
+    _check_checkpoint(params, dataset, mode)
     elements = int(np.count_nonzero(mask))
     dtype = np.dtype(params["store_dtype"])
     block = params["block"] or _block(elements * dtype.itemsize)
@@ -260,6 +259,25 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
     return Config(system_params=params, user_params=dict(user_params), **values)
 
 
+def _check_checkpoint(params, dataset, mode):
+    """Refuse checkpoints where nothing could be gone on with; a test has none."""
+    if mode != "main":
+        params["checkpoint"] = 0
+    if not params["checkpoint"]:
+        return
+    if dataset.goes_on:
+        kind = "shared memory" if dataset.kind == "shmem" else "a live run"
+        raise ConfigError(
+            f"checkpoint={params['checkpoint']}: {kind} does not come again, so it cannot be gone on with: leave the "
+            "key out"
+        )
+    if params["h5output"] is None:
+        raise ConfigError(
+            f"checkpoint={params['checkpoint']}: checkpoints stand beside the result, and h5output is None: name a file"
+        )
+    has_state(params["user_class"])
+
+
 def _block(size):
     """Return the events of a block for a detector of so many bytes."""
     return max(int(np.clip(_BLOCK_BYTES // size, 32, 512)), min(_SMALL_BLOCK_BYTES // size, 4096))
@@ -275,8 +293,6 @@ def _checked(key, given):
     if value is None and default is None:
         return None
     value = _converted(key, kind, value)
-    if key in _NOT_YET and value:
-        raise ConfigError(f"{key}={value!r}: {_NOT_YET[key]} is not there yet; leave the key out")
     if key in _AT_LEAST and not value >= _AT_LEAST[key]:
         raise ConfigError(f"{key} must be at least {_AT_LEAST[key]}, not {shown(value)}")
     if key == "heartbeat" and 0 < value < 1:

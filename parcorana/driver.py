@@ -18,6 +18,7 @@ from parcorana.errors import ConfigError, ParCorAnaError, UserCodeError
 from parcorana.pipeline import mpi
 from parcorana.pipeline.links import connect
 from parcorana.pipeline.watch import Watch, end_without
+from parcorana.resume import find_checkpoint
 
 log = logging.getLogger("parcorana")
 _PACKAGE = str(Path(__file__).resolve().parent)
@@ -31,6 +32,7 @@ examples:
   parCorAnaDriver -c myconfig.py -n 1000             the same in one process, first 1000 events
   parCorAnaDriver -c myconfig.py -o t.h5 --test_main --test_alt --cmp   does the calculation do what it should?
   parCorAnaDriver --join out.h5.inprogress           join what a killed run published
+  parCorAnaDriver -c myconfig.py --resume            go on with a run that was stopped or killed (key checkpoint)
   parCorAnaDriver --stop out.h5                      end the run that writes out.h5, well; from any shell
 
 exit status: 0 done, or stopped by SIGTERM, Ctrl-C or --stop; 1 failed while running, or interrupted twice;
@@ -54,6 +56,7 @@ def make_parser():
     parser.add_argument("-d", "--dataset", metavar="DATASET", help="as exp=xpptut15:run=54, h5=FILE, sim=brownian")
     parser.add_argument("-m", "--mask", metavar="FILE", help="mask, .npy, 1 = process")
     parser.add_argument("-s", "--numservers", type=int, metavar="N", help="ranks that read events")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of an interrupted run")
     parser.add_argument("--check", action="store_true", help="check everything, print it and the memory needed, stop")
     parser.add_argument("--test_main", action="store_true", help="the job on the test mask and the test events")
     parser.add_argument("--test_alt", action="store_true", help="the same by calcAndPublishForTestAlt, one process")
@@ -78,7 +81,7 @@ class _Ranks:
     def __init__(self, debug=False):
         self.debug = debug
         self.comm = mpi.world() if mpi.launched_size() > 1 else None
-        self.rank = self.comm.rank if self.comm else 0
+        self.rank, self.size = (self.comm.rank, self.comm.size) if self.comm else (0, 1)
         self._bound = end_without(os.getppid()) if self.comm else None
 
     def leave(self):
@@ -186,6 +189,8 @@ def main(argv=None):
             updates = published(args.join) if os.path.isdir(args.join) else []
             name = join(args.join)
             print(f"joined {len(updates)} updates, up to {int(updates[-1].stem[7:]):,} events: {name}")
+            if os.path.isdir(args.join):
+                print(f"a checkpoint stays in {args.join}: go on with --resume, or remove that folder")
             return 0
         if args.stop:
             from parcorana.output import ask_to_stop
@@ -239,18 +244,22 @@ def _run(args, mode, ranks, roles, names):
     cores = ranks.gather(frozenset(os.sched_getaffinity(0)))
     plan = ranks.together(run.make_plan, config, hosts, cores)
     with ranks.watched(config, plan, names, config.heartbeat and not args.check) as watch:
-        return _run_watched(args, ranks, roles, names, run, config, plan, watch)
+        return _run_watched(args, mode, ranks, roles, names, run, config, plan, watch)
 
 
-def _run_watched(args, ranks, roles, names, run, config, plan, watch):
+def _run_watched(args, mode, ranks, roles, names, run, config, plan, watch):
     watch.does("the opening of the data")
-    source = ranks.together(_open, run, config, plan, ranks)
+    resume = find_checkpoint(config, plan, ranks, mode) if args.resume else None
+    source = ranks.together(_open, run, config, plan, ranks, resume)
     abouts = ranks.gather(run.about_times(source, config) if source is not None else None)[: plan.roles.servers[0] + 1]
     size = ranks.comm.size if ranks.comm else 1
     free = dict(zip(plan.hosts, ranks.gather(run.memory.available()), strict=False))
     ranks.together(run.memory.check_memory, plan.needs, plan.hosts, free)
-    h5output = ranks.together(lambda: run.output_name(config, bool(args.overwrite)) if ranks.rank == 0 else None)
+    h5output = ranks.together(
+        lambda: run.output_name(config, bool(args.overwrite), resume) if ranks.rank == 0 else None
+    )
     names.extend(name for name in ranks.gather(h5output) if name)
+    h5output = names[0] if names else None
     if ranks.rank == 0:
         for about in filter(None, abouts):
             log.info("%s", about)
@@ -260,9 +269,11 @@ def _run_watched(args, ranks, roles, names, run, config, plan, watch):
         return 0
     if ranks.rank == 0:
         log.info("%s", _summary(config, plan, size))
+        if resume:
+            log.info("resumed at %s events processed, block %s of the sequence", f"{resume.processed:,}", resume.block)
     transport = mpi.MpiTransport(ranks.comm) if ranks.comm else None
     watch.does("the start")
-    roles.extend(ranks.together(run.make_roles, config, plan, transport, source, h5output))
+    roles.extend(ranks.together(run.make_roles, config, plan, transport, source, h5output, resume))
     watch.follow(roles)
     run.run_roles(roles, [signal.Signals[f"SIG{args.stop_signal}"]] if args.stop_signal else [])
     return 0
@@ -280,9 +291,9 @@ def _compare(config, run):
     return compare(command)
 
 
-def _open(run, config, plan, ranks):
+def _open(run, config, plan, ranks, resume):
     rank = ranks.rank if ranks.comm else plan.roles.servers[0]
-    return run.open_share(config, plan, rank, log.warning) if plan.roles.role_of(rank) == "server" else None
+    return run.open_share(config, plan, rank, log.warning, resume) if plan.roles.role_of(rank) == "server" else None
 
 
 def _summary(config, plan, size):

@@ -1,9 +1,9 @@
 """A lock on a folder that a run is writing, so that nobody joins or removes it meanwhile."""
 
+import errno
 import fcntl
 import os
 import socket
-from contextlib import suppress
 from pathlib import Path
 
 _NAME = ".writer"
@@ -15,18 +15,31 @@ class FolderLock:
     Parameters
     ----------
     folder : path
+
+    Raises
+    ------
+    BlockingIOError
+        Another process holds it.
     """
 
     def __init__(self, folder):
         # a descriptor, not a file object: it is held until the process ends, however it ends
-        self._file = os.open(Path(folder) / _NAME, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-        with suppress(OSError):  # some network file systems have no locks
+        self._file = os.open(Path(folder) / _NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            raise BlockingIOError(errno.EAGAIN, "another run is writing it") from None
+        except OSError:  # some network file systems have no locks
+            pass
+        os.ftruncate(self._file, 0)
         os.write(self._file, f"{socket.gethostname()}, process {os.getpid()}".encode())
 
     def release(self):
         """Let others have the folder."""
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
+        self._file = None
 
 
 def writer_of(folder, unknown=None):

@@ -29,7 +29,7 @@ log = logging.getLogger("parcorana")
 ACCOUNT = ("read", "processed", "filtered", "no_data", "duplicate", "late", "bad", "unused")
 PICTURES = (".png", ".pdf", ".svg")
 _BASE = "base.h5"
-_SUFFIX = ".inprogress"
+SUFFIX = ".inprogress"
 _STOP = ".stop"
 
 
@@ -55,11 +55,11 @@ def resolve_name(template, overwrite):
     name = template.replace("%T", time.strftime("%Y%m%d%H%M%S"))
     if "%C" in name:
         names = (name.replace("%C", f"{k:03d}") for k in range(1000))
-        name = next((n for n in names if not Path(n).exists() and not Path(n + _SUFFIX).exists()), None)
+        name = next((n for n in names if not Path(n).exists() and not Path(n + SUFFIX).exists()), None)
         if name is None:
             raise ConfigError(f"h5output: all of {template!r} with %C from 000 to 999 exist; move some away")
     path = Path(name)
-    _check_folder(Path(name + _SUFFIX), overwrite)
+    _check_folder(Path(name + SUFFIX), overwrite)
     if path.is_dir():
         raise ConfigError(f"h5output: {name!r} is a folder; it must be the name of a file")
     if path.exists() and not overwrite:
@@ -80,6 +80,15 @@ def mode_of(path):
         return None
 
 
+def is_complete(path):
+    """Tell whether a file is anything but the result of a run that was stopped or killed."""
+    try:
+        with plain_file(path) as file:
+            return bool(file["system"].attrs.get("complete", True))
+    except ConfigError:
+        return True  # whatever it is, it is not ours to replace
+
+
 def check_picture_name(path, key="-o"):
     """Raise ConfigError if a picture cannot have that name."""
     if Path(path).suffix.lower() not in PICTURES:
@@ -95,6 +104,11 @@ def _check_folder(folder, overwrite):
     writer = writer_of(folder)
     if writer:
         raise ConfigError(f"h5output: {str(folder)!r}: another run is writing it ({writer}); choose another name")
+    if has_checkpoint(folder):
+        raise ConfigError(
+            f"h5output: {str(folder)!r} holds a run that was stopped, killed or failed, and a checkpoint of it: go on "
+            f"with --resume, join what it published with 'parCorAnaDriver --join {folder}', or remove the folder"
+        )
     if published(folder):
         raise ConfigError(
             f"h5output: {str(folder)!r} holds what a run published that was killed or failed; join it with "
@@ -109,16 +123,34 @@ def _check_folder(folder, overwrite):
 
 def _is_empty(folder):
     """Tell whether a folder holds only what a run begins with: no result, nothing of anybody else."""
-    return all(
-        re.fullmatch(r"base\.h5|\.writer|\.stop|\.(update_\d+|joined)\.tmp", path.name) for path in folder.iterdir()
+    nothing = re.compile(
+        # parts of a checkpoint that has no manifest are of no use
+        r"base\.h5|\.writer|\.stop|\.(base|update_\d+|ending_\d+|joined)\.tmp|\.?checkpoint_\d+(_\d+\.part|\.json\.tmp).*"
     )
+    return all(nothing.fullmatch(path.name) for path in folder.iterdir())
 
 
 def forget(name):
     """Remove the folder of a run that failed before it published anything; the next run is not to trip over it."""
-    folder = Path(f"{name}{_SUFFIX}")
+    folder = Path(f"{name}{SUFFIX}")
     if folder.is_dir() and _is_empty(folder):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def take_over(folder):
+    """Take the folder of an interrupted run, to go on with it; return the lock.
+
+    Raises
+    ------
+    ConfigError
+        Another process has just done so.
+    """
+    try:
+        lock = FolderLock(folder)
+    except BlockingIOError:
+        raise ConfigError(f"--resume: the run in {str(folder)!r} still goes on ({writer_of(folder)})") from None
+    (Path(folder) / _STOP).unlink(missing_ok=True)
+    return lock
 
 
 def asked_to_stop(folder):
@@ -147,7 +179,7 @@ def ask_to_stop(name):
     ConfigError
         No run is writing it, or its folder may not be written to.
     """
-    folder = Path(f"{name.rstrip('/').removesuffix(_SUFFIX)}{_SUFFIX}")
+    folder = Path(f"{name.rstrip('/').removesuffix(SUFFIX)}{SUFFIX}")
     if not folder.is_dir():
         raise ConfigError(f"--stop: no run is writing {name!r}: there is no folder {str(folder)!r}")
     writer = writer_of(folder, unknown="a run of which this file system cannot say whether it still goes on")
@@ -162,23 +194,31 @@ def ask_to_stop(name):
 
 def published(folder):
     """Return the update files in a folder, by the number of events processed."""
-    files = [path for path in Path(folder).iterdir() if re.fullmatch(r"update_\d{6,}\.h5", path.name)]
-    return sorted(files, key=lambda path: int(path.stem[7:]))
+    # 'ending': what a run that can be resumed published when it was stopped, beside what all runs publish there
+    files = [path for path in Path(folder).iterdir() if re.fullmatch(r"(update|ending)_\d{6,}\.h5", path.name)]
+    return sorted(files, key=lambda path: (int(path.stem[7:]), path.name[0] == "e"))
+
+
+def has_checkpoint(folder):
+    """Tell whether a folder holds a checkpoint of a run."""
+    return Path(folder).is_dir() and any(Path(folder).glob("checkpoint_*.json"))
 
 
 def what_is_left(name):
     """Return a sentence on what a run that failed has published; empty if nothing."""
-    folder = Path(f"{name}{_SUFFIX}")
+    folder = Path(f"{name}{SUFFIX}")
     updates = published(folder) if name and folder.is_dir() else []
+    again = "; go on from its last checkpoint with --resume" if name and has_checkpoint(folder) else ""
     if not updates:
-        return ""
+        return f"nothing was published{again}" if again else ""
     return (
         f"what was published is kept: {len(updates)} update{'s' * (len(updates) > 1)}, the last at "
-        f"{int(updates[-1].stem[7:]):,} events; join with: parCorAnaDriver --join {folder}"
+        f"{int(updates[-1].stem[7:]):,} events; join with: parCorAnaDriver --join {folder}{again}"
     )
 
 
-def _sync(path):
+def sync(path):
+    """Have what was written to a file or folder on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -241,7 +281,9 @@ def _explained(what, after=""):
         raise RunError(f"{what}: {one_line(error)}{after}") from None
 
 
-def _as_json(params):
+def as_json(params):
+    """Return a dictionary of parameters as JSON, with what JSON does not know by its name."""
+
     def plain(value):
         if isinstance(value, dict):
             return {str(key): plain(item) for key, item in value.items()}
@@ -269,26 +311,42 @@ class ResultFile:
         Rank, role and host of every rank.
     init : callable
         Called with the group `/user` of the file that every update begins from.
+    resumed_at : list of int
+        Events processed where the run was gone on with; empty for one that
+        begins. The folder is then there, and what was published stays.
+    lock : FolderLock, optional
+        On that folder.
     """
 
-    def __init__(self, name, config, ranks, init):
-        self.name, self.folder = name, Path(name + _SUFFIX)
+    def __init__(self, name, config, ranks, init, resumed_at=(), lock=None):
+        self.name, self.folder = name, Path(name + SUFFIX)
         with _explained(f"h5output: cannot write to {str(self.folder)!r}"):
+            if lock is not None:
+                self._lock = lock
+                self._write_base(config, ranks, init, resumed_at)
+                return
             if self.folder.is_dir() and not writer_of(self.folder) and _is_empty(self.folder):
                 shutil.rmtree(self.folder)  # `resolve_name` has asked for leave
             self.folder.mkdir()
             self._lock = FolderLock(self.folder)
             try:
-                with _opened(self.folder / _BASE, "w") as file:
-                    _write_system(file.create_group("system"), config, ranks)
-                    init(file.create_group("user"))
-                _sync(self.folder / _BASE)
+                self._write_base(config, ranks, init)
             except BaseException:
                 # nothing is lost, and the next run must not be told of a run in progress
                 shutil.rmtree(self.folder, ignore_errors=True)
                 raise
 
-    def publish(self, processed, facts, write):
+    def _write_base(self, config, ranks, init, resumed_at=()):
+        aside = self.folder / ".base.tmp"
+        with _opened(aside, "w") as file:
+            _write_system(file.create_group("system"), config, ranks)
+            if resumed_at:
+                file["system"].attrs["resumed_at"] = np.array(resumed_at, np.int64)
+            init(file.create_group("user"))
+        sync(aside)
+        os.replace(aside, self.folder / _BASE)
+
+    def publish(self, processed, facts, write, ending=False):
         """Publish one update.
 
         Parameters
@@ -300,9 +358,13 @@ class ResultFile:
             From the first worker: account, relsec, first and last time.
         write : generator function
             Called with the file's group `/user`; its steps are passed on.
+        ending : bool
+            Whether this is what a stopped run publishes at last, but its
+            continuation will not.
         """
-        final = self.folder / f"update_{processed:06d}.h5"
-        aside = self.folder / f".update_{processed:06d}.tmp"
+        kind = "ending" if ending else "update"
+        final = self.folder / f"{kind}_{processed:06d}.h5"
+        aside = self.folder / f".{kind}_{processed:06d}.tmp"
         account = facts["account"]
         # of the block that the update cuts in two, the rest was read: not used, as long as the run gets no further
         unused = account["read"] - sum(account.get(key, 0) for key in ACCOUNT[1:])
@@ -312,20 +374,23 @@ class ResultFile:
             with _opened(aside, "r+") as file:
                 write_facts(file["system"], facts)
                 yield from write(file["user"])
-            _sync(aside)
+            sync(aside)
             os.replace(aside, final)
-            _sync(self.folder)
+            sync(self.folder)
 
     def finish(self, facts):
-        """Join all updates into the file; remove the folder.
+        """Join all updates into the file; remove the folder, unless the run was stopped and left a checkpoint there.
 
         Parameters
         ----------
         facts : dict
             As `write_facts` takes them.
         """
+        join(self.folder, facts, release=self.release)
+
+    def release(self):
+        """Let others have the folder."""
         self._lock.release()
-        join(self.folder, facts)
 
 
 def _write_system(group, config, ranks):
@@ -333,8 +398,8 @@ def _write_system(group, config, ranks):
     group.attrs["mode"] = config.mode
     group.attrs["complete"] = False
     group.attrs["ended_by"] = "not ended"
-    write_dataset(group, "system_params", _as_json(config.system_params), "JSON", "system_params as run")
-    write_dataset(group, "user_params", _as_json(config.user_params), "JSON", "user_params as run")
+    write_dataset(group, "system_params", as_json(config.system_params), "JSON", "system_params as run")
+    write_dataset(group, "user_params", as_json(config.user_params), "JSON", "user_params as run")
     write_dataset(group, "mask", config.mask.astype(np.int8), "1", "1 for the elements that were processed")
     write_dataset(group, "delays", config.delays, "pulses", "delays")
     for key in ("color", "finecolor"):
@@ -374,8 +439,11 @@ def write_facts(group, facts):
         write_dataset(group, "timing", facts["timing"], "s", "where each rank's time went; peak_mib is in MiB")
 
 
-def join(folder, facts=None):
+def join(folder, facts=None, release=bool):
     """Join the updates of a run into one file and remove their folder.
+
+    The folder stays if the run was killed, or stopped, and left a checkpoint
+    in it.
 
     Parameters
     ----------
@@ -384,6 +452,8 @@ def join(folder, facts=None):
     facts : dict, optional
         What the end of the run knows; without it the file says that the run
         was killed.
+    release : callable
+        Called when all is done but for the folder.
 
     Returns
     -------
@@ -398,9 +468,13 @@ def join(folder, facts=None):
         The file cannot be written.
     """
     folder = Path(folder)
-    if not folder.is_dir() or not folder.name.endswith(_SUFFIX) or folder.name == _SUFFIX:
-        raise ConfigError(f"--join: {str(folder)!r} is not a folder NAME{_SUFFIX}")
+    if not folder.is_dir() or not folder.name.endswith(SUFFIX) or folder.name == SUFFIX:
+        raise ConfigError(f"--join: {str(folder)!r} is not a folder NAME{SUFFIX}")
     updates = published(folder)
+    if facts is not None:  # where the run was stopped before, it went on
+        at = None if facts["complete"] else facts["account"]["processed"]
+        passed = [path for path in updates if path.name.startswith("ending") and int(path.stem[7:]) != at]
+        updates = [path for path in updates if path not in passed]
     if facts is None and (writer := writer_of(folder)):
         raise ConfigError(
             f"--join: {str(folder)!r} is being written by a run ({writer}); to look at what it has published, "
@@ -408,7 +482,7 @@ def join(folder, facts=None):
         )
     if not updates:
         raise ConfigError(f"--join: {str(folder)!r} holds no update: nothing was published; remove the folder")
-    name = folder.with_name(folder.name[: -len(_SUFFIX)])
+    name = folder.with_name(folder.name[: -len(SUFFIX)])
     if facts is None and name.exists():
         raise ConfigError(f"--join: {str(name)!r} exists; move it away first")
     aside = folder / ".joined.tmp"
@@ -420,12 +494,17 @@ def join(folder, facts=None):
                     joined["system"].attrs["ended_by"] = "killed"
                 else:
                     write_facts(joined["system"], facts)
-            _sync(aside)
+            sync(aside)
             os.replace(aside, name)
         finally:
             aside.unlink(missing_ok=True)
-        _sync(name.parent)
-        shutil.rmtree(folder)
+        sync(name.parent)
+        release()
+        if has_checkpoint(folder) and not (facts and facts["complete"]):
+            for path in [folder / _STOP, *(passed if facts else [])]:
+                path.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(folder)
     return name
 
 

@@ -123,6 +123,13 @@ class RollingBuffer:
         self.X[:] = 0
         self.filled = self._tail = self._head = 0
 
+    def restore(self, filled):
+        """Take T and X as they have been filled in by a checkpoint, of which the first `filled` rows are valid."""
+        order = np.argsort(self.T[:filled], kind="stable")
+        self._counter[:filled], self._row[:filled] = self.T[order], order
+        self.filled = self._tail = filled
+        self._head = 0
+
     def offer(self, counters, limit):
         """Decide which of `counters` enter, in order, until `limit` of them have.
 

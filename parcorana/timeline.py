@@ -93,3 +93,12 @@ class Timeline:
         if used:
             events[-1] = self._events - (used - 1) * self.width
         return {"sums": self._sums[:used], "first": self._first[:used], "last": self._last[:used], "events": events}
+
+    def state(self):
+        """Return what a checkpoint keeps: (what is the same on all workers, this one's part of the sums)."""
+        return {"width": self.width, "events": self._events, "first": self._first, "last": self._last}, self._sums
+
+    def restore(self, common, sums):
+        """Take up what `state` returned."""
+        self.width, self._events = int(common["width"]), int(common["events"])
+        self._first[:], self._last[:], self._sums[:] = common["first"], common["last"], sums

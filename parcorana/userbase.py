@@ -287,6 +287,39 @@ class UserBase:
             Of the same shapes and types on all workers.
         """
 
+    def getState(self):
+        """Return what a checkpoint keeps of this worker beside the buffer.
+
+        Optional, with `setState`, on a worker: once after `initWorker`, then at
+        every checkpoint, between two events. What is the same after
+        `initWorker`, or what `workerCalc` computes anew from the buffer, need
+        not be there. A class without the two is kept by its attributes, if
+        they are plain data, and goes on only on as many workers as before.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Arrays of numbers whose last axis is the n elements of this worker,
+            written before the next callback, without a copy. Beside them
+            ``parcorana.Common(value)``, an array or number that is the same on
+            all workers, and ``parcorana.Partial(value)``, a worker's part of a
+            sum over all of them.
+        """
+
+    def setState(self, state):
+        """Take up what `getState` returned, in a run that goes on.
+
+        Optional, with `getState`, on a worker, once, after `initWorker`, when
+        the buffer is as it was.
+
+        Parameters
+        ----------
+        state : dict of str to ndarray
+            The same names; arrays with the elements of this worker, which may
+            be others than before; they are the class's own, and need not be
+            copied. Of `Common` and `Partial` the values, as arrays.
+        """
+
     def initViewer(self, mask_ndarrayCoords, h5GroupUser):
         """Prepare the viewer: once, before the first update. Optional.
 

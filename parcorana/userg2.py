@@ -28,6 +28,7 @@ from parcorana.output import check_picture_name
 from parcorana.plaing2 import PlainG2
 from parcorana.timeline import Timeline
 from parcorana.userbase import UserBase
+from parcorana.userstate import Common, Partial
 
 PARAMS = (
     "color",
@@ -166,6 +167,18 @@ class _G2(PlainG2, UserBase):
         self.counts = np.zeros(len(self.delays), np.int64)
         self.saturated = np.zeros(numElementsWorker, np.int8)
         self.timeline = Timeline(self._own_color, self.color_sums.colors)
+
+    def getState(self):
+        """Return the saturated elements and the timeline; a form of G2 adds its sums."""
+        common, sums = self.timeline.state()
+        state = {f"timeline.{name}": Common(value) for name, value in common.items()}
+        return state | {"timeline.sums": Partial(sums), "saturated": self.saturated}
+
+    def setState(self, state):
+        """Take up what `getState` returned."""
+        common = {name: state[f"timeline.{name}"] for name in ("width", "events", "first", "last")}
+        self.timeline.restore(common, state["timeline.sums"])
+        self.saturated = state["saturated"]
 
     def watchEvents(self, counters, data):
         """Keep the intensity of each colour of the events that are processed."""
@@ -370,6 +383,17 @@ class G2IncrementalAccumulator(_G2):
             _core.settle(plan, X, self.IP, self.IF, self.total, self.mpiParams.threads)
             self.step = 0
 
+    def getState(self):
+        """Return the sums, with what is deferred as it is: to settle it now would change the last bits."""
+        sums = {"G2": self.G2.T, "IP": self.IP.T, "IF": self.IF.T, "total": self.total}
+        return super().getState() | sums | {"counts": Common(self.counts), "step": Common(self.step)}
+
+    def setState(self, state):
+        """Take up what `getState` returned."""
+        super().setState(state)
+        self.G2, self.IP, self.IF = (np.ascontiguousarray(state[name].T) for name in ("G2", "IP", "IF"))
+        self.total, self.counts, self.step = state["total"], state["counts"], int(state["step"])
+
     def bufferClears(self, T, numTimesFilled, X):
         """Settle what is deferred while the events are still there."""
         self._settle(T, numTimesFilled, X)
@@ -403,6 +427,19 @@ class G2IncrementalWindowed(_G2):
         self.largest = np.zeros(numElementsWorker)  # of one block
         self.entered = 0
         self.exact = True
+
+    def getState(self):
+        """Return G2, which has a past, unlike the rest; and how worn it is."""
+        own = {"G2": self.G2.T, "passed": self.passed, "largest": self.largest}
+        own["exact"] = np.full(len(self.passed), self.exact)
+        return super().getState() | own | {"entered": Common(self.entered)}
+
+    def setState(self, state):
+        """Take up what `getState` returned."""
+        super().setState(state)
+        self.G2 = np.ascontiguousarray(state["G2"].T)
+        self.passed, self.largest = state["passed"], state["largest"]
+        self.entered, self.exact = int(state["entered"]), bool(state["exact"].all())
 
     def bufferClears(self, T, numTimesFilled, X):
         """Begin again: the sums speak of the run in progress."""

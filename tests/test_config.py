@@ -38,7 +38,7 @@ WRONG_SYSTEM = [
     ({"store_dtype": "float16"}, "store_dtype must be 'float32' or 'float64'"),
     ({"verbosity": "lots"}, "verbosity must be one of"),
     ({"threads": 0}, "threads must be at least 1"),
-    ({"checkpoint": 100}, "checkpoints is not there yet"),
+    ({"checkpoint": 100, "h5output": None}, "h5output is None: name a file"),
     ({"h5output": "no/such/folder/out.h5"}, "the folder 'no/such/folder' does not exist"),
     ({"user_class": "G2"}, "user_class must be a class"),
 ]

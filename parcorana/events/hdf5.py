@@ -76,7 +76,7 @@ class HDF5Source:
         """Yield this server's blocks, each a `FrameBlock`."""
         for first, last in self._share.blocks(self.total):
             # A lone server's blocks adjoin, so its batches may go across them.
-            limits = (0, self.total) if self._share.servers == 1 else (first, last)
+            limits = (self._share.first * self._share.block, self.total) if self._share.servers == 1 else (first, last)
             stamps = np.arange(first, last) if self._times is None else self._times[first:last]
             read = partial(self._read_at, first, limits)
             yield FrameBlock(0, stamps, read, partial(self._pieces, first, last, limits))

@@ -57,6 +57,7 @@ class Psana1Source:
 
     stamps = "ns"
     total = shape = dtype = None
+    passed = 0
 
     def __init__(self, psana, dataset, src, type_, share, log, psana_config=None):
         self._psana, self._share, self.live = psana, share, dataset.goes_on
@@ -100,6 +101,7 @@ class Psana1Source:
         for index, (ordinal, find, evt) in enumerate(self._all()):
             if limit and index >= limit:
                 return
+            self.passed = index + 1
             if self._share.has(index):
                 yield index, self._event(ordinal, find() if find else evt)
 

@@ -24,24 +24,33 @@ class Share:
         Events in a block, before filters.
     numevents : int
         Only the first so many events of the sequence; 0 for all.
+    first : int
+        The first block that is read: a run that is gone on with has used up
+        those before it. Their events are counted, their data is not read.
     """
 
     server: int = 0
     servers: int = 1
     block: int = 512
     numevents: int = 0
+    first: int = 0
 
     def blocks(self, total):
         """Yield ``(first, last)`` of each block of this server, of `total` events."""
         if self.numevents:
             total = min(total, self.numevents)
         step = self.block * self.servers
-        for first in range(self.server * self.block, total, step):
+        for first in range(self.first_own * self.block, total, step):
             yield first, min(first + self.block, total)
 
+    @property
+    def first_own(self):
+        """Number of the first block that this server reads."""
+        return self.first + (self.server - self.first) % self.servers
+
     def has(self, index):
-        """Tell whether event `index` of the sequence belongs to this server."""
-        if self.numevents and index >= self.numevents:
+        """Tell whether event `index` of the sequence is to be read by this server."""
+        if index < self.first * self.block or (self.numevents and index >= self.numevents):
             return False
         return index // self.block % self.servers == self.server
 
@@ -129,6 +138,9 @@ class EventSource(Protocol):
     total : int or None
         Events of the whole sequence, over all servers, `numevents` applied;
         None where it cannot be known beforehand.
+    passed : int
+        Events of the whole sequence that a source without `total` has gone
+        through, its own or not.
     shape : tuple of int or None
         Shape of the detector's ndarray; None where it cannot be known (no
         event of this server has data).

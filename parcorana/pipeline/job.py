@@ -28,6 +28,10 @@ class Job:
     threads : int
         OpenMP threads of this rank, if it is a worker.
     stop : Stop
+    resume : parcorana.checkpoint.Checkpoint or None
+        From where the run goes on.
+    h5output : str or None
+        Name of the result file.
     """
 
     config: Config
@@ -36,6 +40,18 @@ class Job:
     clock: Clock
     threads: int = 1
     stop: Stop = field(default_factory=Stop)
+    resume: Any = None
+    h5output: str | None = None
+
+    @property
+    def first_block(self):
+        """Number of the block that the run begins with."""
+        return self.resume.block if self.resume else 0
+
+    @property
+    def resumable(self):
+        """Whether the run leaves a checkpoint when it is stopped."""
+        return bool(self.config.checkpoint or self.resume)
 
     @property
     def rank(self):

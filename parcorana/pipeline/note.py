@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 
-PROGRESS, UPDATE, DONE = 1, 2, 3
+PROGRESS, UPDATE, DONE, CHECKPOINT = 1, 2, 3, 4
 HEADER = 4  # kind, bytes of the description, bytes of the body, full arrays follow
 
 

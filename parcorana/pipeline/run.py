@@ -8,12 +8,12 @@ from parcorana import memory
 from parcorana.errors import ConfigError
 from parcorana.events.source import Share, open_source
 from parcorana.masks import check_shape
-from parcorana.output import mode_of, resolve_name
+from parcorana.output import SUFFIX, mode_of, resolve_name
 from parcorana.partition import Roles, assign_roles
 from parcorana.pipeline.alone import Alone, check_alone
 from parcorana.pipeline.clock import Clock
 from parcorana.pipeline.job import Job
-from parcorana.pipeline.server import Server
+from parcorana.pipeline.server import Server, too_few
 from parcorana.pipeline.stop import SIGNALS, Stop
 from parcorana.pipeline.transport import TAG_STOP, LocalNetwork, run_polling, run_together
 from parcorana.pipeline.viewer import Viewer
@@ -89,13 +89,15 @@ def make_plan(config, hosts, cores):
     return Plan(roles, hosts, memory.bytes_of_ranks(config, roles, len(hosts)), threads)
 
 
-def open_share(config, plan, rank, log):
+def open_share(config, plan, rank, log, resume=None):
     """Open the events of a server rank and compare their shape with the mask's."""
     servers = plan.roles.servers
-    share = Share(servers.index(rank), len(servers), config.block, config.numevents)
+    share = Share(servers.index(rank), len(servers), config.block, config.numevents, resume.block if resume else 0)
     source = open_source(
         config.dataset, src=config.src, type_=config.type, share=share, log=log, psana_config=config.psana_config
     )
+    if resume and source.total is not None and source.total < (used := resume.facts["account"]["read"]):
+        raise ConfigError(too_few(config.dataset.text, source.total, used))
     if source.shape is not None:
         path = config.system_params["mask"]
         check_shape("mask", path, config.mask.shape, source.shape, f"the data of {config.dataset.text!r}")
@@ -114,7 +116,7 @@ def about_times(source, config):
     return about
 
 
-def output_name(config, insists=True):
+def output_name(config, insists=True, resume=None):
     """Return the name of the result file, None for none.
 
     Parameters
@@ -123,7 +125,11 @@ def output_name(config, insists=True):
     insists : bool
         False: a part of the testing mode does not replace the result of a whole
         run, even if the config says `overwrite`.
+    resume : parcorana.checkpoint.Checkpoint or None
+        A run that goes on has its name already.
     """
+    if resume is not None:
+        return resume.folder.removesuffix(SUFFIX)
     template = alt_name(config) if config.mode == "test_alt" else config.h5output
     if template is None:
         return None
@@ -160,26 +166,26 @@ def names_to_compare(config):
     return names
 
 
-def make_role(config, plan, transport, source, h5output, waits=True, stop=None):
+def make_role(config, plan, transport, source, h5output, waits=True, stop=None, resume=None):
     """Make the role object of one rank."""
-    job = Job(
-        config, plan.roles, transport, Clock(waits), plan.threads[transport.rank], stop or Stop(transport, plan.roles)
-    )
+    stop = stop or Stop(transport, plan.roles)
+    threads = plan.threads[transport.rank]
+    job = Job(config, plan.roles, transport, Clock(waits), threads, stop, resume, h5output)
     if job.role == "viewer":
         return Viewer(job, h5output, plan.ranks(), Progress(in_terminal() and config.verbosity in ("INFO", "DEBUG")))
     return Server(job, source) if job.role == "server" else Worker(job)
 
 
-def make_roles(config, plan, transport, source, h5output):
+def make_roles(config, plan, transport, source, h5output, resume=None):
     """Make the role objects of this process: of its rank, or without a transport all of them, to run in turn."""
     if config.mode == "test_alt":
         check_alone(config, source, memory.available())
         return [Alone(config, source, h5output, plan.hosts[0])]
     if transport is not None:
-        return [make_role(config, plan, transport, source, h5output)]
+        return [make_role(config, plan, transport, source, h5output, resume=resume)]
     network, stop = LocalNetwork(len(plan.hosts)), Stop()
     return [
-        make_role(config, plan, network.transport(rank), source, h5output, waits=False, stop=stop)
+        make_role(config, plan, network.transport(rank), source, h5output, waits=False, stop=stop, resume=resume)
         for rank in range(network.size)
     ]
 
@@ -201,6 +207,9 @@ def run_roles(roles, stop_signals=()):
     # a part of the testing mode is as good as lost if it is not whole: signals end it
     with job.stop.on_signals({*SIGNALS, *stop_signals} if job.config.mode == "main" else ()):
         if len(roles) > 1:
-            run_together([role.run() for role in roles], job.transport.network, job.stop.look)
+            try:
+                run_together([role.run() for role in roles], job.transport.network, job.stop.look)
+            finally:
+                roles[0].release()  # this process may go on, and begin other runs
         else:
             run_polling(chain(roles[0].run(), job.transport.leave(TAG_STOP)), job.transport, job.stop.look)

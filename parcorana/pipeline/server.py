@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from parcorana.errors import EventError
+from parcorana.errors import EventError, RunError
 from parcorana.events.source import Segments
 from parcorana.pipeline import note
 from parcorana.pipeline.block import BAD, END, EVENTS, FILTERED, LAST, NO_DATA, READ, STOPPED, UNUSED, BlockBuffer
@@ -59,7 +59,8 @@ class Server:
 
     def _offline(self):
         """Send the blocks that the source makes, all of them full but the last."""
-        number, step = self.turn, len(self.job.roles.servers)
+        step, begin = len(self.job.roles.servers), self.job.first_block
+        number = begin + (self.turn - begin) % step
         for events in self.source.blocks():
             buffer = yield from self._free_buffer(number)
             first = number * self.job.config.block
@@ -77,10 +78,17 @@ class Server:
             number += step
             yield
         else:
+            self._check_passed()
             buffer = yield from self._free_buffer(number)
         self.at = "after its last event"
         buffer.header[END] = STOPPED if self._stopped else LAST
         self._send(buffer)
+
+    def _check_passed(self):
+        """Raise RunError if a run that goes on has fewer events than it had used before."""
+        used = self.job.resume.facts["account"]["read"] if self.job.resume else 0
+        if self.source.total is None and self.source.passed < used:
+            raise RunError(too_few(self.job.config.dataset.text, self.source.passed, used))
 
     def _is_stopped(self):
         """Tell whether to read no further."""
@@ -247,6 +255,14 @@ class Server:
         if self._named <= _NAMED:
             more = "; more will be counted but not named" if self._named == _NAMED else ""
             log.warning("bad event skipped (%s): %s%s", self.at, what, more)
+
+
+def too_few(text, found, used):
+    """Return what to say of a dataset that has fewer events than a run that goes on has used."""
+    return (
+        f"--resume: dataset {text!r} has {found:,} events, but the run had used {used:,} when it was interrupted: it "
+        "is not the same data"
+    )
 
 
 def _cut(buffer, fates, most):

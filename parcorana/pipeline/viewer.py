@@ -5,8 +5,9 @@ import time
 
 import numpy as np
 
+from parcorana import checkpoint
 from parcorana.errors import RunError
-from parcorana.output import ACCOUNT, ResultFile
+from parcorana.output import ACCOUNT, ResultFile, has_checkpoint, take_over
 from parcorana.pipeline import note
 from parcorana.pipeline.clock import KINDS
 from parcorana.pipeline.job import sum_reduced
@@ -44,6 +45,15 @@ class Viewer:
         self.finished = None
         self._counts = None
         self._merged = 0  # updates merged into those published so far
+        resume = job.resume
+        self._resumed_at = [*resume.resumed_at, resume.processed] if resume else []
+        self._lock = None
+        if resume:
+            self._last = (time.monotonic(), resume.processed)
+            # before any worker begins, and may write
+            self._lock = take_over(resume.folder)
+            checkpoint.remove_others(resume.folder, resume.block)
+        self._fingerprint = checkpoint.fingerprint(self.config) if job.resumable else None
 
     def run(self):
         """Generate the viewer's steps until every rank has said that it is done."""
@@ -56,7 +66,7 @@ class Viewer:
         if self.h5output is None:
             init_viewer(None)
         else:
-            self.results = ResultFile(self.h5output, self.config, self.ranks, init_viewer)
+            self.results = ResultFile(self.h5output, self.config, self.ranks, init_viewer, self._resumed_at, self._lock)
             self.job.stop.watch(self.results.folder)
         first = self.job.roles.workers[0]
         while first not in self._done:
@@ -65,11 +75,18 @@ class Viewer:
                 self.progress.show(facts["account"], facts["total"])
             elif header[0] == note.UPDATE:
                 yield from self._update(facts, arrays, bool(header[3]))
+            elif header[0] == note.CHECKPOINT:
+                yield from self._checkpoint(facts)
             else:
                 self._done[first] = facts
         for rank in (*self.job.roles.workers[1:], *self.job.roles.servers):
             _, self._done[rank], _ = yield from self._note(rank)
         self._finish(self._done[first])
+
+    def release(self):
+        """Let others have the folder of a run that has failed."""
+        if self.results is not None:
+            self.results.release()
 
     def _note(self, rank):
         """Receive one note of a rank."""
@@ -101,11 +118,43 @@ class Viewer:
         if self.results is None:
             yield from self._publish(None, facts, parts, full)
         else:
-            steps = self.results.publish(processed, facts, lambda group: self._publish(group, facts, parts, full))
+            steps = self.results.publish(
+                processed, facts, lambda group: self._publish(group, facts, parts, full), facts["ending"]
+            )
             yield from steps
         clock.seconds["publishing"] += time.perf_counter() - start - (clock.seconds["waiting"] - waited)
         self._log_update(facts, parts[0]["counts"], time.perf_counter() - start)
         self._merged = facts["merged"]
+
+    def _checkpoint(self, facts):
+        """Make a checkpoint valid, now that all workers have written theirs."""
+        parts = [facts["part"]]
+        for rank in self.job.roles.workers[1:]:
+            _, other, _ = yield from self._note(rank)
+            for name, common in facts["common"].items():
+                if other["common"].get(name) != common:
+                    raise RunError(
+                        f"{type(self.user).__name__}.getState: {name.removeprefix('state ')!r} is Common, but differs "
+                        "between workers"
+                    )
+            parts.append(other["part"])
+        start, processed = time.perf_counter(), facts["run"]["account"]["processed"]
+        self.at = f"the checkpoint at {processed} events"
+        made = checkpoint.Checkpoint(
+            str(self.results.folder), facts["block"], self.config.elements, parts, facts["kept"], facts["run"],
+            self._fingerprint, self._resumed_at,
+        )  # fmt: skip
+        try:
+            checkpoint.commit(made)
+        except OSError as error:
+            raise RunError(
+                f"checkpoint: cannot write into {made.folder!r}: {error.strerror}; what was published and the "
+                "checkpoint before stay valid"
+            ) from None
+        self.job.clock.seconds["publishing"] += time.perf_counter() - start
+        size = sum(size for size, _ in parts) / 2**20
+        self.progress.clear()
+        log.info("checkpoint at %s events: %.1f MiB", f"{processed:,}", size)
 
     def _publish(self, group, facts, parts, full):
         """Hand one update to the user class, writing into `group`."""
@@ -188,7 +237,8 @@ class Viewer:
         if facts["merged"]:
             log.info("updates merged into later ones, for the viewer was busy: %s", f"{facts['merged']:,}")
         if stopped:
-            log.warning("%s, before the end of the data", stopped)
+            on = "; go on with --resume" if self.results is not None and has_checkpoint(self.results.folder) else ""
+            log.warning("%s, before the end of the data%s", stopped, on)
         if self.results is not None:
             log.info("result: %s", self.h5output)
         self.finished = account

@@ -10,8 +10,9 @@ import numpy as np
 from parcorana import _core
 from parcorana.errors import RunError
 from parcorana.pipeline import note
-from parcorana.pipeline.block import BAD, END, HEADER, PULSES, READ, SERVER_COUNTS, STOPPED, TOTAL, BlockBuffer
+from parcorana.pipeline.block import BAD, END, HEADER, NUMBER, PULSES, READ, SERVER_COUNTS, STOPPED, TOTAL, BlockBuffer
 from parcorana.pipeline.job import check_reduced, check_result, finished_note
+from parcorana.pipeline.keep import Keeper
 from parcorana.pipeline.transport import TAG_ARRAY, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_MERGE, TAG_NOTE, wait
 from parcorana.ratecheck import RateCheck
 from parcorana.rolling import UNFILLED, RollingBuffer, pulse_counters
@@ -73,6 +74,7 @@ class Worker:
         self._words = []  # messages under way to the other workers
         self.merged, self._left = 0, -1  # updates left to later ones, and where the last of them was
         self._progress_at = time.monotonic()
+        self._keeper = Keeper(job, self.user, self.buffer) if job.resumable else None
 
     # -- the sequence ---------------------------------------------------------
 
@@ -80,9 +82,15 @@ class Worker:
         """Generate the worker's steps until every server has said END."""
         if (init := callback(self.user, "initWorker")) is not None:
             init(self.elements)
+        if self._keeper is not None:
+            self._keeper.begin()
+        if (resume := self.job.resume) is not None:
+            self._go_on(resume.facts)
         clock, config = self.job.clock, self.config
         now, then = (BlockBuffer(config.block, [self.elements], config.store_dtype) for _ in range(2))
-        rotation, stopped = list(self.job.roles.servers), False
+        servers = self.job.roles.servers
+        turn = self.job.first_block % len(servers)
+        rotation, stopped = [*servers[turn:], *servers[:turn]], False
         self._await(now, rotation[0])
         while rotation:
             server = rotation.pop(0)
@@ -96,14 +104,20 @@ class Worker:
             if stopped:  # all workers see the same blocks in the same order, so all agree on the last one
                 self._leave_out(now.header)
             else:
+                number = int(now.header[NUMBER])
+                if now.header[END] == STOPPED and self._is_kept_at(number, 1):
+                    # all blocks before this one are whole, which it is not: a run that goes on begins with it
+                    yield from self._keep(number)
                 with clock.on("moving"):
                     block = now.as_block(self.job.threads)
                 self._count(block.header)
                 self._coming = then.handles
                 yield from self._take(block)
+                if rotation and self._is_kept_at(number + 1, self.config.checkpoint):
+                    yield from self._keep(number + 1)
             stopped = stopped or now.header[END] == STOPPED
             now, then = then, now
-        yield from self._finish()
+        yield from self._finish(stopped)
 
     def _await(self, buffer, server):
         """Begin to receive a block."""
@@ -315,7 +329,7 @@ class Worker:
             self._send_note(note.PROGRESS, self._facts())
         yield
 
-    def _publish(self, full):
+    def _publish(self, full, ending=False):
         clock, params = self.job.clock, self.params
         # a few notes may be under way, so that a worker need not wait for the viewer
         if len(self._notes) > _NOTES:
@@ -327,7 +341,7 @@ class Worker:
         with self._computing():
             arrays, small = self._calculate(full)
         with clock.on("moving"):
-            self._send_note(note.UPDATE, self._facts(), small, full)
+            self._send_note(note.UPDATE, self._facts() | {"ending": ending}, small, full)
         if full:
             yield from self._send_arrays(arrays)
         self.published = params.processed
@@ -360,12 +374,38 @@ class Worker:
                     yield from self.job.clock.waiting(wait(handles.popleft()))
         yield from self.job.clock.waiting(wait(*handles))
 
-    def _finish(self):
+    # -- checkpoints ----------------------------------------------------------
+
+    def _is_kept_at(self, block, events):
+        """Tell whether there is to be a checkpoint before a block: so many events after the last one, 0 for none."""
+        keeper = self._keeper
+        # after a block that is not whole there is nothing more to come, or there was not at the time
+        whole = self.account["read"] == block * self.config.block
+        if keeper is None or not events or block == keeper.block or not whole:
+            return False
+        return events == 1 or self.account["processed"] - keeper.processed >= events
+
+    def _keep(self, block):
+        """Write a checkpoint of this worker, and tell the viewer."""
+        if len(self._notes) > _NOTES:
+            yield from self.job.clock.waiting(wait(*self._notes))
+        self.at = f"the checkpoint at {self.account['processed']} events"
+        names = ("account", "run_now", "origin", "newest", "oldest", "pulses", "total", "published")
+        facts = yield from self._keeper.write(block, {name: getattr(self, name) for name in names})
+        self._send_note(note.CHECKPOINT, facts)
+
+    def _go_on(self, facts):
+        """Take up what all workers knew alike at a checkpoint."""
+        for name, value in facts.items():
+            if name != "filled":  # the buffer knows it
+                setattr(self, name, value)
+
+    def _finish(self, stopped):
         # The last result has the full arrays, too, unless nobody wants them; what was
         # published without them as the last update is then published again with them.
         full = not self._reduces or self._save in (True, "last")
         new = self.published != self.account["processed"]
         if new or (self._reduces and self._save == "last"):
-            yield from self._publish(full)
+            yield from self._publish(full, ending=bool(stopped) and self.job.resumable)
         self._send_note(note.DONE, finished_note(self.job, self._facts()))
         yield from wait(*self._notes, *self._words)

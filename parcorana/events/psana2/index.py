@@ -58,6 +58,7 @@ class Psana2Index:
         self._wanted = Wanted(src, type_, log if share.server == 0 else None, psana_config)
         self._logbook = Logbook(dataset)
         self.total = self.shape = self.dtype = None
+        self.passed = 0
         for number in dataset.runs:
             files.check_run(dataset, number)
         self._runs = self._tables()
@@ -91,6 +92,7 @@ class Psana2Index:
         """Yield ``(index, Event)`` of this server's events, index counted over all runs."""
         base, ordinal, table = 0, 0, self._first
         while table is not None:
+            self.passed = base + len(table.times)
             for index in range(base, base + len(table.times)):
                 if self._share.has(index):
                     yield index, table.event(index - base, ordinal)
@@ -115,7 +117,8 @@ class Psana2Index:
                 yield _Table(name, reader, run, self._wanted.field_of(run, name))
 
     def _look_ahead(self):
-        for k in range(min(self._share.block, len(self._first.times))):
+        first = self._share.first * self._share.block
+        for k in range(first, min(first + self._share.block, len(self._first.times))):
             try:
                 data = self._first.event(k, 0).data()
             except (EventError, RunError):  # told when the event is read in its turn

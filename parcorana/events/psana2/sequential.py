@@ -80,6 +80,11 @@ class Psana2Source:
                 self.close()
                 raise
 
+    @property
+    def passed(self):
+        """Events of the sequence that were gone through so far."""
+        return self._picker.next
+
     def blocks(self):
         """Return this server's blocks, each an iterable of `Event`, read as it is consumed."""
         return self._share.in_blocks(self._stream)

@@ -1,0 +1,203 @@
+"""What a worker writes into checkpoints, and takes up when its run goes on."""
+
+import logging
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from parcorana import memory
+from parcorana.checkpoint import part_path
+from parcorana.errors import RunError
+from parcorana.output import SUFFIX
+from parcorana.partfile import Damaged, PartFile, write
+from parcorana.partition import elements_of
+from parcorana.pipeline.transport import OUTSIDE
+from parcorana.userbase import callback
+from parcorana.userstate import COMMON, ELEMENTS, OWN, PARTIAL, Attributes, has_state, own_callbacks, state_of
+
+log = logging.getLogger("parcorana")
+_PATIENCE = 60.0  # s within which the folder that the viewer makes shows up on another host
+_STATE, _OWN = "state ", "own "
+
+
+class Keeper:
+    """Rolling buffer and user's state of one worker, as files of checkpoints.
+
+    Parameters
+    ----------
+    job : Job
+    user : object
+        The worker's instance of the user class.
+    buffer : RollingBuffer
+
+    Attributes
+    ----------
+    block : int
+        Where in the sequence the last checkpoint lies.
+    processed : int
+        Events processed until then.
+
+    Raises
+    ------
+    ConfigError
+        The user class has no `getState`, and attributes that cannot be kept.
+    """
+
+    def __init__(self, job, user, buffer):
+        self._job, self._user, self._buffer = job, user, buffer
+        self.block, self.processed = 0, 0
+        self._has_state = has_state(type(user))
+        self._attributes = None
+        if not self._has_state and job.config.checkpoint:
+            Attributes(user)  # so early, it is an error of the config
+
+    def begin(self):
+        """Look, after `initWorker`, whether the user's state can be kept; take up that of the run gone on with."""
+        if self._has_state:
+            state_of(self._user, self._buffer.elements)
+            own = own_callbacks(type(self._user))
+            if own and self._job.rank == self._job.roles.workers[0]:
+                log.warning(
+                    "checkpoint: user_class %s has %s of its own, but getState of a class that it is made from: what "
+                    "it keeps besides is not in a checkpoint",
+                    type(self._user).__name__,
+                    own[0],
+                )
+        else:
+            self._attributes = Attributes(self._user)
+        if (resume := self._job.resume) is not None:
+            self.block, self.processed = resume.block, resume.processed
+            try:
+                self._restore(resume)
+            except Damaged as damaged:
+                raise RunError(f"--resume: {damaged}") from None
+
+    @property
+    def kept(self):
+        """How the user's state is kept: 'state' or 'attributes'."""
+        return "state" if self._has_state else "attributes"
+
+    def write(self, block, facts):
+        """Write this worker's file of a checkpoint; generate a step for each piece.
+
+        Parameters
+        ----------
+        block : int
+            How many blocks of the sequence are used up.
+        facts : dict
+            What all workers know alike.
+
+        Returns
+        -------
+        dict
+            What the viewer needs to know.
+        """
+        folder = Path(self._job.h5output + SUFFIX)
+        yield from self._wait_for(folder)
+        buffer, roles = self._buffer, self._job.roles
+        arrays, about = {"T": (COMMON, buffer.T), "X": (ELEMENTS, buffer.X)}, None
+        if self._has_state:
+            arrays |= {_STATE + name: entry for name, entry in state_of(self._user, buffer.elements).items()}
+        else:
+            about, own = self._attributes.kept()
+            arrays |= {f"{_OWN}{k}": (OWN, array) for k, array in enumerate(own)}
+        path = part_path(folder, block, roles.workers.index(self._job.rank))
+        steps = write(path, arrays, about)
+        try:
+            while True:
+                with self._job.clock.on("publishing"):
+                    next(steps)
+                yield OUTSIDE
+        except StopIteration as end:
+            size, crc = end.value
+        except OSError as error:
+            raise RunError(
+                f"checkpoint: cannot write {str(path)!r}: {error.strerror}; what was published and the checkpoint "
+                "before stay valid"
+            ) from None
+        self.block, self.processed = block, facts["account"]["processed"]
+        common = {
+            name: [zlib.crc32(np.ascontiguousarray(array)), array.dtype.str, array.shape]
+            for name, (kind, array) in arrays.items()
+            if kind == COMMON
+        }
+        run = facts | {"filled": buffer.filled}
+        return {"block": block, "kept": self.kept, "part": [size, crc], "common": common, "run": run}
+
+    def _wait_for(self, folder):
+        limit = time.monotonic() + _PATIENCE
+        while not folder.is_dir():
+            if time.monotonic() > limit:
+                raise RunError(
+                    f"checkpoint: there is no folder {str(folder)!r} here: all hosts of the run must see the folder of "
+                    "the result file"
+                )
+            yield OUTSIDE
+
+    # -- a run that goes on -----------------------------------------------------
+
+    def _restore(self, resume):
+        buffer = self._buffer
+        mine = self._job.part_of(self._job.rank)
+        ranges = [elements_of(k, resume.workers, resume.elements) for k in range(resume.workers)]
+        # of each file that holds some of this worker's elements: the file, which of its elements, which of ours
+        files = [
+            (
+                PartFile(resume.path_of(k)),
+                max(theirs.start, mine.start) - theirs.start,
+                min(theirs.stop, mine.stop) - theirs.start,
+                slice(max(theirs.start - mine.start, 0), min(theirs.stop, mine.stop) - mine.start),
+            )
+            for k, theirs in enumerate(ranges)
+            if theirs.start < mine.stop and mine.start < theirs.stop
+        ]
+        files[0][0].read("T", into=buffer.T)
+        for file, first, last, ours in files:
+            file.read("X", first, last, into=buffer.X[:, ours])
+        buffer.restore(resume.facts["filled"])
+        if self._has_state:
+            callback(self._user, "setState")(self._state(resume, files))
+        else:
+            file = files[0][0]
+            own = [file.read(name) for name in file.arrays if name.startswith(_OWN)]
+            self._attributes.restore(file.about, own)
+
+    def _state(self, resume, files):
+        """Return the user's state for this worker, put together from those of others."""
+        first, elements = files[0][0], self._buffer.elements
+        rows = {name: row for name, row in first.arrays.items() if name.startswith(_STATE)}
+        wanted = {
+            name: (*row["shape"][:-1], elements) if row["kind"] == ELEMENTS else row["shape"]
+            for name, row in rows.items()
+        }
+        need = sum(int(np.prod(wanted[name], dtype=float)) * row["dtype"].itemsize for name, row in rows.items())
+        if need > memory.available():
+            raise Damaged(f"the state in the checkpoint takes {need / 2**30:.1f} GiB, more than this host has")
+        state = {}
+        for name, row in rows.items():
+            if row["kind"] == COMMON:
+                array = first.read(name)
+            elif row["kind"] == PARTIAL:
+                array = self._partial(resume, name, first)
+            else:
+                array = np.empty(wanted[name], row["dtype"], order=row["order"])
+                for file, begin, end, ours in files:
+                    if name not in file.arrays:
+                        raise Damaged(f"the workers' files differ: not all hold {name.removeprefix(_STATE)!r}")
+                    file.read(name, begin, end, into=array[..., ours])
+            state[name.removeprefix(_STATE)] = array
+        return state
+
+    def _partial(self, resume, name, first):
+        """Return this worker's part of a sum: its own, or all of it on the first worker."""
+        workers = self._job.roles.workers
+        array = first.read(name)
+        if resume.workers == len(workers):
+            return array
+        array[...] = 0
+        if self._job.rank == workers[0]:
+            for k in range(resume.workers):
+                array += PartFile(resume.path_of(k)).read(name)
+        return array
