@@ -8,6 +8,7 @@ ranks have connected nobody else can.
 
 import errno
 import fcntl
+import resource
 import secrets
 import selectors
 import socket
@@ -18,6 +19,7 @@ from contextlib import ExitStack, suppress
 _SIOCGIFADDR = 0x8915
 _HELLO = struct.Struct("=16sq")  # token, rank
 _PATIENCE = 5.0  # s to connect
+_OTHER_FILES = 512
 _STRANGERS = 64  # who may knock before the ranks do
 
 
@@ -44,6 +46,7 @@ def connect(gather, rank, hosts):
     with ExitStack() as stack:
         listeners, offer = [], None
         if rank == 0:
+            _make_room(len(hosts))
             token, name = secrets.token_bytes(16), f"\0parcorana-{secrets.token_hex(8)}"
             listeners = [stack.enter_context(each) for each in _listen(name, hosts, others)]
             offer = token, name, [each.getsockname()[:2] for each in listeners if each.family != socket.AF_UNIX]
@@ -60,6 +63,16 @@ def connect(gather, rank, hosts):
     for link in links.values():
         link.setblocking(False)
     return links, [other for other in range(1, len(hosts)) if other not in connected]
+
+
+def _make_room(ranks):
+    """Allow this process to have that many sockets, and all other files that it needs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = ranks + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _addresses():

@@ -179,8 +179,8 @@ class Watch:
         own, roles = self._own, self._roles
         own.callback, own.seconds = self._beats.look()
         if own.callback and not own.host:  # all roles are in this process
-            roles = [role for role in roles if type(role).__name__.lower() == ROLE_OF[own.callback]]
-            own.role = ROLE_OF[own.callback] or "the run"
+            own.role = ROLE_OF.get(own.callback) or "the run"
+            roles = [role for role in roles if type(role).__name__.lower() == own.role]
         own.at = roles[0].at if len(roles) == 1 else self._text
         self._beats.say(own.at)
 
