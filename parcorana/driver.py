@@ -342,7 +342,7 @@ def _report(config, plan, size):
 def _describe(error, roles, ranks, debug):
     """Return what to tell of an error while running: one line, before it the user's part of the traceback."""
     where = []
-    role = next((r for r in roles if r.at is not None and _in_role(error, r)), roles[0] if roles else None)
+    role = next((r for r in roles if r.at is not None and _is_of(error, r)), roles[0] if roles else None)
     if ranks is not None and ranks.comm is not None:
         where.append(f"rank {ranks.rank}")
     if role is not None:
@@ -366,8 +366,10 @@ def _describe(error, roles, ranks, debug):
     return f"{shown}parCorAnaDriver: {', '.join([*where, ''])[:-2]}{': ' if where else ''}{text}"
 
 
-def _in_role(error, role):
-    """Tell whether a role's own frame is on the error's traceback."""
+def _is_of(error, role):
+    """Tell whether an error is one that a role has kept, or the role's own frame is on its traceback."""
+    if getattr(role, "error", None) is error:
+        return True
     frame = error.__traceback__
     while frame:
         if frame.tb_frame.f_locals.get("self") is role:

@@ -37,4 +37,7 @@ def fault_of(path):
     for is_kind, text in _KINDS:
         if is_kind(mode):
             return text
-    return None if os.access(path, os.R_OK) else "may not be read: no permission"
+    if os.access(path, os.R_OK):
+        return None
+    # it may have been renamed just now
+    return "may not be read: no permission" if os.path.exists(path) else "does not exist"

@@ -121,7 +121,8 @@ def test_names_that_are_taken(name, said, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
+def test_a_folder_that_cannot_be_written(monkeypatch, tmp_path):
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # of another test
     with pytest.raises(RunError, match="no/mine' cannot be written: No such file or directory"):
         newmodule.make_module("mine", tmp_path / "no")
 

@@ -29,7 +29,7 @@ def test_wheel(dist):
     packages = {name for name in names if ".dist-info/" not in name}
     compiled = {name for name in packages if name.endswith(".so")}
     modules = {re.sub(r"\..*", "", name) for name in compiled}
-    assert modules == {"parcorana/_core", "parcorana/_move", "parcorana/kernels"}
+    assert modules == {"parcorana/_beat", "parcorana/_core", "parcorana/_move", "parcorana/kernels"}
     for pattern in ("*.pxd", "include/**/*.h", "templates/*/*.in"):
         needed = {str(path.relative_to(dist[2])) for path in (dist[2] / "parcorana").glob(pattern)}
         assert needed and needed <= packages

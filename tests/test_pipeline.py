@@ -264,7 +264,13 @@ def test_too_many_bad_events_end_the_run(setup, ranks):
     setup.write()
     run = setup.drive(ranks=ranks)
     assert run.returncode == 1
-    assert "max_bad=0.01" in run.stderr
-    # what was published before that is still there, and opens
-    with h5py.File(setup.folder / "out.h5.inprogress/update_000070.h5") as file:
-        assert "G2_results_at_000070" in file["user"]
+    lines = [line for line in run.stderr.splitlines() if line.startswith("parCorAnaDriver: ")]
+    assert len(lines) == 1 and "max_bad=0.01" in lines[0]
+    assert ("rank 2, worker at event" if ranks else "worker at event") in lines[0]
+    # what was read is published
+    with h5py.File(setup.folder / "out.h5") as file:
+        system, account = file["system"].attrs, file["system/accounting"].attrs
+        assert not system["complete"] and system["ended_by"].startswith("error: ") and "max_bad" in system["ended_by"]
+        assert account["read"] == sum(value for key, value in account.items() if key != "read")
+        assert {"G2_results_at_000070", f"G2_results_at_{account['processed']:06d}"} <= set(file["user"])
+        assert account["processed"] > 90

@@ -213,3 +213,6 @@ def run_roles(roles, stop_signals=()):
                 roles[0].release()  # this process may go on, and begin other runs
         else:
             run_polling(chain(roles[0].run(), job.transport.leave(TAG_STOP)), job.transport, job.stop.look)
+    # all is published that can be
+    for error in filter(None, (getattr(role, "error", None) for role in roles)):
+        raise error

@@ -45,6 +45,7 @@ class Server:
         self._as_they_are = self._event_ok is None and self._final_array is None
         self._named = 0
         self._stopped = ""  # why not all was read
+        self.error = self._failed_at = None  # an error of the source, to be raised when all is done
 
     def run(self):
         """Generate the server's steps until the source has ended, or the run is stopped."""
@@ -53,7 +54,10 @@ class Server:
         yield from self._live() if getattr(self.source, "live", False) else self._offline()
         yield from self.job.clock.waiting(wait(*(h for b in self._buffers for h in b.handles)))
         self.source.close()
-        header, body = note.pack(note.DONE, finished_note(self.job, {"stopped": self._stopped}))
+        facts = {"stopped": self._stopped}
+        if self.error is not None:
+            self.at, facts["error"] = self._failed_at, str(self.error)
+        header, body = note.pack(note.DONE, finished_note(self.job, facts))
         viewer, transport = self.job.roles.viewer, self.job.transport
         yield from wait(transport.send(viewer, TAG_NOTE, header), transport.send(viewer, TAG_BODY, body))
 
@@ -61,13 +65,13 @@ class Server:
         """Send the blocks that the source makes, all of them full but the last."""
         step, begin = len(self.job.roles.servers), self.job.first_block
         number = begin + (self.turn - begin) % step
-        for events in self.source.blocks():
+        for events in self._until_error(self.source.blocks()):
             buffer = yield from self._free_buffer(number)
             first = number * self.job.config.block
             if self._as_they_are and hasattr(events, "pieces"):
                 self._take_pieces(buffer, events, first)
             else:
-                for k, event in enumerate(events):
+                for k, event in enumerate(self._until_error(events)):
                     if self._is_stopped():
                         break
                     self.at = f"event {first + k} of the sequence"
@@ -78,11 +82,24 @@ class Server:
             number += step
             yield
         else:
-            self._check_passed()
+            if not self._stopped:
+                self._check_passed()
             buffer = yield from self._free_buffer(number)
         self.at = "after its last event"
         buffer.header[END] = STOPPED if self._stopped else LAST
         self._send(buffer)
+
+    def _until_error(self, items):
+        """Generate what the source gives; an error of it stops the run well, and is told at the end."""
+        try:
+            yield from items
+        except RunError as error:
+            self._fail(error)
+
+    def _fail(self, error):
+        self.error, self._failed_at = error, self.at
+        self.job.stop.ask()
+        self._stopped = self.job.stop.reason
 
     def _check_passed(self):
         """Raise RunError if a run that goes on has fewer events than it had used before."""
@@ -97,7 +114,7 @@ class Server:
 
     def _live(self):
         """Send what comes, when it is time: full, partial and empty blocks."""
-        turns, events = Turns(self.job), self.source.events()
+        turns, events = Turns(self.job), self._until_error(self.source.events())
         number, taken, wanted = self.turn, 0, self.job.config.numevents
         ended = False
         while not ended:
@@ -165,7 +182,7 @@ class Server:
         seconds, header = self.job.clock.seconds, buffer.header
         start = time.perf_counter()
         self.at = f"event {first} of the sequence"
-        for k, frames in block.pieces():
+        for k, frames in self._until_error(block.pieces()):
             if self._is_stopped():
                 break
             read = time.perf_counter()
@@ -207,10 +224,13 @@ class Server:
             return FILTERED
         try:
             array = event.frame() if self._final_array is None else event.data()
-        except (EventError, OSError) as error:
+        except (EventError, OSError, RunError) as error:
             seconds["reading"] += time.perf_counter() - start
             header[BAD] += 1
-            self._name_bad(str(error))
+            if isinstance(error, RunError):
+                self._fail(error)
+            else:
+                self._name_bad(str(error))
             return BAD
         read = time.perf_counter()
         seconds["reading"] += read - start

@@ -20,7 +20,8 @@ log = logging.getLogger("parcorana")
 _MESSAGES = 0.02  # s between two looks for messages
 _FILE = 0.5  # s between two looks for the stop file
 _AGAIN = 1.0  # s within which launcher and terminal may bring the same signal twice
-_BY_FILE = 0  # in place of the number of a signal
+_BY_FILE, _BY_ERROR = 0, -1  # in place of the number of a signal
+_REASONS = {_BY_FILE: "--stop", _BY_ERROR: "an error"}
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -54,7 +55,12 @@ class Stop:
         """Why the run is to be stopped, as in ``ended_by``; empty while nobody has asked."""
         if self._code is None:
             return ""
-        return f"stopped by {signal.Signals(self._code).name if self._code != _BY_FILE else '--stop'}"
+        return f"stopped by {_REASONS.get(self._code) or signal.Signals(self._code).name}"
+
+    def ask(self):
+        """Stop the run for an error, which is raised once what was read is published."""
+        if self._code is None:
+            self._code = _BY_ERROR
 
     def watch(self, folder):
         """Look for the stop file in the folder of this run."""

@@ -226,7 +226,9 @@ class Viewer:
         self._hint_at_rate(facts)
         if not account["processed"]:
             log.warning("no event was processed: the result is empty, its delay curves are NaN")
-        stopped = next((done["stopped"] for done in self._done.values() if done.get("stopped")), "")
+        said = self._done.values()
+        stopped = next((f"error: {done['error']}" for done in said if "error" in done), "")
+        stopped = stopped or next((done["stopped"] for done in said if done.get("stopped")), "")
         if self.results is not None:
             enough = self.config.numevents == account["read"] - account["unused"] > 0
             ended_by = stopped or ("numevents" if enough else "end of data")

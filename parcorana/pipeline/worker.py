@@ -69,6 +69,7 @@ class Worker:
         self.total = -1
         self.published = -1
         self._coming = []
+        self.error = self._failed_at = None  # an error to be raised when all is done
         self._notes = []  # messages under way to the viewer
         self._updates = []  # of these the headers of updates
         self._words = []  # messages under way to the other workers
@@ -110,7 +111,7 @@ class Worker:
                     yield from self._keep(number)
                 with clock.on("moving"):
                     block = now.as_block(self.job.threads)
-                self._count(block.header)
+                stopped = self._count(block.header)
                 self._coming = then.handles
                 yield from self._take(block)
                 if rotation and self._is_kept_at(number + 1, self.config.checkpoint):
@@ -137,15 +138,19 @@ class Worker:
             )
 
     def _count(self, header):
+        """Count what is in a block; tell whether the run must be stopped, for too many events were bad."""
         for k, name in enumerate(SERVER_COUNTS):
             self.account[name] += int(header[READ + k])
         self.total = int(header[TOTAL])
         self.pulses = bool(header[PULSES])
         read, bad = self.account["read"], self.account["bad"]
-        if header[BAD] and read > _FEW and bad > self.config.max_bad * read:
-            raise RunError(
-                f"{bad} of {read} events were bad, more than max_bad={self.config.max_bad}; see the warnings above"
-            )
+        if not header[BAD] or read <= _FEW or bad <= self.config.max_bad * read:
+            return False
+        if self.first:
+            text = f"{bad} of {read} events were bad, more than max_bad={self.config.max_bad}; see the warnings above"
+            self.error, self._failed_at = RunError(text), self.at
+            self.job.stop.ask()
+        return True
 
     def _leave_out(self, header):
         """Count a block that came after the one at which the run was stopped."""
@@ -407,5 +412,8 @@ class Worker:
         new = self.published != self.account["processed"]
         if new or (self._reduces and self._save == "last"):
             yield from self._publish(full, ending=bool(stopped) and self.job.resumable)
-        self._send_note(note.DONE, finished_note(self.job, self._facts()))
+        facts = self._facts()
+        if self.error is not None:
+            self.at, facts["error"] = self._failed_at, str(self.error)
+        self._send_note(note.DONE, finished_note(self.job, facts))
         yield from wait(*self._notes, *self._words)

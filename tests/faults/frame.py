@@ -299,6 +299,21 @@ class Trial:
                 self.record.problems.append(f"{path.name}: {wrong}")
         return lost
 
+    def processed(self):
+        """Return the number of events that the result says were processed: that of its last update."""
+        with h5py.File(self.output) as file:
+            return int(file["system/accounting"].attrs["processed"])
+
+    def check_stopped(self, ended_by):
+        """Check the result of a run that was stopped well: it is not complete, but all of what was read is in it."""
+        with h5py.File(self.output) as file:
+            system = file["system"].attrs
+            expect(not system["complete"] and ended_by in system["ended_by"], dict(system))
+            account = {key: int(value) for key, value in file["system/accounting"].attrs.items()}
+            expect(f"G2_results_at_{account['processed']:06d}" in file["user"], f"not published: {account}")
+        expect(account["read"] == sum(account.values()) - account["read"], f"accounting: {account}")
+        expect(not os.path.exists(f"{self.output}.inprogress"), "the folder is still there")
+
     def finish(self):
         """End what still runs; return the record."""
         for job in self.jobs:

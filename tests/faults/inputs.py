@@ -49,7 +49,9 @@ def cut_while_it_is_read(trial):
         begin = file["det/frames"].id.get_offset()
     size = (trial.folder / "frames.h5").stat().st_size
     os.truncate(trial.folder / "frames.h5", trial.random.randrange(begin, begin + (size - begin) // 2))
-    job.fails(10, "server at event ", "h5=frames.h5: the file was cut off while it was read")
+    wrong = "h5=frames.h5: the file was cut off while it was read"
+    job.fails(10, "server at event ", wrong, ended=lambda _: trial.processed())
+    trial.check_stopped(f"error: {wrong}")
 
 
 def _another_mask(trial):
@@ -112,5 +114,9 @@ TITLE = "Input is wrong: one line that names file or key; before any event exit 
 ROWS = [
     Row("config, mask, colour files and keys of twenty kinds", be_wrong, times=len(WRONG)),
     Row("an HDF5 file that is cut off at any place: exit status 2", cut_before, times=20),
-    Row("an HDF5 file that is cut off while it is read: exit status 1 within 10 s", cut_while_it_is_read, times=3),
+    Row(
+        "an HDF5 file that is cut off while it is read: exit status 1 within 10 s, what was read is published",
+        cut_while_it_is_read,
+        times=3,
+    ),
 ]

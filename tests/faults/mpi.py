@@ -6,8 +6,6 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import h5py
-
 from faults.frame import Row, expect
 from faults.launchers import BIN, find
 
@@ -27,18 +25,13 @@ def whole_job(trial):
     expect((trial.folder / "out.h5").exists(), job.log)
 
 
-def last_of(trial):
-    with h5py.File(trial.folder / "out.h5") as file:
-        return int(file["system/accounting"].attrs["processed"])
-
-
 def terminate(trial):
     """Open MPI kills the ranks a moment after it has passed SIGTERM on."""
     trial.write(body=PACED)
     job = trial.start()
     job.wait_published(2)
     job.strike(job.launcher, signal.SIGTERM)
-    job.ends(within=5, ended=lambda _: last_of(trial) if (trial.folder / "out.h5").exists() else None)
+    job.ends(within=5, ended=lambda _: trial.processed() if (trial.folder / "out.h5").exists() else None)
 
 
 @cache

@@ -70,15 +70,10 @@ def stop(trial):
     job.wait_published(2)
     time.sleep(trial.random.uniform(0, 0.5))
     job.strike(job.launcher, signal.SIGTERM)
-    job.ends(within=10, ended=lambda _: _last(trial))
+    job.ends(within=10, ended=lambda _: trial.processed())
     expect(job.status == 0, f"exit status {job.status}: {job.log}")
     expect("go on with --resume" in job.log, job.log)
     goes_on(trial)
-
-
-def _last(trial):
-    with h5py.File(trial.folder / "out.h5") as file:
-        return int(file["system/accounting"].attrs["processed"])
 
 
 def _cannot_mount():

@@ -1,10 +1,8 @@
 """The run is asked to stop, while all ranks have as much to do as they can."""
 
-import os
 import signal
 import time
 
-import h5py
 import numpy as np
 
 from faults.frame import Row, expect
@@ -40,13 +38,7 @@ def stop(how):
         job.ends(within=10)
         expect(job.status == 0, f"exit status {job.status}: {job.log}")
         expect("Traceback" not in job.log, job.log)
-        with h5py.File(trial.output) as file:
-            system = file["system"].attrs
-            expect(not system["complete"] and system["ended_by"] == f"stopped by {name}", dict(system))
-            account = {key: int(value) for key, value in file["system/accounting"].attrs.items()}
-            expect(f"G2_results_at_{account['processed']:06d}" in file["user"], f"not published: {account}")
-        expect(account["read"] == sum(account.values()) - account["read"], f"accounting: {account}")
-        expect(not os.path.exists(f"{trial.output}.inprogress"), "the folder is still there")
+        trial.check_stopped(f"stopped by {name}")
 
     return provoke
 

@@ -93,12 +93,19 @@ def check_file(dataset, path):
     text = f"dataset {dataset.text!r}: {path}"
     if len(str(path)) > _PATH_LENGTH:
         raise ConfigError(f"{text}: psana takes no path longer than {_PATH_LENGTH} characters")
-    if fault := fault_of(path):
+    fault = fault_of(path)
+    if fault == "does not exist" and path.suffix == ".inprogress":
+        check_file(dataset, path.with_suffix(""))  # it was written to its end just now
+        return
+    if fault:
         raise ConfigError(f"{text} cannot be read: it {fault}")
     try:
         with open(path, "rb") as file:
             found = datagram(file, 0)
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and path.suffix == ".inprogress":
+            check_file(dataset, path.with_suffix(""))
+            return
         raise ConfigError(f"{text} cannot be read: {error.strerror}") from error
     if found is None or found[0] != CONFIGURE:
         raise ConfigError(f"{text} is not an xtc2 file, or is cut off: it does not begin with a configuration")
