@@ -23,10 +23,12 @@ size_t pca_scratch(const pca_plan *plan, size_t itemsize)
 {
     const size_t lanes = PCA_VECTOR / itemsize, length = (size_t)plan->length;
     const size_t span = (size_t)(plan->end - plan->begin), n = (size_t)plan->n_new;
-    const size_t vectors = length + 4 * PCA_STRIP + (plan->all_new ? 0 : span) + n;
+    const size_t vectors = length + 4 * PCA_STRIP + (plan->all_new ? 0 : span);
+    /* and 64 bytes for each panel, of which there are most where vectors are short */
+    const size_t tile = PCA_TILE * itemsize * (n + 4);
     const size_t scalars = length + span + 4 * PCA_STRIP;
     const size_t sums = 3 * (size_t)plan->shifts * lanes * sizeof(double);
-    return (vectors * PCA_VECTOR + scalars * itemsize + sums) / 4096 * 4096 + 2 * 4096;
+    return (vectors * PCA_VECTOR + tile + scalars * itemsize + sums) / 4096 * 4096 + 2 * 4096;
 }
 
 static int64_t least(int64_t a, int64_t b)

@@ -107,9 +107,8 @@ void pca_count_shifts(const uint8_t *is_new, const uint8_t *present, int64_t len
                       int64_t begin, int64_t end, const int64_t *shift, int64_t shifts,
                       int64_t *count);
 
-/* Elements of which threads get whole multiples, and whose part of a block is fetched ahead:
- * whole cache lines of each row. */
-#define PCA_TILE 32
+/* Elements of which threads get whole multiples, and whose part of a block is gathered at once. */
+#define PCA_TILE 128
 /* Positions that are summed in float32: 8 sums of 8 products, 15 roundings of 2^-24 at most. */
 #define PCA_INNER 8
 #define PCA_CHUNK 64

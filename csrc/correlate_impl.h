@@ -20,20 +20,14 @@ typedef struct {
     REAL *zeros;
     REAL *line;
     REAL *n;
-    REAL *fresh;
+    REAL *tile;        /* new values: panel by panel */
+    const REAL *fresh; /* those of the panel at work */
     REAL *has;
     REAL *is_new;
     double *g2; /* shifts x LANES, as are ip and fut */
     double *ip;
     double *fut;
 } NAME(memory);
-
-/* Without gaps the new events are gathered where they belong. */
-static inline int NAME(in_place)(const pca_plan *plan)
-{
-    return plan->all_new && plan->n_fresh == 1 && plan->fresh->i == 0 &&
-           plan->fresh->length == plan->n_new;
-}
 
 static void NAME(cut)(const pca_plan *plan, void *scratch, NAME(memory) *m)
 {
@@ -45,13 +39,12 @@ static void NAME(cut)(const pca_plan *plan, void *scratch, NAME(memory) *m)
     m->zeros = (REAL *)(m->fut + sums);
     m->line = m->zeros + 2 * PCA_STRIP * LANES;
     m->n = m->line + (plan->length + PCA_STRIP) * LANES;
-    m->fresh = m->n + (plan->all_new ? 0 : span) * LANES;
-    m->has = m->fresh + (NAME(in_place)(plan) ? 0 : plan->n_new * LANES) + PCA_STRIP;
+    m->tile = m->n + (plan->all_new ? 0 : span) * LANES;
+    m->has = m->tile + PCA_TILE / LANES * NAME(step)(plan) + PCA_STRIP;
     m->is_new = m->has + plan->length + PCA_STRIP;
     /* Positions without a value stay zero for every element. */
-    memset(m->zeros, 0, (size_t)((char *)m->fresh - (char *)m->zeros));
-    if (NAME(in_place)(plan))
-        m->fresh = m->line + plan->fresh->j * LANES;
+    memset(m->zeros, 0, (size_t)((char *)m->tile - (char *)m->zeros));
+    m->fresh = m->tile;
     if (plan->mode == PCA_MASKED && plan->shifts) {
         for (int64_t t = -PCA_STRIP; t < plan->length + PCA_STRIP; t++)
             m->has[t] = t >= 0 && t < plan->length ? plan->present[t] : 0;
@@ -61,14 +54,8 @@ static void NAME(cut)(const pca_plan *plan, void *scratch, NAME(memory) *m)
 }
 
 /* Lay the new events of a panel on the line. */
-TARGET static void NAME(lay_new)(const pca_plan *plan, const pca_arrays *arrays, int64_t p,
-                                 int64_t count, const NAME(memory) *m)
+TARGET static void NAME(lay_new)(const pca_plan *plan, const NAME(memory) *m)
 {
-    if (plan->n_new == 0)
-        return;
-    NAME(gather)(plan, (const REAL *)arrays->block + p, arrays->ld_block, count, m->fresh);
-    if (NAME(in_place)(plan))
-        return;
     for (int64_t r = 0; r < plan->n_fresh; r++) {
         const pca_run run = plan->fresh[r];
         const REAL *const from = m->fresh + run.i * LANES;
@@ -119,7 +106,7 @@ TARGET static void NAME(pairs)(const pca_plan *plan, const pca_arrays *arrays, i
     }
     if (plan->defer)
         NAME(tails)(plan, m->line, plan->begin, 1.0, m->ip);
-    NAME(lay_new)(plan, arrays, p, count, m);
+    NAME(lay_new)(plan, m);
     if (plan->mode == PCA_MASKED)
         NAME(all_masked)(plan, &s, m->is_new, m->has, m->g2, m->ip, m->fut);
     else if (with_g2)
@@ -162,9 +149,15 @@ TARGET static void NAME(correlate)(const pca_plan *plan, const pca_arrays *array
         const int64_t count = p1 - p < LANES ? p1 - p : LANES;
         const int64_t next = p + LANES;
         const REAL *column[LANES];
-        if ((p - p0) % PCA_TILE == 0 && plan->n_new && p + PCA_TILE < p1)
-            pca_begin_tile(&ahead, plan, (const char *)((const REAL *)arrays->block + p + PCA_TILE),
-                           (size_t)arrays->ld_block * sizeof(REAL), PCA_TILE / LANES * calls);
+        const int64_t in_tile = (p - p0) % PCA_TILE;
+        if (in_tile == 0 && plan->n_new) {
+            const REAL *const block = (const REAL *)arrays->block + p;
+            if (p + PCA_TILE < p1)
+                pca_begin_tile(&ahead, plan, (const char *)(block + PCA_TILE),
+                               (size_t)arrays->ld_block * sizeof(REAL), PCA_TILE / LANES * calls);
+            NAME(gather)(plan, block, arrays->ld_block, p1 - p < PCA_TILE ? p1 - p : PCA_TILE, m.tile);
+        }
+        m.fresh = m.tile + in_tile / LANES * NAME(step)(plan);
         if (next < p1) {
             const int64_t more = p1 - next < LANES ? p1 - next : LANES;
             const double *const results[3] = {arrays->g2, ends ? arrays->ip : NULL, ends ? arrays->fut : NULL};
