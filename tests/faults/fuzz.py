@@ -97,6 +97,13 @@ def campaign(name, number, start, folder):
         os.chdir(before)
 
 
+def run_module(module, *args, cwd=None, env=()):
+    """Run a module of this folder in a process of its own."""
+    command = ["timeout", "-k", "5", "900", sys.executable, "-m", f"faults.{module}", *map(str, args)]
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])} | dict(env)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, env=env)
+
+
 def in_process(name, number):
     """Return a row's function: a batch of inputs in a process of its own."""
 
@@ -106,25 +113,7 @@ def in_process(name, number):
             trial.setup.write()
             job = trial.setup.drive()
             expect(job.returncode == 0, job.stderr)
-        run = subprocess.run(
-            [
-                "timeout",
-                "-k",
-                "5",
-                "900",
-                sys.executable,
-                "-m",
-                "faults.fuzz",
-                name,
-                str(number),
-                str(trial.number),
-                trial.folder,
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONWARNINGS": "ignore"},
-        )
+        run = run_module("fuzz", name, number, trial.number, trial.folder, env={"PYTHONWARNINGS": "ignore"})
         expect(run.returncode == 0, f"exit status {run.returncode}: {run.stderr[-3000:]}")
         found = dict(word.rsplit("=", 1) for word in run.stdout.strip().splitlines()[-1].split("; "))
         trial.count(int(found["inputs"]))
@@ -136,29 +125,11 @@ def guided(name, number):
     """Return a row's function: inputs that atheris makes, guided by the lines of our parsers that they reach."""
 
     def provoke(trial):
+        limits = "-max_len=2000", "-timeout=20", "-rss_limit_mb=2048"
         with tempfile.TemporaryDirectory(dir=FAST) as folder:
-            run = subprocess.run(
-                [
-                    "timeout",
-                    "-k",
-                    "5",
-                    "900",
-                    sys.executable,
-                    "-m",
-                    "faults.guided",
-                    name,
-                    f"-runs={number}",
-                    f"-seed={trial.number + 1}",
-                    "-max_len=2000",
-                    "-timeout=20",
-                    "-rss_limit_mb=2048",
-                    f"-artifact_prefix={folder}/",
-                ],
-                capture_output=True,
-                text=True,
-                check=False,
-                cwd=folder,
-                env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+            seed = f"-seed={trial.number + 1}"
+            run = run_module(
+                "guided", name, f"-runs={number}", seed, *limits, f"-artifact_prefix={folder}/", cwd=folder
             )
         expect(run.returncode == 0, f"exit status {run.returncode}: {(run.stdout + run.stderr)[-3000:]}")
         expect(f"Done {number} runs" in run.stderr, f"it did not end: {run.stderr[-500:]}")
