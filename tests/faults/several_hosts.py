@@ -61,7 +61,7 @@ def cut(host, heartbeat):
             # mpiexec ends at once; who is beyond the link goes when nothing is heard of the viewer
             job.ends(within=heartbeat + 5, grace=5)
             expect(job.status != 0, "exit status 0")
-            job.says("(worker on h2) has been silent for", "the last heard of it: at ")
+            job.says("(worker on h2) has been silent for", "the last heard of it: ")
             expect("what was published is kept" in job.log, job.log)
 
     return provoke

@@ -62,7 +62,7 @@ def never_return(name, how="time.sleep(1000)"):
         job.wait_published(3)
         job.strike()
         role = ROLE[name]
-        job.fails(13, role, f"Mine.{name} has run for", "longer than callback_limit=5, at ")
+        job.fails(13, role, f"Mine.{name} has run for", "longer than callback_limit=5, ")
         if how.startswith("time") or name != "viewerPublishReduced":  # then there is nobody to say so
             expect(f"Mine.{name} runs since" in job.log, f"no word of it in the log: {job.log}")
 
