@@ -186,3 +186,12 @@ def same_umask():
     os.umask(before)
     yield
     assert os.umask(before) == before
+
+
+@pytest.fixture
+def no_facility(monkeypatch):
+    """No service of a facility can be reached."""
+    monkeypatch.setenv("PS_PARALLEL", "none")
+    for name in ("HTTPS_PROXY", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "")

@@ -58,11 +58,8 @@ def folder(tmp_path_factory, frames, constants):
 
 
 @pytest.fixture(autouse=True)
-def no_facility(monkeypatch):
-    monkeypatch.setenv("PS_PARALLEL", "none")
-    for name in ("HTTPS_PROXY", "HTTP_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:1")
-    monkeypatch.setenv("NO_PROXY", "")
+def without_facility(no_facility):
+    pass
 
 
 def calibrated(frames, constants, **wanted):

@@ -25,7 +25,7 @@ from parcorana.events.dataset import parse_dataset
 from parcorana.events.hdf5_times import to_int64
 from parcorana.events.simulated import Brownian
 from parcorana.images import load_layout
-from parcorana.userg2 import G2atEnd
+from parcorana.userg2 import PARAMS, G2atEnd
 
 LONGEST = 5000
 
@@ -398,20 +398,7 @@ JUNK = st.one_of(
 CONFIGS = st.tuples(
     st.dictionaries(st.one_of(st.sampled_from([*config._KEYS]), st.just("mistyped")), JUNK, max_size=3),
     st.dictionaries(
-        st.sampled_from(
-            [
-                "color",
-                "finecolor",
-                "saturated_value",
-                "notzero",
-                "normalization",
-                "save_arrays",
-                "plot_colors",
-                "picture",
-                "fit",
-                "x",
-            ]
-        ),
+        st.sampled_from([*PARAMS, "x"]),
         JUNK,
         max_size=2,
     ),
