@@ -489,7 +489,7 @@ def join(folder, facts=None, release=bool):
     with _explained(f"cannot write {str(name)!r}", f"; what was published stays in {str(folder)!r}"):
         try:
             with _opened(aside, "w") as joined:
-                _join_into(joined, updates)
+                _join_into(joined, updates, own=facts is not None)
                 if facts is None:
                     joined["system"].attrs["ended_by"] = "killed"
                 else:
@@ -508,10 +508,10 @@ def join(folder, facts=None, release=bool):
     return name
 
 
-def _join_into(joined, updates):
+def _join_into(joined, updates, own):
     user = joined.create_group("user")
     for path in updates:
-        with plain_file(path) as update:
+        with plain_file(path, own) as update:
             _merge(update["user"], user)
             if path is updates[-1]:
                 update.copy("system", joined)

@@ -8,15 +8,22 @@ import h5py
 from parcorana.errors import ConfigError, one_line
 from parcorana.memory import available
 from parcorana.paths import fault_of
+from parcorana.trial import allow_more, tried
 
 
 @contextmanager
-def plain_file(path):
+def plain_file(path, own=False):
     """Open a result file for reading.
 
     A link into another file, values in another one, or a dataset larger than
     the memory is no part of any result: whoever made such a file could have
     other files of its reader shown, or end the reader's session.
+
+    Parameters
+    ----------
+    path : str or path
+    own : bool
+        Written by this process: it is not tried in another one first.
 
     Raises
     ------
@@ -26,6 +33,8 @@ def plain_file(path):
     """
     if fault := fault_of(path):
         raise ConfigError(f"the file {str(path)!r} {fault}")
+    if not own and (fault := tried(_read_through, path)):
+        raise ConfigError(f"{str(path)!r} is not a readable result file: {fault}")
     try:
         with h5py.File(path, "r") as file:
             _check_plain(file)
@@ -55,3 +64,27 @@ def _check_plain(file):
     # h5py ends a visit with what the function returns; an exception it does not always get over
     if fault := file.id.links.visit(fault_of_link, info=True) or file.visititems(fault_of_item):
         raise ConfigError(f"{where}: {fault}")
+
+
+def _read_through(path):
+    """Read all that the library finds its way through by what a file says: values of fixed length are left out."""
+    with h5py.File(path, "r") as file:
+        _read_item("/", file)
+        file.visititems(_read_item)
+
+
+def _read_item(_, item):
+    allow_more()
+    for name in item.attrs:
+        try:
+            item.attrs[name]
+        except Exception:  # there may be worse behind it
+            continue
+    if isinstance(item, h5py.Dataset):
+        try:
+            if item.chunks:
+                item.id.get_num_chunks()
+            if item.dtype.hasobject:
+                item[()]
+        except Exception:  # as above
+            return

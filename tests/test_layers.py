@@ -17,7 +17,8 @@ KERNELS = {"_beat", "_core", "_move", "kernels"}  # compiled
 # which may import all the others: the driver and the other commands.
 LAYERS = {
     "core": "_version errors datasets delays partition masks ratecheck psana_config rolling lines cpu lock"
-    " userbase userstate partfile curves plaing2 timeline images geometry statistics colors reference memory paths",
+    " userbase userstate partfile curves plaing2 timeline images geometry statistics colors reference memory paths"
+    " trial",
     "events": "events",
     "config": "config",
     "output": "output checkpoint progress results fits pictures plain",

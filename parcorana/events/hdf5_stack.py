@@ -13,6 +13,7 @@ from parcorana.events.hdf5_times import Times, dtype_of
 from parcorana.events.hdf5_trust import Trust
 from parcorana.memory import available
 from parcorana.paths import fault_of
+from parcorana.trial import tried
 
 _LISTED = 10
 _LOOKED_AT = 2000  # objects of a file, for the list of what there is
@@ -184,7 +185,11 @@ def _find(file, name, src, trust):
 def _signal(item, where, trust):
     """Follow a NeXus group to the data that it says is its signal."""
     for attribute in ("default", "default", "signal"):
-        name = item.attrs.get(attribute) if isinstance(item, h5py.Group) else None
+        if not isinstance(item, h5py.Group):
+            break
+        if fault := tried(item.attrs.get, attribute):
+            raise ConfigError(f"{where}: {fault}")
+        name = item.attrs.get(attribute)
         if isinstance(name, bytes):
             name = name.decode(errors="replace")
         if isinstance(name, str):

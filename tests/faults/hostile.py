@@ -24,7 +24,7 @@ from conftest import Setup
 
 from faults.frame import Row, expect
 
-LIMIT = 20  # seconds; nothing here takes one
+LIMIT = 60  # seconds; where a library has to be given up it takes some, all else not one
 SYSTEM = {"times": 20, "update": 0, "overwrite": True, "threads": 1}
 CASES = {}
 
@@ -49,6 +49,14 @@ def npy(path, descr="|i1", shape=(2, 5, 7), data=b"\1" * 70):
 def frames(folder, name="hostile.h5"):
     with h5py.File(folder / name, "w") as file:
         yield file
+
+
+def endless(path):
+    """Make the first text in a file one that HDF5's library, looking for it, never gets past."""
+    data = bytearray(path.read_bytes())
+    size = data.index(b"GCOL") + 24  # of the first object of the heap; with its header it is to be nothing
+    data[size : size + 8] = struct.pack("<Q", 2**64 - 16)
+    path.write_bytes(data)
 
 
 STACK = {"dataset": "h5=hostile.h5", "src": "data"}
@@ -464,6 +472,15 @@ def very_many_names(folder):
     return STACK
 
 
+@case("HDF5", "src=entry: HDF5's library found no end")
+def nexus_text_without_end(folder):
+    with frames(folder) as file:
+        file["entry/data"] = FRAMES
+        file["entry"].attrs["signal"] = "data"
+    endless(folder / "hostile.h5")
+    return STACK | {"src": "entry"}
+
+
 # -- results -------------------------------------------------------------------
 
 
@@ -520,6 +537,29 @@ _result("delays_of_strings", _replace("delays", np.zeros(2, "S2")), "readable")
 _result("curve_is_a_group", lambda f, s, g: (g.pop("elements_color_1"), g.create_group("elements_color_1")), "readable")
 _result("accounting_gone", lambda f, s, g: s.pop("accounting"), "not a readable result file")
 _result("link_to_itself", _replace("saturated", h5py.SoftLink("/user/G2_results_at_000030/saturated")), "readable")
+
+
+def _without_end(command, args):
+    @case("results", "r.h5", "HDF5's library found no end")
+    def made(folder):
+        hostile_result(folder, lambda f, s, g: None)
+        endless(folder / "r.h5")
+        return {"command": command, "args": args}
+
+    CASES[f"result_without_end_{command}"] = CASES.pop("made")
+
+
+_without_end("parCorAnaPlot", ["r.h5", "-o", "a.png"])
+_without_end("cmpParCorAnaH5Output", ["r.h5", "r.h5"])
+
+
+@case("results", "update_000030.h5", "HDF5's library found no end", "what was published stays", status=1)
+def update_without_end(folder):
+    hostile_result(folder, lambda f, s, g: None)
+    endless(folder / "r.h5")
+    (folder / "j.h5.inprogress").mkdir()
+    (folder / "r.h5").rename(folder / "j.h5.inprogress/update_000030.h5")
+    return {"args": ["--join", "j.h5.inprogress"]}
 
 
 # -- config files --------------------------------------------------------------

@@ -25,7 +25,7 @@ from parcorana.events.dataset import parse_dataset
 from parcorana.events.hdf5_times import to_int64
 from parcorana.events.source import Share, open_source
 
-SECONDS = 20
+SECONDS = 60  # what the program gives up after some seconds may be read several times
 MEMORY = 1 << 30
 FRAMES = np.arange(11 * 3 * 4, dtype=np.uint16).reshape(11, 3, 4) * 37 % 1009
 

@@ -1,0 +1,56 @@
+"""Whether HDF5's library gets through a file at all: tried in a process of its own.
+
+Over a damaged file the library may crash, or follow a heap whose lengths are
+wrong for ever, and no other thread of Python runs meanwhile. So somebody else
+goes first.
+"""
+
+import os
+import resource
+import signal
+import warnings
+
+SECONDS = 5  # of the processor for one item: a file system that is slow takes none, a loop takes nothing else
+
+
+def tried(read, *args):
+    """Return what becomes of the library while something is read; None if it gets through.
+
+    Parameters
+    ----------
+    read : callable
+        Called in a child process. What it returns or raises is not told: who
+        reads the same again gets it, too.
+
+    Returns
+    -------
+    str or None
+        The end of a sentence that begins with the name of the file.
+    """
+    with warnings.catch_warnings():
+        # Python warns of a fork beside other threads: this child uses nothing of theirs
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if not pid:
+        try:
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+            allow_more()
+            read(*args)
+        finally:
+            os._exit(0)  # nothing of the parent's is flushed, closed or finished a second time
+    status = os.waitpid(pid, 0)[1]
+    if not os.WIFSIGNALED(status):
+        return None
+    number = os.WTERMSIG(status)
+    if number == signal.SIGXCPU:
+        return f"HDF5's library found no end in {SECONDS} s over one item of it"
+    return f"HDF5's library crashes over it ({signal.Signals(number).name})"
+
+
+def allow_more():
+    """Let the child use so many seconds more of the processor: it goes on to the next item."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    most = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    soft = int(used.ru_utime + used.ru_stime) + 1 + SECONDS
+    resource.setrlimit(resource.RLIMIT_CPU, (soft if most == resource.RLIM_INFINITY else min(soft, most), most))
