@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from parcorana._version import __version__
@@ -83,6 +83,15 @@ class _Ranks:
         self.comm = mpi.world() if mpi.launched_size() > 1 else None
         self.rank, self.size = (self.comm.rank, self.comm.size) if self.comm else (0, 1)
         self._bound = end_without(os.getppid()) if self.comm else None
+
+    def status(self, status):
+        """Return the exit status of this rank, where all ranks end by themselves.
+
+        That of mpiexec is made of all of them, and of the signal with which
+        MPICH's ends those that are not done when a first one is: so but one
+        of them is not 0.
+        """
+        return status if self.rank == 0 else 0
 
     def leave(self):
         """Let this process outlive mpiexec."""
@@ -174,9 +183,17 @@ def _modes(args, ranks):
     return modes
 
 
+def _parsed(argv):
+    """Return the arguments; where they are wrong, or ask for a text, only rank 0 says so."""
+    if mpi.rank_of_environment() == 0:
+        return make_parser().parse_args(argv)
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        return make_parser().parse_args(argv)
+
+
 def main(argv=None):
     """Run the command; return the exit status."""
-    args = make_parser().parse_args(argv)
+    args = _parsed(argv)
     faulthandler.enable(sys.__stderr__)  # a library that crashes takes us along: then this at least says where
     roles, ranks, names = [], None, []
     # psana, which a config file may import, would else take over all ranks of the job
@@ -208,18 +225,18 @@ def main(argv=None):
             status = _run(args, mode, ranks, roles, names)
             if status:
                 break
-        return status
+        return ranks.status(status)
     except ConfigError as error:
         if roles:  # raised by one rank while it runs, in user code: the others know nothing of it
             text = _describe(error, roles, ranks, ranks.debug)
             return _end_badly(text, ranks, names, getattr(roles[0], "first", True))
         if (ranks.rank if ranks else mpi.rank_of_environment()) == 0:
             _tell(error, str(error), args)
-        return error.exit_status
+        return ranks.status(error.exit_status) if ranks else error.exit_status
     except _StartError as error:
         if ranks.rank == 0:
             print(error, file=sys.stderr, flush=True)
-        return 1
+        return ranks.status(1)
     except KeyboardInterrupt:
         return _end_badly("parCorAnaDriver: interrupted", ranks, names, first=ranks is None or ranks.rank == 0)
     except BaseException as error:
@@ -275,8 +292,13 @@ def _run_watched(args, mode, ranks, roles, names, run, config, plan, watch):
     watch.does("the start")
     roles.extend(ranks.together(run.make_roles, config, plan, transport, source, h5output, resume))
     watch.follow(roles)
-    run.run_roles(roles, [signal.Signals[f"SIG{args.stop_signal}"]] if args.stop_signal else [])
-    return 0
+    errors = run.run_roles(roles, [signal.Signals[f"SIG{args.stop_signal}"]] if args.stop_signal else [])
+    # no rank waits for anything any more: all end by themselves, for the status of a job that is aborted is a chance
+    texts = ranks.gather(_describe(errors[0], roles, ranks, ranks.debug) if errors else None)
+    told = next(filter(None, texts), None)
+    if told and ranks.rank == 0:
+        print(told, file=sys.stderr, flush=True)
+    return 1 if told else 0
 
 
 def _compare(config, run):

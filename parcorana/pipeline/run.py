@@ -199,10 +199,16 @@ def run_roles(roles, stop_signals=()):
         As `make_roles` makes them.
     stop_signals : iterable of signal.Signals
         Besides SIGTERM and SIGINT, those that stop a run well.
+
+    Returns
+    -------
+    list of RunError
+        Those of these roles that stopped the run: what was received before is
+        published, and all that is left is to tell them.
     """
     if isinstance(roles[0], Alone):
         roles[0].run()
-        return
+        return []
     job = roles[0].job
     # a part of the testing mode is as good as lost if it is not whole: signals end it
     with job.stop.on_signals({*SIGNALS, *stop_signals} if job.config.mode == "main" else ()):
@@ -213,6 +219,4 @@ def run_roles(roles, stop_signals=()):
                 roles[0].release()  # this process may go on, and begin other runs
         else:
             run_polling(chain(roles[0].run(), job.transport.leave(TAG_STOP)), job.transport, job.stop.look)
-    # all is published that can be
-    for error in filter(None, (getattr(role, "error", None) for role in roles)):
-        raise error
+    return [role.error for role in roles if getattr(role, "error", None)]
