@@ -22,9 +22,20 @@ import numpy as np
 from parcorana import masks
 from parcorana._version import __version__
 from parcorana.errors import ConfigError
-from parcorana.output import as_json, sync
+from parcorana.output import ACCOUNT, as_json, sync
 from parcorana.partfile import Damaged, verify
 
+# What all workers know alike, and what it may be.
+FACTS = {
+    "account": (dict,),
+    "run_now": (int, type(None)),
+    "origin": (int, type(None)),
+    "newest": (int, type(None)),
+    "oldest": (int, type(None)),
+    "pulses": (bool,),
+    "total": (int,),
+    "published": (int,),
+}
 _MOST = 64 << 20  # bytes of a manifest
 _FORMAT = 1
 # Keys of system_params that say how a run is done, not what comes out of it; `mask` and `numevents` are looked at.
@@ -85,10 +96,15 @@ class Checkpoint:
     version: str = __version__
 
     def __post_init__(self):
-        whole = [self.block, self.elements, *(number for part in self.parts for number in part), *self.resumed_at]
-        whole += self.facts["account"].values()
-        good = self.parts and all(len(part) == 2 for part in self.parts)
-        if not good or not all(type(number) is int and number >= 0 for number in whole):
+        facts, account = self.facts, self.facts["account"]
+        whole = [self.block, self.elements, facts["filled"], *self.resumed_at, *account.values()]
+        whole += [number for part in self.parts for number in part]
+        good = self.parts and all(len(part) == 2 for part in self.parts) and set(account) == set(ACCOUNT)
+        good &= all(type(self.config[key]) is dict for key in ("system_params", "user_params", "files"))
+        good &= self.kept in ("state", "attributes") and set(facts) == {"filled", *FACTS}
+        good &= all(type(facts[name]) in kinds for name, kinds in FACTS.items())
+        good &= all(abs(value) < 2**63 for value in facts.values() if type(value) is int)
+        if not good or not all(type(number) is int and 0 <= number < 2**63 for number in whole):
             raise ValueError("not what was written")
 
     @property
@@ -219,7 +235,7 @@ def read_manifest(path):
         return Checkpoint(**(about | {"folder": str(path.parent)}))
     except OSError as error:
         raise Damaged(f"{path.name} cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise Damaged(f"{path.name} is damaged") from None
 
 

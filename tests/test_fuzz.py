@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from faults import fuzz, parsers
+from conftest import Setup
+from faults import checkpoints, fuzz, parsers
 
 from parcorana.errors import ConfigError
 from parcorana.events.hdf5_stack import _natural
@@ -21,6 +22,12 @@ def test_result_files(setup):
     setup.write()
     assert setup.drive().returncode == 0
     assert fuzz.campaign("result", 3, 7, setup.folder)["inputs"] == 3
+
+
+def test_checkpoints(tmp_path):
+    (tmp_path / "begun").mkdir()
+    checkpoints.begin(Setup(tmp_path / "begun"))
+    assert fuzz.campaign("checkpoint", 5, 7, tmp_path)["inputs"] == 5
 
 
 USER = [

@@ -101,7 +101,7 @@ def check_resumed(path, times):
 
 
 @settings(
-    max_examples=examples(10),
+    max_examples=examples(15),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
@@ -109,8 +109,8 @@ def check_resumed(path, times):
 @given(
     st.sampled_from([*CLASSES, "Plain", "Stateful"]),
     st.sampled_from(["raise:server", "raise:viewer", "raise:worker", "SIGTERM:server", "SIGTERM:viewer"]),
-    st.integers(30, 260),
-    st.integers(1, 200),
+    st.integers(60, 260),
+    st.integers(1, 100),
     st.sampled_from([{}, {"store_dtype": "float64"}, {"update": 0}, {"update": 40, "block": 8}, {"times": 7}]),
     st.booleans(),
 )
@@ -140,8 +140,9 @@ def test_as_if_nothing_had_happened(many, user_class, strike, at, checkpoint, sy
 
 
 def test_it_had_happened(many):
-    """The test before this one has had runs of one, two and three parts."""
-    assert {0, 1, 2} >= set(many.resumed) >= {1, 2}
+    """Most runs of the test before this one were gone on with, and some of them twice."""
+    assert {0, 1, 2} >= set(many.resumed) >= {2}
+    assert 2 * many.resumed.count(0) <= len(many.resumed)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 
 from parcorana import memory
 from parcorana.checkpoint import part_path
-from parcorana.errors import RunError
+from parcorana.errors import RunError, one_line
 from parcorana.output import SUFFIX
 from parcorana.partfile import Damaged, PartFile, write
 from parcorana.partition import elements_of
@@ -73,6 +73,11 @@ class Keeper:
                 self._restore(resume)
             except Damaged as damaged:
                 raise RunError(f"--resume: {damaged}") from None
+            except (ValueError, TypeError, LookupError, AttributeError) as error:
+                # what setState raises comes as a UserCodeError: this is about what the files say they hold
+                raise RunError(
+                    f"--resume: the files of the checkpoint do not fit together: {one_line(error)}"
+                ) from error
 
     @property
     def kept(self):
@@ -156,6 +161,8 @@ class Keeper:
         files[0][0].read("T", into=buffer.T)
         for file, first, last, ours in files:
             file.read("X", first, last, into=buffer.X[:, ours])
+        if resume.facts["filled"] > len(buffer.T):
+            raise Damaged("the manifest of the checkpoint speaks of more times than there are")
         buffer.restore(resume.facts["filled"])
         if self._has_state:
             callback(self._user, "setState")(self._state(resume, files))

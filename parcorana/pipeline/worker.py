@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from parcorana import _core
+from parcorana.checkpoint import FACTS
 from parcorana.errors import RunError
 from parcorana.pipeline import note
 from parcorana.pipeline.block import BAD, END, HEADER, NUMBER, PULSES, READ, SERVER_COUNTS, STOPPED, TOTAL, BlockBuffer
@@ -395,15 +396,13 @@ class Worker:
         if len(self._notes) > _NOTES:
             yield from self.job.clock.waiting(wait(*self._notes))
         self.at = f"the checkpoint at {self.account['processed']} events"
-        names = ("account", "run_now", "origin", "newest", "oldest", "pulses", "total", "published")
-        facts = yield from self._keeper.write(block, {name: getattr(self, name) for name in names})
+        facts = yield from self._keeper.write(block, {name: getattr(self, name) for name in FACTS})
         self._send_note(note.CHECKPOINT, facts)
 
     def _go_on(self, facts):
         """Take up what all workers knew alike at a checkpoint."""
-        for name, value in facts.items():
-            if name != "filled":  # the buffer knows it
-                setattr(self, name, value)
+        for name in FACTS:
+            setattr(self, name, facts[name])
 
     def _finish(self, stopped):
         # The last result has the full arrays, too, unless nobody wants them; what was

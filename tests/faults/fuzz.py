@@ -16,9 +16,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from conftest import Setup
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from faults import parsers, stacks
+from faults import checkpoints, parsers, stacks
 from faults.frame import Row, expect
 
 FAST = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -70,14 +71,19 @@ def drawn(name, number, start, folder):
 
 
 def by_chance(name, number, start, folder):
-    """Give a target so many HDF5 files; return how often what became of them."""
+    """Give a target so many HDF5 files, or checkpoints; return how often what became of them."""
     work = folder / "work"
     work.mkdir(exist_ok=True)
+    change = {
+        "stack": lambda rng: stacks.stack(rng, work),
+        "result": lambda rng: stacks.result(rng, work, folder / "out.h5"),
+        "checkpoint": lambda rng: checkpoints.checkpoint(rng, work, folder / "begun"),
+    }[name]
     counted = Counter()
     for k in range(start * number, (start + 1) * number):
         rng = random.Random(f"{name} {k}")
         try:
-            said = stacks.stack(rng, work) if name == "stack" else stacks.result(rng, work, folder / "out.h5")
+            said = change(rng)
         except Exception as error:
             raise AssertionError(f"{name} number {k}: {error}") from error
         counted[said] += 1
@@ -91,7 +97,7 @@ def campaign(name, number, start, folder):
     before = os.getcwd()
     os.chdir(folder)  # names of files that inputs make up are looked for there
     try:
-        make = by_chance if name in ("stack", "result") else drawn
+        make = by_chance if name in ("stack", "result", "checkpoint") else drawn
         return make(name, number, start, folder)
     finally:
         os.chdir(before)
@@ -158,6 +164,7 @@ ROWS = [
         ("config_file", "config files", "hypothesis", 500, 1),
         ("stack", "HDF5 files of frames", "chance", 200, 4),
         ("result", "result files", "chance", 50, 4),
+        ("checkpoint", "checkpoints", "chance", 100, 2),
     )
 ] + [
     Row(f"{what}, by atheris", guided(name, number), skip=no_atheris)
@@ -173,6 +180,9 @@ ROWS = [
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(dir=FAST) as scratch:
         scratch = Path(scratch)
+        if sys.argv[1] == "checkpoint":
+            (scratch / "begun").mkdir()
+            checkpoints.begin(Setup(scratch / "begun"))
         if len(sys.argv) > 4 and Path(sys.argv[4], "out.h5").exists():
             (scratch / "out.h5").write_bytes(Path(sys.argv[4], "out.h5").read_bytes())
         counts = campaign(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), scratch)
