@@ -245,10 +245,10 @@ class Trial:
         self.jobs.append(job)
         return job
 
-    def run(self, *command):
-        """Run another command in the folder; return what became of it."""
+    def run(self, *command, limit=60):
+        """Run another command in the folder, for so many seconds at most; return what became of it."""
         return subprocess.run(
-            ["timeout", "-k", "5", "60", *command], cwd=self.folder, env={**os.environ, "PATH": PATH},
+            ["timeout", "-k", "5", str(limit), *command], cwd=self.folder, env={**os.environ, "PATH": PATH},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
 
@@ -269,7 +269,7 @@ class Trial:
             for path in self.folder.iterdir():
                 if path.is_file() and path.suffix in (".py", ".npy", ".h5"):
                     (folder / path.name).write_bytes(path.read_bytes())
-            run = self.run("sh", "-c", f"cd {folder} && exec parCorAnaDriver -c config.py -o whole.h5")
+            run = self.run("sh", "-c", f"cd {folder} && exec parCorAnaDriver -c config.py -o whole.h5", limit=400)
             expect(run.returncode == 0, f"the undisturbed run: {run.stderr}")
             return folder / "whole.h5"
 

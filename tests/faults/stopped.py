@@ -10,13 +10,13 @@ from faults.frame import Row, expect
 SHAPE = (4, 64, 64)
 
 
-def stop(how):
+def stop(how, arrays=False):
     def provoke(trial):
         np.save(trial.folder / "mask.npy", np.ones(SHAPE, np.int8))
         trial.compares = False  # where it ends depends on the moment; tests/test_stop.py compares
         trial.write(
             base=("G2atEnd", "G2IncrementalAccumulator", "G2IncrementalWindowed")[trial.number % 3],
-            user={"normalization": "color"},
+            user={"normalization": "color", "save_arrays": arrays},
             dataset=f"sim=brownian:shape={'x'.join(map(str, SHAPE))}:events=1000000:poisson=0",
             update=500,
             times=400,
@@ -47,6 +47,12 @@ MPICH = ("mpich",)  # the other kills its ranks a moment after it has passed a s
 TITLE = "The run is asked to stop at full load: what was read is published within 10 s, exit status 0, accounting exact"
 ROWS = [
     Row("SIGTERM to mpiexec", stop("mpiexec SIGTERM"), times=3, mpi=MPICH),
+    Row(
+        "SIGTERM to mpiexec, and full arrays are published at every update",
+        stop("mpiexec SIGTERM", True),
+        times=3,
+        mpi=MPICH,
+    ),
     Row("SIGINT to mpiexec", stop("mpiexec SIGINT"), times=3, mpi=MPICH),
     Row("SIGUSR1 to mpiexec, with `--stop-signal`", stop("mpiexec SIGUSR1"), times=1, mpi=MPICH),
     Row("SIGTERM to the viewer", stop("rank0 SIGTERM"), times=1),
