@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 WITH_BIN = PATH="$(abspath $(BIN)):$$PATH"
 SOURCES = $(wildcard csrc/* pyx/*.px*) setup.py pyproject.toml
 
-.PHONY: demo test bench lint faults faults-openmpi sanitize clean
+.PHONY: demo test bench lint faults faults-openmpi test-openmpi sanitize clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo_files.py
@@ -41,6 +41,10 @@ OPENMPI = $(VENV)-openmpi
 faults-openmpi: $(OPENMPI)/made
 	PATH="$(abspath $(OPENMPI)/bin):$$PATH" PYTHONPATH=tests $(OPENMPI)/bin/python -m faults --mpi openmpi \
 	  --write docs/reliability.md $(FAULTS_ARGS)
+
+# a short selection of it
+test-openmpi: $(OPENMPI)/made
+	PATH="$(abspath $(OPENMPI)/bin):$$PATH" $(OPENMPI)/bin/python -m pytest -n 2 tests/test_faults.py
 
 $(OPENMPI)/made: $(VENV)/test .ci/borrow
 	$(BIN)/python .ci/borrow $(OPENMPI) openmpi

@@ -1,6 +1,7 @@
 """User code raises."""
 
 import re
+import signal
 
 from faults.frame import Row, expect
 
@@ -26,7 +27,8 @@ CALLBACKS = {
     "server": {"__init__": "True", "arrayNames": "True", "initServer": "True", "eventOk": "args[0].stamp == 220",
                "finalDataArray": "args[1].stamp == 220"},
     "worker": {"__init__": "True", "arrayNames": "True", "initWorker": "True", "adjustData": "Mine.count(220)",
-               "adjustTerms": "Mine.count(220)", "workerCalc": LATE, "workerReduce": LATE},
+               "adjustTerms": "Mine.count(220)", "adjustTermsBlock": "Mine.count(20)", "workerCalc": LATE,
+               "workerReduce": LATE, "getState": "Mine.count(3)", "setState": "True"},
     "viewer": {"__init__": "True", "arrayNames": "True", "initViewer": "True", "viewerPublish": LATE,
                "viewerPublishReduced": LATE, "viewerPublishArray": LATE},
 }  # fmt: skip
@@ -35,6 +37,7 @@ RESULT = {
     "finalDataArray": "args[0]",
     "initServer": "None",
     "adjustTerms": "None",
+    "adjustTermsBlock": "None",
     "viewerPublish": "None",
 }
 COUNT = """
@@ -46,6 +49,14 @@ COUNT = """
         return cls.calls >= number
 """
 ERRORS = ("ZeroDivisionError('by me')", "OSError('by me')", "StopIteration('by me')", "SystemExit('by me')")
+
+
+def run_until_a_checkpoint(trial):
+    """Leave a run behind that can be gone on with."""
+    job = trial.start(ranks=5)
+    job.wait(lambda: any(trial.folder.glob("out.h5.inprogress/checkpoint_*.json")), "there was a checkpoint")
+    job.strike(job.pid(4), signal.SIGKILL)
+    job.ends(within=5)
 
 
 def fail(role):
@@ -62,8 +73,11 @@ def fail(role):
         if name == "viewerPublish":
             body += "\n    viewerPublishArray = None\n"
             trial.compares = False  # for it writes nothing
-        trial.write(base="G2atEnd", body=body, block=16)
-        job = trial.start(ranks=5, env={"FAULT": "1"})
+        trial.write(base="G2atEnd", body=body, block=16, checkpoint=50 if name.endswith("State") else 0)
+        again = ["--resume"] if name == "setState" else []
+        if again:
+            run_until_a_checkpoint(trial)
+        job = trial.start(*again, ranks=5, env={"FAULT": "1"})
         job.fails(5, f", {role} ", f"in Mine.{name}: {error.split('(')[0]}: by me")
         expect("mine.py" in job.log, f"no line of the user's code: {job.log}")
 

@@ -481,6 +481,22 @@ def nexus_text_without_end(folder):
     return STACK | {"src": "entry"}
 
 
+def _followed(write):
+    def followed(folder):
+        change = write(folder)
+        return change | {"dataset": f"{change['dataset']}:live"}
+
+    return followed
+
+
+# The same files, as if another program still wrote them: times are looked at as they come, in the run.
+LOOKED_AT_LATER = ("times_larger", "times_not_a_number", "times_infinite", "times_beyond", "counter_beyond")
+for _name, (_group, _write, _words, _status) in list(CASES.items()):
+    if _group == "HDF5" and "without_end" not in _name:
+        later = 1 if _name.startswith(LOOKED_AT_LATER) else _status
+        CASES[f"live_{_name}"] = "HDF5 files that are followed", _followed(_write), _words, later
+
+
 # -- results -------------------------------------------------------------------
 
 

@@ -69,7 +69,7 @@ TITLE = (
     "what was published is kept; the mpiexec of another MPI is refused, exit status 2"
 )
 ROWS = [
-    Row("5 ranks, two servers: the result is that of one process", whole_job, times=2),
-    Row("mpiexec of Open MPI gets SIGTERM", terminate, times=4, mpi=("openmpi",)),
+    Row("5 ranks, two servers: the result is that of one process", whole_job, times=2, quick=1),
+    Row("mpiexec of Open MPI gets SIGTERM", terminate, times=4, quick=1, mpi=("openmpi",)),
     Row("started by the mpiexec of another MPI", foreign, skip=no_other),
 ]

@@ -58,5 +58,5 @@ ROWS = [
     Row("SIGTERM to the viewer", stop("rank0 SIGTERM"), times=1),
     Row("SIGTERM to a server", stop("rank2 SIGTERM"), times=1),
     Row("SIGUSR2 to a worker, with `--stop-signal`", stop("rank4 SIGUSR2"), times=1),
-    Row("`--stop`", stop("--stop"), times=3),
+    Row("`--stop`", stop("--stop"), times=3, quick=1),
 ]
