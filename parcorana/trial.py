@@ -30,7 +30,10 @@ def tried(read, *args):
     with warnings.catch_warnings():
         # Python warns of a fork beside other threads: this child uses nothing of theirs
         warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:  # no room for another process: then it is read untried
+            return None
     if not pid:
         try:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
