@@ -98,6 +98,12 @@ def segments_apart(shape):
     return Layout(*(index.reshape(shape).astype(np.int32) for index in (iX, iY)))
 
 
+def check_both(path_x, path_y):
+    """Raise ConfigError if only one of the options --iX and --iY is given."""
+    if bool(path_x) != bool(path_y):
+        raise ConfigError("--iX and --iY belong together: give both")
+
+
 def load_layout(path_x, path_y):
     """Load index files.
 

@@ -9,7 +9,7 @@ import numpy as np
 from parcorana.errors import ConfigError, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.fits import KINDS, check_kind, fit_curves
-from parcorana.images import load_layout, segments_apart
+from parcorana.images import check_both, load_layout, segments_apart
 from parcorana.masks import check_shape
 from parcorana.plain import plain_file
 from parcorana.results import find_file, read_result, updates_in
@@ -98,8 +98,7 @@ def _draw(args):
     colors = None
     if args.colors:
         colors = parse_numbers(args.colors, "--colors")
-    if bool(args.iX) != bool(args.iY):
-        raise ConfigError("--iX and --iY belong together: give both")
+    check_both(args.iX, args.iY)
     check_kind(args.fit)
     results, maps = [], []
     for k, name in enumerate(args.files):

@@ -1,0 +1,57 @@
+"""The files of ``parCorAnaMaskColorTool``: what `start` calls them, and what a name says."""
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+
+from parcorana.errors import ConfigError
+
+SAVED = ("mask", "testmask", "color", "finecolor", "avg")
+"""What `start` saves, each as ndarray and as image."""
+
+_NAME = re.compile(
+    r"(?P<prefix>.*)_(?:(?P<kind>mask|testmask|color|finecolor|avg)_(?P<coords>ndarr|img)Coords|i[XY])\.npy"
+)
+
+
+def prefix_of(dataset, src):
+    """Return the beginning of the files' names for a dataset and a detector (str or None)."""
+    name = dataset.label() or f"shmem-{dataset.name}"
+    if src:
+        name += "_" + re.sub(r"^DetInfo\((.*)\)$", r"\1", src)
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")
+
+
+def all_names(prefix):
+    """Return the names of all files that `start` writes."""
+    arrays = [f"{prefix}_{kind}_{coords}Coords.npy" for kind in SAVED for coords in ("ndarr", "img")]
+    return [*arrays, f"{prefix}_iX.npy", f"{prefix}_iY.npy", f"{prefix}_colors.csv"]
+
+
+def check_free(names, force):
+    """Raise ConfigError where a file would go into no folder, or, unless `force`, take the place of another one."""
+    for name in names:
+        if not Path(name).parent.is_dir():
+            raise ConfigError(f"the folder {str(Path(name).parent)!r} does not exist")
+        if Path(name).exists() and not force:
+            raise ConfigError(f"{name!r} exists; say --force to replace it, or choose another name")
+
+
+def parts_of(path):
+    """Return prefix, kind and coordinates ('ndarr' or 'img') that a file's name says, None for what it does not."""
+    found = _NAME.fullmatch(str(path))
+    return (found["prefix"], found["kind"], found["coords"]) if found else (None, None, None)
+
+
+def write_table(path, rows):
+    """Write rows of str and numbers as CSV."""
+    with open(path, "w", newline="", encoding="ascii") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def save(path, array):
+    """Save an array as .npy, whatever the file is called."""
+    with open(path, "wb") as file:  # numpy.save would add .npy to another suffix
+        np.save(file, array)
