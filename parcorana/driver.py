@@ -24,6 +24,7 @@ log = logging.getLogger("parcorana")
 _PACKAGE = str(Path(__file__).resolve().parent)
 _MIB = 1 << 20
 _AT_LAST = 2.0  # s after which a process that ends the run is gone itself
+_AFTER, _TURN, _TURNS = 1.0, 0.5, 4  # s that the second rank of those with the same fault waits, and each one after it
 
 _EPILOG = """\
 examples:
@@ -229,7 +230,7 @@ def main(argv=None):
     except ConfigError as error:
         if roles:  # raised by one rank while it runs, in user code: the others know nothing of it
             text = _describe(error, roles, ranks, ranks.debug)
-            return _end_badly(text, ranks, names, getattr(roles[0], "first", True))
+            return _end_badly(text, ranks, names, _place(roles))
         if (ranks.rank if ranks else mpi.rank_of_environment()) == 0:
             _tell(error, str(error), args)
         return ranks.status(error.exit_status) if ranks else error.exit_status
@@ -238,11 +239,9 @@ def main(argv=None):
             print(error, file=sys.stderr, flush=True)
         return ranks.status(1)
     except KeyboardInterrupt:
-        return _end_badly("parCorAnaDriver: interrupted", ranks, names, first=ranks is None or ranks.rank == 0)
+        return _end_badly("parCorAnaDriver: interrupted", ranks, names, ranks.rank if ranks else 0)
     except BaseException as error:
-        # the same fault often shows on all workers at once: let the first one tell it
-        first = not roles or getattr(roles[0], "first", True)
-        return _end_badly(_describe(error, roles, ranks, _debugs(args)), ranks, names, first)
+        return _end_badly(_describe(error, roles, ranks, _debugs(args)), ranks, names, _place(roles))
     finally:
         if ranks is not None:
             ranks.leave()
@@ -410,12 +409,22 @@ def _tell(error, text, args):
     print(f"parCorAnaDriver: {text}", file=sys.stderr, flush=True)
 
 
-def _end_badly(text, ranks, names, first):
-    """Say what happened; under MPI end all ranks, for an exception in one leaves the others waiting."""
+def _place(roles):
+    """Return how many ranks may have the same to tell, and come before this one."""
+    job = getattr(roles[0], "job", None) if roles else None
+    return job.place if job else 0
+
+
+def _end_badly(text, ranks, names, place=0):
+    """Say what happened; under MPI end all ranks, for an exception in one leaves the others waiting.
+
+    The same fault often shows on all servers, or workers, at once: the one at
+    the first place tells it, those after it only if they are still there.
+    """
     from parcorana.output import forget, what_is_left
 
-    if not first:
-        time.sleep(1.0)  # ended by the one that tells it, if there is one
+    if place:
+        time.sleep(_AFTER + _TURN * min(place - 1, _TURNS))  # ended by the one that tells it, if there is one
     left = what_is_left(names[0]) if names else ""
     print(text + (f"\n{left}" if left else ""), file=sys.stderr, flush=True)
     if names and ranks is not None and ranks.comm is None:  # of several ranks another one may be about to publish
@@ -431,7 +440,7 @@ def _end_by_watch(reason, ranks, names):
     """End a run that cannot end itself, from the thread that watches it."""
     # whatever may hang now, the file system that is to be asked or an MPI that reaches nobody
     faulthandler.dump_traceback_later(_AT_LAST, exit=True, file=open(os.devnull, "w"))  # noqa: SIM115
-    _end_badly(f"parCorAnaDriver: {reason}", ranks, names, first=True)
+    _end_badly(f"parCorAnaDriver: {reason}", ranks, names)
     os._exit(1)
 
 

@@ -63,6 +63,12 @@ class Job:
         """The role of this rank."""
         return self.roles.role_of(self.rank)
 
+    @property
+    def place(self):
+        """How many ranks of the same role come before this one."""
+        alike = {"server": self.roles.servers, "worker": self.roles.workers}.get(self.role, (self.rank,))
+        return alike.index(self.rank)
+
     def part_of(self, worker_rank):
         """Return the slice of included elements of a worker."""
         workers = self.roles.workers

@@ -40,6 +40,18 @@ RESULT = {
     "adjustTermsBlock": "None",
     "viewerPublish": "None",
 }
+RANKS = {"server": "1", "worker": "234", "viewer": "0"}
+# what the line of error says of where it was; all other callbacks are called before
+BEFORE = "before the first (event|update)"
+PLACES = {
+    **dict.fromkeys(("eventOk", "finalDataArray"), "at event 220 of the sequence"),
+    "getState": "at the checkpoint at 128 events",
+    "adjustData": "at event 219 of those processed, T=219",
+    # which of them leave the buffer counts, too
+    **dict.fromkeys(("adjustTerms", "adjustTermsBlock"), r"at event 1\d\d of those processed"),
+    **dict.fromkeys(("workerCalc", "workerReduce"), "at the update at 200 events"),
+    **dict.fromkeys(("viewerPublish", "viewerPublishReduced", "viewerPublishArray"), "at the update at 200 events"),
+}
 COUNT = """
     calls = 0
 
@@ -48,6 +60,22 @@ COUNT = """
         cls.calls += 1
         return cls.calls >= number
 """
+TOGETHER = {
+    "server": """
+    def eventOk(self, evt):
+        if evt.stamp >= 200 and "FAULT" in os.environ:
+            struck()
+            raise ValueError("by me")
+        return True
+""",
+    "worker": """
+    def adjustData(self, data):
+        self.n = getattr(self, "n", 0) + 1
+        if self.n == 220 and "FAULT" in os.environ and not self.mpiParams.firstWorker:
+            struck()
+            raise ValueError("by me")
+""",
+}
 ERRORS = ("ZeroDivisionError('by me')", "OSError('by me')", "StopIteration('by me')", "SystemExit('by me')")
 
 
@@ -78,14 +106,27 @@ def fail(role):
         if again:
             run_until_a_checkpoint(trial)
         job = trial.start(*again, ranks=5, env={"FAULT": "1"})
-        job.fails(5, f", {role} ", f"in Mine.{name}: {error.split('(')[0]}: by me")
+        where = rf"rank [{RANKS[role]}], {role} {PLACES.get(name, BEFORE)}"
+        job.fails(5, re.compile(rf"^parCorAnaDriver: {where}, in Mine\.{name}: {error.split('(')[0]}: by me$"))
         expect("mine.py" in job.log, f"no line of the user's code: {job.log}")
 
     return provoke
+
+
+def fail_together(trial):
+    """The same fault, but one line."""
+    role, place = (("server", "at event 20. of the sequence"), ("worker", PLACES["adjustData"]))[trial.number % 2]
+    trial.write(body=TOGETHER[role], numservers=3, block=1)
+    job = trial.start(ranks=7, env={"FAULT": "1"})
+    job.fails(5, re.compile(rf"^parCorAnaDriver: rank \d, {role} {place}, in Mine\.\w+: ValueError: by me$"))
 
 
 TITLE = "A callback raises: every rank is gone within 5 s, exit status 1, one line with rank, role, event and callback"
 ROWS = [
     Row(f"the {role}'s, {len(names)} kinds: {', '.join(f'`{name}`' for name in names)}", fail(role), times=len(names))
     for role, names in CALLBACKS.items()
+] + [
+    Row(
+        "on three servers, or on two workers that are not the first, at the same event", fail_together, times=2, quick=1
+    )
 ]
