@@ -4,7 +4,7 @@ import signal
 import time
 
 from faults.frame import Row
-from faults.silent import ASLEEP, HELD, PACED
+from faults.silent import ASLEEP, HELD, PACED, wait_until_it_hangs
 
 
 def while_it_computes(trial):
@@ -20,7 +20,7 @@ def while_a_callback_hangs(trial):
     how = "time.sleep(1000)" if trial.number % 2 else HELD
     trial.write(body=ASLEEP.format(name="workerCalc", when="self.mpiParams.processed == 200", how=how), block=16)
     job = trial.start(env={"HANG": "1"})
-    job.wait_published(3)
+    wait_until_it_hangs(trial, job)
     job.strike(job.launcher, signal.SIGKILL)
     job.ends(within=10, grace=10)
 

@@ -1,6 +1,7 @@
 """Jobs over several hosts, in network namespaces; the link to one of them is cut."""
 
 import os
+import re
 import signal
 import time
 from dataclasses import replace
@@ -8,12 +9,7 @@ from dataclasses import replace
 from hosts import Hosts, missing
 
 from faults.frame import Row, expect, marked
-
-PACED = """\
-    def adjustData(self, data):
-        super().adjustData(data)
-        time.sleep(SECONDS)
-"""
+from faults.silent import AT, PACED
 
 
 def start(trial, hosts, *ranks):
@@ -61,7 +57,7 @@ def cut(host, heartbeat):
             # mpiexec ends at once; who is beyond the link goes when nothing is heard of the viewer
             job.ends(within=heartbeat + 5, grace=5)
             expect(job.status != 0, "exit status 0")
-            job.says("(worker on h2) has been silent for", "the last heard of it: ")
+            job.says(re.compile(r"rank [23] \(worker on h2\) has been silent for"), AT)
             expect("what was published is kept" in job.log, job.log)
 
     return provoke
