@@ -1,5 +1,6 @@
 """What the tests share: configurations, real frames, and ways to run the commands."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -122,7 +123,7 @@ def make_setup(tmp_path):
     return lambda **kwargs: Setup(tmp_path, **kwargs)
 
 
-# -- what pip installs: made once for all tests that need it ------------------------
+# -- what pip installs: made once for all tests that need it, those of other processes, too ----
 
 LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", "*.so", "*.inprogress", ".*_cache"
@@ -145,27 +146,58 @@ def succeed(*args, cwd, env=None):
 
 
 @pytest.fixture(scope="session")
-def dist(tmp_path_factory):
-    """The sdist and the wheel that is built from it, by `python -m build` in isolation; the tree stays as it is."""
-    folder = tmp_path_factory.mktemp("dist")
-    shutil.copytree(ROOT, folder / "tree", ignore=left_out)
-    env = os.environ | {"PARCORANA_CFLAGS": "-O0"}  # a quarter of the time, and nothing here is about speed
-    succeed(sys.executable, "-m", "build", "--outdir", folder, cwd=folder / "tree", env=env)
+def made_once(tmp_path_factory):
+    """Fills a folder by a function that takes it; pytest-xdist's other processes wait, and find it filled."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def make(name, fill):
+        folder, mark = base / name, base / f"{name}.filled"
+        with open(base / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not mark.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
+                folder.mkdir()
+                fill(folder)
+                mark.touch()
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def dist(made_once):
+    """The sdist and the wheel that pip builds from it in isolation; the tree stays as it is."""
+
+    def build(folder):
+        shutil.copytree(ROOT, folder / "tree", ignore=left_out)
+        env = os.environ | {"PARCORANA_CFLAGS": "-O0"}  # a quarter of the time, and nothing here is about speed
+        command = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", folder]
+        succeed(*command, cwd=folder / "tree", env=env)
+        (sdist,) = folder.glob("*.tar.gz")
+        succeed(sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder, sdist, cwd=folder, env=env)
+
+    folder = made_once("dist", build)
     (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
     return sdist, wheel, folder / "tree"
 
 
 @pytest.fixture(scope="session")
-def clean(dist, tmp_path_factory):
+def clean(dist, made_once, tmp_path_factory):
     """Runs a command of an environment that has the wheel and what it depends on, from an empty folder."""
-    folder = tmp_path_factory.mktemp("clean")
-    # pip of this environment installs into the other, which saves the time for one there
-    succeed(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
-    python = folder / "venv/bin/python"
-    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
-    succeed(*pip, "install", "--quiet", "--no-compile", dist[1], cwd=folder)
-    here = folder / "empty"
-    here.mkdir()
+
+    def pip(python, *args, folder):
+        # pip of this environment installs into the other, which saves the time for one there
+        command = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+        return succeed(*command, "install", "--quiet", *args, cwd=folder)
+
+    def fill(folder):
+        succeed(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
+        pip(folder / "bin/python", "--no-compile", dist[1], folder=folder)
+
+    python = made_once("clean", fill) / "bin/python"
+    here = tmp_path_factory.mktemp("empty")
     path = f"{python.parent}:/usr/bin:/bin"
     env = {key: value for key, value in os.environ.items() if not key.startswith(("PMI", "OMPI", "MPI"))}
 
@@ -173,7 +205,7 @@ def clean(dist, tmp_path_factory):
         return succeed(python.parent / name, *args, cwd=folder, env=env | {"PATH": path} | more)
 
     def install(*args, folder=here):
-        return succeed(*pip, "install", "--quiet", *args, cwd=folder)
+        return pip(python, *args, folder=folder)
 
     run.folder, run.install = here, install
     return run
