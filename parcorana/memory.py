@@ -5,15 +5,29 @@ from parcorana.partition import elements_of
 
 _FIXED = 64 << 20  # interpreter, libraries: beside what is counted here
 _MARGIN = 1.1
+_USUAL_ARRAYS = 3  # of the shipped classes
 
 
 def _bounded(nbytes):
     return int(nbytes * _MARGIN) + _FIXED
 
 
-def worker_bytes(config, elements, arrays=3):
+def arrays_of(user_class):
+    """Return how many D x element arrays a user class is taken to have.
+
+    What a run needs is said, and refused, before there are instances. So only a
+    class whose `arrayNames` is a class method or a static one can be asked; of
+    others, 3 are counted, as the shipped classes have.
+    """
+    try:
+        return len(user_class.arrayNames())
+    except Exception:  # a method of instances, then nothing of it has run; or a fault, which the run is going to tell
+        return _USUAL_ARRAYS
+
+
+def worker_bytes(config, elements):
     """Return the bytes of a worker with so many elements: buffer, two blocks, sums."""
-    rows = config.times + 2 * config.block
+    rows, arrays = config.times + 2 * config.block, arrays_of(config.user_class)
     return _bounded(rows * elements * config.store_dtype.itemsize + arrays * len(config.delays) * elements * 8)
 
 
@@ -22,7 +36,7 @@ def server_bytes(config):
     return _bounded(2 * config.block * config.elements * config.store_dtype.itemsize)
 
 
-def viewer_bytes(config, arrays=3):
+def viewer_bytes(config):
     """Return the bytes of the viewer: one delay of one array, or all of them where the class needs that."""
     from parcorana.userbase import UserBase
 
@@ -31,7 +45,7 @@ def viewer_bytes(config, arrays=3):
         return method is not None and method is not getattr(UserBase, name)
 
     one_by_one = all(has(name) for name in ("workerReduce", "viewerPublishReduced", "viewerPublishArray"))
-    gathered = 1 if one_by_one else arrays * len(config.delays)
+    gathered = 1 if one_by_one else arrays_of(config.user_class) * len(config.delays)
     return _bounded((gathered + 1) * config.mask.size * 8)
 
 

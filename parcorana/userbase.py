@@ -129,7 +129,9 @@ class UserBase:
     def arrayNames(self):
         """Name the arrays that `workerCalc` returns.
 
-        On every rank, once, right after ``__init__``.
+        On every rank, once, right after ``__init__``. Where it is a class method
+        or a static one the class is asked before, too: for the memory that a run
+        needs. Of other classes 3 arrays are counted there.
 
         Returns
         -------

@@ -1,8 +1,13 @@
 """What ranks take of memory, measured, against the formulas of the contract (section 8)."""
 
+from types import SimpleNamespace
+
 import h5py
 import numpy as np
 import pytest
+
+from parcorana import memory
+from parcorana.partition import Roles
 
 WIDTH, TIMES, BLOCK, FRAMES, FILES = 120_000, 500, 64, 40, 20
 
@@ -39,3 +44,30 @@ def test_ranks_stay_within_their_formula(setup, dtype):
     for role, formula in formulas.items():
         assert small[role] < 64 + 32  # libraries: with the margin for them
         assert large[role] - small[role] < 1.1 * formula + 16, (role, large, small, formula)
+
+
+NAMES = ["a", "b", "c", "d", "e"]
+
+
+def fail(cls):
+    raise ValueError("not now")
+
+
+@pytest.mark.parametrize(
+    ("names", "arrays"),
+    [
+        (classmethod(lambda cls: NAMES), 5),
+        (staticmethod(lambda: NAMES[:1]), 1),
+        (lambda self: NAMES, 3),  # needs an instance
+        (classmethod(fail), 3),
+    ],
+)
+def test_the_arrays_that_a_class_says_it_has_are_counted(names, arrays):
+    user_class = type("Mine", (), {"arrayNames": names})
+    config = SimpleNamespace(
+        times=100, block=16, store_dtype=np.dtype("f4"), delays=[1] * 10, mask=np.ones((7, 11)), user_class=user_class
+    )
+    config.elements = 60
+    viewer, _, *workers = memory.bytes_of_ranks(config, Roles(servers=(1,), workers=(2, 3)), 4)
+    assert viewer == int((arrays * 10 + 1) * 77 * 8 * 1.1) + (64 << 20)
+    assert workers == [int((132 * 4 + arrays * 10 * 8) * 30 * 1.1) + (64 << 20)] * 2
