@@ -20,6 +20,11 @@ class Calibration:
         As `parcorana.make_psana_config` makes it.
     log : callable or None
         Takes a line of warning; None on the servers that leave that to another.
+
+    Raises
+    ------
+    ConfigError
+        A file of constants cannot be read, or holds none.
     """
 
     def __init__(self, config, log):
@@ -31,7 +36,23 @@ class Calibration:
         }
 
     def constants_of(self, run, src, where):
-        """Return psana's dictionary of constants for a run; say what is missing."""
+        """Return the constants for a run; say what is missing.
+
+        Parameters
+        ----------
+        run : psana.psexp.run.Run
+        src : str
+            Detector name.
+        where : str
+            Names the run in warnings.
+
+        Returns
+        -------
+        dict of str to (ndarray or object, dict)
+            As psana has it: by psana's names of kinds of constants, the
+            constants, in psana's units for the detector, and their experiment
+            and run.
+        """
         config, meta = self.config, {"experiment": run.expt or "", "run": run.runnum or 0}
         wanted = [name for name in CONSTANTS if config[name] is True]
         constants = {key: (array, meta) for key, array in self._files.items()}
@@ -57,7 +78,7 @@ class Calibration:
         return constants
 
     def options_of(self):
-        """Return the arguments of psana's ``run.Detector`` that make the mask of bad pixels."""
+        """Return the arguments of psana's ``run.Detector`` that make the mask of bad pixels: dict of str."""
         config = self.config
         return {
             "status": bool(config["pixel_status"]),
@@ -75,6 +96,17 @@ class Calibration:
 
     def arguments_of(self, interface, src):
         """Return the arguments of psana's ``calib``.
+
+        Parameters
+        ----------
+        interface : object
+            psana's detector interface.
+        src : str
+            Its detector's name, for the error.
+
+        Returns
+        -------
+        dict of str
 
         Raises
         ------
@@ -94,7 +126,20 @@ class Calibration:
         return {"cmpars": tuple(common)} | ({"cversion": 0} if jungfrau else {})
 
     def check_shapes(self, interface, raw):
-        """Refuse constants that do not fit the data."""
+        """Refuse constants that do not fit the data.
+
+        Parameters
+        ----------
+        interface : object
+            psana's detector interface; it has the constants.
+        raw : (..., rows, columns) array
+            One event's.
+
+        Raises
+        ------
+        ConfigError
+            Constants of other rows and columns, or not of whole frames.
+        """
         for key, (array, _) in (interface._calibconst or {}).items():
             if not isinstance(array, np.ndarray):
                 continue
@@ -108,7 +153,13 @@ class Calibration:
                 )
 
     def compare(self, raw, calibrated):
-        """Look at one of the first events: does the calibration change anything?"""
+        """Look at one of the first events; warn after the last of them if calibration has changed nothing.
+
+        Parameters
+        ----------
+        raw, calibrated : ndarray or None
+            One event's.
+        """
         self._left -= 1
         if raw.shape != np.shape(calibrated) or not np.array_equal(raw, calibrated):
             self._same = False
@@ -127,12 +178,24 @@ class Calibration:
 
 
 def load_constants(path, name):
-    """Return constants of a file: ``.npy``, or text as psana's own tools write it (2-D, may begin with comments).
+    """Read constants from a file.
+
+    Parameters
+    ----------
+    path : str
+        ``.npy``, or text as psana's own tools write it (2-D, may begin with comments).
+    name : str
+        Key of `psana_config`.
+
+    Returns
+    -------
+    ndarray of two or more axes
+        uint64 for 'pixel_status' and 'pixel_mask', which are bits; else float32.
 
     Raises
     ------
     ConfigError
-        No such file, or not an array of numbers.
+        No such file, or not an array of finite numbers of two or more axes.
     """
     if path.endswith(".npy"):
         array = masks.load_numbers(f"psana_config[{name!r}]", path)

@@ -42,12 +42,17 @@ def of_streams(dataset, number, names, wait=False):
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : parcorana.events.dataset.Dataset
     number : int
         Run number, for the error.
     names : list of str or path
     wait : bool
         Return none as long as a stream is missing, instead of the error.
+
+    Returns
+    -------
+    list
+        Some of `names`, in their order.
 
     Raises
     ------
@@ -69,7 +74,15 @@ def of_streams(dataset, number, names, wait=False):
 
 
 def check_run(dataset, number):
-    """Refuse a run whose files are not there or cannot be xtc2."""
+    """Raise ConfigError for a run whose files are not there or cannot be xtc2.
+
+    Parameters
+    ----------
+    dataset : parcorana.events.dataset.Dataset
+        Of kind 'exp'.
+    number : int
+        Run number.
+    """
     exp, folder = experiment_of(dataset), folder_of(dataset)
     if not folder.is_dir():
         raise ConfigError(f"dataset {dataset.text!r}: there is no folder {folder}; 'dir=' names that of the xtc2 files")
@@ -89,7 +102,7 @@ def check_run(dataset, number):
 
 
 def check_file(dataset, path):
-    """Refuse what cannot be an xtc2 file: psana's own answer to one may be to kill the process."""
+    """Raise ConfigError for what cannot be an xtc2 file: psana's own answer to one may be to kill the process."""
     text = f"dataset {dataset.text!r}: {path}"
     if len(str(path)) > _PATH_LENGTH:
         raise ConfigError(f"{text}: psana takes no path longer than {_PATH_LENGTH} characters")
@@ -112,7 +125,19 @@ def check_file(dataset, path):
 
 
 def datagram(file, offset):
-    """Return transition and length in bytes of the datagram at `offset`, None if it is not all there."""
+    """Look at a datagram in a file.
+
+    Parameters
+    ----------
+    file : binary file
+    offset : int [bytes]
+        Where it begins.
+
+    Returns
+    -------
+    (int, int) or None
+        Transition, and length [bytes]; None if it is not all there.
+    """
     size = os.fstat(file.fileno()).st_size
     if offset + _HEADER.size > size:
         return None
@@ -125,7 +150,7 @@ def datagram(file, offset):
 
 
 def header(datagram):
-    """Return transition and time of a datagram in memory; the times are in order."""
+    """Return transition and time of a datagram in memory (bytes): two ints, the times as psana has them, in order."""
     time, environment, _ = _HEADER.unpack_from(datagram)
     return environment >> 24 & 0xF, time
 
@@ -154,7 +179,7 @@ def count_events(paths):
 
 
 def size_limit(path):
-    """Return the size of a stream's data file; of the largest where it is in several."""
+    """Return the size [bytes] of a stream's data file; of the largest where it is in several."""
     return max((chunk.stat().st_size for chunk in chunks_of(path)), default=Path(path).stat().st_size)
 
 

@@ -2,16 +2,18 @@
 
 import os
 from bisect import bisect_right
+from contextlib import suppress
 from functools import partial
+from itertools import chain
 
 import numpy as np
 
-from parcorana.errors import ConfigError, EventError, RunError, one_line
+from parcorana.errors import ConfigError, RunError, one_line
 from parcorana.events.psana2 import files, library
-from parcorana.events.psana2.detector import Wanted
 from parcorana.events.psana2.geometry import detector_geometry
 from parcorana.events.psana2.logbook import Logbook
 from parcorana.events.psana2.reader import reading, run_name
+from parcorana.events.psana2.wanted import Wanted
 from parcorana.events.source import Event
 
 
@@ -62,22 +64,23 @@ class Psana2Index:
         for number in dataset.runs:
             files.check_run(dataset, number)
         self._runs = self._tables()
-        self._first = next(self._runs)
+        first = next(self._runs)
+        self._own = self._events(first)
         self.about = self._logbook.about
-        times = np.array([library.stamp_of(time) for time in self._first.times], np.int64)
+        times = np.array([library.stamp_of(time) for time in first.times], np.int64)
         self.typical_step = float(np.median(np.diff(times))) * 1e-9 if len(times) > 1 else None
         if len(dataset.runs) == 1:
             self.total = min(len(times), share.numevents or len(times))
         if share.server == 0:
             try:
-                self._look_ahead()
+                self.shape, self.dtype = self._wanted.look_ahead(self._first_block(first))
             except BaseException:
                 self.close()
                 raise
 
     def blocks(self):
         """Return this server's blocks, each an iterable of `Event`, read as it is consumed."""
-        return self._share.in_blocks(self._events())
+        return self._share.in_blocks(self._own)
 
     def geometry(self):
         """Return the `parcorana.geometry.Geometry` that psana has for the detector, None if it has none."""
@@ -85,27 +88,20 @@ class Psana2Index:
 
     def close(self):
         """Close the files; may be called again."""
-        self._first = None
+        self._own.close()
         self._runs.close()
 
-    def _events(self):
+    def _events(self, first):
         """Yield ``(index, Event)`` of this server's events, index counted over all runs."""
-        base, ordinal, table = 0, 0, self._first
-        while table is not None:
+        base = 0
+        for ordinal, table in enumerate(chain([first], library.later(self._runs))):
             self.passed = base + len(table.times)
-            for index in range(base, base + len(table.times)):
+            for index in range(base, self.passed):
                 if self._share.has(index):
                     yield index, table.event(index - base, ordinal)
-            base, ordinal = base + len(table.times), ordinal + 1
+            base = self.passed
             if self._share.numevents and base >= self._share.numevents:
                 return
-            table = self._next_table()
-
-    def _next_table(self):
-        try:
-            return next(self._runs, None)
-        except ConfigError as error:
-            raise RunError(str(error)) from error
 
     def _tables(self):
         for number in self._dataset.runs:
@@ -116,17 +112,11 @@ class Psana2Index:
                     raise ConfigError(f"{name} is empty: it has no begin of run")
                 yield _Table(name, reader, run, self._wanted.field_of(run, name))
 
-    def _look_ahead(self):
-        first = self._share.first * self._share.block
-        for k in range(first, min(first + self._share.block, len(self._first.times))):
-            try:
-                data = self._first.event(k, 0).data()
-            except (EventError, RunError):  # told when the event is read in its turn
-                continue
-            if data is not None:
-                self._wanted.check(data)
-                self.shape, self.dtype = data.shape, data.dtype
-                return
+    def _first_block(self, table):
+        """Yield the events of this server's first block that can be read."""
+        for k in range(*next(self._share.blocks(len(table.times)), (0, 0))):
+            with suppress(RunError):  # told when the event is read in its turn
+                yield table.event(k, 0)
 
 
 class _Table:
@@ -156,7 +146,7 @@ class _Table:
             )
 
     def event(self, k, ordinal):
-        """Read the event of the k-th time."""
+        """Read the event of the k-th time, `ordinal` being that of the run; RunError if a data file ends before it."""
         time = self.times[k]
         for stream, (offset, size) in self._run._ts_table[time].items():
             path = self._open_file(stream, time)

@@ -33,7 +33,22 @@ def need_psana():
 
 
 def opened(reader, name, options):
-    """Return ``reader(**options)``; whatever psana raises becomes a ConfigError that names the data."""
+    """Open psana's data source.
+
+    Parameters
+    ----------
+    reader : type
+        One of psana's classes of data sources, or made from one.
+    name : str
+        What errors call the data.
+    options : dict
+        Its arguments.
+
+    Raises
+    ------
+    ConfigError
+        Whatever psana raises.
+    """
     try:
         return reader(**options, skip_calib_load="all", log_level="WARNING")
     except (ConfigError, RunError):
@@ -43,7 +58,17 @@ def opened(reader, name, options):
 
 
 def guarded(items, name, kind=RunError):
-    """Pass `items` on, with psana's own errors told as one of ours."""
+    """Pass items on, with psana's own errors told as ours.
+
+    Parameters
+    ----------
+    items : iterator
+        Of psana.
+    name : str
+        What errors call the data.
+    kind : type
+        ConfigError or RunError: what psana's errors become.
+    """
     while True:
         try:
             item = next(items)
@@ -54,6 +79,14 @@ def guarded(items, name, kind=RunError):
         except Exception as error:
             raise kind(f"{name}: psana cannot read on: {type(error).__name__}: {one_line(error)}") from error
         yield item
+
+
+def later(runs):
+    """Pass on the runs after the first one: a ConfigError over one of them is a RunError, for events have been read."""
+    try:
+        yield from runs
+    except ConfigError as error:
+        raise RunError(str(error)) from error
 
 
 def in_time(ask):
@@ -79,5 +112,5 @@ def in_time(ask):
 
 
 def stamp_of(time):
-    """Return psana's timestamp, seconds in the upper 32 bits and nanoseconds in the lower, as nanoseconds."""
+    """Return psana's timestamp, seconds in the upper 32 bits and nanoseconds in the lower, as one int [ns]."""
     return (time >> 32) * 10**9 + (time & 0xFFFFFFFF)

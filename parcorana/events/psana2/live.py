@@ -6,13 +6,13 @@ import time
 from functools import partial
 from itertools import chain
 
-from parcorana.errors import ConfigError, RunError
+from parcorana.errors import ConfigError
 from parcorana.events.feed import END, Feed, patience
 from parcorana.events.psana2 import files, library
-from parcorana.events.psana2.detector import Wanted
 from parcorana.events.psana2.logbook import Logbook
 from parcorana.events.psana2.picker import Picker
 from parcorana.events.psana2.reader import reading, run_name
+from parcorana.events.psana2.wanted import Wanted
 from parcorana.events.source import Event, Lost, Share
 
 _SETTLED = 2.0  # s for which the list of files must stay the same
@@ -90,19 +90,13 @@ class Psana2Live:
     def _follow(self, feed):
         self._picker.feed = feed
         try:
-            for ordinal, run in enumerate(chain([self._first], self._later_runs())):
+            for ordinal, run in enumerate(chain([self._first], library.later(self._runs))):
                 for evt in library.guarded(run.run.events(), run.name):
                     self._picker.came(evt)
                     feed.put(Event(ordinal, library.stamp_of(evt.timestamp), partial(run.field.fetch, evt), evt))
                 self._say_what_is_lost(run)
         finally:
             self._runs.close()
-
-    def _later_runs(self):
-        try:
-            yield from self._runs
-        except ConfigError as error:
-            raise RunError(str(error)) from error
 
     def _open_runs(self):
         for number in self._dataset.runs:
@@ -160,6 +154,8 @@ class Psana2Live:
 
 
 class _Following:
+    """A run that is being followed: what errors call it, psana's data source and run, the `Field`."""
+
     def __init__(self, name, reader, run, field):
         self.name, self.reader, self.run, self.field = name, reader, run, field
 
@@ -184,7 +180,14 @@ class _LivePicker(Picker):
         self.lost = self._base = 0
 
     def begin(self, reader, patience):
-        """Begin with a run."""
+        """Begin with a run.
+
+        Parameters
+        ----------
+        reader : psana.psexp.serial_ds.SerialDataSource
+        patience : float [s]
+            How long a file may stay as it is before its events are given up.
+        """
         self._reader, self._patience = reader, patience
         self._base = self.next
         self._written = [0] * len(reader.xtc_files)

@@ -13,7 +13,8 @@ class Logbook:
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : parcorana.events.dataset.Dataset
+        Of kind 'exp'.
 
     Attributes
     ----------
@@ -39,6 +40,17 @@ class Logbook:
             What may follow ``.smd.xtc2`` in the folder.
         wait : bool
             Whether streams that are missing may still come, and are no error.
+
+        Returns
+        -------
+        dict
+            'xtc_files': list of str, the names; 'dirname': str, their folder;
+            from the logbook whatever else it says.
+
+        Raises
+        ------
+        ConfigError
+            A stream that the run has not.
         """
         dataset = self._dataset
         answer = library.in_time(ask) if self._reached else None

@@ -32,12 +32,12 @@ def waiting(queue):
 
 
 def discovery(name):
-    """Return the queue by which a server of shared memory offers itself to clients."""
+    """Return the name of the queue by which a server of shared memory offers itself to clients."""
     return f"/PdsFromMonitorDiscovery_{name}"
 
 
 def inputs(name):
-    """Return the queues of events that clients in this process have opened to read from (Linux)."""
+    """Return the queues of events that clients in this process have opened to read from, a set of int (Linux)."""
     found = set()
     for link in Path("/proc/self/fd").iterdir():
         try:

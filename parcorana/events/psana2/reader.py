@@ -16,9 +16,9 @@ def reading(dataset, logbook, number, settled=None, **options):
 
     Parameters
     ----------
-    dataset : Dataset
+    dataset : parcorana.events.dataset.Dataset
         Of kind 'exp'.
-    logbook : Logbook
+    logbook : parcorana.events.psana2.logbook.Logbook
     number : int
         Run number.
     settled : callable or None
@@ -30,6 +30,13 @@ def reading(dataset, logbook, number, settled=None, **options):
     Yields
     ------
     psana.psexp.serial_ds.SerialDataSource
+
+    Raises
+    ------
+    ConfigError
+        psana cannot open the run.
+    RunError
+        While its small data is read: it leads psana in circles.
     """
     from psana.psexp.serial_ds import SerialDataSource
 

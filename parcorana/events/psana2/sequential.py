@@ -3,16 +3,16 @@
 import os
 from contextlib import closing
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
-from parcorana.errors import ConfigError, EventError, RunError
+from parcorana.errors import ConfigError, RunError
 from parcorana.events.psana2 import files, library
-from parcorana.events.psana2.detector import Wanted
 from parcorana.events.psana2.geometry import detector_geometry
 from parcorana.events.psana2.logbook import Logbook
 from parcorana.events.psana2.picker import Picker
 from parcorana.events.psana2.reader import reading, run_name
+from parcorana.events.psana2.wanted import Wanted
 from parcorana.events.source import Event
 
 
@@ -100,20 +100,15 @@ class Psana2Source:
         self._runs.close()
 
     def _look_ahead(self):
-        """Learn shape and dtype from the first event that has data; the events looked at are kept."""
+        """Learn shape and dtype from this server's first block; the events looked at are kept."""
         held = []
-        for index, event in self._own:
-            held.append((index, event))
-            try:
-                data = event.data()
-            except EventError:  # counted when the server asks again
-                data = None
-            if data is not None:
-                self._wanted.check(data)
-                self.shape, self.dtype = data.shape, data.dtype
-                break
-            if len(held) == self._share.block:
-                break
+
+        def keep():
+            for item in islice(self._own, self._share.block):
+                held.append(item)
+                yield item[1]
+
+        self.shape, self.dtype = self._wanted.look_ahead(keep())
         self._stream = chain(held, self._own)
 
     def _events(self, first):
@@ -121,17 +116,11 @@ class Psana2Source:
         last = self._picker.last
         if last is not None and last < 0:
             return
-        for ordinal, run in enumerate(chain([first], self._later_runs())):
+        for ordinal, run in enumerate(chain([first], library.later(self._runs))):
             for index, evt in self._read(run):
                 yield index, Event(ordinal, library.stamp_of(evt.timestamp), partial(run.field.fetch, evt), evt)
                 if index == last:
                     return
-
-    def _later_runs(self):
-        try:
-            yield from self._runs
-        except ConfigError as error:
-            raise RunError(str(error)) from error
 
     def _read(self, run):
         """Yield ``(index, psana event)``, and make sure that psana left none out.

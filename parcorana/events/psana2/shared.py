@@ -12,7 +12,7 @@ from functools import partial
 
 from parcorana.errors import ConfigError, RunError
 from parcorana.events.psana2 import files, library, queues
-from parcorana.events.psana2.detector import Wanted
+from parcorana.events.psana2.wanted import Wanted
 from parcorana.events.source import Event, Lost
 
 SERVER_SECONDS = 60
