@@ -43,6 +43,27 @@ def run_here():
     return run_command
 
 
+def status_of(main, *args):
+    """Return the exit status of a command that is run in this process."""
+    try:
+        return main([str(arg) for arg in args])
+    except SystemExit as error:  # argparse's
+        return error.code
+
+
+def each_code_path(module):
+    """Return a fixture: each of the CPU's code paths of a compiled module in turn."""
+
+    @pytest.fixture(params=module.paths())
+    def code_path(request):
+        before = module.path()
+        module.choose_path(request.param)
+        yield request.param
+        module.choose_path(before)
+
+    return code_path
+
+
 CONFIG = """\
 import parcorana
 from parcorana import userg2

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import each_code_path
 from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -70,12 +71,7 @@ def steady_streams(draw):
     }
 
 
-@pytest.fixture(params=_core.paths())
-def code_path(request):
-    before = _core.path()
-    _core.choose_path(request.param)
-    yield request.param
-    _core.choose_path(before)
+code_path = each_code_path(_core)
 
 
 def drive(kind, stream, data, threads=1, user_params=None, update=None):

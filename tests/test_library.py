@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import each_code_path
 from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,13 +18,7 @@ from parcorana.rolling import UNFILLED
 
 USUAL = settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
-
-@pytest.fixture(params=kernels.paths())
-def code_path(request):
-    before = kernels.path()
-    kernels.choose_path(request.param)
-    yield request.param
-    kernels.choose_path(before)
+code_path = each_code_path(kernels)
 
 
 @st.composite

@@ -7,6 +7,7 @@ import hypothesis.extra.numpy as hnp
 import matplotlib.image
 import numpy as np
 import pytest
+from conftest import status_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,10 +24,7 @@ def tool(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def run(*args):
-        try:
-            status = maskcolor.main([str(arg) for arg in args])
-        except SystemExit as error:
-            status = error.code
+        status = status_of(maskcolor.main, *args)
         said = capsys.readouterr()
         return status, said.out, said.err
 
@@ -268,10 +266,7 @@ def test_pictures_of_a_run(setup, monkeypatch, capsys):
         assert set(file["user/G2_results_at_000070/fits/colors"][:]) == {1, 2, 3}
 
     def draw(*args):
-        try:
-            status = plot.main([str(arg) for arg in args])
-        except SystemExit as error:
-            status = error.code
+        status = status_of(plot.main, *args)
         return status, capsys.readouterr().err
 
     maps = [part for name in ("g2:1", "G2:55", "saturated", "mask", "color") for part in ("--map", name)]
