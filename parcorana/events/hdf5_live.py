@@ -6,12 +6,10 @@ import time
 from parcorana.errors import ConfigError, RunError
 from parcorana.events.feed import patience
 from parcorana.events.hdf5 import HDF5Source, batch_rows
-from parcorana.events.hdf5_stack import Stack, file_names
+from parcorana.events.hdf5_stack import Stack, file_names, is_written
 from parcorana.events.source import Event
 
 _LOOK = 0.02  # s between two looks whether the file has grown
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_WRITING = 0x01 | 0x04  # in the superblock: open for writing, as a single writer with many readers
 
 
 class HDF5Live(HDF5Source):
@@ -73,6 +71,7 @@ class HDF5Live(HDF5Source):
             if count > at:
                 grown = now
                 stamps = self._stamps(at, count)
+                self._stacks[0].check_length()
                 for index in range(at, count):
                     if index // self._group % share.servers == share.server:
                         limits = self._limits(index, count)
@@ -100,6 +99,7 @@ class HDF5Live(HDF5Source):
         return self._batch[index - self._start]
 
     def _length(self, item):
+        self._stacks[0].check_length()
         times = self._stacks[0].times.item
         for growing in (item, times):
             if growing is not None:
@@ -132,17 +132,3 @@ class HDF5Live(HDF5Source):
                     told = True
                     self._log(f"waiting for the writer of h5={self._name} ({error})")
                 time.sleep(0.1)
-
-
-def is_written(name):
-    """Tell whether a program has a file open for writing; None if it is no HDF5 file, or not yet."""
-    try:
-        with open(name, "rb") as file:
-            head = file.read(4096)
-    except OSError:
-        return None
-    for offset in (0, 512, 1024, 2048):  # before it may be what others wrote there
-        if head[offset : offset + 8] == _SIGNATURE:
-            # older superblocks than the third have no such flag, and no SWMR mode
-            return head[offset + 8] >= 3 and bool(head[offset + 11] & _WRITING)
-    return None

@@ -17,6 +17,8 @@ from parcorana.trial import tried
 
 _LISTED = 10
 _LOOKED_AT = 2000  # objects of a file, for the list of what there is
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_WRITING = 0x01 | 0x04  # in the superblock: open for writing, as a single writer with many readers
 
 
 class Stack:
@@ -43,7 +45,7 @@ class Stack:
     def __init__(self, name, src, folder=None, swmr=False):
         self.name = name
         self.file = _open(name, swmr)
-        self._size = os.stat(name).st_size
+        self._swmr, self._size = swmr, os.stat(name).st_size
         try:
             trust = Trust(folder)
             self.item = _find(self.file, name, src, trust)
@@ -64,14 +66,41 @@ class Stack:
     def check_length(self):
         """Raise RunError if the file has become shorter: HDF5 then reads zeros, and says nothing."""
         size = os.stat(self.name).st_size if os.path.exists(self.name) else self._size
-        if size < self._size:
+        # whoever closes a file that he wrote may give back what he had made room for
+        if size < self._size and not (self._swmr and size >= _closed_end(self.name)):
             raise RunError(
                 f"h5={self.name}: the file was cut off while it was read: it had {self._size:,} bytes, now {size:,}"
             )
+        self._size = size
 
     def close(self):
         """Close the file; may be called again."""
         self.file.close()
+
+
+def _superblock(name):
+    """Return the first bytes of a file from where HDF5's begin; None if it is no HDF5 file, or not yet."""
+    try:
+        with open(name, "rb") as file:
+            head = file.read(4096)
+    except OSError:
+        return None
+    # before it may be what others wrote there
+    found = (head[at : at + 36] for at in (0, 512, 1024, 2048) if head[at : at + 8] == _SIGNATURE)
+    return next((each for each in found if len(each) == 36), None)
+
+
+def is_written(name):
+    """Tell whether a program has a file open for writing; None if it is no HDF5 file, or not yet."""
+    head = _superblock(name)
+    # older superblocks than the third have no such flag, and no SWMR mode
+    return head and head[8] >= 3 and bool(head[11] & _WRITING)
+
+
+def _closed_end(name):
+    """Return how long a file says that it is, once it is closed; before, and of others, more than any file is."""
+    head = _superblock(name)
+    return int.from_bytes(head[28:36], "little") if head and head[8] >= 3 and not head[11] & _WRITING else 2**64
 
 
 def file_names(dataset):

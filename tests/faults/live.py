@@ -1,0 +1,172 @@
+"""Data that is followed while it is written: its writer is killed, its file is cut off, the run is stopped."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import threading
+
+import h5py
+import numpy as np
+
+from faults.badevents import frames_of
+from faults.frame import Row, expect
+
+EVENTS, PAUSE, START = 300, 0.012, 10**18
+PATIENCE = 2.0  # s without anything new, after which a writer is given up
+SLOW = """\
+    def eventOk(self, evt):
+        time.sleep(0.02)
+        return True
+"""
+
+
+def hdf5(trial):
+    """Return the keys for frames at rest, the dataset of the same ones as they are written, and a writer to start."""
+    from test_hdf5_files import WRITER
+
+    frames = frames_of(trial, events=EVENTS)
+    np.save(trial.folder / "frames.npy", frames)
+    with h5py.File(trial.folder / "frames.h5", "w") as file:
+        file["run/data"], file["run/timestamp"] = frames, START + 10**7 * np.arange(EVENTS)
+    # what is not compressed shows nothing where zeros are read in its place
+    command = [
+        sys.executable,
+        "-c",
+        WRITER.replace(', compression="gzip"', ""),
+        "live.h5",
+        "frames.npy",
+        str(PAUSE),
+        "",
+    ]
+    system = {"dataset": "h5=frames.h5", "src": "run/data", "rate": 100.0}
+    return system, "h5=live.h5:live", lambda: subprocess.Popen(command, cwd=trial.folder)
+
+
+class Growing(threading.Thread):
+    """Writes a run of xtc2 files piece by piece; its end is missing, as if it were killed before."""
+
+    def __init__(self, source, folder):
+        super().__init__(daemon=True)
+        self.source, self.folder = source, folder
+        self.start()
+
+    def run(self):
+        from xtc2 import grow
+
+        grow(self.source, self.folder, pieces=40, pause=EVENTS * PAUSE / 40, finish=False)
+
+    def kill(self):
+        """Wait until it has written all but the end."""
+        self.join()
+
+    wait = kill
+
+
+def xtc2(trial):
+    """The same for xtc2 files."""
+    from xtc2 import write_run
+
+    frames = np.random.default_rng(trial.number).poisson(5, (EVENTS, 2, 5, 7)).astype(np.uint16)
+    for name, end in (("rest", True), ("source", False)):
+        write_run(trial.folder / name, frames, START + 8_333_333 * np.arange(EVENTS), end=end)
+    dataset = f"exp=tstx00126:run=7:dir={trial.folder}"
+    system = {"dataset": f"{dataset}/rest", "src": "mydet"}
+    return system, f"{dataset}/live:live", lambda: Growing(trial.folder / "source", trial.folder / "live")
+
+
+def follow(trial, make, body="    pass"):
+    """Start a job that follows data, and its writer; return both once a few updates are published."""
+    from test_psana_pipeline import ENVIRONMENT
+
+    system, live, write = make(trial)
+    trial.write("G2IncrementalAccumulator", body, update=20, block=8, **system)
+    trial.whole = trial.undisturbed(trial.number)
+    job = trial.start("-d", live, env=ENVIRONMENT | {"PARCORANA_PATIENCE": str(PATIENCE), "PS_PARALLEL": "none"})
+    writer = write()
+    job.wait_published(3)
+    return job, writer
+
+
+def account_of(trial):
+    with h5py.File(trial.output) as file:
+        return {key: int(value) for key, value in file["system/accounting"].attrs.items()}
+
+
+def writer_is_killed(make):
+    def provoke(trial):
+        job, writer = follow(trial, make)
+        writer.kill()
+        writer.wait()
+        job.strike()
+        job.ends(within=PATIENCE + 10, ended=lambda _: trial.processed())
+        expect(job.status == 0, f"exit status {job.status}: {job.log}")
+        account = account_of(trial)
+        expect(account["processed"] == account["read"] > 0, f"accounting: {account}")
+        expect("was its writer killed?" in job.log or "it has no end of run" in job.log, f"no word of it: {job.log}")
+
+    return provoke
+
+
+def stopped(make):
+    def provoke(trial):
+        job, writer = follow(trial, make)
+        job.strike()
+        asked = trial.run("parCorAnaDriver", "--stop", "out.h5")
+        expect(asked.returncode == 0, asked.stderr)
+        job.ends(within=10, ended=lambda _: trial.processed())
+        writer.kill()
+        writer.wait()
+        expect(job.status == 0, f"exit status {job.status}: {job.log}")
+        trial.check_stopped("stopped by --stop")
+        account = account_of(trial)
+        expect(account["processed"] == account["read"] > 0, f"accounting: {account}")
+
+    return provoke
+
+
+def hdf5_is_cut_off(trial):
+    """HDF5 itself would read zeros, for times and frames alike."""
+    job, writer = follow(trial, hdf5, SLOW)  # so that there is something that was not read yet
+    writer.kill()
+    writer.wait()
+    path = trial.folder / "live.h5"
+    os.truncate(path, path.stat().st_size // 2)
+    job.strike()
+    wrong = "h5=live.h5: the file was cut off while it was read"
+    job.fails(10, "server at event ", wrong, ended=lambda _: trial.processed())
+    trial.check_stopped(f"error: {wrong}")
+
+
+def xtc2_is_cut_off(trial):
+    """The small data tells of events whose data is gone."""
+    job, writer = follow(trial, xtc2, SLOW)
+    writer.kill()
+    (path,) = (trial.folder / "live").glob("*.xtc2*")
+    os.truncate(path, path.stat().st_size // 2)
+    job.strike()
+    job.ends(within=30, ended=lambda _: trial.processed())
+    expect(job.status == 0, f"exit status {job.status}: {job.log}")
+    account = account_of(trial)
+    expect(account["no_data"] > 0 and account["processed"] + account["no_data"] == EVENTS, f"accounting: {account}")
+    expect(f"{account['no_data']} events of this server never came, and count as no_data" in job.log, job.log)
+
+
+def no_psana():
+    return None if importlib.util.find_spec("psana") else "psana is not installed"
+
+
+TITLE = "Data that is followed while it is written: what came is published and right, the accounting exact"
+ROWS = [
+    Row("the writer of an HDF5 file is killed: the run ends with a warning, exit status 0", writer_is_killed(hdf5)),
+    Row(
+        "an HDF5 file is cut off: exit status 1 within 10 s, one line that names file and event",
+        hdf5_is_cut_off,
+        2,
+        quick=1,
+    ),
+    Row("`--stop` of a run that follows an HDF5 file", stopped(hdf5)),
+    Row("the writer of xtc2 files is killed: the same", writer_is_killed(xtc2), skip=no_psana),
+    Row("xtc2 files are cut off: events that never come are counted, exit status 0", xtc2_is_cut_off, skip=no_psana),
+    Row("`--stop` of a run that follows xtc2 files", stopped(xtc2), skip=no_psana),
+]
