@@ -1,10 +1,13 @@
 """What the tests share: configurations, real frames, and ways to run the commands."""
 
 import fcntl
+import http.server
 import os
 import shutil
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import effort  # noqa: F401 - registers a profile before pytest asks hypothesis for it
@@ -49,6 +52,33 @@ def status_of(main, *args):
         return main([str(arg) for arg in args])
     except SystemExit as error:  # argparse's
         return error.code
+
+
+@contextmanager
+def serving(handler):
+    """Answer HTTP by a handler, in a thread; give the port."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def in_thread():
+    """Calls a function in a thread of its own, which ends before the test is over."""
+    threads = []
+
+    def start(function, *args, **kwargs):
+        threads.append(threading.Thread(target=function, args=args, kwargs=kwargs))
+        threads[-1].start()
+
+    yield start
+    for thread in threads:
+        thread.join()
 
 
 def each_code_path(module):

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import h5py
@@ -122,15 +121,10 @@ def test_finished(job, data, right, mode, servers):
 # Live, blocks are cut where time says, and so are the sums: that is rounding, of which whole numbers have none.
 
 
-def test_live(job, data, right, tmp_path):
+def test_live(job, data, right, tmp_path, in_thread):
     """The writer waits 3 s before it renames."""
-    how = {"pieces": 5, "pause": 0.2, "wait": 3.0}
-    writer = threading.Thread(target=grow, args=(data / "two", tmp_path), kwargs=how)
-    writer.start()
-    try:
-        result = job("live", f"exp=tstx00126:run=7:dir={tmp_path}:live", 2, latency=0.2)
-    finally:
-        writer.join()
+    in_thread(grow, data / "two", tmp_path, pieces=5, pause=0.2, wait=3.0)
+    result = job("live", f"exp=tstx00126:run=7:dir={tmp_path}:live", 2, latency=0.2)
     assert arrays_differ(right, result) == []
     assert account_of(result) == ACCOUNT
 

@@ -7,11 +7,11 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import urllib.parse
 
 import numpy as np
 import pytest
+from conftest import serving
 from test_docs import table_of
 from xtc2 import write_run
 
@@ -231,21 +231,15 @@ def test_constants_of_the_facility(folder, frames, constants):
     Facility.keep(detector, "pixel_gain", constants["gain"], 0)
     Facility.keep(exp, "pixel_offset", constants["offset"], 7, 7)
     Facility.keep(detector, "pixel_status", constants["pixel_status"], 0)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Facility) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            url = {"LCLS_CALIB_HTTP": f"http://127.0.0.1:{server.server_port}", "NO_PROXY": "127.0.0.1"}
-            done = subprocess.run(
-                ["timeout", "-k", "5", "60", sys.executable, "-W", "ignore", "-c", DRIVE, folder],
-                env=os.environ | url,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Facility) as port:
+        url = {"LCLS_CALIB_HTTP": f"http://127.0.0.1:{port}", "NO_PROXY": "127.0.0.1"}
+        done = subprocess.run(
+            ["timeout", "-k", "5", "60", sys.executable, "-W", "ignore", "-c", DRIVE, folder],
+            env=os.environ | url,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr
     right = {"status_bits": 0xFFFF, **dict.fromkeys(constants, True)}
     np.testing.assert_array_equal(

@@ -1,7 +1,6 @@
 """HDF5 as other programs write it: compressed, in several files, small data, NeXus, and while it grows."""
 
 import sys
-import threading
 import time
 
 import h5py
@@ -257,20 +256,16 @@ with h5py.File(name, "w", libver="latest") as file:
 
 
 @pytest.fixture
-def writer(tmp_path, command):
+def writer(tmp_path, command, in_thread):
     """Starts a program that writes a file in SWMR mode."""
-    threads = []
     np.save(tmp_path / "frames.npy", FRAMES)
 
     def start(pause=0.03, end="close"):
         arguments = (sys.executable, "-c", WRITER, tmp_path / "live.h5", tmp_path / "frames.npy", pause, end)
-        threads.append(threading.Thread(target=command, args=arguments, kwargs={"cwd": tmp_path}))
-        threads[-1].start()
+        in_thread(command, *arguments, cwd=tmp_path)
         return f"h5={tmp_path}/live.h5:live"
 
-    yield start
-    for thread in threads:
-        thread.join()
+    return start
 
 
 def followed(source, seconds=20):

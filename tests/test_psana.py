@@ -9,13 +9,13 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import serving
 from xtc2 import L1_ACCEPT, write_run
 
 from parcorana.errors import ConfigError, EventError, RunError
@@ -597,16 +597,10 @@ def test_logbook_answers(folder, monkeypatch):
         def log_message(self, *args):
             pass
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Logbook) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            set_logbook(monkeypatch, server.server_port)
-            source = opened(text_of(folder, "8"))
-            events = [event for block in read(source) for event in block]
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Logbook) as port:
+        set_logbook(monkeypatch, port)
+        source = opened(text_of(folder, "8"))
+        events = [event for block in read(source) for event in block]
     assert_same(events, expected(8))
     assert (asked, source.about) == (["/8"], "the runs' files are those that SLAC's logbook lists")
 

@@ -111,18 +111,14 @@ def assert_all_there(found, frames, lacking=(), run=0):
 
 
 @pytest.fixture
-def writer(folder, tmp_path):
+def writer(folder, tmp_path, in_thread):
     """Starts a thread that writes a run as time goes by."""
-    threads = []
 
     def start(source=folder, **how):
-        threads.append(threading.Thread(target=grow, args=(source, tmp_path), kwargs=how))
-        threads[-1].start()
+        in_thread(grow, source, tmp_path, **how)
         return f"exp=tstx00126:run={9 if source != folder else 7}:dir={tmp_path}:live"
 
-    yield start
-    for thread in threads:
-        thread.join()
+    return start
 
 
 @NO_PSANA
