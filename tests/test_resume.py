@@ -159,7 +159,14 @@ def test_killed_and_resumed_on_other_ranks(runs, user_class, before, after, stri
     first = runs.setup.drive("-s", before[1], ranks=before[0], env=ENV | {"STRIKE": strike})
     assert (first.returncode == 0) == ("SIGTERM" in strike), first.stderr
     assert (runs.folder / "out.h5").exists() == ("SIGTERM" in strike)
-    assert list((runs.folder / "out.h5.inprogress").glob("checkpoint_*.json"))
+    (manifest,) = (runs.folder / "out.h5.inprogress").glob("checkpoint_*.json")
+    parts = sorted(manifest.parent.glob(f"{manifest.stem}_*.part"))
+    assert len(parts) == before[0] - before[1] - 1
+    good = parts[-1].read_bytes()
+    parts[-1].write_bytes(good[:-1] + bytes([good[-1] ^ 1]))  # a set is valid if all of it is
+    status, said = runs.run("--resume")
+    assert (status, f"{parts[-1].name} is damaged: its checksum is wrong" in said) == (2, True), said
+    parts[-1].write_bytes(good)
     then = runs.setup.drive("--resume", "-s", after[1], ranks=after[0], env=ENV)
     assert then.returncode == 0, then.stderr
     assert "resumed at" in then.stderr

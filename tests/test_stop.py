@@ -87,6 +87,9 @@ def stop(job, setup, command, how):
         who, name = how.split()
         pid = job.pid if who == "job" else int((setup.folder / f"pid_{who}").read_text(encoding="utf-8"))
         os.kill(pid, getattr(signal, name))
+        if who != "job":  # launcher and terminal may bring the same one twice
+            time.sleep(0.1)
+            os.kill(pid, getattr(signal, name))
     log = job.communicate(timeout=30)[1]
     assert job.returncode == 0, log
     assert f"stopped by {name}: what was read is computed" in log

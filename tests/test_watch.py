@@ -5,11 +5,15 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 from parcorana._beat import FINISHED, FRAME, Beats
 
+from parcorana import driver
+from parcorana.partition import Roles
 from parcorana.pipeline import links
+from parcorana.pipeline.run import Plan
 from parcorana.userbase import RUNNING, guarded
 
 
@@ -91,6 +95,19 @@ def test_who_cannot_be_reached_is_named(monkeypatch):
     assert [missing for _, missing in found] == [[1, 3]] * 4
     assert [sorted(got) for got, _ in found] == [[2], [], [0], []]
     close_all(found)
+
+
+def test_the_log_warns_of_ranks_that_nobody_watches(monkeypatch, caplog):
+    """Which a firewall between the hosts may bring about; the run goes on without."""
+    ranks = driver._Ranks()
+    ranks.comm = "of four ranks"
+    plan = Plan(Roles((1,), (2, 3)), ["a", "b", "a", "b"], [1] * 4, [1] * 4)
+    monkeypatch.setattr(driver, "connect", lambda *_: ({}, [1, 3]))
+    monkeypatch.setattr(driver.log, "propagate", True)
+    with ranks.watched(SimpleNamespace(heartbeat=10.0, callback_limit=None), plan, [], True):
+        pass
+    (warning,) = caplog.messages
+    assert warning.startswith("ranks 1, 3 on b do not reach the viewer on a by a socket, so nobody watches them")
 
 
 def frames_of(link, seconds=5):
