@@ -6,15 +6,16 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
 from parcorana._version import __version__
 from parcorana.config import MODES, format_params, read_config, resolve_config
 from parcorana.cpu import choose_code_path
-from parcorana.errors import ConfigError, ParCorAnaError, UserCodeError
+from parcorana.errors import ConfigError, ParCorAnaError, UserCodeError, one_line, say, shown
 from parcorana.pipeline import mpi
 from parcorana.pipeline.links import connect
 from parcorana.pipeline.watch import Watch, end_without
@@ -23,6 +24,7 @@ from parcorana.resume import find_checkpoint
 log = logging.getLogger("parcorana")
 _PACKAGE = str(Path(__file__).resolve().parent)
 _MIB = 1 << 20
+_PATIENCE = 2.0  # s to wait for threads without a word
 _AT_LAST = 2.0  # s after which a process that ends the run is gone itself
 _AFTER, _TURN, _TURNS = 1.0, 0.5, 4  # s that the second rank of those with the same fault waits, and each one after it
 
@@ -151,8 +153,16 @@ class _StartError(Exception):
     """What went wrong on one rank before the run began, told by all: no rank is left waiting."""
 
 
+class _Handler(logging.StreamHandler):
+    """A log that ends no run when it cannot be written any more."""
+
+    def handleError(self, record):
+        with suppress(ValueError):  # user code has closed the stream
+            super().handleError(record)
+
+
 def _set_log(level, rank, user_level=None):
-    handler = logging.StreamHandler()
+    handler = _Handler()
     where = "" if rank == 0 else f" rank {rank}:"
     handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s{where} %(message)s", "%H:%M:%S"))
     root = logging.getLogger("parcorana")
@@ -192,11 +202,40 @@ def _parsed(argv):
         return make_parser().parse_args(argv)
 
 
+def _fill_standard_streams():
+    """Have no file opened later take the place of a standard stream that is closed, and what libraries print to it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115
+
+
+def _await(threads):
+    """Wait for threads that user code has started, as Python does at its end; say so if that takes long."""
+    threads = [thread for thread in threads if not thread.daemon]
+    until = time.monotonic() + _PATIENCE
+    for thread in threads:
+        thread.join(max(until - time.monotonic(), 0))
+    if left := [shown(thread.name) for thread in threads if thread.is_alive()]:
+        log.warning(
+            "the run is done, but its process waits for %d of the threads that user code has started, as %s; daemon "
+            "threads would end with it",
+            len(left),
+            left[0],
+        )
+    for thread in threads:
+        thread.join()
+
+
 def main(argv=None):
     """Run the command; return the exit status."""
     args = _parsed(argv)
-    faulthandler.enable(sys.__stderr__)  # a library that crashes takes us along: then this at least says where
-    roles, ranks, names = [], None, []
+    _fill_standard_streams()
+    faulthandler.enable(2)  # a library that crashes takes us along: then this at least says where
+    roles, ranks, names, threads = [], None, [], set(threading.enumerate())
     # psana, which a config file may import, would else take over all ranks of the job
     os.environ.setdefault("PS_PARALLEL", "none")
     _set_log("WARNING", mpi.rank_of_environment())
@@ -226,6 +265,7 @@ def main(argv=None):
             status = _run(args, mode, ranks, roles, names)
             if status:
                 break
+        _await(set(threading.enumerate()) - threads)
         return ranks.status(status)
     except ConfigError as error:
         if roles:  # raised by one rank while it runs, in user code: the others know nothing of it
@@ -236,7 +276,7 @@ def main(argv=None):
         return ranks.status(error.exit_status) if ranks else error.exit_status
     except _StartError as error:
         if ranks.rank == 0:
-            print(error, file=sys.stderr, flush=True)
+            say(error)
         return ranks.status(1)
     except KeyboardInterrupt:
         return _end_badly("parCorAnaDriver: interrupted", ranks, names, ranks.rank if ranks else 0)
@@ -274,8 +314,8 @@ def _run_watched(args, mode, ranks, roles, names, run, config, plan, watch):
     h5output = ranks.together(
         lambda: run.output_name(config, bool(args.overwrite), resume) if ranks.rank == 0 else None
     )
-    names.extend(name for name in ranks.gather(h5output) if name)
-    h5output = names[0] if names else None
+    h5output = next(filter(None, ranks.gather(h5output)), None)
+    names.extend([os.path.abspath(h5output)] if h5output else [])
     if ranks.rank == 0:
         for about in filter(None, abouts):
             log.info("%s", about)
@@ -296,7 +336,7 @@ def _run_watched(args, mode, ranks, roles, names, run, config, plan, watch):
     texts = ranks.gather(_describe(errors[0], roles, ranks, ranks.debug) if errors else None)
     told = next(filter(None, texts), None)
     if told and ranks.rank == 0:
-        print(told, file=sys.stderr, flush=True)
+        say(told)
     return 1 if told else 0
 
 
@@ -377,7 +417,7 @@ def _describe(error, roles, ranks, debug):
         where.append(f"in {error.where}")
         error = error.__cause__
         frames += traceback.extract_tb(error.__traceback__)
-    text = str(error) if isinstance(error, ParCorAnaError) else f"{type(error).__name__}: {error}"
+    text = str(error) if isinstance(error, ParCorAnaError) else f"{type(error).__name__}: {one_line(error)}"
     if not debug:
         own = [k for k, frame in enumerate(frames) if not frame.filename.startswith(_PACKAGE)]
         first = own[0] if own and not isinstance(error, ParCorAnaError) else len(frames)
@@ -405,8 +445,8 @@ def _debugs(args):
 
 def _tell(error, text, args):
     if _debugs(args):
-        traceback.print_exception(error)
-    print(f"parCorAnaDriver: {text}", file=sys.stderr, flush=True)
+        say("".join(traceback.format_exception(error)).rstrip())
+    say(f"parCorAnaDriver: {text}")
 
 
 def _place(roles):
@@ -425,14 +465,16 @@ def _end_badly(text, ranks, names, place=0):
 
     if place:
         time.sleep(_AFTER + _TURN * min(place - 1, _TURNS))  # ended by the one that tells it, if there is one
-    left = what_is_left(names[0]) if names else ""
-    print(text + (f"\n{left}" if left else ""), file=sys.stderr, flush=True)
+    left = ""
+    with suppress(OSError):  # the file system may be what has failed
+        left = what_is_left(names[0]) if names else ""
+    say(text + (f"\n{left}" if left else ""))
     if names and ranks is not None and ranks.comm is None:  # of several ranks another one may be about to publish
-        forget(names[0])
+        with suppress(OSError):
+            forget(names[0])
     if ranks is not None and ranks.comm is not None:
         time.sleep(0.2)  # mpiexec still has to read that line
-        ranks.comm.Abort(1)
-        os._exit(1)
+        mpi.abort(1)
     return 1
 
 

@@ -1,6 +1,8 @@
 """The two ways a run can end badly, and the exit status of each."""
 
+import os
 import sys
+from contextlib import suppress
 
 _BEGIN, _END = 3000, 1000  # characters of an error that are told: enough for every list that one gives
 
@@ -30,6 +32,19 @@ def shown(value, longest=200):
     except Exception:  # of somebody else's class
         text = f"an object of {type(value).__name__}"
     return text if len(text) <= longest else f"{text[:longest]}..."
+
+
+def say(text):
+    """Print on standard error, whatever has become of that.
+
+    A full disk may take the log, the terminal be gone, user code have closed
+    the stream: what cannot say why it ends must end all the same.
+    """
+    with suppress(OSError):
+        try:
+            print(text, file=sys.stderr, flush=True)
+        except ValueError:  # closed: the descriptor may still be there
+            os.write(2, f"{text}\n".encode(errors="replace"))
 
 
 class ParCorAnaError(Exception):
@@ -83,10 +98,10 @@ def told(prog, command, *args):
     try:
         command(*args)
     except ParCorAnaError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
+        say(f"{prog}: {error}")
         return error.exit_status
     except OSError as error:
-        print(f"{prog}: {error}", file=sys.stderr)
+        say(f"{prog}: {error}")
         return 1
     return 0
 

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 _NAME = ".writer"
@@ -38,6 +39,8 @@ class FolderLock:
     def release(self):
         """Let others have the folder."""
         if self._file is not None:
+            with suppress(OSError):
+                fcntl.flock(self._file, fcntl.LOCK_UN)  # processes that user code forked have it, too
             os.close(self._file)
         self._file = None
 

@@ -319,7 +319,9 @@ class ResultFile:
     """
 
     def __init__(self, name, config, ranks, init, resumed_at=(), lock=None):
-        self.name, self.folder = name, Path(name + SUFFIX)
+        self.name = os.path.abspath(name)  # user code may change the working directory
+        self.folder = Path(self.name + SUFFIX)
+        self._replaces = config.overwrite or lock is not None  # if there is a result of that name
         with _explained(f"h5output: cannot write to {str(self.folder)!r}"):
             if lock is not None:
                 self._lock = lock
@@ -386,6 +388,11 @@ class ResultFile:
         facts : dict
             As `write_facts` takes them.
         """
+        if not self._replaces and os.path.exists(self.name):
+            raise RunError(
+                f"cannot write {self.name!r}: a file of that name has come while the run went on, and overwrite is not "
+                f"set; what was published stays in {str(self.folder)!r}"
+            )
         join(self.folder, facts, release=self.release)
 
     def release(self):
@@ -511,10 +518,13 @@ def join(folder, facts=None, release=bool):
 def _join_into(joined, updates, own):
     user = joined.create_group("user")
     for path in updates:
-        with plain_file(path, own) as update:
-            _merge(update["user"], user)
-            if path is updates[-1]:
-                update.copy("system", joined)
+        try:
+            with plain_file(path, own) as update:
+                _merge(update["user"], user)
+                if path is updates[-1]:
+                    update.copy("system", joined)
+        except ConfigError as error:
+            raise ConfigError(f"{error}; move it away, and the others can be joined") from None
 
 
 def _merge(source, target):

@@ -40,7 +40,7 @@ class MpiParams:
         Events processed when `workerCalc`, `viewerPublish` or
         `viewerPublishReduced` is called.
     h5output : str or None
-        On the viewer: name of the result file.
+        On the viewer: absolute path of the result file.
     """
 
     def __init__(self, rank, role, mask, part, first_worker=True, threads=1):

@@ -447,9 +447,9 @@ def small_disk(setup):
 @pytest.mark.parametrize(
     ("part", "ranks", "words"),
     [
-        (0, 0, "cannot write to 'small/out.h5.inprogress'"),
+        (0, 0, "small/out.h5.inprogress'"),
         (0.4, 3, "cannot publish the update at"),
-        (1.5, 0, "cannot write 'small/out.h5'"),
+        (1.5, 0, "small/out.h5'"),
     ],
 )
 def test_full_disk(setup, small_disk, part, ranks, words):
@@ -489,10 +489,10 @@ sys.exit(main(["-c", "config.py"]))
 @pytest.mark.parametrize(
     ("limit", "words"),
     [
-        (500, "cannot write to 'out.h5.inprogress'"),
-        (10_000, "cannot publish the update at 70 events in 'out.h5.inprogress'"),
-        (40_000, "cannot publish the update at 70 events in 'out.h5.inprogress'"),
-        (100_000, "cannot write 'out.h5'"),
+        (500, "out.h5.inprogress'"),
+        (10_000, "cannot publish the update at 70 events in '"),
+        (40_000, "cannot publish the update at 70 events in '"),
+        (100_000, "/out.h5'"),
     ],
 )
 def test_file_too_large(setup, command, limit, words):

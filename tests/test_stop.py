@@ -125,6 +125,7 @@ def compare(folder):
     ("how", "ranks", "body"),
     [
         ("job SIGTERM", 0, SLOW_SERVER),
+        ("job SIGHUP", 0, SLOW_WORKER),
         ("--stop", 0, SLOW_WORKER),
         ("job SIGTERM", 5, SLOW_WORKER),
         ("job SIGINT", 5, SLOW_SERVER),

@@ -1,10 +1,11 @@
 """The transport over MPI, and what has to be known before mpi4py may be imported."""
 
+import logging
 import os
 import re
 import socket
 import warnings
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from parcorana.errors import ConfigError
 from parcorana.pipeline.mover import Mover
 from parcorana.pipeline.transport import PACED
 
+log = logging.getLogger("parcorana")
+_SHARED = "/dev/shm"
+_SHARED_BY_A_RANK = 5.5 * 2**20  # bytes, measured with MPICH 5.0
 # What the launchers tell each process: its rank, and the number of processes.
 _RANK = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 _SIZE = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
@@ -40,7 +44,7 @@ def launched_size():
 
 
 def world():
-    """Import MPI and return COMM_WORLD.
+    """Import MPI and return a communicator of all ranks.
 
     Raises
     ------
@@ -71,6 +75,7 @@ def world():
             f"mpiexec is that of {launcher}, but the MPI library of mpi4py is {library}: "
             "use the mpiexec of that library"
         )
+    _warn_of_little_room(vendor)
     if not MPI.Is_initialized():
         MPI.Init_thread()
     size = launched_size()
@@ -79,7 +84,45 @@ def world():
             f"mpiexec started {size} processes, but each sees only itself: mpiexec and the MPI library of mpi4py "
             f"({library}) belong to different installations; use the mpiexec of that library"
         )
-    return MPI.COMM_WORLD
+    comm = MPI.COMM_WORLD.Dup()  # messages that user code sends over COMM_WORLD are not taken for ours
+    _unlink_shared_memory()
+    return comm
+
+
+def _warn_of_little_room(vendor):
+    """Say so if MPICH may find too little memory to share between ranks, for then it crashes without a word of it."""
+    ranks, size = _first(("MPI_LOCALNRANKS",)), launched_size()
+    if vendor != "MPICH" or not ranks or rank_of_environment() or size < 2:
+        return
+    with suppress(OSError):
+        stat = os.statvfs(_SHARED)
+        free, needs = stat.f_bavail * stat.f_frsize, ranks * _SHARED_BY_A_RANK
+        if free < needs:
+            log.warning(
+                "%s has %.1f MiB free, and MPI takes about %.0f for %d ranks on a host: if the job crashes now, make "
+                "room there (what killed jobs left, the --shm-size of a container)",
+                _SHARED, free / 2**20, needs / 2**20, ranks,
+            )  # fmt: skip
+
+
+def _unlink_shared_memory():
+    """Take away the name of the memory that MPICH's ranks share, now that all have it.
+
+    The last one to end then frees it. MPICH itself removes it at a good end
+    only: jobs that are killed or aborted would fill the memory of the host.
+    """
+    with suppress(OSError), open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+        for path in {line.split(maxsplit=5)[-1].strip() for line in maps if f"{_SHARED}/mpich_shm_" in line}:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+def abort(status):
+    """End all ranks of the job, this one too."""
+    from mpi4py import MPI
+
+    MPI.COMM_WORLD.Abort(status)
+    os._exit(status)
 
 
 def _one_host():

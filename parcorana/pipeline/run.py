@@ -170,7 +170,9 @@ def make_role(config, plan, transport, source, h5output, waits=True, stop=None, 
     """Make the role object of one rank."""
     stop = stop or Stop(transport, plan.roles)
     threads = plan.threads[transport.rank]
-    job = Job(config, plan.roles, transport, Clock(waits), threads, stop, resume, h5output)
+    # absolute: user code may change the working directory
+    path = h5output and os.path.abspath(h5output)
+    job = Job(config, plan.roles, transport, Clock(waits), threads, stop, resume, path)
     if job.role == "viewer":
         return Viewer(job, h5output, plan.ranks(), Progress(in_terminal() and config.verbosity in ("INFO", "DEBUG")))
     return Server(job, source) if job.role == "server" else Worker(job)

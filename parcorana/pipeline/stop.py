@@ -22,7 +22,7 @@ _FILE = 0.5  # s between two looks for the stop file
 _AGAIN = 1.0  # s within which launcher and terminal may bring the same signal twice
 _BY_FILE, _BY_ERROR = 0, -1  # in place of the number of a signal
 _REASONS = {_BY_FILE: "--stop", _BY_ERROR: "an error"}
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stop:
@@ -113,7 +113,7 @@ class Stop:
         """Take signals as the wish to stop while the body of ``with`` runs."""
         before = {}
         if threading.current_thread() is threading.main_thread():
-            # a shell has its background jobs ignore SIGINT: so it stays
+            # a shell has its background jobs ignore SIGINT, and nohup SIGHUP: so it stays
             numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
             before = {number: signal.signal(number, self._on_signal) for number in numbers}
         try:

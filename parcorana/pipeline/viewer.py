@@ -37,7 +37,7 @@ class Viewer:
         self.progress = progress
         self.results = None
         self.ranks = ranks
-        self.h5output = self.params.h5output = h5output
+        self.h5output, self.params.h5output = h5output, job.h5output
         self._array_callback = callback(self.user, "viewerPublishArray")
         self._reduces = all(callback(self.user, name) for name in ("workerReduce", "viewerPublishReduced"))
         self._done = {}

@@ -56,6 +56,7 @@ ROWS = [
     Row("SIGINT to mpiexec", stop("mpiexec SIGINT"), times=3, mpi=MPICH),
     Row("SIGUSR1 to mpiexec, with `--stop-signal`", stop("mpiexec SIGUSR1"), times=1, mpi=MPICH),
     Row("SIGTERM to the viewer", stop("rank0 SIGTERM"), times=1),
+    Row("SIGHUP to the viewer", stop("rank0 SIGHUP"), times=1),
     Row("SIGTERM to a server", stop("rank2 SIGTERM"), times=1),
     Row("SIGUSR2 to a worker, with `--stop-signal`", stop("rank4 SIGUSR2"), times=1),
     Row("`--stop`", stop("--stop"), times=3, quick=1),
