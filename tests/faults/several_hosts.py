@@ -49,7 +49,7 @@ def cut(host, heartbeat):
         trial.write(body=PACED, heartbeat=heartbeat, block=16)
         with Hosts(2, trial.folder) as hosts:
             job = start(trial, hosts, 2, 2)
-            job.wait_published(3)
+            job.wait_published(8)  # some seconds: the last word of a rank may be one old
             hosts.cut(host)
             job.strike()
             if trial.launcher.name == "openmpi":
