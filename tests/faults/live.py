@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import h5py
 import numpy as np
@@ -13,22 +14,25 @@ from faults.badevents import frames_of
 from faults.frame import Row, expect
 
 EVENTS, PAUSE, START = 300, 0.012, 10**18
+MORE = (
+    1000  # frames of an HDF5 file: its writer is to be killed, and not to be done before, however busy the machine is
+)
 PATIENCE = 2.0  # s without anything new, after which a writer is given up
 SLOW = """\
     def eventOk(self, evt):
-        time.sleep(0.02)
+        time.sleep(5 * SECONDS)  # none in an undisturbed run
         return True
 """
 
 
-def hdf5(trial):
+def hdf5(trial, events=MORE):
     """Return the keys for frames at rest, the dataset of the same ones as they are written, and a writer to start."""
     from test_hdf5_files import WRITER
 
-    frames = frames_of(trial, events=EVENTS)
+    frames = frames_of(trial, events=events)
     np.save(trial.folder / "frames.npy", frames)
     with h5py.File(trial.folder / "frames.h5", "w") as file:
-        file["run/data"], file["run/timestamp"] = frames, START + 10**7 * np.arange(EVENTS)
+        file["run/data"], file["run/timestamp"] = frames, START + 10**7 * np.arange(events)
     # what is not compressed shows nothing where zeros are read in its place
     command = [
         sys.executable,
@@ -80,7 +84,7 @@ def follow(trial, make, body="    pass"):
     from test_psana_pipeline import ENVIRONMENT
 
     system, live, write = make(trial)
-    trial.write("G2IncrementalAccumulator", body, update=20, block=8, **system)
+    trial.write("G2IncrementalAccumulator", body, update=25, block=8, **system)
     trial.whole = trial.undisturbed(trial.number)
     job = trial.start("-d", live, env=ENVIRONMENT | {"PARCORANA_PATIENCE": str(PATIENCE), "PS_PARALLEL": "none"})
     writer = write()
@@ -127,7 +131,7 @@ def stopped(make):
 
 def hdf5_is_cut_off(trial):
     """HDF5 itself would read zeros, for times and frames alike."""
-    job, writer = follow(trial, hdf5, SLOW)  # so that there is something that was not read yet
+    job, writer = follow(trial, partial(hdf5, events=EVENTS), SLOW)  # so that there is something that was not read yet
     writer.kill()
     writer.wait()
     path = trial.folder / "live.h5"
