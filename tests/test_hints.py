@@ -109,7 +109,7 @@ def test_a_failure_says_what_is_kept_and_only_once(setup):
     lines = run.stderr.splitlines()
     assert sum("ZeroDivisionError" in line for line in lines) == 1
     assert "what was published is kept: 1 update, the last at 70 events" in run.stderr
-    assert "--join out.h5.inprogress" in run.stderr
+    assert f"--join {setup.folder / 'out.h5.inprogress'}" in run.stderr
 
 
 @pytest.mark.parametrize("ranks", [0, 3])
