@@ -3,8 +3,12 @@
 By itself it sends at a rate, and an event that finds no buffer free takes that of another. Asked to be interactive it
 waits for a key after each datagram instead; the key comes when the clients have given all buffers back.
 
-One more thing it does wrong: a client that connects while a transition is sent to another one may be told a wrong
-buffer, which is then lost. So after the first datagram it waits until all clients are there.
+It has faults of its own that would make a test fail once in a thousand times:
+
+- A client that connects while a transition is sent to another one may be told a wrong buffer, which is then lost. So
+  after the first datagram it waits until all clients are there.
+- Its threads may count a buffer twice as they start, or two servers take the same port, of which one then never offers
+  itself. Both say so on standard error; then another server is started.
 """
 
 import contextlib
@@ -15,8 +19,12 @@ import time
 import uuid
 from pathlib import Path
 
+from parcorana.events.psana2.queues import discovery, waiting
+
 _PROMPT = b"--hit CR--"
 _BUFFERS = 8  # more than ten the system does not allow
+_TRIES = 5
+_SETTLING = 0.05  # s in which the server's threads get their buffers
 
 
 class SharedMemory:
@@ -36,15 +44,23 @@ class SharedMemory:
     def __init__(self, path, clients=1, free=_BUFFERS, hold=None):
         import psana
 
-        self.name = f"parcorana{uuid.uuid4().hex[:12]}"
-        self._free, self._hold = free, hold
-        self._held, self._go, self._there = threading.Event(), threading.Event(), threading.Event()
-        self._clients = clients
+        self._free, self._hold, self._clients = free, hold, clients
         server = Path(psana.__file__).parents[1] / "bin" / "shmemServer"
-        # with a second between datagrams it always has the time to ask for a key
-        options = ["-f", path, "-p", self.name, "-n", _BUFFERS, "-s", 1 << 20, "-c", clients, "-r", 1, "-i"]
+        for _ in range(_TRIES):
+            self.name = f"parcorana{uuid.uuid4().hex[:12]}"
+            # with a second between datagrams it always has the time to ask for a key
+            options = ["-f", path, "-p", self.name, "-n", _BUFFERS, "-s", 1 << 20, "-c", clients, "-r", 1, "-i"]
+            self._start([server, *options])
+            if self._offers_itself():
+                return
+            self.close()
+        raise AssertionError(f"no shared memory server in {_TRIES} tries")
+
+    def _start(self, command):
+        self._held, self._go, self._there = threading.Event(), threading.Event(), threading.Event()
+        self._errors = b""
         self.process = subprocess.Popen(
-            ["stdbuf", "-oL", *map(str, (server, *options))],  # which becomes the server: what it prints comes at once
+            ["stdbuf", "-oL", *map(str, command)],  # which becomes the server: what it prints comes at once
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -53,6 +69,15 @@ class SharedMemory:
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._pace, self._listen)]
         for thread in self._threads:
             thread.start()
+
+    def _offers_itself(self, seconds=20):
+        limit = time.monotonic() + seconds
+        while not self._errors and self.process.poll() is None and time.monotonic() < limit:
+            if waiting(discovery(self.name)):
+                time.sleep(_SETTLING)
+                return not self._errors
+            time.sleep(0.01)
+        return False
 
     def wait_held(self, seconds=60):
         """Wait until `hold` datagrams were sent."""
@@ -77,6 +102,8 @@ class SharedMemory:
             self.process.stdin.close()
         self.process.stdout.close()
         self.process.stderr.close()
+        if self._errors:  # for whoever reads of a test that failed
+            print(f"shmemServer {self.name}: {self._errors.decode(errors='replace')}")
         Path(f"/dev/shm/PdsMonitorSharedMemory_{self.name}").unlink(missing_ok=True)
         library = ctypes.CDLL(None)
         for queue in ("RequestQueue", "ShuffleQueue", "FromMonitorDiscovery"):
@@ -100,7 +127,7 @@ class SharedMemory:
 
     def _pace(self):
         sent = 0
-        while self.process.stderr.read(len(_PROMPT)) == _PROMPT:
+        while self._asked():
             self._there.wait()
             sent += 1
             while self.process.poll() is None and self._free_buffers() < self._free:
@@ -112,7 +139,18 @@ class SharedMemory:
                 self.process.stdin.write(b"\n")
                 self.process.stdin.flush()
 
-    def _free_buffers(self):
-        from parcorana.events.psana2.queues import waiting
+    def _asked(self):
+        """Wait until it asks for a key, and keep what else it says; False when it has ended."""
+        said = b""
+        while byte := self.process.stderr.read(1):
+            said += byte
+            if said.endswith(_PROMPT):
+                self._errors += said.removesuffix(_PROMPT)
+                return True
+            if byte == b"\n":
+                self._errors, said = self._errors + said, b""
+        self._errors += said
+        return False
 
+    def _free_buffers(self):
         return waiting(f"/PdsRequestQueue_{self.name}")
