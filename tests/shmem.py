@@ -7,13 +7,16 @@ It has faults of its own that would make a test fail once in a thousand times:
 
 - A client that connects while a transition is sent to another one may be told a wrong buffer, which is then lost. So
   after the first datagram it waits until all clients are there.
-- Its threads may count a buffer twice as they start, or two servers take the same port, of which one then never offers
-  itself. Both say so on standard error; then another server is started.
+- Its threads may count a buffer twice as they start, which it says on standard error: then another one is started.
+- Two servers that start at once may take the same port, and one that was killed leaves its own to the next: a client
+  then speaks to the wrong one. So only one process at a time has servers.
 """
 
 import contextlib
 import ctypes
+import fcntl
 import subprocess
+import tempfile
 import threading
 import time
 import uuid
@@ -25,6 +28,27 @@ _PROMPT = b"--hit CR--"
 _BUFFERS = 8  # more than ten the system does not allow
 _TRIES = 5
 _SETTLING = 0.05  # s in which the server's threads get their buffers
+
+
+class _OneProcess:
+    """A lock that one process at a time has, as often as it likes."""
+
+    def __init__(self, path):
+        self._path, self._times, self._file = path, 0, None
+
+    def take(self):
+        if not self._times:
+            self._file = open(self._path, "w")  # noqa: SIM115
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._times += 1
+
+    def leave(self):
+        self._times -= 1
+        if not self._times:
+            self._file.close()
+
+
+_SERVERS = _OneProcess(Path(tempfile.gettempdir()) / "parcorana-shmem-servers.lock")
 
 
 class SharedMemory:
@@ -46,6 +70,7 @@ class SharedMemory:
 
         self._free, self._hold, self._clients = free, hold, clients
         server = Path(psana.__file__).parents[1] / "bin" / "shmemServer"
+        _SERVERS.take()
         for _ in range(_TRIES):
             self.name = f"parcorana{uuid.uuid4().hex[:12]}"
             # with a second between datagrams it always has the time to ask for a key
@@ -53,7 +78,8 @@ class SharedMemory:
             self._start([server, *options])
             if self._offers_itself():
                 return
-            self.close()
+            self._end()
+        _SERVERS.leave()
         raise AssertionError(f"no shared memory server in {_TRIES} tries")
 
     def _start(self, command):
@@ -93,6 +119,10 @@ class SharedMemory:
 
     def close(self):
         """End the server; remove what it leaves behind."""
+        self._end()
+        _SERVERS.leave()
+
+    def _end(self):
         self._go.set()
         self.process.kill()
         self.process.wait()
@@ -130,7 +160,7 @@ class SharedMemory:
         while self._asked():
             self._there.wait()
             sent += 1
-            while self.process.poll() is None and self._free_buffers() < self._free:
+            while self.process.poll() is None and (self._free_buffers() < self._free or not self._has_copied()):
                 time.sleep(1e-4)
             if sent == self._hold:
                 self._held.set()
@@ -154,3 +184,13 @@ class SharedMemory:
 
     def _free_buffers(self):
         return waiting(f"/PdsRequestQueue_{self.name}")
+
+    def _has_copied(self):
+        """Tell whether the datagram is in the shared memory: it reads the next one over what it has not copied yet."""
+        if waiting(f"/PdsShuffleQueue_{self.name}"):
+            return False
+        with contextlib.suppress(OSError):  # it was killed
+            # the thread that copies now waits for the next one, as all do
+            threads = Path(f"/proc/{self.process.pid}/task").glob("*/stat")
+            return all(thread.read_text().rpartition(")")[2].split()[0] == "S" for thread in threads)
+        return True

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from xtc2 import grow, write_run
 from parcorana.errors import ConfigError, RunError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.feed import END, Feed
+from parcorana.events.psana2 import files
 from parcorana.events.psana2.queues import discovery, waiting
 from parcorana.events.source import Share, open_source
 
@@ -176,6 +178,15 @@ def test_no_files_come(tmp_path, monkeypatch):
     assert lines == [f"waiting for the files of run 7 of tstx00126 in {tmp_path}"]
     with pytest.raises(ConfigError, match="there is no folder"):
         opened(text.replace(str(tmp_path), f"{tmp_path}/none"))
+
+
+@NO_PSANA
+def test_a_file_that_gets_its_final_name_as_it_is_opened(folder):
+    dataset = parse_dataset(f"exp=tstx00126:run=7:dir={folder}:live")
+    path = folder / "smalldata" / "tstx00126-r0007-s000-c000.smd.xtc2"
+    files.check_file(dataset, f"{path}.inprogress")  # as psana gives it
+    with pytest.raises(ConfigError, match=r"r0008-s001-c000.smd.xtc2 cannot be read: it does not exist"):
+        files.check_file(dataset, Path(f"{path}.inprogress".replace("r0007-s000", "r0008-s001")))
 
 
 @NO_PSANA

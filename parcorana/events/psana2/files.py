@@ -103,6 +103,7 @@ def check_run(dataset, number):
 
 def check_file(dataset, path):
     """Raise ConfigError for what cannot be an xtc2 file: psana's own answer to one may be to kill the process."""
+    path = Path(path)
     text = f"dataset {dataset.text!r}: {path}"
     if len(str(path)) > _PATH_LENGTH:
         raise ConfigError(f"{text}: psana takes no path longer than {_PATH_LENGTH} characters")

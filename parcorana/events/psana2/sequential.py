@@ -4,7 +4,6 @@ import os
 from contextlib import closing
 from functools import partial
 from itertools import chain, islice
-from pathlib import Path
 
 from parcorana.errors import ConfigError, RunError
 from parcorana.events.psana2 import files, library
@@ -162,7 +161,7 @@ class Psana2Source:
         from psana.psexp.singlefile_ds import SingleFileDataSource
 
         path = self._dataset.name
-        files.check_file(self._dataset, Path(path))
+        files.check_file(self._dataset, path)
         reader = library.opened(SingleFileDataSource, path, {"files": [path]})
         with closing(reader.dm):
             yield from self._runs_of(_FileRun, reader, _runs_in_file(reader, path), path)
