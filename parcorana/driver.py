@@ -64,7 +64,7 @@ def make_parser():
     parser.add_argument("--test_main", action="store_true", help="the job on the test mask and the test events")
     parser.add_argument("--test_alt", action="store_true", help="the same by calcAndPublishForTestAlt, one process")
     parser.add_argument("--cmp", action="store_true", help="compare the results of --test_main and --test_alt")
-    parser.add_argument("--join", metavar="FOLDER", help="join NAME.inprogress of a killed run into NAME, stop")
+    parser.add_argument("--join", metavar="FOLDER", help="join NAME.inprogress of a killed run into NAME (or -o), stop")
     parser.add_argument("--stop", metavar="NAME", help="ask the run that writes the result file NAME to stop well")
     parser.add_argument(
         "--stop-signal",
@@ -110,8 +110,8 @@ class _Ranks:
         if missing and self.rank == 0:
             where = ", ".join(dict.fromkeys(plan.hosts[rank] for rank in missing))
             log.warning(
-                "ranks %s on %s do not reach the viewer on %s by a socket, so nobody watches them: heartbeat has no "
-                "effect on them; is there a firewall between the hosts?",
+                "ranks %s on %s do not reach the viewer on %s by a socket, so nobody watches them: heartbeat and "
+                "callback_limit have no effect on them; is there a firewall between the hosts?",
                 ", ".join(map(str, missing)),
                 where,
                 plan.hosts[0],
@@ -244,7 +244,7 @@ def main(argv=None):
             from parcorana.output import join, published
 
             updates = published(args.join) if os.path.isdir(args.join) else []
-            name = join(args.join)
+            name = join(args.join, name=args.h5output, overwrite=bool(args.overwrite))
             print(f"joined {len(updates)} updates, up to {int(updates[-1].stem[7:]):,} events: {name}")
             if os.path.isdir(args.join):
                 print(f"a checkpoint stays in {args.join}: go on with --resume, or remove that folder")
@@ -279,7 +279,7 @@ def main(argv=None):
             say(error)
         return ranks.status(1)
     except KeyboardInterrupt:
-        return _end_badly("parCorAnaDriver: interrupted", ranks, names, ranks.rank if ranks else 0)
+        return _end_badly("parCorAnaDriver: interrupted", ranks, names, mpi.rank_of_environment())
     except BaseException as error:
         return _end_badly(_describe(error, roles, ranks, _debugs(args)), ranks, names, _place(roles))
     finally:
@@ -299,7 +299,8 @@ def _run(args, mode, ranks, roles, names):
     hosts = ranks.gather(mpi.hostname())
     cores = ranks.gather(frozenset(os.sched_getaffinity(0)))
     plan = ranks.together(run.make_plan, config, hosts, cores)
-    with ranks.watched(config, plan, names, config.heartbeat and not args.check) as watch:
+    watches = (config.heartbeat or config.callback_limit) and not args.check
+    with ranks.watched(config, plan, names, watches) as watch:
         return _run_watched(args, mode, ranks, roles, names, run, config, plan, watch)
 
 
@@ -465,23 +466,31 @@ def _end_badly(text, ranks, names, place=0):
 
     if place:
         time.sleep(_AFTER + _TURN * min(place - 1, _TURNS))  # ended by the one that tells it, if there is one
-    left = ""
-    with suppress(OSError):  # the file system may be what has failed
-        left = what_is_left(names[0]) if names else ""
-    say(text + (f"\n{left}" if left else ""))
-    if names and ranks is not None and ranks.comm is None:  # of several ranks another one may be about to publish
-        with suppress(OSError):
+    say(text)  # first of all: the file system that is asked now may be what has failed, or hang for ever
+    nowhere = _exit_soon()
+    with suppress(OSError):
+        if names and ranks is not None and ranks.comm is None:  # of several ranks another may be about to publish
             forget(names[0])
+        if left := what_is_left(names[0]) if names else "":
+            say(left)
     if ranks is not None and ranks.comm is not None:
         time.sleep(0.2)  # mpiexec still has to read that line
         mpi.abort(1)
+    faulthandler.cancel_dump_traceback_later()
+    os.close(nowhere)
     return 1
+
+
+def _exit_soon():
+    """Have this process end, with exit status 1, whatever hangs in it; return the file that is told of it, to close."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    faulthandler.dump_traceback_later(_AT_LAST, exit=True, file=nowhere)
+    return nowhere
 
 
 def _end_by_watch(reason, ranks, names):
     """End a run that cannot end itself, from the thread that watches it."""
-    # whatever may hang now, the file system that is to be asked or an MPI that reaches nobody
-    faulthandler.dump_traceback_later(_AT_LAST, exit=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    _exit_soon()  # whatever may hang now, the log or an MPI that reaches nobody
     _end_badly(f"parCorAnaDriver: {reason}", ranks, names)
     os._exit(1)
 

@@ -1,17 +1,24 @@
-"""A lock on a folder that a run is writing, so that nobody joins or removes it meanwhile."""
+"""A lock on a folder that a run is writing, so that nobody joins, takes over or removes it meanwhile."""
 
 import errno
 import fcntl
 import os
 import socket
+import time
 from contextlib import suppress
 from pathlib import Path
 
-_NAME = ".writer"
+WRITER = ".writer"
+"""Name of the file that is locked, in the folder."""
+
+_TRIES, _PAUSE = 5, 0.02  # who only looks holds the lock for an instant, too
 
 
 class FolderLock:
     """Held by the viewer as long as it lives; a kill frees it.
+
+    Where a file system has no locks, the name that a process writes there
+    stands for one: see `writer_of`.
 
     Parameters
     ----------
@@ -24,37 +31,79 @@ class FolderLock:
     """
 
     def __init__(self, folder):
+        path = Path(folder) / WRITER
         # a descriptor, not a file object: it is held until the process ends, however it ends
-        self._file = os.open(Path(folder) / _NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self._locks = self._take(path)
+            # the folder may have got another name, or gone, while this process waited
+            if os.stat(path).st_ino != os.fstat(self._file).st_ino:
+                raise FileNotFoundError(errno.ENOENT, "the folder was removed meanwhile")
+            os.ftruncate(self._file, 0)
+            os.write(self._file, this_process().encode())
+        except BaseException:
             os.close(self._file)
-            raise BlockingIOError(errno.EAGAIN, "another run is writing it") from None
-        except OSError:  # some network file systems have no locks
-            pass
-        os.ftruncate(self._file, 0)
-        os.write(self._file, f"{socket.gethostname()}, process {os.getpid()}".encode())
+            raise
+
+    def _take(self, path):
+        """Take the lock; tell whether there is one."""
+        busy = BlockingIOError(errno.EAGAIN, "another run is writing it")
+        for k in range(_TRIES):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                if k == _TRIES - 1:
+                    raise busy from None
+                time.sleep(_PAUSE)
+            except OSError:
+                if _named(path):
+                    raise busy from None
+                return False
+        raise busy
 
     def release(self):
         """Let others have the folder."""
         if self._file is not None:
             with suppress(OSError):
+                if not self._locks:
+                    os.ftruncate(self._file, 0)
                 fcntl.flock(self._file, fcntl.LOCK_UN)  # processes that user code forked have it, too
             os.close(self._file)
         self._file = None
 
 
-def writer_of(folder, unknown=None):
-    """Return who is writing a folder, as ``'host, process 123'``; None if nobody, `unknown` if locks do not work."""
-    path = Path(folder) / _NAME
-    if not path.is_file():
+def this_process():
+    """Return how this process is named in the folder that it writes."""
+    return f"{socket.gethostname()}, process {os.getpid()}"
+
+
+def writer_of(folder):
+    """Return who is writing a folder, as ``'host, process 123'``; None if nobody.
+
+    Some network file systems have no locks. There whoever has written its name
+    into the folder last counts as writing it, unless that is a process of this
+    host that is gone; the text then says what to do if it is gone elsewhere.
+    """
+    path = Path(folder) / WRITER
+    try:
+        file = open(path, encoding="utf-8", errors="replace")  # noqa: SIM115
+    except FileNotFoundError:
         return None
-    with open(path, encoding="utf-8", errors="replace") as file:
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return file.read(200).strip() or "another process"
         except OSError:
-            return unknown
+            return _named(path)
     return None
+
+
+def _named(path):
+    """Return who has written its name, where there are no locks."""
+    who = path.read_text(encoding="utf-8", errors="replace")[:200].strip()
+    host, _, process = who.partition(", process ")
+    if not who or (host == socket.gethostname() and process.isdigit() and not os.path.exists(f"/proc/{process}")):
+        return None
+    return f"{who}; if that goes on no more, which a file system without locks cannot tell, remove {str(path)!r}"

@@ -4,6 +4,7 @@ HDF5 written in place does not survive a kill; a new file for each update,
 written aside, synced and renamed, does.
 """
 
+import errno
 import io
 import json
 import logging
@@ -21,7 +22,7 @@ from parcorana import masks
 from parcorana._version import __version__
 from parcorana.datasets import write_dataset
 from parcorana.errors import ConfigError, RunError, one_line
-from parcorana.lock import FolderLock, writer_of
+from parcorana.lock import WRITER, FolderLock, this_process, writer_of
 from parcorana.plain import plain_file
 
 log = logging.getLogger("parcorana")
@@ -31,6 +32,7 @@ PICTURES = (".png", ".pdf", ".svg")
 _BASE = "base.h5"
 SUFFIX = ".inprogress"
 _STOP = ".stop"
+_MADE = set()  # the folders that this process has made
 
 
 def resolve_name(template, overwrite):
@@ -131,10 +133,27 @@ def _is_empty(folder):
 
 
 def forget(name):
-    """Remove the folder of a run that failed before it published anything; the next run is not to trip over it."""
+    """Remove the folder of a run that failed before it published anything; the next run is not to trip over it.
+
+    Only if this process made it: one of the same name may be that of another run.
+    """
     folder = Path(f"{name}{SUFFIX}")
-    if folder.is_dir() and _is_empty(folder):
+    if _identity(folder) in _MADE and writer_of(folder) in (None, this_process()) and _is_empty(folder):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _identity(path, *more):
+    """Return what tells a file or folder from another one of the same name, and `more` of it; None if there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return tuple(getattr(found, f"st_{key}") for key in ("dev", "ino", *more))
+
+
+def _version(path):
+    """Return what changes when a file is written again."""
+    return _identity(path, "mtime_ns", "size")
 
 
 def take_over(folder):
@@ -182,7 +201,7 @@ def ask_to_stop(name):
     folder = Path(f"{name.rstrip('/').removesuffix(SUFFIX)}{SUFFIX}")
     if not folder.is_dir():
         raise ConfigError(f"--stop: no run is writing {name!r}: there is no folder {str(folder)!r}")
-    writer = writer_of(folder, unknown="a run of which this file system cannot say whether it still goes on")
+    writer = writer_of(folder)
     if not writer:
         raise ConfigError(f"--stop: the run that wrote {str(folder)!r} goes on no more; see --join")
     try:
@@ -205,14 +224,16 @@ def has_checkpoint(folder):
 
 
 def what_is_left(name):
-    """Return a sentence on what a run that failed has published; empty if nothing."""
+    """Return a sentence on what a run that failed has published so far; empty if there is no folder of it."""
     folder = Path(f"{name}{SUFFIX}")
-    updates = published(folder) if name and folder.is_dir() else []
-    again = "; go on from its last checkpoint with --resume" if name and has_checkpoint(folder) else ""
+    if not folder.is_dir():
+        return ""
+    updates = published(folder)
+    again = "; go on from its last checkpoint with --resume" if has_checkpoint(folder) else ""
     if not updates:
-        return f"nothing was published{again}" if again else ""
+        return f"nothing was published{again or f'; {folder} is left: remove it, or begin again with --overwrite'}"
     return (
-        f"what was published is kept: {len(updates)} update{'s' * (len(updates) > 1)}, the last at "
+        f"what was published is kept: {len(updates)} update{'s' * (len(updates) > 1)} so far, up to "
         f"{int(updates[-1].stem[7:]):,} events; join with: parCorAnaDriver --join {folder}{again}"
     )
 
@@ -292,6 +313,8 @@ def as_json(params):
     def other(value):
         if isinstance(value, np.ndarray | np.generic):
             return value.tolist()
+        if isinstance(value, set | frozenset):  # whose order is another one in each process
+            return sorted(plain(list(value)), key=repr)
         if isinstance(value, type):
             return f"{value.__module__}.{value.__qualname__}"
         return repr(value)
@@ -321,22 +344,36 @@ class ResultFile:
     def __init__(self, name, config, ranks, init, resumed_at=(), lock=None):
         self.name = os.path.abspath(name)  # user code may change the working directory
         self.folder = Path(self.name + SUFFIX)
-        self._replaces = config.overwrite or lock is not None  # if there is a result of that name
+        self._overwrites, self._found = config.overwrite, _version(self.name)
         with _explained(f"h5output: cannot write to {str(self.folder)!r}"):
             if lock is not None:
                 self._lock = lock
                 self._write_base(config, ranks, init, resumed_at)
                 return
-            if self.folder.is_dir() and not writer_of(self.folder) and _is_empty(self.folder):
-                shutil.rmtree(self.folder)  # `resolve_name` has asked for leave
-            self.folder.mkdir()
-            self._lock = FolderLock(self.folder)
+            self._lock = self._made_or_cleared()
             try:
                 self._write_base(config, ranks, init)
             except BaseException:
                 # nothing is lost, and the next run must not be told of a run in progress
                 shutil.rmtree(self.folder, ignore_errors=True)
                 raise
+
+    def _made_or_cleared(self):
+        """Make the folder, or clear the one that a run left which published nothing; return the lock on it."""
+        try:
+            self.folder.mkdir()
+        except FileExistsError:
+            if not self._overwrites:  # `resolve_name` found none: another run has begun meanwhile
+                raise
+        lock = FolderLock(self.folder)  # from here on nobody else clears it
+        if not _is_empty(self.folder):
+            lock.release()
+            raise FileExistsError(errno.EEXIST, "another run has written into it meanwhile")
+        for path in self.folder.iterdir():
+            if path.name != WRITER:
+                path.unlink()
+        _MADE.add(_identity(self.folder))
+        return lock
 
     def _write_base(self, config, ranks, init, resumed_at=()):
         aside = self.folder / ".base.tmp"
@@ -371,7 +408,10 @@ class ResultFile:
         # of the block that the update cuts in two, the rest was read: not used, as long as the run gets no further
         unused = account["read"] - sum(account.get(key, 0) for key in ACCOUNT[1:])
         facts = facts | {"account": account | {"unused": account.get("unused", 0) + unused}}
-        with _explained(f"cannot publish the update at {processed} events in {str(self.folder)!r}"):
+        what, after = f"the update at {processed} events", ""
+        if final.exists():
+            what, after = f"the full arrays at {processed} events", "; all updates without them are published"
+        with _explained(f"cannot publish {what} in {str(self.folder)!r}", after):
             shutil.copyfile(self.folder / _BASE, aside)
             with _opened(aside, "r+") as file:
                 write_facts(file["system"], facts)
@@ -388,12 +428,13 @@ class ResultFile:
         facts : dict
             As `write_facts` takes them.
         """
-        if not self._replaces and os.path.exists(self.name):
+        # a run that was stopped left a result, which the one that goes on with it replaces
+        if not self._overwrites and _version(self.name) not in (None, self._found):
             raise RunError(
                 f"cannot write {self.name!r}: a file of that name has come while the run went on, and overwrite is not "
                 f"set; what was published stays in {str(self.folder)!r}"
             )
-        join(self.folder, facts, release=self.release)
+        join(self.folder, facts, self._lock)
 
     def release(self):
         """Let others have the folder."""
@@ -409,10 +450,8 @@ def _write_system(group, config, ranks):
     write_dataset(group, "user_params", as_json(config.user_params), "JSON", "user_params as run")
     write_dataset(group, "mask", config.mask.astype(np.int8), "1", "1 for the elements that were processed")
     write_dataset(group, "delays", config.delays, "pulses", "delays")
-    for key in ("color", "finecolor"):
-        if isinstance(path := config.user_params.get(key), str | os.PathLike):
-            with suppress(ConfigError):  # to a user's own class it may mean something else
-                write_dataset(group, key, masks.load_integers(key, path), "1", f"the {key} file")
+    for key, array in masks.color_files(config):
+        write_dataset(group, key, array, "1", f"the {key} file")
     rows = [(rank, role.encode(), host.encode()) for rank, role, host in ranks]
     width = max(len(host) for _, _, host in rows) or 1
     table = np.array(rows, [("rank", np.int32), ("role", "S8"), ("host", f"S{width}")])
@@ -446,7 +485,7 @@ def write_facts(group, facts):
         write_dataset(group, "timing", facts["timing"], "s", "where each rank's time went; peak_mib is in MiB")
 
 
-def join(folder, facts=None, release=bool):
+def join(folder, facts=None, lock=None, name=None, overwrite=False):
     """Join the updates of a run into one file and remove their folder.
 
     The folder stays if the run was killed, or stopped, and left a checkpoint
@@ -459,8 +498,12 @@ def join(folder, facts=None, release=bool):
     facts : dict, optional
         What the end of the run knows; without it the file says that the run
         was killed.
-    release : callable
-        Called when all is done but for the folder.
+    lock : FolderLock, optional
+        Of the run that ends; without it the folder is locked here.
+    name : path, optional
+        Of the file, where it is not the one that the folder is named after.
+    overwrite : bool
+        Whether a killed run's file may replace another one.
 
     Returns
     -------
@@ -470,61 +513,103 @@ def join(folder, facts=None, release=bool):
     Raises
     ------
     ConfigError
-        There is no such folder, or it is not one of ours.
+        There is no such folder, it is not one of ours, or a run, or another
+        one who joins, is writing it.
     RunError
         The file cannot be written.
     """
     folder = Path(folder)
     if not folder.is_dir() or not folder.name.endswith(SUFFIX) or folder.name == SUFFIX:
         raise ConfigError(f"--join: {str(folder)!r} is not a folder NAME{SUFFIX}")
-    updates = published(folder)
-    if facts is not None:  # where the run was stopped before, it went on
-        at = None if facts["complete"] else facts["account"]["processed"]
-        passed = [path for path in updates if path.name.startswith("ending") and int(path.stem[7:]) != at]
-        updates = [path for path in updates if path not in passed]
-    if facts is None and (writer := writer_of(folder)):
+    if lock is None and (writer := writer_of(folder)):
         raise ConfigError(
             f"--join: {str(folder)!r} is being written by a run ({writer}); to look at what it has published, "
             "open the files update_*.h5 in it"
         )
+    name = Path(name or folder.with_name(folder.name[: -len(SUFFIX)]))
+    updates, passed = _to_join(folder, facts)
     if not updates:
         raise ConfigError(f"--join: {str(folder)!r} holds no update: nothing was published; remove the folder")
-    name = folder.with_name(folder.name[: -len(SUFFIX)])
-    if facts is None and name.exists():
-        raise ConfigError(f"--join: {str(name)!r} exists; move it away first")
-    aside = folder / ".joined.tmp"
+    if name.is_dir() or not name.parent.is_dir():
+        raise ConfigError(f"--join: {str(name)!r} is a folder, or in none; it must be the name of a file")
+    if facts is None and name.exists() and not overwrite:
+        raise ConfigError(f"--join: {str(name)!r} exists; name another file with -o, or say --overwrite")
     with _explained(f"cannot write {str(name)!r}", f"; what was published stays in {str(folder)!r}"):
+        lock = lock or FolderLock(folder)
         try:
-            with _opened(aside, "w") as joined:
-                _join_into(joined, updates, own=facts is not None)
-                if facts is None:
-                    joined["system"].attrs["ended_by"] = "killed"
-                else:
-                    write_facts(joined["system"], facts)
-            sync(aside)
-            os.replace(aside, name)
-        finally:
-            aside.unlink(missing_ok=True)
-        sync(name.parent)
-        release()
-        if has_checkpoint(folder) and not (facts and facts["complete"]):
-            for path in [folder / _STOP, *(passed if facts else [])]:
-                path.unlink(missing_ok=True)
-        else:
-            shutil.rmtree(folder)
+            _write_joined(folder, name, updates, facts)
+        except BaseException:
+            lock.release()
+            raise
+    if has_checkpoint(folder) and not (facts and facts["complete"]):
+        for path in [folder / _STOP, *passed]:
+            path.unlink(missing_ok=True)
+        lock.release()
+    else:
+        _remove(folder, lock)
     return name
 
 
-def _join_into(joined, updates, own):
+def _to_join(folder, facts):
+    """Return which updates are to be joined, and which of those left out are of no use any more."""
+    updates = published(folder)
+    if facts is None:
+        return updates, []
+    # what the run published when it was stopped before, and went on
+    at = None if facts["complete"] else facts["account"]["processed"]
+    passed = [path for path in updates if path.name.startswith("ending") and int(path.stem[7:]) != at]
+    # where a run that goes on is stopped before it is as far as it was, later updates are there, and wait for it
+    later = [path for path in updates if at is not None and int(path.stem[7:]) > at]
+    return [path for path in updates if path not in passed and path not in later], passed
+
+
+def _write_joined(folder, name, updates, facts):
+    # beside a file that is to be elsewhere: the folder's disk may be full
+    beside = name.parent.resolve() != folder.parent.resolve()
+    aside = name.with_name(f".{name.name}.joined.tmp") if beside else folder / ".joined.tmp"
+    try:
+        with _opened(aside, "w") as joined:
+            # of an ending run the description is its own, not that of the one it goes on with
+            _join_into(joined, updates, folder / _BASE if facts else updates[-1], own=facts is not None)
+            if facts is None:
+                joined["system"].attrs["ended_by"] = "killed"
+            else:
+                write_facts(joined["system"], facts)
+        sync(aside)
+        os.replace(aside, name)
+    finally:
+        aside.unlink(missing_ok=True)
+    sync(name.parent)
+
+
+def _remove(folder, lock):
+    """Remove the folder of a result that is complete: to all who look at once, so that nobody takes a part for it."""
+    hidden = folder.with_name(f".{folder.name}.done")
+    try:
+        if hidden.is_dir():  # of a run that was killed here
+            shutil.rmtree(hidden)
+        folder.rename(hidden)
+        lock.release()  # network file systems keep a file that is removed while it is open
+        shutil.rmtree(hidden)
+    except OSError as error:
+        lock.release()
+        log.warning(
+            "the result is complete, but %r, from which it was joined, cannot be removed: %s",
+            str(hidden if hidden.is_dir() else folder),
+            one_line(error),
+        )
+
+
+def _join_into(joined, updates, described, own):
     user = joined.create_group("user")
-    for path in updates:
-        try:
+    try:
+        for path in updates:
             with plain_file(path, own) as update:
                 _merge(update["user"], user)
-                if path is updates[-1]:
-                    update.copy("system", joined)
-        except ConfigError as error:
-            raise ConfigError(f"{error}; move it away, and the others can be joined") from None
+        with plain_file(described, own) as file:
+            file.copy("system", joined)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; move it away, and the others can be joined") from None
 
 
 def _merge(source, target):

@@ -108,7 +108,7 @@ def test_a_failure_says_what_is_kept_and_only_once(setup):
     assert run.returncode == 1
     lines = run.stderr.splitlines()
     assert sum("ZeroDivisionError" in line for line in lines) == 1
-    assert "what was published is kept: 1 update, the last at 70 events" in run.stderr
+    assert "what was published is kept: 1 update so far, up to 70 events" in run.stderr
     assert f"--join {setup.folder / 'out.h5.inprogress'}" in run.stderr
 
 

@@ -1,0 +1,315 @@
+"""The folder of a run: who may write, join, take over and remove it, whoever else does so at that moment."""
+
+import errno
+import logging
+import os
+import signal
+import socket
+import subprocess
+import time
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+from conftest import BIN
+
+from parcorana import ConfigError, lock, output
+from parcorana.driver import main
+from parcorana.errors import RunError
+from parcorana.lock import FolderLock, this_process, writer_of
+
+FACTS = {"account": {"read": 40, "processed": 40}, "first": 0, "last": 1, "merged": 0}
+HELD = """\
+import time
+
+from parcorana import userg2
+
+
+class Held(userg2.G2atEnd):
+    def __init__(self, *args):
+        super().__init__(*args)
+        time.sleep(1.5)
+"""
+
+
+@pytest.fixture
+def config():
+    """What a result file needs of a config."""
+    return SimpleNamespace(
+        mode="main",
+        overwrite=False,
+        system_params={},
+        user_params={},
+        mask=np.ones((2, 2), bool),
+        delays=np.array([1]),
+    )
+
+
+def begin(path, config, **more):
+    return output.ResultFile(str(path), config, [(0, "viewer", "here")], lambda group: None, **more)
+
+
+def publish(results, *numbers, ending=False):
+    def write(group):
+        group[f"at_{number}"] = number
+        yield
+
+    for number in numbers:
+        facts = FACTS | {"account": {"read": number, "processed": number}}
+        list(results.publish(number, facts, write, ending))
+
+
+def content(path):
+    with h5py.File(path) as file:
+        return sorted(int(name[3:]) for name in file["user"])
+
+
+def test_two_runs_of_one_name_at_once(setup):
+    """One of them has it, whichever that is, and the other one ends with a line and takes nothing away."""
+    setup.write("Held", overwrite=False, update=15)
+    (setup.folder / "mine.py").write_text(HELD, encoding="utf-8")
+    path = setup.folder / "config.py"
+    path.write_text(path.read_text().replace("from parcorana import userg2", "import mine as userg2"))
+    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    command = ["timeout", "-k", "5", "60", "parCorAnaDriver", "-c", "config.py"]
+    jobs = [subprocess.Popen(command, cwd=setup.folder, env=env, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [job.communicate(timeout=70)[1] for job in jobs]
+    good, bad = sorted(range(2), key=lambda k: jobs[k].returncode)
+    assert jobs[good].returncode == 0, said
+    assert jobs[bad].returncode in (1, 2) and said[bad].count("parCorAnaDriver: ") == 1, said
+    assert "exists" in said[bad] or "another run" in said[bad], said
+    with h5py.File(setup.folder / "out.h5") as file:
+        assert file["system"].attrs["complete"] and len(file["user"]) == 16
+
+
+def test_only_its_own_folder_is_forgotten(tmp_path, config):
+    folder = tmp_path / "out.h5.inprogress"
+    folder.mkdir()
+    output.forget(tmp_path / "out.h5")
+    assert folder.is_dir()  # another process has just made it
+    folder.rmdir()
+    results = begin(tmp_path / "out.h5", config)
+    output.forget(tmp_path / "out.h5")
+    assert not folder.exists()
+    results.release()
+
+
+def test_a_folder_that_published_nothing_is_cleared_under_the_lock(tmp_path, config):
+    folder = tmp_path / "out.h5.inprogress"
+    folder.mkdir()
+    (folder / "base.h5").touch()
+    (folder / ".update_000001.tmp").touch()
+    with pytest.raises(RunError, match="File exists"):
+        begin(tmp_path / "out.h5", config)
+    config.overwrite = True
+    held = FolderLock(folder)
+    with pytest.raises(RunError, match="another run is writing it"):
+        begin(tmp_path / "out.h5", config)
+    assert (folder / ".update_000001.tmp").exists()
+    held.release()
+    results = begin(tmp_path / "out.h5", config)
+    assert sorted(os.listdir(folder)) == [".writer", "base.h5"]
+    publish(results, 1)
+    results.release()
+    with pytest.raises(RunError, match="another run has written into it"):
+        begin(tmp_path / "out.h5", config)
+    assert (folder / "update_000001.h5").exists()
+
+
+def test_two_joins_at_once(tmp_path, config):
+    results = begin(tmp_path / "out.h5", config)
+    publish(results, *range(1, 60))
+    results.release()
+    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    command = ["timeout", "-k", "5", "60", "parCorAnaDriver", "--join", "out.h5.inprogress"]
+    jobs = []
+    for _ in range(3):
+        jobs.append(subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True))
+        time.sleep(0.1)
+    said = [job.communicate(timeout=70)[1] for job in jobs]
+    assert sorted(job.returncode > 0 for job in jobs) == [False, True, True], said
+    assert content(tmp_path / "out.h5") == list(range(1, 60))
+    assert os.listdir(tmp_path) == ["out.h5"]
+
+
+def test_join_elsewhere(tmp_path, config, capsys):
+    """Where the disk of the folder is full."""
+    results = begin(tmp_path / "out.h5", config)
+    publish(results, 10, 20)
+    folder, there = str(results.folder), tmp_path / "there"
+    results.release()
+    assert main(["--join", folder, "-o", str(there / "a.h5")]) == 2
+    assert "in none; it must be the name of a file" in capsys.readouterr().err
+    there.mkdir()
+    (there / "a.h5").write_bytes(b"precious")
+    assert main(["--join", folder, "-o", str(there / "a.h5")]) == 2
+    assert "a.h5' exists; name another file with -o, or say --overwrite" in capsys.readouterr().err
+    assert (there / "a.h5").read_bytes() == b"precious"
+    assert main(["--join", folder, "-o", str(there / "a.h5"), "--overwrite"]) == 0
+    assert content(there / "a.h5") == [10, 20]
+    assert os.listdir(there) == ["a.h5"] and os.listdir(tmp_path) == ["there"]
+
+
+def test_what_cannot_be_removed_is_no_error(tmp_path, config, monkeypatch, caplog):
+    """As on network file systems, where a file that somebody reads stays; and nobody takes the rest for a run."""
+    monkeypatch.setattr(logging.getLogger("parcorana"), "propagate", True)
+    results = begin(tmp_path / "out.h5", config)
+    publish(results, 10, 20)
+    with monkeypatch.context() as patch:
+
+        def fail(path):
+            raise OSError(errno.ENOTEMPTY, "Directory not empty")
+
+        patch.setattr(output.shutil, "rmtree", fail)
+        results.finish(FACTS | {"complete": True, "ended_by": "end of data"})
+    assert "the result is complete, but " in caplog.text and "cannot be removed" in caplog.text
+    assert content(tmp_path / "out.h5") == [10, 20]
+    assert sorted(os.listdir(tmp_path)) == [".out.h5.inprogress.done", "out.h5"]
+    (tmp_path / "out.h5").unlink()
+    results = begin(tmp_path / "out.h5", config)
+    publish(results, 30)
+    results.finish(FACTS | {"complete": True, "ended_by": "end of data"})
+    assert os.listdir(tmp_path) == ["out.h5"] and content(tmp_path / "out.h5") == [30]
+
+
+def test_stopped_before_it_was_as_far_as_before(tmp_path, config):
+    """Of a run that goes on; later updates are no part of that result, and stay until it is as far again."""
+    results = begin(tmp_path / "out.h5", config)
+    publish(results, 10, 20, 30, 40)
+    publish(results, 15, ending=True)
+    results.release()
+    (results.folder / "checkpoint_000000001.json").touch()
+    again = begin(tmp_path / "out.h5", config, resumed_at=[12], lock=output.take_over(results.folder))
+    publish(again, 25, ending=True)
+    facts = FACTS | {"account": {"read": 25, "processed": 25}, "complete": False, "ended_by": "stopped"}
+    again.finish(facts)
+    assert content(tmp_path / "out.h5") == [10, 20, 25]
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file["system"].attrs["resumed_at"].tolist() == [12]
+        assert file["system/accounting"].attrs["processed"] == 25
+    assert [path.name for path in output.published(again.folder)] == [
+        "update_000010.h5",
+        "update_000020.h5",
+        "ending_000025.h5",
+        "update_000030.h5",
+        "update_000040.h5",
+    ]
+    last = begin(tmp_path / "out.h5", config, resumed_at=[12, 25], lock=output.take_over(results.folder))
+    publish(last, 30, 40)
+    last.finish(FACTS | {"complete": True, "ended_by": "end of data"})
+    assert content(tmp_path / "out.h5") == [10, 20, 30, 40]
+    assert os.listdir(tmp_path) == ["out.h5"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_run_that_goes_on_replaces_its_own_result_only(tmp_path, config, there):
+    results = begin(tmp_path / "out.h5", config)
+    publish(results, 10)
+    results.release()
+    if there:  # it was stopped before, and left that
+        (tmp_path / "out.h5").write_bytes(b"a part")
+    again = begin(tmp_path / "out.h5", config, resumed_at=[12], lock=output.take_over(results.folder))
+    (tmp_path / "other.h5").write_bytes(b"precious")
+    os.replace(tmp_path / "other.h5", tmp_path / "out.h5")
+    with pytest.raises(RunError, match="a file of that name has come while the run went on"):
+        again.finish(FACTS | {"complete": True, "ended_by": "end of data"})
+    assert (tmp_path / "out.h5").read_bytes() == b"precious"
+    again.release()
+    if there:
+        again = begin(tmp_path / "out.h5", config, resumed_at=[12], lock=output.take_over(results.folder))
+        again.finish(FACTS | {"complete": True, "ended_by": "end of data"})
+        assert content(tmp_path / "out.h5") == [10]
+
+
+# -- file systems without locks ----------------------------------------------------
+
+
+@pytest.fixture
+def no_locks(monkeypatch):
+    """As flock behaves on a network file system that was mounted without locks."""
+
+    def flock(*args):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
+
+
+def gone():
+    """Return the number of a process that is no more."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def test_without_locks_names_count(tmp_path, no_locks):
+    assert writer_of(tmp_path) is None
+    held = FolderLock(tmp_path)
+    assert writer_of(tmp_path).startswith(f"{this_process()}; if that goes on no more")
+    with pytest.raises(BlockingIOError, match="another run is writing it"):
+        FolderLock(tmp_path)
+    held.release()
+    assert writer_of(tmp_path) is None
+    mark = tmp_path / ".writer"
+    mark.write_text(f"{socket.gethostname()}, process {gone()}", encoding="utf-8")
+    assert writer_of(tmp_path) is None  # it was killed
+    FolderLock(tmp_path).release()
+    mark.write_text("elsewhere, process 7", encoding="utf-8")
+    assert (
+        f"elsewhere, process 7; if that goes on no more, which a file system without locks cannot tell, remove '{mark}'"
+        == writer_of(tmp_path)
+    )
+    with pytest.raises(BlockingIOError):
+        FolderLock(tmp_path)
+    mark.unlink()
+    FolderLock(tmp_path).release()
+
+
+def test_without_locks_nothing_of_a_run_is_touched(tmp_path, config, no_locks):
+    results = begin(tmp_path / "out.h5", config)
+    publish(results, 10)
+    with pytest.raises(ConfigError, match="is being written by a run"):
+        output.join(results.folder)
+    with pytest.raises(ConfigError, match="another run is writing it"):
+        output.resolve_name(str(tmp_path / "out.h5"), True)
+    with pytest.raises(ConfigError, match="still goes on"):
+        output.take_over(results.folder)
+    assert output.ask_to_stop(str(tmp_path / "out.h5")).startswith(this_process())
+    results.finish(FACTS | {"complete": True, "ended_by": "end of data"})
+    assert os.listdir(tmp_path) == ["out.h5"]
+
+
+# -- checkpoints take room ----------------------------------------------------------
+
+BUSY = """import os
+import time
+
+from parcorana import userg2
+
+
+class Busy(userg2.G2atEnd):
+    def viewerPublishReduced(self, *args):
+        super().viewerPublishReduced(*args)
+        time.sleep(2)
+"""
+
+
+def test_a_busy_viewer_makes_no_heap_of_checkpoints(setup):
+    """There are the last one and the one that is written, and for moments one between them."""
+    setup.write("Busy", overwrite=False, update=40, checkpoint=1, block=8)
+    (setup.folder / "mine.py").write_text(BUSY, encoding="utf-8")
+    path = setup.folder / "config.py"
+    path.write_text(path.read_text().replace("from parcorana import userg2", "import mine as userg2"))
+    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    command = ["timeout", "-k", "5", "100", "mpiexec", "-n", "4", "parCorAnaDriver", "-c", "config.py"]
+    job = subprocess.Popen(command, cwd=setup.folder, env=env, stderr=subprocess.DEVNULL, process_group=0)
+    folder, most = setup.folder / "out.h5.inprogress", 0
+    while job.poll() is None:
+        names = os.listdir(folder) if folder.is_dir() else ()
+        most = max(
+            most, len({name.split("_")[1] for name in names if name.startswith("checkpoint_") and ".part" in name})
+        )
+        if most and len(output.published(folder) if folder.is_dir() else ()) >= 3:
+            os.killpg(job.pid, signal.SIGKILL)
+        time.sleep(0.005)
+    assert 2 <= most <= 3
