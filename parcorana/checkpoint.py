@@ -9,11 +9,11 @@ without it.
 """
 
 import hashlib
+import inspect
 import json
 import os
 import re
 import zlib
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -147,12 +147,18 @@ def fingerprint(config):
         json.loads(re.sub(r" at 0x[0-9a-fA-F]+", "", as_json(params)))
         for params in (config.system_params, config.user_params)
     )
-    files = {"mask": _digest(config.mask)}
-    for key in ("color", "finecolor"):
-        if isinstance(path := config.user_params.get(key), str | os.PathLike):
-            with suppress(ConfigError):  # to a user's own class it may mean something else
-                files[key] = _digest(masks.load_integers(key, path))
-    return {"system_params": system, "user_params": user, "files": files}
+    files = {"mask": _digest(config.mask)} | {key: _digest(array) for key, array in masks.color_files(config)}
+    return {"system_params": system, "user_params": user, "files": files, "code": _code_of(config.user_class)}
+
+
+def _code_of(user_class):
+    """Return a checksum of the Python code of a user class, and of those of the user's that it is made from."""
+    own = [each for each in user_class.__mro__ if each.__module__.partition(".")[0] not in ("parcorana", "builtins")]
+    try:
+        text = "\n".join(inspect.getsource(each) for each in own)
+    except (OSError, TypeError):  # a compiled class has none
+        return ""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _digest(array):
@@ -240,7 +246,13 @@ def read_manifest(path):
 
 
 def check_fits(checkpoint, config):
-    """Raise ConfigError, naming what differs, if a checkpoint is of another run than a config describes."""
+    """Raise ConfigError, naming what differs, if a checkpoint is of another run than a config describes.
+
+    Returns
+    -------
+    str
+        A warning of what is allowed, but may not be meant; empty if there is nothing.
+    """
     if checkpoint.version != __version__:
         raise ConfigError(
             f"--resume: the checkpoint in {checkpoint.folder!r} was written by parcorana {checkpoint.version}, this is "
@@ -264,6 +276,13 @@ def check_fits(checkpoint, config):
     read = checkpoint.facts["account"]["read"]
     if 0 < config.numevents < read:
         raise ConfigError(f"--resume: numevents={config.numevents}, but the run has used {read} events already")
+    if was.get("code") == now["code"]:
+        return ""
+    # mended after it failed, perhaps: so it is not refused
+    return (
+        f"--resume: the code of user_class {config.user_class.__name__} is not that with which the run was begun; what "
+        "comes of the events before is kept as it is"
+    )
 
 
 def _shown(title, key, params):

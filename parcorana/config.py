@@ -100,6 +100,9 @@ class Config:
         Events in a block, before filters.
     h5output : str or None
         With `%T` and `%C` as the user wrote them.
+    folder : str
+        From which names of files in `user_params` are meant: user code may
+        change the working directory.
 
     The others are those of section 3 of the contract.
     """
@@ -133,6 +136,7 @@ class Config:
     heartbeat: float
     callback_limit: float | None
     checkpoint: int
+    folder: str
 
 
 def read_config(path, trust=False):
@@ -255,6 +259,7 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
         "delays": delays,
         "elements": elements,
         "store_dtype": dtype,
+        "folder": os.getcwd(),
     }
     return Config(system_params=params, user_params=dict(user_params), **values)
 

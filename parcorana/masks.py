@@ -4,6 +4,7 @@ import io
 import math
 import os
 import warnings
+from contextlib import suppress
 
 import numpy as np
 
@@ -65,6 +66,10 @@ def load_numbers(key, path):
 def _check_header(key, path, file):
     """Refuse what a .npy file announces, before anything of that size is asked of the memory."""
     head = io.BytesIO(file.read(_LONGEST_HEADER))
+    begin = head.getvalue()[: len(np.lib.format.MAGIC_PREFIX)]
+    if begin != np.lib.format.MAGIC_PREFIX:
+        what = "is empty" if not begin else "is an .npz archive" if begin.startswith(b"PK") else "begins as none"
+        raise ValueError(f"it {what}; numpy.save writes one")
     version = np.lib.format.read_magic(head)
     read = {(1, 0): np.lib.format.read_array_header_1_0}.get(version, np.lib.format.read_array_header_2_0)
     shape, _, dtype = read(head)
@@ -97,6 +102,21 @@ def load_integers(key, path):
             f"{key}: {str(path)!r} holds {array.dtype}; it must hold whole numbers or bool: save it with .astype(int)"
         )
     return array
+
+
+def color_files(config):
+    """Generate name and array of the colour files that `user_params` names, as the shipped classes take them.
+
+    To a user's own class these names may mean something else: what is no such file is left out.
+
+    Parameters
+    ----------
+    config : parcorana.config.Config
+    """
+    for key in ("color", "finecolor"):
+        if isinstance(path := config.user_params.get(key), str | os.PathLike):
+            with suppress(ConfigError):
+                yield key, load_integers(key, os.path.join(config.folder, path))
 
 
 def load_mask(path, key="mask"):

@@ -36,9 +36,11 @@ def find_checkpoint(config, plan, ranks, mode):
         if isinstance(checkpoint, str):
             problems.append(checkpoint)
             continue
-        ranks.together(_check, checkpoint, config, plan)
+        warning = ranks.together(_check, checkpoint, config, plan)
         damages = [damage for damage in ranks.gather(checkpoint.damage(ranks.rank, ranks.size)) if damage]
         if not damages:
+            if warning and ranks.rank == 0:
+                log.warning("%s", warning)
             if problems and ranks.rank == 0:
                 log.warning("--resume: %s; going on from the checkpoint before", "; ".join(problems))
             return checkpoint
@@ -47,7 +49,7 @@ def find_checkpoint(config, plan, ranks, mode):
 
 
 def _check(checkpoint, config, plan):
-    check_fits(checkpoint, config)
+    warning = check_fits(checkpoint, config)
     name = config.user_class.__name__
     if checkpoint.kept == "attributes" and checkpoint.workers != len(plan.roles.workers):
         raise ConfigError(
@@ -55,6 +57,7 @@ def _check(checkpoint, config, plan):
             f"user_class {name} has no getState and setState, so it goes on only on as many, not on "
             f"{len(plan.roles.workers)}"
         )
+    return warning
 
 
 def _candidates(config, mode):

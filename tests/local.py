@@ -1,5 +1,7 @@
 """Runs of any number of servers and workers in one process, over events in memory."""
 
+import os
+
 import numpy as np
 
 from parcorana.config import resolve_config
@@ -49,14 +51,12 @@ def run_local(
     hosts = ["here"] * (1 + servers + workers)
     plan = run.Plan(roles, hosts, [0] * len(hosts), [1] * len(hosts))
     network = LocalNetwork(len(hosts))
-    made, stop = [], Stop()
+    made, stop, h5output = [], Stop(), config.h5output and os.path.abspath(config.h5output)
     for rank in range(len(hosts)):
         source = None
         if roles.role_of(rank) == "server":
             share = Share(roles.servers.index(rank), servers, config.block, config.numevents)
             source = opened(share) if opened else ListSource(counters, frames, share, runs)
-        made.append(
-            run.make_role(config, plan, network.transport(rank), source, config.h5output, waits=False, stop=stop)
-        )
+        made.append(run.make_role(config, plan, network.transport(rank), source, h5output, waits=False, stop=stop))
     run_together([role.run() for role in made], network)
     return made

@@ -159,7 +159,9 @@ def test_killed_and_resumed_on_other_ranks(runs, user_class, before, after, stri
     first = runs.setup.drive("-s", before[1], ranks=before[0], env=ENV | {"STRIKE": strike})
     assert (first.returncode == 0) == ("SIGTERM" in strike), first.stderr
     assert (runs.folder / "out.h5").exists() == ("SIGTERM" in strike)
-    (manifest,) = (runs.folder / "out.h5.inprogress").glob("checkpoint_*.json")
+    manifests = list((runs.folder / "out.h5.inprogress").glob("checkpoint_*.json"))
+    assert len(manifests) == 1, first.stderr
+    manifest = manifests[0]
     parts = sorted(manifest.parent.glob(f"{manifest.stem}_*.part"))
     assert len(parts) == before[0] - before[1] - 1
     good = parts[-1].read_bytes()
@@ -249,6 +251,36 @@ def test_what_is_refused_by_name(runs):
     runs.write("G2IncrementalAccumulator", mask="copy.npy", threads=1, max_bad=0.5, checkpoint=0, verbosity="WARNING")
     assert runs.run("--resume")[0] == 0
     check_same(runs.whole(runs.write("G2IncrementalAccumulator")), runs.folder / "out.h5", workers=False)
+
+
+MINE = """\
+from parcorana import userg2
+
+
+class Mine(userg2.G2IncrementalAccumulator):
+    def eventOk(self, evt):
+        {line}
+        return True
+"""
+
+
+def test_a_class_that_was_mended_goes_on_and_the_log_says_so(runs):
+    def write(line):
+        (runs.folder / "mine.py").write_text(MINE.format(line=line), encoding="utf-8")
+
+    runs.write("Mine")
+    text = (runs.folder / "config.py").read_text(encoding="utf-8").replace("import keepers as", "import mine as")
+    (runs.folder / "config.py").write_text(text, encoding="utf-8")
+    write("1 / (evt.stamp < 170)")
+    assert "ZeroDivisionError" in runs.setup.drive().stderr
+    write("2 / (evt.stamp < 250)")
+    run = runs.setup.drive("--resume")
+    assert "resumed at" in run.stderr and "ZeroDivisionError" in run.stderr
+    warning = "WARNING --resume: the code of user_class Mine is not that with which the run was begun"
+    assert run.stderr.count(warning) == 1
+    run = runs.setup.drive("--resume")  # as it was at the checkpoint
+    assert "resumed at" in run.stderr and "ZeroDivisionError" in run.stderr
+    assert warning not in run.stderr
 
 
 def test_another_version(runs, monkeypatch):

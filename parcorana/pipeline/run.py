@@ -1,7 +1,7 @@
 """Starts a run: hosts, roles, sources, memory; then lets every role do its work."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from parcorana import memory
@@ -170,11 +170,9 @@ def make_role(config, plan, transport, source, h5output, waits=True, stop=None, 
     """Make the role object of one rank."""
     stop = stop or Stop(transport, plan.roles)
     threads = plan.threads[transport.rank]
-    # absolute: user code may change the working directory
-    path = h5output and os.path.abspath(h5output)
-    job = Job(config, plan.roles, transport, Clock(waits), threads, stop, resume, path)
+    job = Job(config, plan.roles, transport, Clock(waits), threads, stop, resume, h5output)
     if job.role == "viewer":
-        return Viewer(job, h5output, plan.ranks(), Progress(in_terminal() and config.verbosity in ("INFO", "DEBUG")))
+        return Viewer(job, plan.ranks(), Progress(in_terminal() and config.verbosity in ("INFO", "DEBUG")))
     return Server(job, source) if job.role == "server" else Worker(job)
 
 
@@ -183,6 +181,9 @@ def make_roles(config, plan, transport, source, h5output, resume=None):
     if config.mode == "test_alt":
         check_alone(config, source, memory.available())
         return [Alone(config, source, h5output, plan.hosts[0])]
+    # user code, which begins to run now, may change the working directory
+    h5output = h5output and os.path.abspath(h5output)
+    resume = resume and replace(resume, folder=os.path.abspath(resume.folder))
     if transport is not None:
         return [make_role(config, plan, transport, source, h5output, resume=resume)]
     network, stop = LocalNetwork(len(plan.hosts)), Stop()

@@ -156,6 +156,28 @@ def go_elsewhere(trial):
     run_well(trial.start(env={"SECONDS": "0.001"}), trial)
 
 
+def go_on_elsewhere(trial):
+    """From the first line of its constructor on: nothing that the run has to find again may depend on it."""
+    body = (
+        ELSEWHERE
+        + """
+    def __init__(self, *args):
+        super().__init__(*args)
+        if "ELSEWHERE" in os.environ:
+            os.chdir("/")
+"""
+    )
+    trial.write(body=body, block=16, checkpoint=100)
+    job = trial.start(env={"ELSEWHERE": "1"})
+    job.wait(lambda: any(trial.folder.glob("out.h5.inprogress/checkpoint_*.json")), "there was a checkpoint")
+    job.strike(job.pid(3), signal.SIGKILL)
+    job.ends(within=5)
+    expect(job.status != 0, "exit status 0")
+    job = trial.start("--resume", env={"SECONDS": "0", "ELSEWHERE": "1"})
+    run_well(job, trial)
+    expect("resumed at" in job.log, job.log)
+
+
 def talk(trial):
     trial.write(body=TALKS, block=16)
     run_well(trial.start(env={"TALKS": "1"}), trial)
@@ -190,6 +212,7 @@ ROWS = [
     Row("a rank gets SIGKILL: no shared memory is left", leave_no_memory(True), mpi=MPICH, skip=no_namespaces),
     Row("hardly any memory to share: it is said before MPI crashes", have_little_memory, mpi=MPICH, skip=no_namespaces),
     Row("callbacks change the working directory: the run goes on", go_elsewhere),
+    Row("the same, and a rank is killed: it goes on with `--resume`", go_on_elsewhere, quick=1),
     Row("callbacks send messages of their own, with the program's tags: the run goes on", talk),
     Row("a callback leaves a thread behind: the run waits for it, and says so", leave_thread),
 ]  # fmt: skip
