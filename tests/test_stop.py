@@ -177,6 +177,22 @@ def test_a_second_signal_ends_at_once(start, ranks):
     assert "what was published is kept" in log
 
 
+@pytest.mark.parametrize("ranks", [0, 4])
+def test_a_signal_after_stop_ends_at_once(start, command, ranks):
+    """It is the second time that the run is asked to stop."""
+    body = SLOW_SERVER + "\n    def viewerPublishReduced(self, *args):\n        super().viewerPublishReduced(*args)\n"
+    body += "        if args[0].any() and os.path.exists('slow'):\n            time.sleep(60)\n"
+    job, setup = start(body, ranks=ranks)
+    assert command("parCorAnaDriver", "--stop", "out.h5", cwd=setup.folder).returncode == 0
+    while b"stopped by --stop" not in (line := os.read(job.stderr.fileno(), 1 << 16)):
+        assert line
+    (setup.folder / "slow").touch()
+    job.send_signal(signal.SIGTERM)
+    log = job.communicate(timeout=20)[1]
+    assert job.returncode == 1, log
+    assert log.count("parCorAnaDriver: interrupted") == 1
+
+
 def test_stop_without_a_run(tmp_path, command):
     run = command("parCorAnaDriver", "--stop", "out.h5", cwd=tmp_path)
     assert run.returncode == 2 and "no run is writing 'out.h5'" in run.stderr

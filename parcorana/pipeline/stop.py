@@ -97,12 +97,16 @@ class Stop:
     def _say(self):
         if self._transport is None or self._transport.rank == self._roles.viewer:
             log.warning(
-                "%s: what was read is computed and published; a second signal ends the run at once", self.reason
+                "%s: what was read is computed and published; a %ssignal ends the run at once",
+                self.reason,
+                "second " if self._code > 0 else "",
             )
 
     def _on_signal(self, number, _frame):
         now = time.monotonic()
-        if self._signalled is None:
+        if self._code in (_BY_FILE, _BY_ERROR):
+            raise KeyboardInterrupt  # asked otherwise before, so this is the second time
+        if self._signalled is None:  # that another rank has told of the same one makes no second of it
             self._signalled = now
             self._code = number if self._code is None else self._code
         elif now - self._signalled > _AGAIN:

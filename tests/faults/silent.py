@@ -80,6 +80,17 @@ def never_return(name, held=False):
     return provoke
 
 
+def never_return_unheard(trial):
+    """Without a limit of silence ranks still have to hear of each other's callbacks."""
+    trial.write(
+        body=ASLEEP.format(name="workerCalc", when=WHEN["workerCalc"], how=f"time.sleep(1); {HELD}"),
+        heartbeat=0.0, callback_limit=3.0, block=16,
+    )  # fmt: skip
+    job = trial.start(env={"SECONDS": "0", "HANG": "1"})
+    wait_until_it_hangs(trial, job)
+    job.fails(8, f"rank 3 (worker on {HOST}): Mine.workerCalc has run for", "longer than callback_limit=3,", AT)
+
+
 def never_return_alone(trial):
     """In one process, without MPI."""
     trial.write(body=ASLEEP.format(name="workerCalc", when="self.mpiParams.processed == 200", how="time.sleep(1000)"),
@@ -132,6 +143,7 @@ ROWS = [
         Row(f"`{name}` hangs in compiled code that holds the interpreter, limit 5 s", never_return(name, held=True))
         for name in WHEN
     ),
+    Row("the same with `heartbeat` 0: `workerCalc`, limit 3 s", never_return_unheard, quick=1),
     Row("`workerCalc` sleeps for ever in a run without MPI, limit 3 s", never_return_alone, quick=1),
     Row("a callback takes twice the limit of silence: the run goes on, exit status 0", take_long, times=6),
     Row("all ranks are stopped for twice the limit and go on: so does the run, exit status 0", be_stopped_all, times=2),
