@@ -66,7 +66,7 @@ class Run:
         def job(rank):
             return Job(resolved, roles, network.transport(rank), Clock(False))
 
-        self.viewer = Viewer(job(0), None, [], Progress(False))
+        self.viewer = Viewer(job(0), [], Progress(False))
         self.servers = [Server(job(k + 1), stream) for k, stream in enumerate(streams)]
         self.worker = Worker(job(n + 1))
         self.roles, self.network = [self.viewer, *self.servers, self.worker], network

@@ -1,5 +1,6 @@
 """What ranks take of memory, measured, against the formulas of the contract (section 8)."""
 
+import tracemalloc
 from types import SimpleNamespace
 
 import h5py
@@ -8,6 +9,8 @@ import pytest
 
 from parcorana import memory
 from parcorana.partition import Roles
+from parcorana.pipeline import note
+from parcorana.pipeline.gathered import Gathered
 
 WIDTH, TIMES, BLOCK, FRAMES, FILES = 120_000, 500, 64, 40, 20
 
@@ -71,3 +74,23 @@ def test_the_arrays_that_a_class_says_it_has_are_counted(names, arrays):
     viewer, _, *workers = memory.bytes_of_ranks(config, Roles(servers=(1,), workers=(2, 3)), 4)
     assert viewer == int((arrays * 10 + 1) * 77 * 8 * 1.1) + (64 << 20)
     assert workers == [int((132 * 4 + arrays * 10 * 8) * 30 * 1.1) + (64 << 20)] * 2
+
+
+def test_the_viewer_holds_one_worker_s_part_beside_the_sum():
+    """However many workers there are, and whatever `workerReduce` returns."""
+    size = 1 << 20
+
+    def note_of(worker):
+        reduced = np.full(size // 8, 1.0 + worker)
+        return note.unpack(*note.pack(note.UPDATE, {}, {"counts": np.arange(3), "reduced.sums": reduced}))[1]
+
+    tracemalloc.start()
+    try:
+        gathered = Gathered(None, note_of(0))
+        for worker in range(1, 20):
+            gathered.add(note_of(worker))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (gathered.reduced["sums"] == sum(range(1, 21))).all()
+    assert most < 4.5 * size  # the sum, and what comes, on its way from array to array

@@ -1,11 +1,14 @@
 """The whole way of events through the program, in one process and under mpiexec."""
 
+from types import SimpleNamespace
+
 import h5py
 import numpy as np
 import pytest
 
 from parcorana import reference
 from parcorana.compare import compare
+from parcorana.pipeline import transport
 
 KIND = {"G2atEnd": "atend", "G2IncrementalAccumulator": "accumulator", "G2IncrementalWindowed": "windowed"}
 ARRAYS = ("G2", "IF", "IP")
@@ -266,7 +269,8 @@ def test_too_many_bad_events_end_the_run(setup, ranks):
     assert run.returncode == 1
     lines = [line for line in run.stderr.splitlines() if line.startswith("parCorAnaDriver: ")]
     assert len(lines) == 1 and "max_bad=0.01" in lines[0]
-    assert ("rank 2, worker at event" if ranks else "worker at event") in lines[0]
+    assert ("rank 2, worker after 112 events were read: 12 of 112" if ranks else ": worker after 112") in lines[0]
+    assert "stopped by an error, before the end of the data" in run.stderr
     # what was read is published
     with h5py.File(setup.folder / "out.h5") as file:
         system, account = file["system"].attrs, file["system/accounting"].attrs
@@ -274,3 +278,13 @@ def test_too_many_bad_events_end_the_run(setup, ranks):
         assert account["read"] == sum(value for key, value in account.items() if key != "read")
         assert {"G2_results_at_000070", f"G2_results_at_{account['processed']:06d}"} <= set(file["user"])
         assert account["processed"] > 90
+
+
+def test_work_is_not_taken_for_waiting(monkeypatch):
+    """A rank that only lets others have their turn, as after every event of a class with adjustTerms, does not sleep."""
+    slept = []
+    monkeypatch.setattr(transport.time, "sleep", slept.append)
+    transport.run_polling(iter([transport.WORKED] * 100), SimpleNamespace(activity=0))
+    assert not slept
+    transport.run_polling(iter([None] * 10), SimpleNamespace(activity=0))
+    assert len(slept) == 9 and slept == sorted(slept) and slept[-1] <= 2e-3

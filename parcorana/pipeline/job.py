@@ -170,31 +170,6 @@ def check_reduced(user, reduced):
     return arrays
 
 
-def sum_reduced(user, parts):
-    """Add up what `workerReduce` returned on all workers.
-
-    Parameters
-    ----------
-    parts : list of dict of str to ndarray
-        Of each worker.
-
-    Raises
-    ------
-    RunError
-        The workers do not agree on names, shapes or types.
-    """
-    about = [{name: (array.dtype, array.shape) for name, array in part.items()} for part in parts]
-    if any(other != about[0] for other in about):
-        other = next(other for other in about if other != about[0])
-        name = next(name for name in about[0] | other if about[0].get(name) != other.get(name))
-        what = [f"{one[name][0]} {one[name][1]}" if name in one else "nothing" for one in (about[0], other)]
-        raise RunError(
-            f"{type(user).__name__}.workerReduce: array {name!r} must have the same dtype and shape on all workers, "
-            f"not {what[0]} on the first and {what[1]} on another"
-        )
-    return {name: sum((part[name] for part in parts[1:]), array) for name, array in parts[0].items()}
-
-
 def finished_note(job, facts: dict[str, Any] | None = None):
     """Return what a rank tells the viewer when it is done."""
     import resource

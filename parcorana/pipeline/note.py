@@ -29,21 +29,26 @@ def pack(kind, facts, arrays=None, full=False):
     header : (4,) int64
     body : (b,) uint8
     """
-    arrays = {name: np.asarray(array, order="C") for name, array in (arrays or {}).items()}
+    arrays = {name: np.asarray(array) for name, array in (arrays or {}).items()}
     about = {name: [array.dtype.str, array.shape] for name, array in arrays.items()}
     text = json.dumps({"facts": facts, "arrays": about}).encode()
-    body = b"".join([text, *(array.tobytes() for array in arrays.values())])
-    header = np.array([kind, len(text), len(body), full], np.int64)
-    return header, np.frombuffer(body, np.uint8)
+    body = np.empty(len(text) + sum(array.nbytes for array in arrays.values()), np.uint8)
+    body[: len(text)] = np.frombuffer(text, np.uint8)
+    for name, part in _parts(body, len(text), about):
+        part[...] = arrays[name]
+    return np.array([kind, len(text), len(body), full], np.int64), body
 
 
 def unpack(header, body):
     """Return the facts and the arrays of a note."""
-    data = body.tobytes()
-    about = json.loads(data[: header[1]])
-    arrays, at = {}, int(header[1])
-    for name, (dtype, shape) in about["arrays"].items():
-        array = np.ndarray(shape, dtype, data, at)
-        arrays[name] = array.copy()  # aligned, and the user's to change
-        at += array.nbytes
-    return about["facts"], arrays
+    about = json.loads(body[: header[1]].tobytes())
+    # copied: aligned, and the user's to change
+    return about["facts"], {name: part.copy() for name, part in _parts(body, int(header[1]), about["arrays"])}
+
+
+def _parts(body, at, about):
+    """Generate the arrays that lie in a body behind its description, one after the other."""
+    for name, (dtype, shape) in about.items():
+        part = np.ndarray(shape, dtype, body, at)
+        yield name, part
+        at += part.nbytes

@@ -11,7 +11,7 @@ from parcorana.pipeline import note
 from parcorana.pipeline.block import BAD, END, EVENTS, FILTERED, LAST, NO_DATA, READ, STOPPED, UNUSED, BlockBuffer
 from parcorana.pipeline.job import finished_note
 from parcorana.pipeline.layout import Layout
-from parcorana.pipeline.transport import OUTSIDE, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, wait
+from parcorana.pipeline.transport import OUTSIDE, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, WORKED, wait
 from parcorana.pipeline.turns import Turns
 from parcorana.userbase import callback
 
@@ -80,7 +80,7 @@ class Server:
                 break
             self._send(buffer)
             number += step
-            yield
+            yield WORKED
         else:
             if not self._stopped:
                 self._check_passed()

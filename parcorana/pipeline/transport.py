@@ -24,6 +24,7 @@ TAG_MERGE = 8  # first worker -> other workers, live runs: whether an update is 
 PACED = frozenset({TAG_BLOCK, TAG_NOTE, TAG_ARRAY})
 
 OUTSIDE = "outside"  # what a role yields that waits for the world outside, not for another role
+WORKED = "worked"  # what a role yields that waits for nothing, and only lets the others have their turn
 
 
 class Handle(Protocol):
@@ -173,7 +174,7 @@ def run_together(roles, network, look=bool):
                 steps.append(next(role))
             except StopIteration:
                 waiting.remove(role)
-        if (network.activity, len(waiting)) != before:
+        if WORKED in steps or (network.activity, len(waiting)) != before:
             idle_since = None
         elif OUTSIDE in steps:
             idle_since = None
@@ -195,9 +196,9 @@ def run_polling(role, transport, look=bool):
     """
     pause = 0.0
     seen = -1
-    for _ in role:
+    for step in role:
         look()
-        if transport.activity != seen:
+        if step is WORKED or transport.activity != seen:
             seen, pause = transport.activity, 0.0
         else:
             pause = min(max(2 * pause, 2e-5), 2e-3)

@@ -10,7 +10,7 @@ from parcorana.errors import RunError
 from parcorana.output import ACCOUNT, ResultFile, has_checkpoint, take_over
 from parcorana.pipeline import note
 from parcorana.pipeline.clock import KINDS
-from parcorana.pipeline.job import sum_reduced
+from parcorana.pipeline.gathered import Gathered
 from parcorana.pipeline.transport import TAG_ARRAY, TAG_BODY, TAG_NOTE, wait
 from parcorana.userbase import callback
 
@@ -23,21 +23,19 @@ class Viewer:
     Parameters
     ----------
     job : Job
-    h5output : str or None
-        Name of the result file.
     ranks : list of (int, str, str)
         Rank, role and host of every rank.
     progress : parcorana.progress.Progress
     """
 
-    def __init__(self, job, h5output, ranks, progress):
+    def __init__(self, job, ranks, progress):
         self.job, self.config = job, job.config
         self.user, self.params, self.names = job.make_user()
         self.at = "before the first update"
         self.progress = progress
         self.results = None
         self.ranks = ranks
-        self.h5output, self.params.h5output = h5output, job.h5output
+        self.params.h5output = job.h5output
         self._array_callback = callback(self.user, "viewerPublishArray")
         self._reduces = all(callback(self.user, name) for name in ("workerReduce", "viewerPublishReduced"))
         self._done = {}
@@ -63,11 +61,18 @@ class Viewer:
             if init is not None:
                 init(self.config.mask, group)
 
-        if self.h5output is None:
+        if self.job.h5output is None:
             init_viewer(None)
         else:
-            self.results = ResultFile(self.h5output, self.config, self.ranks, init_viewer, self._resumed_at, self._lock)
+            self.results = ResultFile(
+                self.job.h5output, self.config, self.ranks, init_viewer, self._resumed_at, self._lock
+            )
             self.job.stop.watch(self.results.folder)
+            log.info(
+                "updates go to %s, and are joined at the end; if the run dies: parCorAnaDriver --join %s",
+                self.results.folder,
+                self.results.folder,
+            )
         first = self.job.roles.workers[0]
         while first not in self._done:
             header, facts, arrays = yield from self._note(first)
@@ -100,30 +105,27 @@ class Viewer:
 
     def _update(self, facts, arrays, full):
         """Gather one update from all workers and publish it."""
-        clock = self.job.clock
-        parts = [arrays]
+        clock, gathered = self.job.clock, Gathered(self.user, arrays)
         for rank in self.job.roles.workers[1:]:
-            _, other, more = yield from self._note(rank)
-            if other["account"] != facts["account"] or not np.array_equal(more["counts"], arrays["counts"]):
-                raise RunError(
-                    f"{type(self.user).__name__}.workerCalc: workers disagree on counts; they must depend on T alone"
-                )
-            parts.append(more)
+            _, other, arrays = yield from self._note(rank)
+            if other["account"] != facts["account"]:
+                raise gathered.disagreement()
+            gathered.add(arrays)
         processed = facts["account"]["processed"]
-        self._counts = arrays["counts"]
+        self._counts = gathered.counts
         self.params.processed = processed
         self.at = f"the update at {processed} events"
         start = time.perf_counter()
         waited = clock.seconds["waiting"]
         if self.results is None:
-            yield from self._publish(None, facts, parts, full)
+            yield from self._publish(None, facts, gathered, full)
         else:
             steps = self.results.publish(
-                processed, facts, lambda group: self._publish(group, facts, parts, full), facts["ending"]
+                processed, facts, lambda group: self._publish(group, facts, gathered, full), facts["ending"]
             )
             yield from steps
         clock.seconds["publishing"] += time.perf_counter() - start - (clock.seconds["waiting"] - waited)
-        self._log_update(facts, parts[0]["counts"], time.perf_counter() - start)
+        self._log_update(facts, gathered.counts, time.perf_counter() - start)
         self._merged = facts["merged"]
 
     def _checkpoint(self, facts):
@@ -156,16 +158,11 @@ class Viewer:
         self.progress.clear()
         log.info("checkpoint at %s events: %.1f MiB", f"{processed:,}", size)
 
-    def _publish(self, group, facts, parts, full):
+    def _publish(self, group, facts, gathered, full):
         """Hand one update to the user class, writing into `group`."""
-        counts, relsec = parts[0]["counts"], facts["relsec"]
+        counts, relsec = gathered.counts, facts["relsec"]
         if self._reduces:
-            of_workers = [
-                {name.removeprefix("reduced."): part[name] for name in part if name.startswith("reduced.")}
-                for part in parts
-            ]
-            reduced = sum_reduced(self.user, of_workers)
-            callback(self.user, "viewerPublishReduced")(counts, relsec, reduced, group)
+            callback(self.user, "viewerPublishReduced")(counts, relsec, gathered.reduced, group)
         if not full:
             return
         if self._reduces and self._array_callback is not None:
@@ -179,7 +176,7 @@ class Viewer:
             for delay in self.config.delays:
                 arrays[name][int(delay)] = yield from self._gather()
         int8array = np.zeros(self.config.mask.shape, np.int8)
-        int8array[self.config.mask] = np.concatenate([part["int8"] for part in parts])
+        int8array[self.config.mask] = np.concatenate(gathered.int8)
         callback(self.user, "viewerPublish")(counts, relsec, arrays, int8array, group)
 
     def _gather(self):
@@ -240,9 +237,10 @@ class Viewer:
             log.info("updates merged into later ones, for the viewer was busy: %s", f"{facts['merged']:,}")
         if stopped:
             on = "; go on with --resume" if self.results is not None and has_checkpoint(self.results.folder) else ""
-            log.warning("%s, before the end of the data%s", stopped, on)
+            how = "stopped by an error" if stopped.startswith("error: ") else stopped  # which is told at the end
+            log.warning("%s, before the end of the data%s", how, on)
         if self.results is not None:
-            log.info("result: %s", self.h5output)
+            log.info("result: %s", self.job.h5output)
         self.finished = account
 
     def _hint_at_rate(self, facts):

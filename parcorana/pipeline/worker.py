@@ -14,7 +14,16 @@ from parcorana.pipeline import note
 from parcorana.pipeline.block import BAD, END, HEADER, NUMBER, PULSES, READ, SERVER_COUNTS, STOPPED, TOTAL, BlockBuffer
 from parcorana.pipeline.job import check_reduced, check_result, finished_note
 from parcorana.pipeline.keep import Keeper
-from parcorana.pipeline.transport import TAG_ARRAY, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_MERGE, TAG_NOTE, wait
+from parcorana.pipeline.transport import (
+    TAG_ARRAY,
+    TAG_BLOCK,
+    TAG_BODY,
+    TAG_DATA,
+    TAG_MERGE,
+    TAG_NOTE,
+    WORKED,
+    wait,
+)
 from parcorana.ratecheck import RateCheck
 from parcorana.rolling import UNFILLED, RollingBuffer, pulse_counters
 from parcorana.userbase import ADD, SUBTRACT, callback
@@ -23,6 +32,7 @@ log = logging.getLogger("parcorana")
 _EVER = 1 << 62
 _PROGRESS = 0.5  # s between two notes of progress
 _NOTES = 8  # messages under way to the viewer, beyond which a worker waits for it
+_BYTES = 8 << 20  # the same, of their bodies
 _AHEAD = 2  # updates that wait for the viewer, beyond which those of a live run are merged
 _ARRAYS = 2  # the same for full arrays
 _FEW = 100  # events before `max_bad` is looked at
@@ -72,7 +82,9 @@ class Worker:
         self._coming = []
         self.error = self._failed_at = None  # an error to be raised when all is done
         self._notes = []  # messages under way to the viewer
+        self._under_way = 0  # bytes of their bodies
         self._updates = []  # of these the headers of updates
+        self._checkpoint = []  # the header of the last checkpoint's
         self._words = []  # messages under way to the other workers
         self.merged, self._left = 0, -1  # updates left to later ones, and where the last of them was
         self._progress_at = time.monotonic()
@@ -149,7 +161,7 @@ class Worker:
             return False
         if self.first:
             text = f"{bad} of {read} events were bad, more than max_bad={self.config.max_bad}; see the warnings above"
-            self.error, self._failed_at = RunError(text), self.at
+            self.error, self._failed_at = RunError(text), f"after {read} events were read"
             self.job.stop.ask()
         return True
 
@@ -304,9 +316,12 @@ class Worker:
         header, body = note.pack(kind, facts, arrays, full)
         viewer, transport = self.job.roles.viewer, self.job.transport
         self._notes = [h for h in self._notes if not h.done()]
+        self._under_way = body.nbytes + (self._under_way if self._notes else 0)
         self._notes += [transport.send(viewer, TAG_NOTE, header), transport.send(viewer, TAG_BODY, body)]
         if kind == note.UPDATE:
             self._updates.append(self._notes[-2])
+        if kind == note.CHECKPOINT:
+            self._checkpoint = [self._notes[-2]]
 
     def _viewer_is_busy(self):
         """Tell whether an update of a live run is to be left to the next one, so that nobody waits for the viewer.
@@ -333,13 +348,11 @@ class Worker:
         if self.first and now - self._progress_at > _PROGRESS and len(self._notes) <= _NOTES:
             self._progress_at = now
             self._send_note(note.PROGRESS, self._facts())
-        yield
+        yield WORKED
 
     def _publish(self, full, ending=False):
         clock, params = self.job.clock, self.params
-        # a few notes may be under way, so that a worker need not wait for the viewer
-        if len(self._notes) > _NOTES:
-            yield from clock.waiting(wait(*self._notes))
+        yield from self._wait_for_viewer()
         params.processed = self.account["processed"]
         self.merged -= self._left == params.processed  # the last one of all is made nevertheless
         self._left = -1
@@ -351,6 +364,12 @@ class Worker:
         if full:
             yield from self._send_arrays(arrays)
         self.published = params.processed
+
+    def _wait_for_viewer(self):
+        """Wait until only a few notes are under way: as long as they are few, nobody waits for the viewer."""
+        much = self._under_way > _BYTES and not self.config.dataset.goes_on  # there updates are merged instead
+        if len(self._notes) > _NOTES or much:
+            yield from self.job.clock.waiting(wait(*self._notes))
 
     def _calculate(self, full):
         """Return the full arrays, if they are asked for, and what the viewer gets of an update in any case."""
@@ -393,8 +412,9 @@ class Worker:
 
     def _keep(self, block):
         """Write a checkpoint of this worker, and tell the viewer."""
-        if len(self._notes) > _NOTES:
-            yield from self.job.clock.waiting(wait(*self._notes))
+        yield from self._wait_for_viewer()
+        # a set of files takes room, so no third one is begun before the viewer has the last one in hand
+        yield from self.job.clock.waiting(wait(*self._checkpoint))
         self.at = f"the checkpoint at {self.account['processed']} events"
         facts = yield from self._keeper.write(block, {name: getattr(self, name) for name in FACTS})
         self._send_note(note.CHECKPOINT, facts)

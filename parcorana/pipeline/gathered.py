@@ -1,0 +1,69 @@
+"""What the viewer has of an update: the workers' parts, put together as they come."""
+
+import numpy as np
+
+from parcorana.errors import RunError
+
+
+class Gathered:
+    """An update, put together from what the workers send, in their order.
+
+    Small arrays are added at once, so that the viewer holds those of one
+    worker beside the sum, however many workers there are.
+
+    Parameters
+    ----------
+    user : object
+        The viewer's instance of the user class, for errors.
+    arrays : dict of str to ndarray
+        Of the first worker's note; they are kept, and changed.
+
+    Attributes
+    ----------
+    counts : (D,) int64
+        Pairs per delay.
+    reduced : dict of str to ndarray
+        Sums of what `workerReduce` returned.
+    int8 : list of (n,) int8
+        Of each worker, where full arrays are gathered.
+    """
+
+    def __init__(self, user, arrays):
+        self._who = type(user).__name__
+        self.counts, self.reduced, self.int8 = arrays["counts"], _reduced_of(arrays), []
+        self._keep_int8(arrays)
+
+    def add(self, arrays):
+        """Add those of the next worker.
+
+        Raises
+        ------
+        RunError
+            The workers do not agree on counts, or on names, shapes and types of what is to be added.
+        """
+        if not np.array_equal(arrays["counts"], self.counts):
+            raise self.disagreement()
+        more = _reduced_of(arrays)
+        one, other = ({name: (a.dtype, a.shape) for name, a in each.items()} for each in (self.reduced, more))
+        if one != other:
+            name = next(name for name in one | other if one.get(name) != other.get(name))
+            what = [f"{each[name][0]} {each[name][1]}" if name in each else "nothing" for each in (one, other)]
+            raise RunError(
+                f"{self._who}.workerReduce: array {name!r} must have the same dtype and shape on all workers, "
+                f"not {what[0]} on the first and {what[1]} on another"
+            )
+        for name, array in more.items():
+            self.reduced[name] += array
+        self._keep_int8(arrays)
+
+    def disagreement(self):
+        """Return the error to raise where workers count otherwise."""
+        return RunError(f"{self._who}.workerCalc: workers disagree on counts; they must depend on T alone")
+
+    def _keep_int8(self, arrays):
+        if "int8" in arrays:
+            self.int8.append(arrays["int8"])
+
+
+def _reduced_of(arrays):
+    return {name.removeprefix("reduced."): array for name, array in arrays.items() if name.startswith("reduced.")}
