@@ -166,8 +166,8 @@ def main(argv=None):
         f" 1 standard error (68% expected), the farthest at {off.max():.1f} (3 expected)."
     )
     print(
-        "Next: copy examples/demo.py, set dataset, mask and colours to yours, run 'python myconfig.py' to check it;"
-        " docs/config.md has every key."
+        "Next: '. .venv/bin/activate', copy examples/demo.py, set dataset, mask and colours to yours, run"
+        " 'python myconfig.py' to check it; docs/config.md has every key."
     )
     return 0
 

@@ -6,6 +6,14 @@ users write. See README.md and docs/.
 """
 
 from parcorana._version import __version__
+
+try:
+    from parcorana import _core  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        f"{__path__[0]} holds the sources of parcorana, and no compiled modules that fit this Python ({error}): work "
+        "in another folder, where Python finds the installed package, or build it here by 'make demo'"
+    ) from None
 from parcorana.config import check_config
 from parcorana.delays import make_delay_list
 from parcorana.errors import ConfigError, ParCorAnaError, RunError

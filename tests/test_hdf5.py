@@ -274,7 +274,11 @@ def test_wrong_files(path, tmp_path):
     path.write_bytes(b"")
     assert "this is not an HDF5 file" in refusal(path)
     write(path)
-    path.write_bytes(path.read_bytes()[:1000])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:1000])
+    with pytest.raises(ConfigError, match=f"the file is cut off: it has 1,000 of {len(whole):,} bytes"):
+        make(path)
+    path.write_bytes(whole[:8] + b"\xff" + whole[9:])
     with pytest.raises(ConfigError, match="the file is damaged or still being written"):
         make(path)
 

@@ -160,8 +160,8 @@ def test_colours_by_intensity_and_the_test_mask():
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (["--by", "q"], "--by q needs --wavelength or --energy"),
-        (["--by", "q", "--energy", "9"], "--by q needs --distance"),
+        (["--by", "q"], "--by q needs --wavelength or --energy, --distance, --pixel"),
+        (["--by", "q", "--energy", "9"], "--by q needs --distance, --pixel"),
         (["--energy", "9", "--wavelength", "1"], "give one of them"),
         (["--sectors", "2"], "--sectors belongs to rings"),
         (["--by", "radius", "--low", "500", "--high", "600"], "no included element lies in the rings"),

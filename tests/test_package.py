@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -81,6 +82,15 @@ def test_a_run_in_a_clean_environment(clean):
     assert clean("cmpParCorAnaH5Output", "a.h5", "b.h5") == "same\n"
     code = "import h5py; g = h5py.File('a.h5')['user/G2_results_at_000100']; print(g['delay_curve_color_1'][0])"
     assert 1.2 < float(clean("python", "-c", code)) < 1.6
+
+
+def test_sources_that_are_not_built(dist, clean):
+    """In a clone Python takes the sources for the package that is installed."""
+    python = clean("python", "-c", "import sys; print(sys.executable)").strip()
+    run = subprocess.run([python, "-m", "parcorana"], cwd=dist[2], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "holds the sources of parcorana, and no compiled modules" in run.stderr
+    assert "work in another folder" in run.stderr
 
 
 def test_what_is_installed_here(command, tmp_path):

@@ -142,6 +142,9 @@ def _open(name, swmr):
     try:
         return h5py.File(name, "r", locking="best-effort", swmr=swmr)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
+        if cut := re.search(r"truncated file: eof = (\d+), .*stored_eof = (\d+)", str(error)):
+            there, all_ = (f"{int(number):,}" for number in cut.groups())
+            raise ConfigError(f"h5={name}: the file is cut off: it has {there} of {all_} bytes") from error
         raise ConfigError(f"h5={name}: the file is damaged or still being written ({one_line(error)})") from error
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from parcorana.errors import ConfigError
 from parcorana.images import check_both
+from parcorana.maskcolor.coloring import need_for_q
 
 _HOT = 10.0
 _EPILOG = """\
@@ -187,6 +188,9 @@ def check_start(args):
     check_both(args.iX, args.iY)
     if args.geometry and args.iX:
         raise ConfigError("-g and --iX, --iY say the same thing: give one of them")
+    if args.by == "q":  # a geometry, psana's too, may know the other two
+        there = bool(args.geometry or not args.dataset.startswith(("h5=", "sim="))) or None
+        need_for_q(args.wavelength or args.energy, args.distance or there, args.pixel or there)
     if args.by != "intensity":
         return
     for option, given in (

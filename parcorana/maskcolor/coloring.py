@@ -61,6 +61,13 @@ def coloring(args, mean, mask, geometry):
     return color, fine, table
 
 
+def need_for_q(wavelength, distance, pixel):
+    """Raise ConfigError that names all of what rings of q need and is None."""
+    given = {"--wavelength or --energy": wavelength, "--distance": distance, "--pixel": pixel}
+    if missing := [option for option, value in given.items() if value is None]:
+        raise ConfigError(f"--by q needs {', '.join(missing)}")
+
+
 def _value(args, geometry):
     """Return what rings are made of: values, unit, directions."""
     if not geometry.metric:
@@ -75,9 +82,7 @@ def _value(args, geometry):
         return geometry.radius(center), "pixels", angle
     wavelength = KEV_ANGSTROM / args.energy if args.energy else args.wavelength
     pixel, distance = args.pixel or geometry.pixel, args.distance or geometry.distance
-    for option, value in (("--wavelength or --energy", wavelength), ("--distance", distance), ("--pixel", pixel)):
-        if value is None:
-            raise ConfigError(f"--by q needs {option}")
+    need_for_q(wavelength, distance, pixel)
     print(f"rings: distance {distance:.6g} mm, pixel {pixel:.6g} um, wavelength {wavelength:.6g} angstrom")
     return geometry.q(center, distance, pixel, wavelength), "1/angstrom", angle
 
