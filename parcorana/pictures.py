@@ -281,9 +281,12 @@ def draw_map(figure, axes, image, covered, label):
     if label in ("color", "finecolor"):
         _color_overlay(figure, axes, np.nan_to_num(image).astype(np.int64), alpha=1)
     elif label in ("saturated", "mask"):
-        _overlay(axes, covered & (image == 0), "0.85", 1)
-        _overlay(axes, covered & (image == 1), PALETTE[1], 1)
-        axes.set_title(f"{label}: {np.count_nonzero(covered & (image == 1)):,} pixels", fontsize=10)
+        marked = image == (0 if label == "mask" else 1)  # orange is what is not as the others, in every picture
+        _overlay(axes, covered & ~marked, "0.85", 1)
+        _overlay(axes, covered & marked, PALETTE[1], 1)
+        number = f"{np.count_nonzero(covered & (image == 1)):,} pixels"
+        title = f"mask: {number} processed, those left out marked" if label == "mask" else f"{label}: {number}, marked"
+        axes.set_title(title, fontsize=10)
     else:
         _image(figure, axes, image, covered, "", "viridis")
     if label not in ("saturated", "mask"):

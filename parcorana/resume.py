@@ -90,7 +90,7 @@ def _candidates(config, mode):
     if not found:
         raise ConfigError(
             f"--resume: {str(folder)!r} holds no checkpoint: the run had none (key checkpoint), or was interrupted "
-            "before the first"
+            f"before the first; join what it published with 'parCorAnaDriver --join {folder}', or remove the folder"
         )
     return [*unfinished(folder), *found]
 

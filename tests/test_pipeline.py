@@ -281,7 +281,7 @@ def test_too_many_bad_events_end_the_run(setup, ranks):
 
 
 def test_work_is_not_taken_for_waiting(monkeypatch):
-    """A rank that only lets others have their turn, as after every event of a class with adjustTerms, does not sleep."""
+    """A rank that only lets others have their turn, as after every event with adjustTerms, does not sleep."""
     slept = []
     monkeypatch.setattr(transport.time, "sleep", slept.append)
     transport.run_polling(iter([transport.WORKED] * 100), SimpleNamespace(activity=0))

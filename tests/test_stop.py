@@ -44,6 +44,13 @@ SLOW_WORKER = """
     def adjustData(self, data):
         time.sleep(SECONDS)
 """
+SLOW_VIEWER = """
+    def viewerPublishReduced(self, *args):
+        super().viewerPublishReduced(*args)
+        if args[0].any() and os.path.exists("slow"):
+            open("sleeps", "w").close()
+            time.sleep(60)
+"""
 OFFLINE = "sim=brownian:shape=2x5x7:events=20000"
 
 
@@ -163,16 +170,19 @@ def test_a_live_run_uses_all_that_came(start, command, ranks, servers):
 @pytest.mark.parametrize("ranks", [0, 4])
 def test_a_second_signal_ends_at_once(start, ranks):
     """Even if what is to be finished takes long."""
-    body = SLOW_SERVER + "\n    def viewerPublishReduced(self, *args):\n        super().viewerPublishReduced(*args)\n"
-    body += "        if args[0].any() and os.path.exists('slow'):\n            time.sleep(60)\n"
-    job, setup = start(body, ranks=ranks)
+    job, setup = start(SLOW_SERVER + SLOW_VIEWER, ranks=ranks)
     (setup.folder / "slow").touch()
+    while not (setup.folder / "sleeps").exists():
+        assert job.poll() is None
+        time.sleep(0.01)
     job.send_signal(signal.SIGTERM)
-    time.sleep(2)
+    time.sleep(3)
     assert job.poll() is None
     job.send_signal(signal.SIGTERM)
     log = job.communicate(timeout=20)[1]
     assert job.returncode == 1, log
+    # the callback keeps it from ending, and the log says so
+    assert log.count("stopped by SIGTERM: as soon as Mine.viewerPublishReduced returns, which runs since ") == 1, log
     assert log.count("parCorAnaDriver: interrupted") == 1
     assert "what was published is kept" in log
 
@@ -180,9 +190,7 @@ def test_a_second_signal_ends_at_once(start, ranks):
 @pytest.mark.parametrize("ranks", [0, 4])
 def test_a_signal_after_stop_ends_at_once(start, command, ranks):
     """It is the second time that the run is asked to stop."""
-    body = SLOW_SERVER + "\n    def viewerPublishReduced(self, *args):\n        super().viewerPublishReduced(*args)\n"
-    body += "        if args[0].any() and os.path.exists('slow'):\n            time.sleep(60)\n"
-    job, setup = start(body, ranks=ranks)
+    job, setup = start(SLOW_SERVER + SLOW_VIEWER, ranks=ranks)
     assert command("parCorAnaDriver", "--stop", "out.h5", cwd=setup.folder).returncode == 0
     while b"stopped by --stop" not in (line := os.read(job.stderr.fileno(), 1 << 16)):
         assert line

@@ -57,6 +57,11 @@ class Stop:
             return ""
         return f"stopped by {_REASONS.get(self._code) or signal.Signals(self._code).name}"
 
+    @property
+    def unheard(self):
+        """The reason, while a signal has come here and this process has not looked yet."""
+        return "" if self._known else self.reason
+
     def ask(self):
         """Stop the run for an error, which is raised once what was read is published."""
         if self._code is None:

@@ -25,6 +25,7 @@ _PARENT = 0.5  # s between two looks whether mpiexec is there, before there are 
 _OFTEN = 10  # beats within the limits
 _LONG = 10.0  # s after which a callback is spoken of, where there is no limit to take that from
 _GONE = 2.0  # s that mpiexec gets to end a job after one of its ranks is gone
+_UNHEARD = 3  # looks after which it is spoken of
 _TURN = 0.6  # s from rank to rank, until one of those who judge the viewer speaks: time to end the job
 _TURNS = 5
 
@@ -92,6 +93,7 @@ class Watch:
         self._long = self.limit or _LONG
         self._roles = ()
         self._text = ""
+        self._unheard = 0  # looks since a signal came that nobody has heard
         self._peers = {other: _Peer(*ranks[other], link) for other, link in links.items()}
         self._own = _Peer(*(ranks[rank] if rank is not None else (0, "the run", "")))
         # without a link the viewer knows nothing of this one's callbacks
@@ -183,6 +185,18 @@ class Watch:
             roles = [role for role in roles if type(role).__name__.lower() == own.role]
         own.at = roles[0].at if len(roles) == 1 else self._text
         self._beats.say(own.at)
+        self._speak_of_stop()
+
+    def _speak_of_stop(self):
+        """Answer a signal that stops the run while a callback keeps this process from looking."""
+        job = getattr(self._roles[0], "job", None) if self._roles else None
+        if job is None or not job.stop.unheard or not self._own.callback:
+            self._unheard = 0
+            return
+        self._unheard += 1
+        if self._unheard == _UNHEARD:
+            what = self._own.callback
+            log.warning("%s: as soon as %s returns, which runs since %.0f s", job.stop.unheard, what, self._own.seconds)
 
     def _hear(self, peer, now, selector):
         """Read what has come from a peer."""
