@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from conftest import BIN
 
+from parcorana.pipeline import stop as stops
+
 MINE = """\
 import os
 import time
@@ -199,6 +201,31 @@ def test_a_signal_after_stop_ends_at_once(start, command, ranks):
     log = job.communicate(timeout=20)[1]
     assert job.returncode == 1, log
     assert log.count("parCorAnaDriver: interrupted") == 1
+
+
+def test_a_signal_that_comes_once_more_when_all_is_over(monkeypatch):
+    """As to a rank that another one has told already: it must not be killed by it."""
+    heard = []
+    monkeypatch.setattr(stops, "_AGAIN", 1e9)
+    before = signal.signal(signal.SIGUSR1, lambda *_: heard.append(1))
+    try:
+        for _ in range(2):
+            stop = stops.Stop()
+            with stop.on_signals([signal.SIGUSR1]):
+                signal.raise_signal(signal.SIGUSR1)
+                assert stop.look() == "stopped by SIGUSR1"
+            signal.raise_signal(signal.SIGUSR1)
+        assert not heard
+        monkeypatch.setattr(stops, "_AGAIN", 0)
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)
+        assert heard == [1, 1]
+        with stops.Stop().on_signals([signal.SIGUSR1]):
+            pass  # nobody asked
+        signal.raise_signal(signal.SIGUSR1)
+        assert heard == [1, 1, 1]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_stop_without_a_run(tmp_path, command):

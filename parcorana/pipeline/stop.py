@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 
@@ -77,7 +78,7 @@ class Stop:
         To be called often: by roles that wait, and for every event that is read.
         """
         now = time.monotonic()
-        if now >= self._next:
+        if now >= self._next or (self._code is not None and not self._known):  # a run may end sooner than that
             self._next = now + _MESSAGES
             self._listen(now)
         return self.reason if self._code is not None else ""
@@ -124,9 +125,22 @@ class Stop:
         if threading.current_thread() is threading.main_thread():
             # a shell has its background jobs ignore SIGINT, and nohup SIGHUP: so it stays
             numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-            before = {number: signal.signal(number, self._on_signal) for number in numbers}
+            before = {number: _itself(signal.signal(number, self._on_signal)) for number in numbers}
         try:
             yield
         finally:
+            over, signalled = time.monotonic(), self._code is not None and self._code > 0
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, partial(_too_late, handler, over) if signalled else handler)
+
+
+def _itself(handler):
+    """Return the handler that a run before this one would have put back."""
+    return handler.args[0] if isinstance(handler, partial) and handler.func is _too_late else handler
+
+
+def _too_late(handler, over, number, _frame):
+    """Do nothing for a signal that has stopped a run, and comes once more when that is over: it would kill the rank."""
+    if time.monotonic() - over > _AGAIN:
+        signal.signal(number, handler)
+        signal.raise_signal(number)

@@ -270,7 +270,7 @@ def read_result(path, whole, folder):
     for target in ("update_000001.h5", "update_000002.h5"):
         (run / target).write_bytes(Path(path if "2" in target else whole).read_bytes())
     if outcome(lambda: output.join(run)) is None:
-        assert len(list(run.iterdir())) == 2, "join has not left what was published"
+        assert len({path.name for path in run.iterdir()} - {".writer"}) == 2, "join has not left what was published"
     else:
         with h5py.File(folder / "joined.h5") as file:
             assert "user" in file and "system" in file
