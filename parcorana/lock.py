@@ -33,7 +33,7 @@ class FolderLock:
     def __init__(self, folder):
         path = Path(folder) / WRITER
         # a descriptor, not a file object: it is held until the process ends, however it ends
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
             self._locks = self._take(path)
             # the folder may have got another name, or gone, while this process waited
@@ -86,11 +86,9 @@ def writer_of(folder):
     host that is gone; the text then says what to do if it is gone elsewhere.
     """
     path = Path(folder) / WRITER
-    try:
-        file = open(path, encoding="utf-8", errors="replace")  # noqa: SIM115
-    except FileNotFoundError:
+    if not path.is_file():  # a pipe of that name would be waited for
         return None
-    with file:
+    with open(path, encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

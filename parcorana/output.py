@@ -231,7 +231,8 @@ def what_is_left(name):
     updates = published(folder)
     again = "; go on from its last checkpoint with --resume" if has_checkpoint(folder) else ""
     if not updates:
-        return f"nothing was published{again or f'; {folder} is left: remove it, or begin again with --overwrite'}"
+        # which looks whose the folder is: another run of that name may have it
+        return f"nothing was published{again or ': begin again with --overwrite'}"
     return (
         f"what was published is kept: {len(updates)} update{'s' * (len(updates) > 1)} so far, up to "
         f"{int(updates[-1].stem[7:]):,} events; join with: parCorAnaDriver --join {folder}{again}"

@@ -81,7 +81,7 @@ def parse_numbers(text, what="run"):
     """
     numbers = []
     for part in text.split(","):
-        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part.strip())
+        match = re.fullmatch(r" *([0-9]{1,9})(?:-([0-9]{1,9}))? *", part)  # no control characters, which nobody sees
         if not match:
             raise ConfigError(f"{what}={text}: {part!r} is not a number or a range like 3-5")
         first, last = int(match[1]), int(match[2] or match[1])
