@@ -8,9 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-WRITER = ".writer"
-"""Name of the file that is locked, in the folder."""
-
+_NAME = ".writer"
 _TRIES, _PAUSE = 5, 0.02  # who only looks holds the lock for an instant, too
 
 
@@ -31,7 +29,7 @@ class FolderLock:
     """
 
     def __init__(self, folder):
-        path = Path(folder) / WRITER
+        path = Path(folder) / _NAME
         # a descriptor, not a file object: it is held until the process ends, however it ends
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
@@ -85,7 +83,7 @@ def writer_of(folder):
     into the folder last counts as writing it, unless that is a process of this
     host that is gone; the text then says what to do if it is gone elsewhere.
     """
-    path = Path(folder) / WRITER
+    path = Path(folder) / _NAME
     if not path.is_file():  # a pipe of that name would be waited for
         return None
     with open(path, encoding="utf-8", errors="replace") as file:

@@ -22,7 +22,7 @@ from parcorana import masks
 from parcorana._version import __version__
 from parcorana.datasets import write_dataset
 from parcorana.errors import ConfigError, RunError, one_line
-from parcorana.lock import WRITER, FolderLock, this_process, writer_of
+from parcorana.lock import FolderLock, this_process, writer_of
 from parcorana.plain import plain_file
 
 log = logging.getLogger("parcorana")
@@ -154,6 +154,25 @@ def _identity(path, *more):
 def _version(path):
     """Return what changes when a file is written again."""
     return _identity(path, "mtime_ns", "size")
+
+
+def clear(name):
+    """Remove the folder that a run left which published nothing, as `resolve_name` allows it; before any rank writes.
+
+    Raises
+    ------
+    RunError
+        Another run has begun meanwhile, or it cannot be removed.
+    """
+    folder = Path(f"{name}{SUFFIX}")
+    if not folder.is_dir():
+        return
+    with _explained(f"h5output: cannot remove {str(folder)!r}"):
+        lock = FolderLock(folder)  # from here on nobody else has it
+        if not _is_empty(folder):
+            lock.release()
+            raise FileExistsError(errno.EEXIST, "another run has written into it meanwhile")
+        _remove_at_once(folder, lock)
 
 
 def take_over(folder):
@@ -351,30 +370,16 @@ class ResultFile:
                 self._lock = lock
                 self._write_base(config, ranks, init, resumed_at)
                 return
-            self._lock = self._made_or_cleared()
+            self.folder.mkdir()
+            # workers may write their parts of a checkpoint from now on: what is in it stays
+            self._lock = FolderLock(self.folder)
+            _MADE.add(_identity(self.folder))
             try:
                 self._write_base(config, ranks, init)
             except BaseException:
                 # nothing is lost, and the next run must not be told of a run in progress
                 shutil.rmtree(self.folder, ignore_errors=True)
                 raise
-
-    def _made_or_cleared(self):
-        """Make the folder, or clear the one that a run left which published nothing; return the lock on it."""
-        try:
-            self.folder.mkdir()
-        except FileExistsError:
-            if not self._overwrites:  # `resolve_name` found none: another run has begun meanwhile
-                raise
-        lock = FolderLock(self.folder)  # from here on nobody else clears it
-        if not _is_empty(self.folder):
-            lock.release()
-            raise FileExistsError(errno.EEXIST, "another run has written into it meanwhile")
-        for path in self.folder.iterdir():
-            if path.name != WRITER:
-                path.unlink()
-        _MADE.add(_identity(self.folder))
-        return lock
 
     def _write_base(self, config, ranks, init, resumed_at=()):
         aside = self.folder / ".base.tmp"
@@ -584,21 +589,32 @@ def _write_joined(folder, name, updates, facts):
 
 
 def _remove(folder, lock):
-    """Remove the folder of a result that is complete: to all who look at once, so that nobody takes a part for it."""
-    hidden = folder.with_name(f".{folder.name}.done")
+    """Remove the folder of a result that is complete."""
     try:
-        if hidden.is_dir():  # of a run that was killed here
-            shutil.rmtree(hidden)
-        folder.rename(hidden)
-        lock.release()  # network file systems keep a file that is removed while it is open
-        shutil.rmtree(hidden)
+        _remove_at_once(folder, lock)
     except OSError as error:
-        lock.release()
+        hidden = _hidden(folder)
         log.warning(
             "the result is complete, but %r, from which it was joined, cannot be removed: %s",
             str(hidden if hidden.is_dir() else folder),
             one_line(error),
         )
+
+
+def _remove_at_once(folder, lock):
+    """Remove a folder, to all who look at once, so that nobody takes a part for it; release its lock."""
+    hidden = _hidden(folder)
+    try:
+        if hidden.is_dir():  # of a run that was killed here
+            shutil.rmtree(hidden)
+        folder.rename(hidden)
+    finally:
+        lock.release()  # network file systems keep a file that is removed while it is open
+    shutil.rmtree(hidden)
+
+
+def _hidden(folder):
+    return folder.with_name(f".{folder.name}.done")
 
 
 def _join_into(joined, updates, described, own):

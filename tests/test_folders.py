@@ -102,19 +102,44 @@ def test_a_folder_that_published_nothing_is_cleared_under_the_lock(tmp_path, con
     (folder / ".update_000001.tmp").touch()
     with pytest.raises(RunError, match="File exists"):
         begin(tmp_path / "out.h5", config)
-    config.overwrite = True
     held = FolderLock(folder)
     with pytest.raises(RunError, match="another run is writing it"):
-        begin(tmp_path / "out.h5", config)
+        output.clear(tmp_path / "out.h5")
     assert (folder / ".update_000001.tmp").exists()
     held.release()
+    output.clear(tmp_path / "out.h5")
+    assert not os.listdir(tmp_path)
+    output.clear(tmp_path / "out.h5")
     results = begin(tmp_path / "out.h5", config)
-    assert sorted(os.listdir(folder)) == [".writer", "base.h5"]
     publish(results, 1)
     results.release()
     with pytest.raises(RunError, match="another run has written into it"):
-        begin(tmp_path / "out.h5", config)
+        output.clear(tmp_path / "out.h5")
     assert (folder / "update_000001.h5").exists()
+
+
+def test_what_workers_write_at_once_stays(tmp_path, config, monkeypatch):
+    """They begin as soon as the folder is there."""
+
+    def lock_late(folder):
+        (folder / ".checkpoint_000000001_00000.part.tmp").touch()
+        return FolderLock(folder)
+
+    monkeypatch.setattr(output, "FolderLock", lock_late)
+    results = begin(tmp_path / "out.h5", config)
+    assert (results.folder / ".checkpoint_000000001_00000.part.tmp").exists()
+    results.release()
+
+
+@pytest.mark.parametrize("ranks", [0, 4])
+def test_what_a_run_without_updates_left_gives_way(setup, ranks):
+    setup.write(overwrite=True, checkpoint=1, block=4)
+    folder = setup.folder / "out.h5.inprogress"
+    folder.mkdir()
+    (folder / "checkpoint_000000001_00000.part").touch()
+    run = setup.drive(ranks=ranks)
+    assert run.returncode == 0, run.stderr
+    assert not list(setup.folder.glob("*out.h5.inprogress*"))
 
 
 def test_two_joins_at_once(tmp_path, config):

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from parcorana.errors import ConfigError, EventError, RunError
-from parcorana.output import ACCOUNT, ResultFile
+from parcorana.output import ACCOUNT, ResultFile, clear
 from parcorana.pipeline.job import check_names, make_instance
 from parcorana.reference import ReferenceBuffer
 from parcorana.rolling import rate_fraction
@@ -55,6 +55,7 @@ class Alone:
     def run(self):
         """Read, calculate, publish."""
         initViewer = callback(self.user, "initViewer")
+        clear(self.h5output)
         results = ResultFile(
             self.h5output,
             self.config,

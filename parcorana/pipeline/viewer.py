@@ -7,7 +7,7 @@ import numpy as np
 
 from parcorana import checkpoint
 from parcorana.errors import RunError
-from parcorana.output import ACCOUNT, ResultFile, has_checkpoint, take_over
+from parcorana.output import ACCOUNT, ResultFile, clear, has_checkpoint, take_over
 from parcorana.pipeline import note
 from parcorana.pipeline.clock import KINDS
 from parcorana.pipeline.gathered import Gathered
@@ -51,6 +51,8 @@ class Viewer:
             # before any worker begins, and may write
             self._lock = take_over(resume.folder)
             checkpoint.remove_others(resume.folder, resume.block)
+        elif job.h5output is not None:
+            clear(job.h5output)
         self._fingerprint = checkpoint.fingerprint(self.config) if job.resumable else None
 
     def run(self):
