@@ -42,7 +42,8 @@ def say(text):
     """
     with suppress(OSError):
         try:
-            print(text, file=sys.stderr, flush=True)
+            # in one piece: of what other ranks say nothing comes between a line and its end
+            print(f"{text}\n", end="", file=sys.stderr, flush=True)
         except ValueError:  # closed: the descriptor may still be there
             os.write(2, f"{text}\n".encode(errors="replace"))
 
