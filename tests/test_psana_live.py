@@ -181,6 +181,38 @@ def test_no_files_come(tmp_path, monkeypatch):
 
 
 @NO_PSANA
+@pytest.mark.parametrize("comes", [True, False])
+def test_the_configuration_comes_with_the_end(folder, tmp_path, frames, in_thread, monkeypatch, comes):
+    """All of a short run is written while psana waits for the rest of its configuration, or nothing more is."""
+    monkeypatch.setenv("PARCORANA_PATIENCE", "2")
+    before, paths = held(), sorted((folder / "open").rglob("*.xtc2"))
+    to = [tmp_path / path.relative_to(folder / "open") for path in paths]
+    (tmp_path / "smalldata").mkdir()
+    for path, growing in zip(paths, to, strict=True):
+        data = path.read_bytes()
+        Path(f"{growing}.inprogress").write_bytes(data[:100] if ".smd." in path.name else data)
+
+    def finish():
+        limit = time.monotonic() + 20
+        while not any(".smd." in name for name in held() - before) and time.monotonic() < limit:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        for path, growing in zip(paths, to, strict=True):  # the small data first
+            Path(f"{growing}.inprogress").write_bytes(path.read_bytes())
+            Path(f"{growing}.inprogress").rename(growing)
+            time.sleep(1.5)  # psana opens the data in between
+
+    if not comes:
+        with pytest.raises(ConfigError, match="run 9 of tstx00126: its small data has no whole configuration"):
+            opened(f"exp=tstx00126:run=9:dir={tmp_path}:live")
+        return
+    in_thread(finish)
+    (found,), lost = followed(opened(f"exp=tstx00126:run=9:dir={tmp_path}:live"))
+    assert_all_there(found, frames)
+    assert lost == 0
+
+
+@NO_PSANA
 def test_a_file_that_gets_its_final_name_as_it_is_opened(folder):
     dataset = parse_dataset(f"exp=tstx00126:run=7:dir={folder}:live")
     path = folder / "smalldata" / "tstx00126-r0007-s000-c000.smd.xtc2"

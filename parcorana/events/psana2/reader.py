@@ -52,6 +52,8 @@ def reading(dataset, logbook, number, settled=None, **options):
             configs = super()._get_configs()
             _end_circles(self.smdr_man, run_name(dataset, number))
             if settled is not None:
+                if configs is None:
+                    _raise_of_configuration(self.smdr_man, run_name(dataset, number))
                 _read_to_the_end(self.smdr_man)
             return configs
 
@@ -82,6 +84,16 @@ def _opened(reader, name, options, tries):
         except ConfigError as error:
             if not tries or not isinstance(error.__cause__, FileNotFoundError):
                 raise
+
+
+def _raise_of_configuration(manager, name):
+    """Raise that there is no whole configuration: as a file that was not found if it is there now, to look again.
+
+    The files may get their last bytes and final names between two looks of
+    psana, which then does not look at what it has read last.
+    """
+    what = f"{name}: its small data has no whole configuration"
+    raise FileNotFoundError(what) if manager.check_transfer_complete() else ConfigError(what)
 
 
 def _read_to_the_end(manager):
