@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import socket
+import time
 import warnings
 from contextlib import nullcontext, suppress
 
@@ -17,6 +18,7 @@ log = logging.getLogger("parcorana")
 _SHARED = "/dev/shm"
 _SHARED_BY_A_RANK = 5.5 * 2**20  # bytes, measured with MPICH 5.0
 # What the launchers tell each process: its rank, and the number of processes.
+_FIRST = 0.5  # s
 _RANK = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 _SIZE = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 # Launchers by a variable that only they set, and libraries (as mpi4py names them) that cannot work with them.
@@ -92,12 +94,14 @@ def world():
 def _warn_of_little_room(vendor):
     """Say so if MPICH may find too little memory to share between ranks, for then it crashes without a word of it."""
     ranks, size = _first(("MPI_LOCALNRANKS",)), launched_size()
-    if vendor != "MPICH" or not ranks or rank_of_environment() or size < 2:
+    if vendor != "MPICH" or not ranks or size < 2:
         return
     with suppress(OSError):
         stat = os.statvfs(_SHARED)
         free, needs = stat.f_bavail * stat.f_frsize, ranks * _SHARED_BY_A_RANK
-        if free < needs:
+        if free < needs and rank_of_environment():
+            time.sleep(_FIRST)  # before any rank can crash, and take rank 0 along, that one has its say
+        elif free < needs:
             log.warning(
                 "%s has %.1f MiB free, and MPI takes about %.0f for %d ranks on a host: if the job crashes now, make "
                 "room there (what killed jobs left, the --shm-size of a container)",
