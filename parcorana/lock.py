@@ -45,20 +45,17 @@ class FolderLock:
 
     def _take(self, path):
         """Take the lock; tell whether there is one."""
-        busy = BlockingIOError(errno.EAGAIN, "another run is writing it")
-        for k in range(_TRIES):
+        for _ in range(_TRIES):
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return True
             except BlockingIOError:
-                if k == _TRIES - 1:
-                    raise busy from None
                 time.sleep(_PAUSE)
             except OSError:
                 if _named(path):
-                    raise busy from None
+                    break
                 return False
-        raise busy
+        raise BlockingIOError(errno.EAGAIN, "another run is writing it")
 
     def release(self):
         """Let others have the folder."""

@@ -164,6 +164,17 @@ class Setup:
         return run_command("parCorAnaDriver", "-c", config, *args, cwd=self.folder, ranks=ranks, **kwargs)
 
 
+def write_class(setup, code, name, **system):
+    """Write a user class and a config file that names it, with the class's own parameters if it has any."""
+    (setup.folder / "mine.py").write_text(code, encoding="utf-8")
+    setup.write(name, **system)
+    path = setup.folder / "config.py"
+    text = path.read_text(encoding="utf-8").replace("from parcorana import userg2", "import mine as userg2")
+    if "PARAMS" in code:
+        text = text.replace(f"user_params = {setup.user!r}", "user_params = userg2.PARAMS")
+    path.write_text(text, encoding="utf-8")
+
+
 @pytest.fixture
 def setup(tmp_path):
     return Setup(tmp_path)

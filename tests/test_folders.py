@@ -1,7 +1,6 @@
 """The folder of a run: who may write, join, take over and remove it, whoever else does so at that moment."""
 
 import errno
-import logging
 import os
 import signal
 import socket
@@ -12,10 +11,9 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
-from conftest import BIN
+from conftest import BIN, write_class
 
-from parcorana import ConfigError, lock, output
-from parcorana.driver import main
+from parcorana import ConfigError, driver, lock, output
 from parcorana.errors import RunError
 from parcorana.lock import FolderLock, this_process, writer_of
 
@@ -60,6 +58,13 @@ def publish(results, *numbers, ending=False):
         list(results.publish(number, facts, write, ending))
 
 
+def start(*command, cwd, **how):
+    """Start a command of this environment; what it says on standard error can be read."""
+    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+    command = ["timeout", "-k", "5", "60", *command]
+    return subprocess.Popen(command, cwd=cwd, env=env, stderr=subprocess.PIPE, text=True, **how)
+
+
 def content(path):
     with h5py.File(path) as file:
         return sorted(int(name[3:]) for name in file["user"])
@@ -67,13 +72,8 @@ def content(path):
 
 def test_two_runs_of_one_name_at_once(setup):
     """One of them has it, whichever that is, and the other one ends with a line and takes nothing away."""
-    setup.write("Held", overwrite=False, update=15)
-    (setup.folder / "mine.py").write_text(HELD, encoding="utf-8")
-    path = setup.folder / "config.py"
-    path.write_text(path.read_text().replace("from parcorana import userg2", "import mine as userg2"))
-    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
-    command = ["timeout", "-k", "5", "60", "parCorAnaDriver", "-c", "config.py"]
-    jobs = [subprocess.Popen(command, cwd=setup.folder, env=env, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    write_class(setup, HELD, "Held", overwrite=False, update=15)
+    jobs = [start("parCorAnaDriver", "-c", "config.py", cwd=setup.folder) for _ in range(2)]
     said = [job.communicate(timeout=70)[1] for job in jobs]
     good, bad = sorted(range(2), key=lambda k: jobs[k].returncode)
     assert jobs[good].returncode == 0, said
@@ -146,11 +146,9 @@ def test_two_joins_at_once(tmp_path, config):
     results = begin(tmp_path / "out.h5", config)
     publish(results, *range(1, 60))
     results.release()
-    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
-    command = ["timeout", "-k", "5", "60", "parCorAnaDriver", "--join", "out.h5.inprogress"]
     jobs = []
     for _ in range(3):
-        jobs.append(subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True))
+        jobs.append(start("parCorAnaDriver", "--join", "out.h5.inprogress", cwd=tmp_path))
         time.sleep(0.1)
     said = [job.communicate(timeout=70)[1] for job in jobs]
     assert sorted(job.returncode > 0 for job in jobs) == [False, True, True], said
@@ -164,21 +162,21 @@ def test_join_elsewhere(tmp_path, config, capsys):
     publish(results, 10, 20)
     folder, there = str(results.folder), tmp_path / "there"
     results.release()
-    assert main(["--join", folder, "-o", str(there / "a.h5")]) == 2
+    assert driver.main(["--join", folder, "-o", str(there / "a.h5")]) == 2
     assert "in none; it must be the name of a file" in capsys.readouterr().err
     there.mkdir()
     (there / "a.h5").write_bytes(b"precious")
-    assert main(["--join", folder, "-o", str(there / "a.h5")]) == 2
+    assert driver.main(["--join", folder, "-o", str(there / "a.h5")]) == 2
     assert "a.h5' exists; name another file with -o, or say --overwrite" in capsys.readouterr().err
     assert (there / "a.h5").read_bytes() == b"precious"
-    assert main(["--join", folder, "-o", str(there / "a.h5"), "--overwrite"]) == 0
+    assert driver.main(["--join", folder, "-o", str(there / "a.h5"), "--overwrite"]) == 0
     assert content(there / "a.h5") == [10, 20]
     assert os.listdir(there) == ["a.h5"] and os.listdir(tmp_path) == ["there"]
 
 
-def test_what_cannot_be_removed_is_no_error(tmp_path, config, monkeypatch, caplog):
+def test_what_cannot_be_removed_is_no_error(tmp_path, config, monkeypatch, capsys):
     """As on network file systems, where a file that somebody reads stays; and nobody takes the rest for a run."""
-    monkeypatch.setattr(logging.getLogger("parcorana"), "propagate", True)
+    driver._set_log("WARNING", 0)
     results = begin(tmp_path / "out.h5", config)
     publish(results, 10, 20)
     with monkeypatch.context() as patch:
@@ -188,7 +186,8 @@ def test_what_cannot_be_removed_is_no_error(tmp_path, config, monkeypatch, caplo
 
         patch.setattr(output.shutil, "rmtree", fail)
         results.finish(FACTS | {"complete": True, "ended_by": "end of data"})
-    assert "the result is complete, but " in caplog.text and "cannot be removed" in caplog.text
+    said = capsys.readouterr().err
+    assert "the result is complete, but " in said and "cannot be removed" in said
     assert content(tmp_path / "out.h5") == [10, 20]
     assert sorted(os.listdir(tmp_path)) == [".out.h5.inprogress.done", "out.h5"]
     (tmp_path / "out.h5").unlink()
@@ -321,13 +320,8 @@ class Busy(userg2.G2atEnd):
 
 def test_a_busy_viewer_makes_no_heap_of_checkpoints(setup):
     """There are the last one and the one that is written, and for moments one between them."""
-    setup.write("Busy", overwrite=False, update=40, checkpoint=1, block=8)
-    (setup.folder / "mine.py").write_text(BUSY, encoding="utf-8")
-    path = setup.folder / "config.py"
-    path.write_text(path.read_text().replace("from parcorana import userg2", "import mine as userg2"))
-    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
-    command = ["timeout", "-k", "5", "100", "mpiexec", "-n", "4", "parCorAnaDriver", "-c", "config.py"]
-    job = subprocess.Popen(command, cwd=setup.folder, env=env, stderr=subprocess.DEVNULL, process_group=0)
+    write_class(setup, BUSY, "Busy", overwrite=False, update=40, checkpoint=1, block=8)
+    job = start(*["mpiexec", "-n", "4", "parCorAnaDriver", "-c", "config.py"], cwd=setup.folder, process_group=0)
     folder, most = setup.folder / "out.h5.inprogress", 0
     while job.poll() is None:
         names = os.listdir(folder) if folder.is_dir() else ()
@@ -337,4 +331,5 @@ def test_a_busy_viewer_makes_no_heap_of_checkpoints(setup):
         if most and len(output.published(folder) if folder.is_dir() else ()) >= 3:
             os.killpg(job.pid, signal.SIGKILL)
         time.sleep(0.005)
+    job.communicate()
     assert 2 <= most <= 3

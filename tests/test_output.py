@@ -12,7 +12,7 @@ import time
 import h5py
 import numpy as np
 import pytest
-from conftest import BIN
+from conftest import BIN, write_class
 
 from parcorana import ConfigError, __version__, output
 
@@ -216,17 +216,6 @@ class Own(userg2.G2atEnd):
         assert user_params == PARAMS
         super().__init__({}, *args)
 """
-
-
-def write_class(setup, code, name, **system):
-    """Write a user class and a config file that names it, with the class's own parameters if it has any."""
-    (setup.folder / "mine.py").write_text(code, encoding="utf-8")
-    setup.write(name, **system)
-    path = setup.folder / "config.py"
-    text = path.read_text(encoding="utf-8").replace("from parcorana import userg2", "import mine as userg2")
-    if "PARAMS" in code:
-        text = text.replace(f"user_params = {setup.user!r}", "user_params = userg2.PARAMS")
-    path.write_text(text, encoding="utf-8")
 
 
 def test_params_of_a_users_own_class(setup):

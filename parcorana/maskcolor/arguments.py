@@ -189,7 +189,7 @@ def check_start(args):
     if args.geometry and args.iX:
         raise ConfigError("-g and --iX, --iY say the same thing: give one of them")
     if args.by == "q":  # a geometry, psana's too, may know the other two
-        there = bool(args.geometry or not args.dataset.startswith(("h5=", "sim="))) or None
+        there = args.geometry or not args.dataset.startswith(("h5=", "sim="))
         need_for_q(args.wavelength or args.energy, args.distance or there, args.pixel or there)
     if args.by != "intensity":
         return

@@ -62,9 +62,9 @@ def coloring(args, mean, mask, geometry):
 
 
 def need_for_q(wavelength, distance, pixel):
-    """Raise ConfigError that names all of what rings of q need and is None."""
+    """Raise ConfigError that names all that rings of q need and is not known."""
     given = {"--wavelength or --energy": wavelength, "--distance": distance, "--pixel": pixel}
-    if missing := [option for option, value in given.items() if value is None]:
+    if missing := [option for option, value in given.items() if not value]:
         raise ConfigError(f"--by q needs {', '.join(missing)}")
 
 

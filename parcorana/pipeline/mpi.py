@@ -17,8 +17,8 @@ from parcorana.pipeline.transport import PACED
 log = logging.getLogger("parcorana")
 _SHARED = "/dev/shm"
 _SHARED_BY_A_RANK = 5.5 * 2**20  # bytes, measured with MPICH 5.0
+_HEAD_START = 0.5  # s of rank 0, to say that there is little room
 # What the launchers tell each process: its rank, and the number of processes.
-_FIRST = 0.5  # s
 _RANK = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 _SIZE = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 # Launchers by a variable that only they set, and libraries (as mpi4py names them) that cannot work with them.
@@ -100,7 +100,7 @@ def _warn_of_little_room(vendor):
         stat = os.statvfs(_SHARED)
         free, needs = stat.f_bavail * stat.f_frsize, ranks * _SHARED_BY_A_RANK
         if free < needs and rank_of_environment():
-            time.sleep(_FIRST)  # before any rank can crash, and take rank 0 along, that one has its say
+            time.sleep(_HEAD_START)  # before any rank can crash, and take rank 0 along, that one has its say
         elif free < needs:
             log.warning(
                 "%s has %.1f MiB free, and MPI takes about %.0f for %d ranks on a host: if the job crashes now, make "
