@@ -106,6 +106,17 @@ class ColorSums:
             sums = _core.sum_pending(*pending, G2, IP, IF, *last)
         return self._named(sums, group, fine, counts)
 
+    def nbytes(self, delays):
+        """Return the bytes of what `reduce` returns for so many delays, with however many elements."""
+        one, two = (
+            sum(array.nbytes for array in self._of_no_element(count).values()) for count in (1, 2)
+        )  # each array has one number, or one per delay
+        return one + (two - one) * (delays - 1)
+
+    def _of_no_element(self, delays):
+        arrays = {name: np.zeros((delays, 0)) for name in ("G2", "IP", "IF")}
+        return self.reduce(arrays, np.zeros(delays, np.int64), np.zeros(0, np.int8), slice(0, 0))
+
     def _named(self, sums, group, fine, counts):
         """Give the tables of `_core.sum_colors` their names, and add the numbers of elements."""
         groups = self._groups()

@@ -78,6 +78,11 @@ class Timeline:
         self._sums[half:] = 0
         self.width *= 2
 
+    @property
+    def nbytes(self):
+        """Bytes of what `arrays` returns, once all stretches are in use."""
+        return self._sums.nbytes + self._first.nbytes + self._last.nbytes + 8 * self.points
+
     def arrays(self):
         """Return what there is so far.
 

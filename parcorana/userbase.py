@@ -1,13 +1,17 @@
 """What a user class is: every callback, with its documentation (contract, section 6)."""
 
 import ctypes
+import inspect
 import logging
 from array import array
 
-from parcorana.errors import ParCorAnaError, UserCodeError
+import numpy as np
+
+from parcorana.errors import ConfigError, ParCorAnaError, UserCodeError
 
 ADD = "ADD"
 SUBTRACT = "SUBTRACT"
+REDUCED = ("workerReduce", "viewerPublishReduced")  # a class has both or none
 
 # What user code runs in this process, for those who watch it: the address of its name, 0 for none, and how many calls
 # there were. Plain memory, so that no interpreter is needed to look at it.
@@ -103,6 +107,12 @@ class UserBase:
     #: True for a class that mends values that are not finite in `adjustData`;
     #: otherwise an event with such a value in an included element is bad.
     mends_nonfinite = False
+    #: True for a class that keeps what it needs of earlier events itself, so that
+    #: `times` need not reach beyond the delays, and delays without pairs are no fault.
+    keeps_history = False
+    #: Names of the `user_params` that a class takes, beside those of the classes
+    #: that it is made from: a key that none of them takes is a warning. None: any.
+    takes_params = None
 
     def __init__(self, user_params, system_params, mpiParams):
         self.user_params, self.system_params, self.mpiParams = user_params, system_params, mpiParams
@@ -124,6 +134,27 @@ class UserBase:
         ------
         parcorana.ConfigError
             What is wrong: the run does not begin, exit status 2.
+        """
+
+    @classmethod
+    def reducedBytes(cls, system_params, user_params, mask):
+        """Say beforehand how large the arrays are that `workerReduce` returns.
+
+        Optional, with `workerReduce`, on every rank, before any instance is
+        made: for the memory that a run needs. Of a class without it nothing is
+        counted, and large arrays are a warning at the first update.
+
+        Parameters
+        ----------
+        system_params, user_params : dict
+            As those of ``__init__``.
+        mask : bool array of the detector's shape
+
+        Returns
+        -------
+        int
+            Bytes of all of them together, on one worker, in the types in which
+            they are summed (see `workerReduce`).
         """
 
     def arrayNames(self):
@@ -430,3 +461,43 @@ def callback(user, name):
     if method is None or getattr(type(user), name, None) is getattr(UserBase, name, None) is not None:
         return None
     return guarded(method, f"{type(user).__name__}.{name}", getattr(getattr(user, "mpiParams", None), "role", None))
+
+
+def defines(user_class, name):
+    """Tell whether a class has a callback: not None, and not that of `UserBase`, which only documents it."""
+    found = inspect.getattr_static(user_class, name, None)
+    return found is not None and found is not vars(UserBase).get(name)
+
+
+def needs_history(user_class):
+    """Tell whether `times` must reach beyond the delays for these to have pairs."""
+    return not getattr(user_class, "keeps_history", False)
+
+
+def reduced_bytes(config):
+    """Return the bytes of what `workerReduce` returns on one worker, as many as the sum takes on the viewer.
+
+    One copy of it; a worker and the viewer hold up to four, whatever the number
+    of workers.
+
+    Parameters
+    ----------
+    config : Config
+
+    Returns
+    -------
+    int
+        0 for a class that reduces nothing, or does not say.
+
+    Raises
+    ------
+    ConfigError
+        `reducedBytes` returns no number of bytes.
+    """
+    user_class = config.user_class
+    if not all(defines(user_class, name) for name in (*REDUCED, "reducedBytes")):
+        return 0
+    size = user_class.reducedBytes(dict(config.system_params), dict(config.user_params), config.mask)
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
+        raise ConfigError(f"user_class {user_class.__name__}: reducedBytes must return a number of bytes, not {size!r}")
+    return int(size)

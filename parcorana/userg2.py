@@ -156,6 +156,16 @@ class _G2(PlainG2, UserBase):
         fits.check_kind(user_params.get("fit"))
         _check_picture(user_params)
 
+    @classmethod
+    def reducedBytes(cls, system_params, user_params, mask):
+        """Return the bytes of the sums per colour, of the timeline, and of the bits of saturated elements."""
+        color, finecolor, colors = _colors(user_params, mask)
+        sums = ColorSums(color, finecolor, _normalization(user_params), colors)
+        size = sums.nbytes(len(system_params["delays"])) + Timeline(color[:0], colors).nbytes
+        if _number(user_params, "saturated_value") is not None:
+            size += -(-len(color) // 8) * 8  # eight elements to a number, summed as 64 bit
+        return size
+
     def arrayNames(self):
         """Return the names of the arrays."""
         return ["G2", "IF", "IP"]
@@ -238,7 +248,7 @@ class _G2(PlainG2, UserBase):
         mask = self.mpiParams.mask
         saturated = np.zeros(mask.shape, np.int8)
         if "saturated" in reduced:
-            saturated[mask] = np.unpackbits(reduced["saturated"], count=np.count_nonzero(mask))
+            saturated[mask] = np.unpackbits(reduced["saturated"].astype(np.uint8), count=np.count_nonzero(mask))
         curves = self.color_sums.curves(reduced, counts)
         self.write_results(group, counts, curves, saturated)
         self._write_intensity(group.create_group("intensity"), reduced)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from parcorana.errors import RunError
+from parcorana.sums import add, widened
 
 
 class Gathered:
@@ -23,14 +24,17 @@ class Gathered:
     counts : (D,) int64
         Pairs per delay.
     reduced : dict of str to ndarray
-        Sums of what `workerReduce` returned.
+        Sums of what `workerReduce` returned, in wide types: `parcorana.sums`.
     int8 : list of (n,) int8
         Of each worker, where full arrays are gathered.
     """
 
     def __init__(self, user, arrays):
         self._who = type(user).__name__
-        self.counts, self.reduced, self.int8 = arrays["counts"], _reduced_of(arrays), []
+        first = _reduced_of(arrays)
+        self._kinds = _kinds_of(first)
+        self.reduced = {name: widened(array) for name, array in first.items()}
+        self.counts, self.int8 = arrays["counts"], []
         self._keep_int8(arrays)
 
     def add(self, arrays):
@@ -39,12 +43,13 @@ class Gathered:
         Raises
         ------
         RunError
-            The workers do not agree on counts, or on names, shapes and types of what is to be added.
+            The workers do not agree on counts, or on names, shapes and types of what is to be added; or a sum of
+            whole numbers is beyond 64 bit.
         """
         if not np.array_equal(arrays["counts"], self.counts):
             raise self.disagreement()
         more = _reduced_of(arrays)
-        one, other = ({name: (a.dtype, a.shape) for name, a in each.items()} for each in (self.reduced, more))
+        one, other = self._kinds, _kinds_of(more)
         if one != other:
             name = next(name for name in one | other if one.get(name) != other.get(name))
             what = [f"{each[name][0]} {each[name][1]}" if name in each else "nothing" for each in (one, other)]
@@ -53,7 +58,12 @@ class Gathered:
                 f"not {what[0]} on the first and {what[1]} on another"
             )
         for name, array in more.items():
-            self.reduced[name] += array
+            try:
+                add(self.reduced[name], array)
+            except OverflowError as error:
+                raise RunError(
+                    f"{self._who}.workerReduce: the sum of array {name!r} over the workers is {error}: return float64"
+                ) from None
         self._keep_int8(arrays)
 
     def disagreement(self):
@@ -67,3 +77,7 @@ class Gathered:
 
 def _reduced_of(arrays):
     return {name.removeprefix("reduced."): array for name, array in arrays.items() if name.startswith("reduced.")}
+
+
+def _kinds_of(arrays):
+    return {name: (array.dtype, array.shape) for name, array in arrays.items()}
