@@ -1,13 +1,11 @@
 """The config file: read, checked once, frozen."""
 
-import inspect
 import logging
 import os
 import runpy
 import stat
 import sys
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,8 @@ from parcorana.events.dataset import Dataset, parse_dataset
 from parcorana.paths import fault_of
 from parcorana.psana_config import check_psana_config
 from parcorana.rolling import rate_fraction
+from parcorana.userbase import defines
+from parcorana.userclass import check_class, check_params
 from parcorana.userstate import has_state
 
 log = logging.getLogger("parcorana")
@@ -75,8 +75,6 @@ _AT_LEAST = {
 # What the command runs: the main job, or a part of the testing mode.
 MODES = ("main", "test_main", "test_alt", "cmp")
 _VERBOSITIES = ("DEBUG", "INFO", "WARNING", "ERROR")
-_CALLBACKS = ("arrayNames", "initWorker", "workerCalc")
-_REDUCED = ("workerReduce", "viewerPublishReduced")
 _NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "True or False", list: "a list"}
 
 
@@ -227,7 +225,7 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
             mask, params["mask"] = testmask, params["testmask"]
     if mode != "main":
         params["numevents"] = params["testnumevents"]
-    _check_user_class(params["user_class"], mode)
+    check_class(params["user_class"], mode, log.warning)
     if params["times"] <= delays[-1]:
         log.warning(
             "times (%d) is not above the largest delay (%d): delays of %d and more can have no pairs "
@@ -246,9 +244,9 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
     elements = int(np.count_nonzero(mask))
     dtype = np.dtype(params["store_dtype"])
     block = params["block"] or _block(elements * dtype.itemsize)
-    check = getattr(params["user_class"], "checkParams", None)
-    if check is not None:
-        check(user_params, mask, log.warning)
+    check_params(params["user_class"], user_params, log.warning)
+    if defines(params["user_class"], "checkParams"):
+        params["user_class"].checkParams(user_params, mask, log.warning)
     params |= {"delays": [int(d) for d in delays], "block": block}
     own = {field.name for field in fields(Config)}
     values = {key: value for key, value in params.items() if key in own}
@@ -348,36 +346,6 @@ def _converted(key, kind, value):
     if kind is float and not np.isfinite(value):
         raise ConfigError(f"{key} must be a finite number, not {shown(value)}")
     return value
-
-
-def _check_user_class(user_class, mode):
-    from parcorana.userbase import UserBase
-
-    def has(name):
-        method = getattr(user_class, name, None)
-        return callable(method) and method is not getattr(UserBase, name, None)
-
-    missing = [name for name in _CALLBACKS if not has(name)]
-    if not has("viewerPublish") and not all(has(name) for name in _REDUCED):
-        missing.append("viewerPublish")
-    if mode == "test_alt" and not has("calcAndPublishForTestAlt"):
-        missing.append("calcAndPublishForTestAlt")
-    if missing:
-        raise ConfigError(f"user_class {user_class.__name__} lacks the callback {missing[0]!r}")
-    try:
-        inspect.signature(user_class).bind(None, None, None)
-    except TypeError:
-        raise ConfigError(
-            f"user_class {user_class.__name__}: __init__ must take (self, user_params, system_params, mpiParams)"
-        ) from None
-    known = [name for name in vars(UserBase) if not name.startswith("_")]
-    for name in vars(user_class):
-        close = [] if name in known or name.startswith("_") else get_close_matches(name, known, 1, 0.85)
-        if close:
-            log.warning("user_class %s: %r is no callback; did you mean %r?", user_class.__name__, name, close[0])
-    order = getattr(user_class, "storage_order", "C")
-    if order not in ("C", "F"):
-        raise ConfigError(f"user_class {user_class.__name__}: storage_order must be 'C' or 'F', not {shown(order)}")
 
 
 def format_params(config):

@@ -457,10 +457,11 @@ def guarded(function, where, role):
 
 def callback(user, name):
     """Return a user object's callback, guarded; None if its class does not define it."""
-    method = getattr(user, name, None)
-    if method is None or getattr(type(user), name, None) is getattr(UserBase, name, None) is not None:
+    if not defines(type(user), name):
         return None
-    return guarded(method, f"{type(user).__name__}.{name}", getattr(getattr(user, "mpiParams", None), "role", None))
+    return guarded(
+        getattr(user, name), f"{type(user).__name__}.{name}", getattr(getattr(user, "mpiParams", None), "role", None)
+    )
 
 
 def defines(user_class, name):

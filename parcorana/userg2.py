@@ -28,6 +28,7 @@ from parcorana.output import check_picture_name
 from parcorana.plaing2 import PlainG2
 from parcorana.timeline import Timeline
 from parcorana.userbase import UserBase
+from parcorana.userclass import BlockHooks, calls_inherited, is_own
 from parcorana.userstate import Common, Partial
 
 PARAMS = (
@@ -51,6 +52,15 @@ UNITS = {"G2": "intensity^2", "IP": "intensity", "IF": "intensity"}
 
 
 _LARGEST = sys.float_info.max
+_OWN = "parcorana."  # before the names of what is reduced and kept here: a class made from these adds its own
+
+
+def _own(arrays):
+    return {_OWN + name: array for name, array in arrays.items()}
+
+
+def _without_own(arrays):
+    return {name.removeprefix(_OWN): array for name, array in arrays.items() if name.startswith(_OWN)}
 
 
 def _number(user_params, key):
@@ -111,10 +121,11 @@ def _colors(user_params, mask):
     return color[mask], finecolor, np.unique(color[color > 0])
 
 
-class _G2(PlainG2, UserBase):
+class _G2(PlainG2, BlockHooks, UserBase):
     """What the three forms of G2 have in common: parameters, saturation, delay curves."""
 
     storage_order = "F"
+    takes_params = PARAMS
 
     def __init__(self, user_params, system_params, mpiParams):
         super().__init__(user_params, system_params, mpiParams)
@@ -125,13 +136,7 @@ class _G2(PlainG2, UserBase):
         self.picture = user_params.get("picture") or None
         if self.picture and system_params.get("h5output", True) is None:
             raise ConfigError("user_params['picture'] needs a result file to stand beside: set h5output")
-        if type(self).adjustData is not _G2.adjustData:
-            self.adjustEvents = None  # a class made from this one, with a way of its own
-        elif self.saturated_value is None and self.notzero is None:
-            self.adjustData = self.adjustEvents = None  # nothing to do
-        made_from = next(cls for cls in type(self).__mro__ if cls.__module__ == __name__)
-        if any(getattr(type(self), name) is not getattr(made_from, name) for name in ("workerCalc", "workerReduce")):
-            self.workerCalcReduced = None
+        self._warn_of_own_adjust()
         color, finecolor, colors = _colors(user_params, mpiParams.mask)
         self.color, self.finecolor = color, finecolor
         self.color_sums = ColorSums(color, finecolor, _normalization(user_params), colors)
@@ -141,9 +146,6 @@ class _G2(PlainG2, UserBase):
     @classmethod
     def checkParams(cls, user_params, mask, log):
         """Check the parameters and files of `user_params` (contract, sections 3 and 5)."""
-        for key in user_params:
-            if key not in PARAMS:
-                log(f"user_params[{key!r}] means nothing to {cls.__name__}{nearest(key, PARAMS)}")
         for key in ("saturated_value", "notzero"):
             _number(user_params, key)
         _normalization(user_params)
@@ -182,10 +184,11 @@ class _G2(PlainG2, UserBase):
         """Return the saturated elements and the timeline; a form of G2 adds its sums."""
         common, sums = self.timeline.state()
         state = {f"timeline.{name}": Common(value) for name, value in common.items()}
-        return state | {"timeline.sums": Partial(sums), "saturated": self.saturated}
+        return _own(state | {"timeline.sums": Partial(sums), "saturated": self.saturated})
 
     def setState(self, state):
         """Take up what `getState` returned."""
+        state = _without_own(state)
         common = {name: state[f"timeline.{name}"] for name in ("width", "events", "first", "last")}
         self.timeline.restore(common, state["timeline.sums"])
         self.saturated = state["saturated"]
@@ -196,7 +199,19 @@ class _G2(PlainG2, UserBase):
 
     def adjustEvents(self, data, processed):
         """Do what `adjustData` does for the events of a block, given by their rows."""
+        if self.saturated_value is None and self.notzero is None:
+            return
         _move.adjust(data, processed, self.saturated_value, self.saturated, self.notzero, self.mpiParams.threads)
+
+    def _warn_of_own_adjust(self):
+        """Warn, on one rank, where an `adjustData` of a class made from this one leaves out what is asked for here."""
+        asked = [key for key in ("saturated_value", "notzero") if getattr(self, key) is not None]
+        leaves_out = is_own(type(self), "adjustData") and not calls_inherited(type(self), "adjustData")
+        if asked and leaves_out and self.mpiParams.role == "viewer":
+            self.mpiParams.logWarning(
+                f"{type(self).__name__}.adjustData does not call super().adjustData(data): "
+                f"user_params[{asked[0]!r}] does nothing"
+            )
 
     def adjustData(self, data):
         """Note saturated elements, then set small values to `notzero`."""
@@ -237,7 +252,7 @@ class _G2(PlainG2, UserBase):
         for name, array in self.timeline.arrays().items():
             # times and numbers of events are the same on all workers, and must not be added
             sums[f"intensity.{name}"] = array if name == "sums" or self.mpiParams.firstWorker else array * 0
-        return sums
+        return _own(sums)
 
     def viewerPublishReduced(self, counts, relsec, reduced, h5UserGroup):
         """Write delays, counts, delay curves with their errors, saturated elements."""
@@ -245,7 +260,7 @@ class _G2(PlainG2, UserBase):
             return
         group = h5UserGroup.require_group(f"G2_results_at_{self.mpiParams.processed:06d}")
         group.attrs["relsec"] = relsec
-        mask = self.mpiParams.mask
+        mask, reduced = self.mpiParams.mask, _without_own(reduced)
         saturated = np.zeros(mask.shape, np.int8)
         if "saturated" in reduced:
             saturated[mask] = np.unpackbits(reduced["saturated"].astype(np.uint8), count=np.count_nonzero(mask))
@@ -396,11 +411,12 @@ class G2IncrementalAccumulator(_G2):
     def getState(self):
         """Return the sums, with what is deferred as it is: to settle it now would change the last bits."""
         sums = {"G2": self.G2.T, "IP": self.IP.T, "IF": self.IF.T, "total": self.total}
-        return super().getState() | sums | {"counts": Common(self.counts), "step": Common(self.step)}
+        return super().getState() | _own(sums | {"counts": Common(self.counts), "step": Common(self.step)})
 
     def setState(self, state):
         """Take up what `getState` returned."""
         super().setState(state)
+        state = _without_own(state)
         self.G2, self.IP, self.IF = (np.ascontiguousarray(state[name].T) for name in ("G2", "IP", "IF"))
         self.total, self.counts, self.step = state["total"], state["counts"], int(state["step"])
 
@@ -442,11 +458,12 @@ class G2IncrementalWindowed(_G2):
         """Return G2, which has a past, unlike the rest; and how worn it is."""
         own = {"G2": self.G2.T, "passed": self.passed, "largest": self.largest}
         own["exact"] = np.full(len(self.passed), self.exact)
-        return super().getState() | own | {"entered": Common(self.entered)}
+        return super().getState() | _own(own | {"entered": Common(self.entered)})
 
     def setState(self, state):
         """Take up what `getState` returned."""
         super().setState(state)
+        state = _without_own(state)
         self.G2 = np.ascontiguousarray(state["G2"].T)
         self.passed, self.largest = state["passed"], state["largest"]
         self.entered, self.exact = int(state["entered"]), bool(state["exact"].all())

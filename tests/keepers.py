@@ -28,15 +28,23 @@ def strike(role, number):
         os.kill(os.getpid(), getattr(signal, how))
 
 
+class _Watching(userg2.Timeline):
+    """What a shipped class shows all its events to: no callback of it is replaced for that."""
+
+    def add(self, counters, data, threads=1):
+        super().add(counters, data, threads)
+        strike("worker", counters.max())
+
+
 class Struck:
+    def initWorker(self, numElementsWorker):
+        super().initWorker(numElementsWorker)
+        self.timeline.__class__ = _Watching
+
     def eventOk(self, evt):
         stamp = getattr(evt, "stamp", 1)  # psana's have none
         strike("server", stamp)
         return stamp % 7 != 0
-
-    def watchEvents(self, counters, data):
-        super().watchEvents(counters, data)
-        strike("worker", counters.max())
 
     def viewerPublishReduced(self, *args):
         super().viewerPublishReduced(*args)
@@ -52,7 +60,10 @@ class G2IncrementalAccumulator(Struck, userg2.G2IncrementalAccumulator):
 
 
 class G2IncrementalWindowed(Struck, userg2.G2IncrementalWindowed):
-    TURNOVERS = 2  # sums are computed anew twice in a test, too
+    pass
+
+
+userg2.G2IncrementalWindowed.TURNOVERS = 2  # sums are computed anew twice in a test, too
 
 
 class Plain(parcorana.UserBase):

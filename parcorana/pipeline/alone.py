@@ -13,6 +13,7 @@ from parcorana.pipeline.job import check_names, make_instance
 from parcorana.reference import ReferenceBuffer
 from parcorana.rolling import rate_fraction
 from parcorana.userbase import MpiParams, callback
+from parcorana.userclass import begin
 
 log = logging.getLogger("parcorana")
 
@@ -46,7 +47,7 @@ class Alone:
         self._event_ok = callback(self.user, "eventOk")
         self._final_array = callback(self.user, "finalDataArray")
         self._adjust_data = callback(self.user, "adjustData")
-        self._mends = bool(getattr(self.user, "mends_nonfinite", False))
+        self._mends = getattr(type(self.user), "mends_nonfinite", False)
         self._buffer = ReferenceBuffer(config.times)
         self._events = {}  # of each counter the elements, as they are stored
         self._origin = self._run_number = None
@@ -54,18 +55,15 @@ class Alone:
 
     def run(self):
         """Read, calculate, publish."""
-        initViewer = callback(self.user, "initViewer")
         clear(self.h5output)
         results = ResultFile(
             self.h5output,
             self.config,
             [(0, "alone", self.host)],
-            lambda group: initViewer(self.config.mask, group) if initViewer else None,
+            lambda group: begin(self.user, "initViewer", self.config.mask, group),
         )
-        if (init := callback(self.user, "initServer")) is not None:
-            init()
-        if (init := callback(self.user, "initWorker")) is not None:
-            init(self.config.elements)
+        begin(self.user, "initServer")
+        begin(self.user, "initWorker", self.config.elements)
         self._read()
         counters = np.array(sorted(self._events), np.int64)
         data = np.empty((len(counters), self.config.elements))

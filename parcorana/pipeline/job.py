@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from parcorana.config import Config
-from parcorana.errors import RunError
+from parcorana.errors import RunError, one_line
 from parcorana.partition import Roles, elements_of
 from parcorana.pipeline.clock import Clock
 from parcorana.pipeline.stop import Stop
 from parcorana.pipeline.transport import Transport
+from parcorana.sums import NUMBERS
 from parcorana.userbase import MpiParams, callback, guarded
+from parcorana.userclass import check_instance
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def make_instance(config, params):
     if getattr(user, "mpiParams", None) is None:
         with suppress(AttributeError):  # a class with __slots__ does without
             user.mpiParams = params
+    check_instance(user)
     return user
 
 
@@ -140,8 +143,9 @@ def check_result(user, result, names, delays, elements):
     wanted += [("counts", counts, (delays,), np.int64), ("int8array", int8array, (elements,), np.int8)]
     wrong = []
     for what, array, shape, dtype in wanted:
-        if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
-            got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+        is_array = isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray)
+        if not is_array or array.shape != shape or array.dtype != dtype:
+            got = f"{array.dtype} {array.shape}" if is_array else type(array).__name__
             wrong.append(f"{what} must be {np.dtype(dtype).name} {shape}, not {got}")
     if wrong:
         raise RunError(f"{who}: {'; '.join(wrong)}")
@@ -163,8 +167,13 @@ def check_reduced(user, reduced):
     for name, value in reduced.items():
         if not isinstance(name, str):
             raise RunError(f"{who}: the names must be strings, not {name!r}")
-        array = np.asarray(value)
-        if array.dtype.kind not in "iufc":  # bool has no sum that would stay one
+        if isinstance(value, np.ma.MaskedArray):
+            raise RunError(f"{who}: array {name!r} is masked, which a sum leaves out of account: return it filled")
+        try:
+            array = np.asarray(value)
+        except ValueError as error:
+            raise RunError(f"{who}: {name!r} is no array: {one_line(error)}") from None
+        if array.dtype.kind not in NUMBERS:
             raise RunError(f"{who}: array {name!r} must hold numbers, not {array.dtype}")
         arrays[name] = array
     return arrays

@@ -14,6 +14,7 @@ from parcorana.pipeline.layout import Layout
 from parcorana.pipeline.transport import OUTSIDE, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, WORKED, wait
 from parcorana.pipeline.turns import Turns
 from parcorana.userbase import callback
+from parcorana.userclass import begin
 
 log = logging.getLogger("parcorana")
 _NAMED = 5  # bad events that the log names
@@ -37,7 +38,7 @@ class Server:
         self.at = "before the first event"
         self._event_ok = callback(self.user, "eventOk")
         self._final_array = callback(self.user, "finalDataArray")
-        self._mends = bool(getattr(self.user, "mends_nonfinite", False))
+        self._mends = getattr(type(self.user), "mends_nonfinite", False)
         index = np.flatnonzero(config.mask)
         self._layout = Layout([index[part] for part in job.parts])
         widths = [part.stop - part.start for part in job.parts]
@@ -49,8 +50,7 @@ class Server:
 
     def run(self):
         """Generate the server's steps until the source has ended, or the run is stopped."""
-        if (init := callback(self.user, "initServer")) is not None:
-            init()
+        begin(self.user, "initServer")
         yield from self._live() if getattr(self.source, "live", False) else self._offline()
         yield from self.job.clock.waiting(wait(*(h for b in self._buffers for h in b.handles)))
         self.source.close()

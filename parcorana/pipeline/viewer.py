@@ -12,7 +12,8 @@ from parcorana.pipeline import note
 from parcorana.pipeline.clock import KINDS
 from parcorana.pipeline.gathered import Gathered
 from parcorana.pipeline.transport import TAG_ARRAY, TAG_BODY, TAG_NOTE, wait
-from parcorana.userbase import callback
+from parcorana.userbase import REDUCED, callback
+from parcorana.userclass import begin
 
 log = logging.getLogger("parcorana")
 
@@ -37,7 +38,7 @@ class Viewer:
         self.ranks = ranks
         self.params.h5output = job.h5output
         self._array_callback = callback(self.user, "viewerPublishArray")
-        self._reduces = all(callback(self.user, name) for name in ("workerReduce", "viewerPublishReduced"))
+        self._reduces = all(callback(self.user, name) for name in REDUCED)
         self._done = {}
         self._last = (time.monotonic(), -1)
         self.finished = None
@@ -57,11 +58,9 @@ class Viewer:
 
     def run(self):
         """Generate the viewer's steps until every rank has said that it is done."""
-        init = callback(self.user, "initViewer")
 
         def init_viewer(group):
-            if init is not None:
-                init(self.config.mask, group)
+            begin(self.user, "initViewer", self.config.mask, group)
 
         if self.job.h5output is None:
             init_viewer(None)

@@ -26,7 +26,8 @@ from parcorana.pipeline.transport import (
 )
 from parcorana.ratecheck import RateCheck
 from parcorana.rolling import UNFILLED, RollingBuffer, pulse_counters
-from parcorana.userbase import ADD, SUBTRACT, callback
+from parcorana.userbase import ADD, REDUCED, SUBTRACT, callback
+from parcorana.userclass import begin, hooks_of
 
 log = logging.getLogger("parcorana")
 _EVER = 1 << 62
@@ -59,17 +60,16 @@ class Worker:
             self.elements,
             config.block,
             config.store_dtype,
-            getattr(self.user, "storage_order", "C"),
+            getattr(type(self.user), "storage_order", "C"),
             job.threads,
         )
-        self._enter_events = callback(self.user, "enterEvents")
-        self._watch_events = callback(self.user, "watchEvents")
-        self._adjust_data = callback(self.user, "adjustData")
-        self._adjust_events = callback(self.user, "adjustEvents")
+        hooks = hooks_of(self.user)
+        self._enter_events, self._watch_events = hooks.get("enterEvents"), hooks.get("watchEvents")
+        self._adjust_data, self._adjust_events = callback(self.user, "adjustData"), hooks.get("adjustEvents")
         self._adjust_terms = callback(self.user, "adjustTerms")
         self._adjust_block = callback(self.user, "adjustTermsBlock")
-        self._reduces = all(callback(self.user, name) for name in ("workerReduce", "viewerPublishReduced"))
-        self._calc_reduced = callback(self.user, "workerCalcReduced") if self._reduces else None
+        self._reduces = all(callback(self.user, name) for name in REDUCED)
+        self._calc_reduced = hooks.get("workerCalcReduced") if self._reduces else None
         takes_arrays = callback(self.user, "viewerPublish") or callback(self.user, "viewerPublishArray")
         self._save = config.user_params.get("save_arrays", "last") if takes_arrays else False
         self.account = dict.fromkeys((*SERVER_COUNTS, "duplicate", "late", "processed"), 0)
@@ -94,8 +94,7 @@ class Worker:
 
     def run(self):
         """Generate the worker's steps until every server has said END."""
-        if (init := callback(self.user, "initWorker")) is not None:
-            init(self.elements)
+        begin(self.user, "initWorker", self.elements)
         if self._keeper is not None:
             self._keeper.begin()
         if (resume := self.job.resume) is not None:
