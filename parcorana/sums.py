@@ -6,21 +6,21 @@ _WIDE = {"i": np.int64, "u": np.uint64, "f": np.float64, "c": np.complex128}
 NUMBERS = "".join(_WIDE)  # kinds that have a sum: not bool, whose sum would be another kind
 
 
-def widened(array):
-    """Return an array in the type in which it is summed.
-
-    Parameters
-    ----------
-    array : ndarray of a kind in `NUMBERS`
+def wide(dtype):
+    """Return the type in which a type of `NUMBERS` is summed.
 
     Returns
     -------
-    ndarray
+    numpy.dtype
         int64, uint64, float64 or complex128, in the byte order of the machine;
-        what is wider already (longdouble) keeps its type. The same array where
-        nothing changes.
+        what is wider already (longdouble) as it is.
     """
-    return array.astype(np.result_type(array.dtype, _WIDE[array.dtype.kind]), copy=False)
+    return np.result_type(dtype, _WIDE[dtype.kind])
+
+
+def widened(array):
+    """Return an array in the type in which it is summed: the same one where nothing changes."""
+    return array.astype(wide(array.dtype), copy=False)
 
 
 def add(total, part):

@@ -7,7 +7,7 @@ from array import array
 
 import numpy as np
 
-from parcorana.errors import ConfigError, ParCorAnaError, UserCodeError
+from parcorana.errors import ConfigError, ParCorAnaError, UserCodeError, shown
 
 ADD = "ADD"
 SUBTRACT = "SUBTRACT"
@@ -18,6 +18,7 @@ REDUCED = ("workerReduce", "viewerPublishReduced")  # a class has both or none
 RUNNING = array("q", (0, 0))
 _names = {}  # they stay where they are for good
 ROLE_OF = {}  # of each name the role that it was last made for
+OF_PROGRAM = "the program's own "  # how the name of what is no user's begins
 
 
 class MpiParams:
@@ -431,14 +432,20 @@ class UserBase:
         """
 
 
+def is_ours(thing):
+    """Tell whether a class or function is the program's, not a user's."""
+    return (getattr(thing, "__module__", None) or "").partition(".")[0] == "parcorana"
+
+
 def guarded(function, where, role):
     """Return a user's function such that what it raises is a `UserCodeError`.
 
     What the user raised in our own words (`ParCorAnaError`) stays what it is.
-    `RUNNING` tells that it runs.
+    `RUNNING` tells that it runs, and whether it is a user's.
     """
-    ROLE_OF[where] = role
-    name = ctypes.addressof(_names.setdefault(where, ctypes.create_string_buffer(where.encode())))
+    running = f"{OF_PROGRAM}{where.rpartition('.')[2]}" if is_ours(function) else where
+    ROLE_OF[running] = role
+    name = ctypes.addressof(_names.setdefault(running, ctypes.create_string_buffer(running.encode())))
 
     def call(*args):
         RUNNING[1] += 1
@@ -468,6 +475,20 @@ def defines(user_class, name):
     """Tell whether a class has a callback: not None, and not that of `UserBase`, which only documents it."""
     found = inspect.getattr_static(user_class, name, None)
     return found is not None and found is not vars(UserBase).get(name)
+
+
+def saved_arrays(user_params):
+    """Return when full arrays are asked for of a class that reduces: 'last', True or False.
+
+    Raises
+    ------
+    ConfigError
+        ``user_params['save_arrays']`` is something else.
+    """
+    value = user_params.get("save_arrays", "last")
+    if not isinstance(value, bool | np.bool_ | int | str) or value not in ("last", True, False):
+        raise ConfigError(f"user_params['save_arrays'] must be 'last', True or False, not {shown(value)}")
+    return value if value == "last" else bool(value)
 
 
 def needs_history(user_class):
@@ -500,5 +521,7 @@ def reduced_bytes(config):
         return 0
     size = user_class.reducedBytes(dict(config.system_params), dict(config.user_params), config.mask)
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
-        raise ConfigError(f"user_class {user_class.__name__}: reducedBytes must return a number of bytes, not {size!r}")
+        raise ConfigError(
+            f"user_class {user_class.__name__}: reducedBytes must return a number of bytes, not {shown(size)}"
+        )
     return int(size)

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from functools import cached_property
 
 from parcorana.errors import ConfigError, nearest, shown
-from parcorana.userbase import REDUCED, UserBase, callback, defines, guarded
+from parcorana.userbase import REDUCED, UserBase, callback, defines, guarded, is_ours, saved_arrays
 
 DECLARED = tuple(name for name in vars(UserBase) if not name.startswith("_"))
 CALLBACKS = tuple(name for name in DECLARED if callable(getattr(UserBase, name)))
@@ -18,6 +18,13 @@ _OF_CLASS = ("checkParams", "reducedBytes")  # called before there is any instan
 _NEEDED = ("arrayNames", "initWorker", "workerCalc")
 _KEPT = ("bufferClears", "getState", "setState")  # of these a shipped class needs its own to run
 _MISSING = object()
+# of each hook of the shipped classes what it does, for the log
+_HOOKS = {
+    "enterEvents": "sums of pairs",
+    "watchEvents": "sums per colour",
+    "adjustEvents": "search for saturated elements",
+    "workerCalcReduced": "calculation of an update",
+}
 
 
 class BlockHooks:
@@ -51,11 +58,7 @@ def hooks_of(user):
     if not isinstance(user, BlockHooks):
         return {}
     role, name = user.mpiParams.role, type(user).__name__
-    return {hook: guarded(do, f"{name}.{hook}", role) for hook, do in user.hooks().items() if do is not None}
-
-
-def _is_ours(cls):
-    return cls.__module__.partition(".")[0] == "parcorana"
+    return {hook: guarded(do, f"{name}.{_HOOKS[hook]}", role) for hook, do in user.hooks().items() if do is not None}
 
 
 def _owners(user_class, name):
@@ -66,7 +69,7 @@ def _owners(user_class, name):
 def is_own(user_class, name):
     """Tell whether what counts for a name is the user's, not that of a shipped class or of `UserBase`."""
     owners = _owners(user_class, name)
-    return bool(owners) and not _is_ours(owners[0])
+    return bool(owners) and not is_ours(owners[0])
 
 
 def calls_inherited(user_class, name):
@@ -147,8 +150,8 @@ def _check_hidden(user_class, who):
     """Refuse what the order of the base classes keeps from being called."""
     for name in (*DECLARED, "__init__"):
         first, *rest = _owners(user_class, name) or [None]
-        own = [cls for cls in rest if not _is_ours(cls) and cls is not object]
-        if first is not None and _is_ours(first) and own:
+        own = [cls for cls in rest if not is_ours(cls) and cls is not object]
+        if first is not None and is_ours(first) and own:
             raise ConfigError(
                 f"{who}: {name} of {own[0].__name__} is hidden by that of {first.__name__}: name {own[0].__name__} "
                 "first among the base classes"
@@ -186,16 +189,16 @@ def _check_called(user_class, who, warn):
 
 def _check_made_from_shipped(user_class, who, warn):
     mro = user_class.__mro__
-    shipped = next(cls for cls in mro if _is_ours(cls))
+    shipped = next(cls for cls in mro if is_ours(cls))
     for name in ("adjustTerms", "adjustTermsBlock"):
         if shipped.enterEvents is not None and defines(user_class, name):
             raise ConfigError(
                 f"{who}: {name} is never called, for {shipped.__name__} keeps its sums by whole blocks: override "
                 "adjustData or workerCalc, or make the class from parcorana.UserBase or G2atEnd"
             )
-    program = {name: cls for cls in mro if _is_ours(cls) and cls is not UserBase for name in vars(cls)}
+    program = {name: cls for cls in mro if is_ours(cls) and cls is not UserBase for name in vars(cls)}
     for cls in mro:
-        if _is_ours(cls) or cls is object:
+        if is_ours(cls) or cls is object:
             continue
         for name in vars(cls):
             if name in program and name not in DECLARED and not (name.startswith("__") and name.endswith("__")):
@@ -214,7 +217,7 @@ def _warn_of_misspelt(user_class, who, warn):
         return name.replace("_", "").lower()
 
     known = {plain(name): name for name in DECLARED}
-    for name in (name for cls in user_class.__mro__ if not _is_ours(cls) and cls is not object for name in vars(cls)):
+    for name in (name for cls in user_class.__mro__ if not is_ours(cls) and cls is not object for name in vars(cls)):
         if name in DECLARED or name.startswith("_"):
             continue
         close = [known[plain(name)]] if plain(name) in known else get_close_matches(name, DECLARED, 1, 0.85)
@@ -223,12 +226,15 @@ def _warn_of_misspelt(user_class, who, warn):
 
 
 def check_params(user_class, user_params, warn):
-    """Warn of keys that no class takes, where the classes say what they take."""
+    """Check what the program itself reads; warn of keys that no class takes, where the classes say what they take."""
+    reduces = all(defines(user_class, name) for name in REDUCED)
+    if reduces:
+        saved_arrays(user_params)
     if getattr(user_class, "takes_params", None) is None:
         return
     known = [name for cls in _owners(user_class, "takes_params") for name in vars(cls)["takes_params"] or ()]
-    if all(defines(user_class, name) for name in REDUCED):
-        known.append("save_arrays")  # the program itself reads that
+    if reduces:
+        known.append("save_arrays")
     for key in user_params:
         if key not in known:
             warn(f"user_params[{key!r}] means nothing to {user_class.__name__}{nearest(key, known)}")

@@ -78,7 +78,7 @@ def _file(user_params, key):
     value = user_params.get(key)
     if value is None or value is False:
         return None
-    if not isinstance(value, str | os.PathLike):
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
         raise ConfigError(f"user_params[{key!r}] must be the name of a .npy file or None, not {shown(value)}")
     return value
 
@@ -149,9 +149,6 @@ class _G2(PlainG2, BlockHooks, UserBase):
         for key in ("saturated_value", "notzero"):
             _number(user_params, key)
         _normalization(user_params)
-        saved = user_params.get("save_arrays", "last")
-        if not isinstance(saved, bool | np.bool_ | int | str) or saved not in ("last", True, False):
-            raise ConfigError(f"user_params['save_arrays'] must be 'last', True or False, not {shown(saved)}")
         color = _colors(user_params, mask)[0]
         if warning := masks.few_colored(color):
             log(warning)

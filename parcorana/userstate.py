@@ -17,6 +17,7 @@ from types import ModuleType
 import numpy as np
 
 from parcorana.errors import ConfigError, RunError
+from parcorana.sums import NUMBERS
 from parcorana.userbase import UserBase, callback
 
 ELEMENTS, COMMON, PARTIAL, OWN = "elements", "common", "partial", "own"
@@ -37,7 +38,8 @@ class Partial:
     """In what `getState` returns: a worker's part of an array that is a sum over the workers.
 
     A worker that goes on gets its own part again; with another number of
-    workers the first one gets the sum, and the others zeros.
+    workers the first one gets the sum, in the type of the parts, and the others
+    zeros. A sum beyond that type is an error then: keep wide types.
     """
 
     def __init__(self, value):
@@ -97,7 +99,11 @@ def state_of(user, elements):
                 f"{who}: {name!r} must be an array whose last axis is the elements, not {type(value).__name__}; "
                 "what is the same on all workers goes into parcorana.Common(...)"
             )
-        array = value if kind == ELEMENTS else np.asarray(value.value)
+        array = value if kind == ELEMENTS else np.asanyarray(value.value)
+        if isinstance(array, np.ma.MaskedArray):
+            raise RunError(f"{who}: array {name!r} is masked, and a mask is not kept: return it filled")
+        if kind == PARTIAL and array.dtype.kind not in NUMBERS:
+            raise RunError(f"{who}: Partial {name!r} must hold numbers that have a sum, not {array.dtype}")
         if array.dtype.kind not in _NUMBERS:
             raise RunError(f"{who}: array {name!r} must hold numbers, not {array.dtype}")
         if kind == ELEMENTS and (array.ndim == 0 or array.shape[-1] != elements):

@@ -5,8 +5,6 @@ import pytest
 from local import run_local
 
 from parcorana import userg2
-from parcorana.config import resolve_config
-from parcorana.errors import ConfigError
 from parcorana.userbase import reduced_bytes
 
 SHAPE = (2, 5, 7)
@@ -34,5 +32,5 @@ def test_the_size_of_the_shipped_classes_is_known(tmp_path, kind, normalization)
     )
     said = reduced_bytes(roles[0].config)
     stretches = 512 - 300  # 600 events are 300 stretches of two
-    assert seen["intensity.events"] == 300 * 8
-    assert said - sum(seen.values()) == stretches * (4 * 8 + 3 * 8) + (8 - 7) * 0
+    assert seen["parcorana.intensity.events"] == 300 * 8
+    assert said - sum(seen.values()) == stretches * (4 * 8 + 3 * 8)

@@ -24,7 +24,7 @@ from parcorana.userstate import COMMON, ELEMENTS
 
 CLASSES = ("G2atEnd", "G2IncrementalAccumulator", "G2IncrementalWindowed")
 WHOLES = {}  # what a config gives: the file of an undisturbed run
-ENV = {"PYTHONPATH": str(ROOT / "tests"), "STRIKE": "::"}
+ENV = {"PYTHONPATH": f"{ROOT}/tests:{ROOT}", "STRIKE": "::"}
 
 
 class Runs:

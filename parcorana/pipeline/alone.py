@@ -9,7 +9,7 @@ import numpy as np
 
 from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.output import ACCOUNT, ResultFile, clear
-from parcorana.pipeline.job import check_names, make_instance
+from parcorana.pipeline.job import adjust_in_place, check_names, make_instance
 from parcorana.reference import ReferenceBuffer
 from parcorana.rolling import rate_fraction
 from parcorana.userbase import MpiParams, callback
@@ -126,6 +126,8 @@ class Alone:
             return "no_data"
         if self._final_array is not None and (array := self._final_array(array, event.evt)) is None:
             return "filtered"
+        if isinstance(array, np.ma.MaskedArray):
+            return "bad"
         array = np.asarray(array)
         if array.shape != self.config.mask.shape or array.dtype.kind not in "iufb":
             return "bad"
@@ -145,7 +147,7 @@ class Alone:
             self._stamps.append(event.stamp)
             self._events[counter] = values
             if self._adjust_data is not None:
-                self._adjust_data(values)
+                adjust_in_place(self._adjust_data, values, type(self.user).__name__)
         return fate
 
     def _counter(self, stamp):

@@ -12,9 +12,12 @@ from parcorana.partition import Roles, elements_of
 from parcorana.pipeline.clock import Clock
 from parcorana.pipeline.stop import Stop
 from parcorana.pipeline.transport import Transport
-from parcorana.sums import NUMBERS
-from parcorana.userbase import MpiParams, callback, guarded
+from parcorana.sums import NUMBERS, wide
+from parcorana.userbase import MpiParams, callback, guarded, reduced_bytes
 from parcorana.userclass import check_instance
+
+_COPIES = 4  # of what `workerReduce` returns: the arrays, the note, the same received, the sum
+_UNSAID = 64 << 20  # bytes beside what is counted that the memory formula allows
 
 
 @dataclass(frozen=True)
@@ -173,10 +176,42 @@ def check_reduced(user, reduced):
             array = np.asarray(value)
         except ValueError as error:
             raise RunError(f"{who}: {name!r} is no array: {one_line(error)}") from None
+        if array.dtype.kind == "f" and not hasattr(value, "dtype") and _is_whole(np.asarray(value, object)):
+            raise RunError(f"{who}: {name!r} has whole numbers that neither int64 nor uint64 can hold together")
         if array.dtype.kind not in NUMBERS:
             raise RunError(f"{who}: array {name!r} must hold numbers, not {array.dtype}")
         arrays[name] = array
     return arrays
+
+
+def _is_whole(objects):
+    return objects.size and all(type(item) is int for item in objects.flat)
+
+
+def adjust_in_place(adjust, data, who):
+    """Call a user's `adjustData`.
+
+    Raises
+    ------
+    RunError
+        It returns another array, as if that were used.
+    """
+    returned = adjust(data)
+    if isinstance(returned, np.ndarray) and not np.may_share_memory(returned, data):
+        raise RunError(
+            f"{who}.adjustData returns an array, which nothing uses: it must change data in place (data[:] = ...)"
+        )
+
+
+def size_of_reduced(config, arrays):
+    """Return a warning if what `workerReduce` returned is much more than was known before, else None."""
+    size = sum(array.size * wide(array.dtype).itemsize for array in arrays)
+    if _COPIES * (size - reduced_bytes(config)) <= _UNSAID:
+        return None
+    return (
+        f"{config.user_class.__name__}.workerReduce returns {size / 2**20:.0f} MiB, of which a worker and the viewer "
+        f"hold up to {_COPIES} copies: --check did not count that; say it by the class method reducedBytes"
+    )
 
 
 def finished_note(job, facts: dict[str, Any] | None = None):

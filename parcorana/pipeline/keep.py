@@ -14,6 +14,7 @@ from parcorana.output import SUFFIX
 from parcorana.partfile import Damaged, PartFile, write
 from parcorana.partition import elements_of
 from parcorana.pipeline.transport import OUTSIDE
+from parcorana.sums import add, narrowed, widened
 from parcorana.userbase import callback
 from parcorana.userstate import COMMON, ELEMENTS, OWN, PARTIAL, Attributes, has_state, own_callbacks, state_of
 
@@ -203,8 +204,24 @@ class Keeper:
         array = first.read(name)
         if resume.workers == len(workers):
             return array
-        array[...] = 0
-        if self._job.rank == workers[0]:
-            for k in range(resume.workers):
-                array += PartFile(resume.path_of(k)).read(name)
-        return array
+        if self._job.rank != workers[0]:
+            return array * 0
+        total = widened(array).copy()  # of worker 0
+        try:
+            for k in range(1, resume.workers):
+                add(total, self._alike(PartFile(resume.path_of(k)), name, array))
+            return narrowed(total, array.dtype)
+        except OverflowError as error:
+            raise RunError(
+                f"--resume: the sum of Partial {name.removeprefix(_STATE)!r} over the {resume.workers} workers of the "
+                f"checkpoint is {error}: go on with {resume.workers} workers; let {type(self._user).__name__} keep "
+                "it as int64 or float64"
+            ) from None
+
+    @staticmethod
+    def _alike(file, name, array):
+        """Return one more part of a sum, of the same type and shape."""
+        part = file.read(name) if name in file.arrays else None
+        if part is None or (part.dtype, part.shape) != (array.dtype, array.shape):
+            raise Damaged(f"the workers' files differ: not all hold {name.removeprefix(_STATE)!r} as {array.dtype}")
+        return part

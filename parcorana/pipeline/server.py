@@ -242,12 +242,13 @@ class Server:
             if array is None:
                 header[FILTERED] += 1
                 return FILTERED
+        masked = isinstance(array, np.ma.MaskedArray)
         if isinstance(array, Segments):
             frames = [piece.reshape(1, -1) for piece in array.pieces]
         else:
             array = np.asarray(array)
             frames = array.reshape(1, -1)
-        wrong = self._unfit(array.shape, array.dtype)
+        wrong = "it is a masked array, whose mask nothing reads" if masked else self._unfit(array.shape, array.dtype)
         if not wrong and self._put(buffer, frames, event.stamp, event.run, array.dtype)[0]:
             wrong = _NOT_FINITE
         if wrong and self._final_array is not None:

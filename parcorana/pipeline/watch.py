@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 
 from parcorana._beat import FINISHED, FRAME, Beats
-from parcorana.userbase import ROLE_OF, RUNNING
+from parcorana.userbase import OF_PROGRAM, ROLE_OF, RUNNING
 
 log = logging.getLogger("parcorana")
 
@@ -264,7 +264,9 @@ class Watch:
                 doing = (
                     f"{name} runs" if name else "compiled code holds the interpreter (a library that reads or writes?)"
                 )
-                log.warning("%s: %s since %.0f s%s", where, doing, seconds, _more(ranks))
+                # a machine that is busy, or much to calculate, is no fault
+                level = logging.INFO if name.startswith(OF_PROGRAM) else logging.WARNING
+                log.log(level, "%s: %s since %.0f s%s", where, doing, seconds, _more(ranks))
 
 
 def _more(ranks):

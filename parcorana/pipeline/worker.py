@@ -12,7 +12,7 @@ from parcorana.checkpoint import FACTS
 from parcorana.errors import RunError
 from parcorana.pipeline import note
 from parcorana.pipeline.block import BAD, END, HEADER, NUMBER, PULSES, READ, SERVER_COUNTS, STOPPED, TOTAL, BlockBuffer
-from parcorana.pipeline.job import check_reduced, check_result, finished_note
+from parcorana.pipeline.job import adjust_in_place, check_reduced, check_result, finished_note, size_of_reduced
 from parcorana.pipeline.keep import Keeper
 from parcorana.pipeline.transport import (
     TAG_ARRAY,
@@ -26,7 +26,7 @@ from parcorana.pipeline.transport import (
 )
 from parcorana.ratecheck import RateCheck
 from parcorana.rolling import UNFILLED, RollingBuffer, pulse_counters
-from parcorana.userbase import ADD, REDUCED, SUBTRACT, callback
+from parcorana.userbase import ADD, REDUCED, SUBTRACT, callback, saved_arrays
 from parcorana.userclass import begin, hooks_of
 
 log = logging.getLogger("parcorana")
@@ -71,7 +71,7 @@ class Worker:
         self._reduces = all(callback(self.user, name) for name in REDUCED)
         self._calc_reduced = hooks.get("workerCalcReduced") if self._reduces else None
         takes_arrays = callback(self.user, "viewerPublish") or callback(self.user, "viewerPublishArray")
-        self._save = config.user_params.get("save_arrays", "last") if takes_arrays else False
+        self._save = self._reduces and takes_arrays and saved_arrays(config.user_params)
         self.account = dict.fromkeys((*SERVER_COUNTS, "duplicate", "late", "processed"), 0)
         self.run_now = self.origin = None
         self._rate_check = RateCheck(config.rate) if self.first else None
@@ -260,7 +260,7 @@ class Worker:
         elif self._adjust_data is not None:
             for k, event in enumerate(entry.processed):
                 self.at = f"event {self.account['processed'] + k} of those processed, T={counters[event]}"
-                self._adjust_data(data[event])
+                adjust_in_place(self._adjust_data, data[event], type(self.user).__name__)
         if self._watch_events is not None and len(entry.processed):
             self._watch(counters, data, entry.processed)
         if self._enter_events is not None:
@@ -382,6 +382,8 @@ class Worker:
             arrays, counts, int8array = check_result(user, result, self.names, len(self.config.delays), self.elements)
             reduced = callback(user, "workerReduce")(arrays, counts, int8array) if self._reduces else {}
         small = {f"reduced.{name}": array for name, array in check_reduced(user, reduced).items()}
+        if self.first and self.published < 0 and (warning := size_of_reduced(self.config, small.values())):
+            log.warning("%s", warning)
         small["counts"] = counts
         if full:
             small["int8"] = int8array
