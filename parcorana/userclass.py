@@ -6,6 +6,7 @@ would never be called is an error.
 """
 
 import inspect
+import sys
 from difflib import get_close_matches
 from functools import cached_property
 
@@ -17,6 +18,8 @@ CALLBACKS = tuple(name for name in DECLARED if callable(getattr(UserBase, name))
 _OF_CLASS = ("checkParams", "reducedBytes")  # called before there is any instance
 _NEEDED = ("arrayNames", "initWorker", "workerCalc")
 _KEPT = ("bufferClears", "getState", "setState")  # of these a shipped class needs its own to run
+_OF_ALL = ("user_params", "system_params", "mpiParams")  # attributes that a class and its base may both set
+_OF_REDUCED = ("viewerPublishArray", "reducedBytes")  # of a class that reduces only
 _MISSING = object()
 # of each hook of the shipped classes what it does, for the log
 _HOOKS = {
@@ -42,6 +45,22 @@ class BlockHooks:
     adjustEvents = None
     #: (T, numTimesFilled, X): do what `workerCalc` and `workerReduce` do, without full arrays.
     workerCalcReduced = None
+
+    def __setattr__(self, name, value):
+        """Set an attribute, unless it is the program's and user code sets it, or the other way round."""
+        if name not in _OF_ALL:
+            # a user's `self.counts` in a class made from this one would else be the sum that is published
+            ours = sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] == "parcorana"
+            of_program = self.__dict__.setdefault("_of_program", {})
+            if name not in of_program:
+                of_program[name] = ours or any(name in vars(cls) for cls in type(self).__mro__ if is_ours(cls))
+            was_ours = of_program[name]
+            if ours != was_ours and value is not self.__dict__.get(name):
+                raise ConfigError(
+                    f"user_class {type(self).__name__}: it sets self.{name}, an attribute that the shipped class which "
+                    "it is made from uses itself: give it another name"
+                )
+        object.__setattr__(self, name, value)
 
     def hooks(self):
         """Return hooks by name, without those that stand for callbacks that a class made from this one has itself."""
@@ -169,7 +188,7 @@ def _is_newer(user_class, name, than):
 def _check_called(user_class, who, warn):
     """Refuse callbacks that others of the class keep from being called."""
     has = {name: defines(user_class, name) for name in CALLBACKS}
-    for name, other in (REDUCED, REDUCED[::-1], ("viewerPublishArray", REDUCED[0])):
+    for name, other in (REDUCED, REDUCED[::-1], *((name, REDUCED[0]) for name in _OF_REDUCED)):
         turned_off = _is_newer(user_class, other, name) and not has[other]
         if has[name] and not has[other] and is_own(user_class, name) and not turned_off:
             raise ConfigError(f"{who}: {name} is called only of a class that has {other}, too: define both, or none")
@@ -220,9 +239,8 @@ def _warn_of_misspelt(user_class, who, warn):
     for name in (name for cls in user_class.__mro__ if not is_ours(cls) and cls is not object for name in vars(cls)):
         if name in DECLARED or name.startswith("_"):
             continue
-        close = [known[plain(name)]] if plain(name) in known else get_close_matches(name, DECLARED, 1, 0.85)
-        if close:
-            warn(f"{who}: {name!r} is no callback; did you mean {close[0]!r}?")
+        if close := get_close_matches(plain(name), known, 1, 0.85):
+            warn(f"{who}: {name!r} is no callback; did you mean {known[close[0]]!r}?")
 
 
 def check_params(user_class, user_params, warn):
