@@ -159,3 +159,15 @@ class Half(Plain):
 class Wrong(Stateful):
     def getState(self):
         return eval(self.user_params["state"], {"np": np, "self": self})
+
+
+class Parts(Stateful):
+    """Keeps a part of a sum, as its parameter says it, and tells what it gets of it."""
+
+    def getState(self):
+        part = eval(self.user_params["part"], {"np": np, "first": self.mpiParams.firstWorker})
+        return super().getState() | {"part": parcorana.Partial(part)}
+
+    def setState(self, state):
+        super().setState(state)
+        self.mpiParams.logInfo(f"part: {state['part'].dtype} {state['part'].tolist()}", allWorkers=True)

@@ -1,5 +1,6 @@
 """Sockets between ranks, and the beats on them; what comes of silence is in tests/faults/silent.py."""
 
+import logging
 import select
 import socket
 import threading
@@ -7,14 +8,17 @@ import time
 from contextlib import suppress
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from parcorana._beat import FINISHED, FRAME, Beats
 
-from parcorana import driver
+from parcorana import driver, userg2
 from parcorana.partition import Roles
 from parcorana.pipeline import links
 from parcorana.pipeline.run import Plan
-from parcorana.userbase import RUNNING, guarded
+from parcorana.pipeline.watch import Watch
+from parcorana.userbase import OF_PROGRAM, ROLE_OF, RUNNING, MpiParams, guarded
+from parcorana.userclass import BlockHooks, hooks_of
 
 
 def connect_all(hosts, monkeypatch, before=lambda offer: None):
@@ -155,6 +159,48 @@ def test_beats_tell_which_callback_runs():
     one.close()
     two.close()
     beats.stop()  # once more does no harm
+
+
+@pytest.mark.parametrize(
+    ("module", "level", "name"),
+    [
+        ("mine", "WARNING", "Mine.workerCalc"),
+        ("parcorana_mine", "WARNING", "Mine.workerCalc"),
+        ("parcorana.userg2", "INFO", "the program's own workerCalc"),
+    ],
+)
+def test_what_the_program_does_itself_is_no_warning(caplog, module, level, name):
+    """It takes long where the machine is busy or there is much to do; a user's callback may be at fault."""
+    caplog.set_level(logging.INFO, "parcorana")
+
+    def spoken_of():
+        return [record for record in caplog.records if " since " in record.message]
+
+    def works():
+        until = time.monotonic() + 60
+        while not spoken_of() and time.monotonic() < until:
+            time.sleep(0.01)
+
+    works.__module__ = module
+    config = SimpleNamespace(heartbeat=0.2, callback_limit=None)
+    watch = Watch(config, [(0, "viewer", "")], None, {}, pytest.fail).start()
+    try:
+        guarded(works, "Mine.workerCalc", "worker")()
+    finally:
+        watch.close()
+    first = spoken_of()[0]
+    assert first.levelname == level and first.message.startswith(f"worker, at the start: {name} runs since ")
+
+
+def test_the_hooks_of_the_shipped_classes_go_by_what_they_do():
+    """In the log a user reads no name that no document has."""
+    params = MpiParams(2, "worker", np.ones(4, bool), slice(0, 4))
+    for kind in ("G2atEnd", "G2IncrementalAccumulator", "G2IncrementalWindowed"):
+        user = getattr(userg2, kind)({}, {"delays": [1], "rate": 120.0}, params)
+        assert set(hooks_of(user)) >= {"watchEvents", "adjustEvents"}
+    said = " ".join(name for name in ROLE_OF if name.startswith(OF_PROGRAM))
+    assert f"{OF_PROGRAM}sums of pairs" in said and f"{OF_PROGRAM}sums per colour" in said
+    assert not any(name in said for name in vars(BlockHooks) if name[0] != "_" and name != "hooks")
 
 
 def test_a_peer_that_does_not_read_or_goes_does_no_harm():
