@@ -71,7 +71,7 @@ class SteadyWorker:
         counters = self.last + np.cumsum(self.steps(self.rng, self.block))
         self.last = int(counters[-1])
         entry = self.buffer.offer(counters, 1 << 60)
-        if hasattr(self.user, "enterEvents"):
+        if self.user.enterEvents is not None:
             self.user.enterEvents(self.buffer, entry, self.data)
             self.buffer.place(entry)
         else:

@@ -33,6 +33,7 @@ from parcorana import config, maskcolor, plot, userg2
 from parcorana.compare import compare
 from parcorana.driver import make_parser
 from parcorana.events import simulated
+from parcorana.userbase import MpiParams
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -145,6 +146,26 @@ def test_structure_function_of_the_user_class(ran):
     true = 2 * 10**2 * 0.5 * (1 - np.exp(-2 * delays / 30))
     with h5py.File(ran("user-code.md") / "structure.h5") as file:
         np.testing.assert_allclose(file["user/structure_at_000600/mean"], true, rtol=0.1)
+
+
+def test_filter_of_the_user_class(ran, monkeypatch):
+    """docs/user-code.md: an event without beam is filtered whatever stands in gaps and dead pixels."""
+    monkeypatch.syspath_prepend(ran("user-code.md"))
+    from careful import Careful
+
+    mask = np.arange(12).reshape(3, 4) % 4 > 0
+    user = Careful({"dark": 0.5}, {}, MpiParams(1, "server", mask, slice(0, 9)))
+    dark = np.where(mask, 0, 65535).astype(np.uint16)
+    assert user.finalDataArray(dark, None) is None
+    assert (user.finalDataArray(np.where(mask, 5, 0).astype(np.uint16), None)[mask] == 4.5).all()
+
+
+def test_profile_of_a_class(ran):
+    """docs/performance.md: the profiler sees the callbacks, as often as they are called."""
+    code = "import pstats; pstats.Stats('profile.out').print_stats('mine.py|userg2.py')"
+    said = run([sys.executable, "-c", code], ran("performance.md"))
+    assert re.search(r"^ *2000 .*mine.py:\d+\(adjustData\)$", said, re.MULTILINE), said
+    assert re.search(r"userg2.py:\d+\(enterEvents\)$", said, re.MULTILINE), said
 
 
 def test_picture_of_the_results(ran):
