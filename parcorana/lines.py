@@ -16,8 +16,8 @@ from parcorana import _core
 
 _NONE = np.zeros(0, np.int64)
 _NO_RUNS = np.zeros(0, _core.RUN_DTYPE)
-# A line may have so many positions for each event, beyond which runs are faster.
-_SPARSE = 4
+# A line may have so many positions for each event, and some more, beyond which runs are faster.
+_SPARSE, _SPARE = 4, 64
 
 
 @dataclass
@@ -113,7 +113,38 @@ def _step(t):
         return 1
     step = int(np.gcd.reduce(np.diff(t)))
     positions = (int(t[-1]) - int(t[0])) // step + 1
-    return step if positions <= _SPARSE * len(t) + 64 else 0
+    return step if positions <= _SPARSE * len(t) + _SPARE else 0
+
+
+def scratch_bytes(times, block, delays, itemsize, threads):
+    """Return the bytes that the threads of a worker take at most while a plan is carried out.
+
+    The longest line has `_SPARSE` positions for each of the events that are stored and that enter. It may hold as
+    many pulses as lie between an event and its farthest partner, and those are there all at once.
+
+    Parameters
+    ----------
+    times : int
+        Length of the rolling buffer.
+    block : int
+        The most events that enter at once.
+    delays : sequence of int
+        Only their number counts.
+    itemsize : int
+        Of the stored values: 4 or 8.
+    threads : int
+        At most one for 128 elements is ever used.
+
+    Returns
+    -------
+    int
+    """
+    longest, among = (_SPARSE * events + _SPARE for events in (times + block, block))
+    each = (
+        _core.scratch_each(longest, longest, block, len(delays), True, itemsize),
+        _core.scratch_each(longest, min(among, longest), block, len(delays), False, itemsize),
+    )
+    return threads * max(each)
 
 
 def _line(t, delays, **given):
@@ -261,10 +292,12 @@ def _plan_entering(near, processed, delays, mixed, unpaired, mode, deferred):
     new = np.flatnonzero(near.seq >= 0)
     position, plan = _line(near.counter, delays, mode=mode)
     plan.begin, plan.end = int(position[new[0]]), int(position[new[-1]]) + 1
-    plan.all_new = not mixed
+    # new events among old ones have a line of their own, which may be too sparse as well
+    lined = bool(plan.step) and not (mixed and plan.end - plan.begin > _SPARSE * len(new) + _SPARE)
+    plan.all_new = not (mixed and lined)
     _lay(plan, near, position)
     _take_new(plan, near, processed)
-    shifted = (delays < unpaired) & bool(plan.step)
+    shifted = (delays < unpaired) & lined
     kinds = np.where(shifted, _core.OLD_LATER * mixed, _core.NEW_LATER | _core.OLD_LATER).astype(np.uint8)
     if plan.step:
         if deferred and not mixed and shifted.all() and new[0] > 0:

@@ -47,6 +47,7 @@ cdef extern from "parcorana.h" nogil:
                               int)
 
 cdef extern from "correlate.h" nogil:
+    int PCA_TILE
     int PCA_ONLY_G2
     int PCA_MASKED
     int PCA_DEFERRED
@@ -413,7 +414,7 @@ def store(lines, real[::1, :] x not None, const real[:, :] block not None, int t
     arrays.x, arrays.ld, arrays.elements = &x[0, 0], x.shape[0], x.shape[1]
     set_block[real](&arrays, block, x.shape[1])
     arrays.g2 = arrays.ip = arrays.fut = arrays.total = arrays.energy = NULL
-    threads = max(1, threads)
+    threads = useful(threads, arrays.elements)
     scratch = aligned(threads * pca_scratch(&plan, sizeof(real)))
     with nogil:
         status = pca_correlate(&plan, &arrays, sizeof(real) == 8, threads, &scratch[0])
@@ -478,11 +479,42 @@ def correlate(lines, real[::1, :] x not None, const real[:, :] block, g2, ip, fu
         arrays.ip, arrays.fut = doubles(b"ip", ip, n, delays), doubles(b"fut", fut, n, delays)
     arrays.total = NULL if total is None else doubles(b"total", total, n, -1)
     arrays.energy = NULL if energy is None else doubles(b"energy", energy, n, -1)
-    threads = max(1, threads)
+    threads = useful(threads, arrays.elements)
     scratch = aligned(threads * pca_scratch(&plan, sizeof(real)))
     with nogil:
         status = pca_correlate(&plan, &arrays, sizeof(real) == 8, threads, &scratch[0])
     check(status)
+
+
+def scratch_each(int64_t length, int64_t span, int64_t new, int64_t shifts, bint all_new, int itemsize):
+    """Return the bytes of scratch that each thread takes for a plan.
+
+    Parameters
+    ----------
+    length : int
+        Positions of the line.
+    span : int
+        Of these, those from the first new event to the last one.
+    new : int
+        New events.
+    shifts : int
+        Delays that are summed as shifted stretches.
+    all_new : bool
+        Whether no old event lies among the new ones.
+    itemsize : int
+        4 or 8.
+    """
+    cdef pca_plan plan
+    cdef pca_colors colors
+    plan.length, plan.begin, plan.end, plan.n_new = length, 0, span, new
+    plan.shifts, plan.all_new = shifts, all_new
+    colors.delays, colors.groups, colors.fines, colors.fine = shifts, 0, 0, NULL
+    return max(pca_scratch(&plan, itemsize), pca_colors_scratch(&colors, &plan, itemsize == 8, 1))
+
+
+cdef int useful(int threads, int64_t elements) noexcept:
+    """Return so many of the threads as get a tile of elements; the others would take scratch for nothing."""
+    return <int>max(1, min(<int64_t>threads, (elements + PCA_TILE - 1) // PCA_TILE))
 
 
 cdef aligned(size_t n):
@@ -515,7 +547,7 @@ def settle(lines, const real[::1, :] x not None, ip not None, fut not None, tota
     arrays.x, arrays.ld, arrays.elements = <void *>&x[0, 0], x.shape[0], n
     arrays.ip, arrays.fut = doubles(b"ip", ip, n, delays), doubles(b"fut", fut, n, delays)
     arrays.total = doubles(b"total", total, n, -1)
-    threads = max(1, threads)
+    threads = useful(threads, arrays.elements)
     scratch = aligned(threads * pca_scratch(&plan, sizeof(real)))
     with nogil:
         status = pca_settle(&plan, &arrays, sizeof(real) == 8, threads, &scratch[0])
@@ -598,7 +630,7 @@ cdef sum_of_colors(g2, const double[::1] counts, group, int64_t groups, fine, in
     arrays.g2, arrays.elements = doubles(b"g2", g2, n, colors.delays), n
     arrays.energy = NULL
     flat = sums.reshape(-1)
-    threads = max(1, min(threads, n))
+    threads = useful(threads, n)
     scratch = aligned(pca_colors_scratch(colors, plan, is_double, threads))
     with nogil:
         pca_sum_colors(colors, plan, arrays, is_double, threads, &scratch[0], &flat[0])

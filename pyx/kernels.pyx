@@ -50,6 +50,7 @@ cdef extern from "pairs.h" nogil:
         int64_t delay
         int64_t element
         double sign
+    int PCA_MOST_IN_PANEL
     pca_status pca_prepare_pairs(pca_pairs *)
     size_t pca_pairs_scratch(const pca_pairs *, int, int)
     pca_status pca_add_pairs(const pca_pairs *, int, int, char *)
@@ -157,6 +158,8 @@ cdef pca_status pairs_of(pca_pairs *pairs, bint is_double, int threads) noexcept
     status = pca_prepare_pairs(pairs)
     if status != PCA_OK:
         return status
+    # threads without a panel of elements would take scratch for nothing
+    threads = <int>max(1, min(<int64_t>threads, (pairs.elements + PCA_MOST_IN_PANEL - 1) // PCA_MOST_IN_PANEL))
     scratch = <char *>malloc(pca_pairs_scratch(pairs, is_double, threads))
     if scratch == NULL:
         return PCA_NO_MEMORY
