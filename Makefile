@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 WITH_BIN = PATH="$(abspath $(BIN)):$$PATH"
 SOURCES = $(wildcard csrc/* pyx/*.px*) setup.py pyproject.toml
 
-.PHONY: demo test bench lint faults faults-openmpi test-openmpi sanitize clean
+.PHONY: demo test bench lint lint-oldest faults faults-openmpi test-openmpi sanitize clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo_files.py
@@ -24,13 +24,21 @@ bench: $(VENV)/test
 	  -o python_files='bench_*.py' -o addopts= --benchmark-json=build/bench.json --benchmark-disable-gc -q $(BENCH_ARGS)
 	$(BIN)/python bench/report.py build/bench.json | tee build/bench.md
 
+WARN = -std=gnu11 -O3 -Wall -Wextra -Wconversion -Wshadow -Werror
 lint: $(VENV)/test
 	$(WITH_BIN) ruff check
 	$(WITH_BIN) ruff format --check
 	$(WITH_BIN) cython-lint pyx
 	@for file in csrc/*.c; do for openmp in -fopenmp -Wno-unknown-pragmas; do \
-	  cc -std=gnu11 -O3 $$openmp -Wall -Wextra -Wconversion -Wshadow -Werror -c $$file -o /dev/null || exit 1; \
+	  cc $(WARN) $$openmp -c $$file -o /dev/null || exit 1; \
 	done; done
+
+# csrc/ by the oldest compiler that is supported and that the system has; its code against plain loops
+OLDEST = gcc-11
+lint-oldest: $(VENV)/test
+	sh .ci/system-packages $(OLDEST)
+	@for file in csrc/*.c; do $(OLDEST) $(WARN) -fopenmp -c $$file -o /dev/null || exit 1; done
+	$(WITH_BIN) python -m pytest -q tests/test_elsewhere.py -k $(OLDEST) $(PYTEST_ARGS)
 
 # every fault of docs/reliability.md, provoked; the table there is made by this
 faults: $(VENV)/test

@@ -1,8 +1,10 @@
 """Builds the C core; everything else about the package is in pyproject.toml."""
 
 import os
+import re
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from glob import glob
 
@@ -12,16 +14,24 @@ from setuptools import Extension, setup
 FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math"]
 # `make lint` and CI add warnings here; a user's compiler may be newer than ours.
 FLAGS += os.environ.get("PARCORANA_CFLAGS", "").split()
+COMPILER = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()
+
+
+def check_compiler():
+    """End in one sentence, that of csrc/compiler.h, if the compiler is too old; of one that is missing others tell."""
+    command = ["env", "LC_ALL=C", *COMPILER, "-fsyntax-only", "csrc/compiler.h"]
+    seen = subprocess.run(command, capture_output=True, text=True, check=False)
+    if found := re.search(r'error: (?:#error )?"(.*)"', seen.stderr):
+        sys.exit(f"{found[1]}; this is {' '.join(COMPILER)}")
 
 
 def openmp():
     """Return the flag for OpenMP, or none where the compiler lacks it."""
-    compiler = os.environ.get("CC", "cc").split()
     with tempfile.TemporaryDirectory() as folder:
         source = os.path.join(folder, "t.c")
         with open(source, "w", encoding="ascii") as file:
             file.write("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
-        command = [*compiler, "-fopenmp", source, "-o", os.path.join(folder, "t")]
+        command = [*COMPILER, "-fopenmp", source, "-o", os.path.join(folder, "t")]
         try:
             subprocess.run(command, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):
@@ -30,10 +40,11 @@ def openmp():
     return ["-fopenmp"]
 
 
+check_compiler()
 OPENMP = openmp()
 # what parcorana.kernels offers to users; the bookkeeping of rows is in both
 SHARED = [*glob("pyx/*.pxi"), *glob("parcorana/include/parcorana/*.h")]
-PATHS = {*glob("csrc/paths.*")}
+PATHS = {*glob("csrc/paths.*"), "csrc/compiler.h"}
 KERNELS = {*glob("csrc/pairs*"), *glob("csrc/groups*")}
 MOVE = {*glob("csrc/gather*"), *glob("csrc/adjust*")}
 BEAT = {*glob("csrc/beat*")}

@@ -14,7 +14,7 @@ void NAME(pca_adjust)(REAL *rows, int64_t ld, const int64_t *row, int64_t n, int
             REAL *value = rows + row[k] * ld;
             if (marks)
                 for (int64_t p = first; p < last; p++)
-                    marks[p] |= (int8_t)(value[p] >= saturated);
+                    marks[p] = (int8_t)(marks[p] | (value[p] >= saturated));
             if (raise)
                 for (int64_t p = first; p < last; p++)
                     value[p] = value[p] < least ? least : value[p];

@@ -31,7 +31,7 @@ COPY(copy_8, uint64_t)
         WORD broken = 0;                                                                         \
         for (int64_t k = 0; k < n; k++) {                                                        \
             b[k] = a[k];                                                                         \
-            broken |= (WORD)BROKEN(a[k]);                                                        \
+            broken = (WORD)(broken | BROKEN(a[k]));                                              \
         }                                                                                        \
         return !broken;                                                                          \
     }

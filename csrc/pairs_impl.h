@@ -180,15 +180,15 @@ TARGET static void NAME(turn_rows)(const pca_pairs *q, const pca_matrix *v, int6
                 const quad a = *(const quad *)(row + e), b = *(const quad *)(row + v->row + e);
                 const quad c = *(const quad *)(row + 2 * v->row + e);
                 const quad d = *(const quad *)(row + 3 * v->row + e);
-                const quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
-                const quad cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-                const quad AB = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-                const quad CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+                const quad ab = PCA_SHUFFLE(a, b, 0, 4, 1, 5);
+                const quad cd = PCA_SHUFFLE(c, d, 0, 4, 1, 5);
+                const quad AB = PCA_SHUFFLE(a, b, 2, 6, 3, 7);
+                const quad CD = PCA_SHUFFLE(c, d, 2, 6, 3, 7);
                 REAL *to = turned + e * ld + t;
-                *(quad *)to = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-                *(quad *)(to + ld) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-                *(quad *)(to + 2 * ld) = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);
-                *(quad *)(to + 3 * ld) = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
+                *(quad *)to = PCA_SHUFFLE(ab, cd, 0, 1, 4, 5);
+                *(quad *)(to + ld) = PCA_SHUFFLE(ab, cd, 2, 3, 6, 7);
+                *(quad *)(to + 2 * ld) = PCA_SHUFFLE(AB, CD, 0, 1, 4, 5);
+                *(quad *)(to + 3 * ld) = PCA_SHUFFLE(AB, CD, 2, 3, 6, 7);
             }
         }
     for (; t < q->span; t++)

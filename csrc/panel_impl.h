@@ -16,14 +16,12 @@ typedef REAL NAME(quad)
 /* The four rows of b are the four columns of a. */
 #define TURN(QUADS, a0, a1, a2, a3, b0, b1, b2, b3)                                                  \
     do {                                                                                      \
-        const QUADS ab = __builtin_shufflevector(a0, a1, 0, 4, 1, 5);                    \
-        const QUADS cd = __builtin_shufflevector(a2, a3, 0, 4, 1, 5);                    \
-        const QUADS AB = __builtin_shufflevector(a0, a1, 2, 6, 3, 7);                    \
-        const QUADS CD = __builtin_shufflevector(a2, a3, 2, 6, 3, 7);                    \
-        b0 = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);                                     \
-        b1 = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);                                     \
-        b2 = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);                                     \
-        b3 = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);                                     \
+        const QUADS ab = PCA_SHUFFLE(a0, a1, 0, 4, 1, 5), cd = PCA_SHUFFLE(a2, a3, 0, 4, 1, 5); \
+        const QUADS AB = PCA_SHUFFLE(a0, a1, 2, 6, 3, 7), CD = PCA_SHUFFLE(a2, a3, 2, 6, 3, 7); \
+        b0 = PCA_SHUFFLE(ab, cd, 0, 1, 4, 5);                                                 \
+        b1 = PCA_SHUFFLE(ab, cd, 2, 3, 6, 7);                                                 \
+        b2 = PCA_SHUFFLE(AB, CD, 0, 1, 4, 5);                                                 \
+        b3 = PCA_SHUFFLE(AB, CD, 2, 3, 6, 7);                                                 \
     } while (0)
 
 /* Columns of a panel's elements in the storage; lanes without an element repeat the last one. */

@@ -2,6 +2,7 @@
 #ifndef PARCORANA_PATHS_H
 #define PARCORANA_PATHS_H
 
+#include "compiler.h"
 #include "parcorana.h"
 
 /* Best first. Tables of functions have one entry for each of these. */

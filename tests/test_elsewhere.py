@@ -1,4 +1,6 @@
-"""The kernels as other machines run them: on aarch64 by an emulator, and with vectors of 64 bytes.
+"""The kernels as other machines run them, and as other compilers make them.
+
+On aarch64 by an emulator, and with vectors of 64 bytes.
 
 Nothing here emulates AVX-512. What can be tested is the code of x86-64-v4 for the instructions that
 every x86-64 has: the same source, but for conversions by intrinsics; vectors of the same length, which
@@ -8,8 +10,11 @@ the compiler then cuts in pieces.
 import platform
 import re
 import shutil
+import sys
 
 import pytest
+
+from parcorana import kernels
 
 FLAGS = ["-std=gnu11", "-O1", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
 
@@ -36,6 +41,22 @@ def run_elsewhere(command, root, tmp_path):
         return done.stdout.splitlines()
 
     return run
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="code paths of x86-64")
+@pytest.mark.parametrize("compiler", ["gcc-10", "gcc-11", "clang"])
+def test_other_compilers(run_elsewhere, compiler):
+    assert run_elsewhere(compiler) == kernels.paths()
+
+
+def test_a_compiler_that_is_too_old(command, root, tmp_path):
+    """It stands for itself by saying its age: what comes of that is one sentence, not pages."""
+    old = tmp_path / "old-cc"
+    old.write_text('#!/bin/sh\nexec cc -U__GNUC__ -D__GNUC__=9 "$@"\n')
+    old.chmod(0o755)
+    built = command(sys.executable, "setup.py", "build", cwd=root, env={"CC": str(old)})
+    want = "parcorana needs GCC 10 or newer, or clang 13 or newer: name one, as CC=gcc-12; this is "
+    assert (built.returncode, built.stdout, built.stderr) == (1, "", f"{want}{old}\n")
 
 
 def test_aarch64(run_elsewhere):

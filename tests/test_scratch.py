@@ -8,7 +8,7 @@ from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parcorana import _core, kernels
+from parcorana import _core
 from parcorana.lines import plan_accumulated, plan_stored, plan_tails, plan_window, scratch_bytes
 from parcorana.rolling import RollingBuffer
 
