@@ -48,6 +48,7 @@ PATHS = {*glob("csrc/paths.*"), "csrc/compiler.h"}
 KERNELS = {*glob("csrc/pairs*"), *glob("csrc/groups*")}
 MOVE = {*glob("csrc/gather*"), *glob("csrc/adjust*")}
 BEAT = {*glob("csrc/beat*")}
+VIEWS = {*glob("csrc/views*")}
 CORE = {*glob("csrc/*")} - KERNELS - MOVE - BEAT
 
 
@@ -66,7 +67,9 @@ def extension(name, files):
 modules = [
     extension("_core", CORE),
     extension("_beat", BEAT),
-    extension("_move", MOVE | {"csrc/each_real.h"}),
-    extension("kernels", KERNELS | {"csrc/rolling.c", "csrc/parcorana.h", "csrc/each_real.h", "csrc/v4.h"} | PATHS),
+    extension("_move", MOVE | VIEWS | {"csrc/each_real.h"}),
+    extension(
+        "kernels", KERNELS | VIEWS | PATHS | {"csrc/rolling.c", "csrc/parcorana.h", "csrc/each_real.h", "csrc/v4.h"}
+    ),
 ]
 setup(ext_modules=cythonize(modules, language_level=3, include_path=["."]))

@@ -1,6 +1,8 @@
 /* The functions of the code path in use, and the threads around them. */
 #include "correlate.h"
 
+#include "views.h"
+
 static const pca_correlate_functions *const functions[PCA_PATHS] = {
 #if defined(__x86_64__)
     [PCA_V4] = &pca_correlate_v4,
@@ -53,15 +55,44 @@ static pca_status in_threads(pca_correlate_range *range, const pca_plan *plan,
     return PCA_OK;
 }
 
+/* Whether what is written lies in the memory of something else. */
+static int is_tangled(const pca_plan *plan, const pca_arrays *arrays, int has_both, int64_t size)
+{
+    const int64_t n = arrays->elements, table = n * plan->delays;
+    pca_view view[7];
+    int written = 0, views;
+    if (arrays->g2)
+        view[written++] = (pca_view){arrays->g2, {table, 1}, {8, 0}, 8};
+    if (has_both) {
+        view[written++] = (pca_view){arrays->ip, {table, 1}, {8, 0}, 8};
+        view[written++] = (pca_view){arrays->fut, {table, 1}, {8, 0}, 8};
+    }
+    if (arrays->total)
+        view[written++] = (pca_view){arrays->total, {n, 1}, {8, 0}, 8};
+    if (arrays->energy)
+        view[written++] = (pca_view){arrays->energy, {n, 1}, {8, 0}, 8};
+    views = written;
+    view[views++] = (pca_view){arrays->x, {arrays->ld, n}, {size, arrays->ld * size}, size};
+    if (plan->n_keep)
+        written++;
+    if (arrays->block)
+        view[views++] = (pca_view){arrays->block, {n, arrays->events}, {size, arrays->ld_block * size}, size};
+    return pca_tangled(view, written, views, NULL);
+}
+
 pca_status pca_correlate(const pca_plan *plan, const pca_arrays *arrays, int is_double,
                          int threads, char *scratch)
 {
+    if (is_tangled(plan, arrays, plan->mode != PCA_ONLY_G2, is_double ? 8 : 4))
+        return PCA_SHARED;
     return in_threads(pca_range(PCA_CORRELATE, is_double), plan, arrays, is_double ? 8 : 4, threads, scratch);
 }
 
 pca_status pca_settle(const pca_plan *plan, const pca_arrays *arrays, int is_double, int threads,
                       char *scratch)
 {
+    if (is_tangled(plan, arrays, 1, is_double ? 8 : 4))
+        return PCA_SHARED;
     return in_threads(pca_range(PCA_SETTLE, is_double), plan, arrays, is_double ? 8 : 4, threads, scratch);
 }
 

@@ -63,6 +63,7 @@ typedef struct {
     int64_t ld;
     const void *block; /* events x elements: event k at block + k * ld_block */
     int64_t ld_block;
+    int64_t events; /* of the block */
     int64_t elements;
     double *g2; /* elements x delays; NULL: only the others */
     double *ip;
@@ -95,7 +96,8 @@ size_t pca_scratch(const pca_plan *plan, size_t itemsize);
 enum { PCA_CORRELATE, PCA_SETTLE };
 pca_correlate_range *pca_range(int what, int is_double);
 
-/* Add all that the plan describes, and put the new events into the storage. */
+/* Add all that the plan describes, and put the new events into the storage. PCA_SHARED: what is written lies in the
+ * memory of something else. */
 pca_status pca_correlate(const pca_plan *plan, const pca_arrays *arrays, int is_double,
                          int threads, char *scratch);
 

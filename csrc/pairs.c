@@ -21,9 +21,33 @@ static int64_t least(int64_t a, int64_t b)
 /* Runs on average this long are summed along time: below, filling vectors costs more. */
 enum { LONG = 128 };
 
-pca_status pca_prepare_pairs(pca_pairs *pairs)
+static pca_view view_of(const pca_matrix *v, const pca_pairs *pairs, int64_t size)
 {
-    int64_t total = 0, last = 0;
+    const int64_t elements = v->element ? pairs->elements : least(pairs->elements, 1);
+    return (pca_view){v->values, {pairs->rows, elements}, {v->row * size, v->element * size}, size};
+}
+
+/* Whether a result lies in the memory of something else. */
+static int is_tangled(const pca_pairs *pairs, int64_t size)
+{
+    double *const results[3] = {pairs->g2, pairs->ip, pairs->fut};
+    pca_view view[7];
+    int written = 0;
+    for (int k = 0; k < 3; k++)
+        if (results[k])
+            view[written++] = (pca_view){results[k], {pairs->delays, pairs->elements},
+                                         {pairs->delay * 8, pairs->element * 8}, 8};
+    view[written] = view_of(&pairs->past, pairs, size);
+    view[written + 1] = view_of(&pairs->future, pairs, size);
+    view[written + 2] = (pca_view){pairs->start, {pairs->delays + 1, 1}, {8, 0}, 8};
+    view[written + 3] = (pca_view){pairs->run, {pairs->delays ? pairs->start[pairs->delays] : 0, 1},
+                                   {sizeof(pca_run), 0}, sizeof(pca_run)};
+    return pca_tangled(view, written, written + 4, NULL);
+}
+
+pca_status pca_prepare_pairs(pca_pairs *pairs, int is_double)
+{
+    int64_t total = 0, last = 0, runs = 0;
     if (pairs->rows < 0 || pairs->elements < 0 || pairs->delays < 0)
         return PCA_BAD_LENGTH;
     if (pairs->delays && pairs->start[0] < 0)
@@ -33,15 +57,20 @@ pca_status pca_prepare_pairs(pca_pairs *pairs)
             return PCA_BAD_LENGTH;
         for (int64_t r = pairs->start[d]; r < pairs->start[d + 1]; r++) {
             const int64_t i = pairs->run[r].i, j = pairs->run[r].j, n = pairs->run[r].length;
-            if (n < 1 || i < 0 || j < 0 || i + n > pairs->rows || j + n > pairs->rows)
+            if (n < 0 || i < 0 || j < 0 || i + n > pairs->rows || j + n > pairs->rows)
                 return PCA_BAD_RUN;
+            if (n == 0) /* adds nothing, and changes no bit of what the others add */
+                continue;
+            runs++;
             total += n;
             last = i + n > last ? i + n : last;
             last = j + n > last ? j + n : last;
         }
     }
+    if (is_tangled(pairs, is_double ? 8 : 4))
+        return PCA_SHARED;
     pairs->span = last;
-    if (total >= LONG * (pairs->delays ? pairs->start[pairs->delays] - pairs->start[0] : 0))
+    if (total >= LONG * runs)
         pairs->how = PCA_LINES;
     else if (total < 2 * pairs->span)
         pairs->how = PCA_DIRECT;

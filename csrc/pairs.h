@@ -9,6 +9,7 @@
 #define PARCORANA_PAIRS_H
 
 #include "paths.h"
+#include "views.h"
 
 /* Values: row i of element p at values[i * row + p * element]; element 0: one series for all. */
 typedef struct {
@@ -62,8 +63,14 @@ extern const pca_pairs_functions pca_pairs_v3;
 extern const pca_pairs_functions pca_pairs_v4;
 #endif
 
-/* Check the runs and decide how to sum; then the bytes of scratch that all threads need. */
-pca_status pca_prepare_pairs(pca_pairs *pairs);
+/* Whether they are the same values, of as many rows and elements. */
+static inline int pca_is_same(const pca_matrix *a, const pca_matrix *b)
+{
+    return a->values == b->values && a->row == b->row && a->element == b->element;
+}
+
+/* Check runs and memory and decide how to sum; then the bytes of scratch that all threads need. */
+pca_status pca_prepare_pairs(pca_pairs *pairs, int is_double);
 size_t pca_pairs_scratch(const pca_pairs *pairs, int is_double, int threads);
 pca_status pca_add_pairs(const pca_pairs *pairs, int is_double, int threads, char *scratch);
 

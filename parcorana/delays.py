@@ -1,5 +1,8 @@
 """Lists of delays."""
 
+import operator
+from itertools import pairwise
+
 import numpy as np
 
 from parcorana.errors import ConfigError, shown
@@ -13,8 +16,9 @@ def make_delay_list(start, stop, num, spacing="log", logbase=10):
     Parameters
     ----------
     start, stop : int
-        First and last delay [pulses], 1 <= start <= stop; both are in the list
-        (`start` alone if `num` is 1).
+        First and last delay [pulses], 0 <= start <= stop; both are in the list
+        (`start` alone if `num` is 1). Delay 0 is each event with itself; it has
+        no logarithm, so in log spacing the others begin with 1.
     num : int
         How many delays. Exactly so many come back where that many distinct
         ones exist between `start` and `stop`, else all of them.
@@ -36,17 +40,21 @@ def make_delay_list(start, stop, num, spacing="log", logbase=10):
     ConfigError
         A value out of range, named.
     """
-    for name, value in (("start", start), ("stop", stop), ("num", num)):
-        if isinstance(value, bool) or int(value) != value or value < 1:
-            raise ConfigError(f"make_delay_list: {name} must be a whole number >= 1, not {value!r}")
+    for name, value, least in (("start", start, 0), ("stop", stop, 0), ("num", num, 1)):
+        if not _is_whole(value) or value < least:
+            raise ConfigError(f"make_delay_list: {name} must be a whole number >= {least}, not {shown(value)}")
+    start, stop, num = int(start), int(stop), int(num)
     if stop < start:
         raise ConfigError(f"make_delay_list: stop ({stop}) must be >= start ({start})")
+    if stop > _LARGEST:
+        raise ConfigError(f"make_delay_list: stop is {shown(stop)}, more than the largest delay, 2^40 pulses")
     if spacing not in ("log", "lin"):
-        raise ConfigError(f"make_delay_list: spacing must be 'log' or 'lin', not {spacing!r}")
-    if not logbase > 1:
-        raise ConfigError(f"make_delay_list: logbase must be above 1, not {logbase!r}")
-    start, stop, num = int(start), int(stop), int(num)
+        raise ConfigError(f"make_delay_list: spacing must be 'log' or 'lin', not {shown(spacing)}")
+    if isinstance(logbase, str) or not logbase > 1:
+        raise ConfigError(f"make_delay_list: logbase must be above 1, not {shown(logbase)}")
     num = min(num, stop - start + 1)
+    if start == 0 and spacing == "log" and num > 1:
+        return [0, *make_delay_list(1, stop, num - 1)]
     delays = []
     current = start
     for left in range(num, 0, -1):
@@ -63,23 +71,31 @@ def make_delay_list(start, stop, num, spacing="log", logbase=10):
     return delays
 
 
+def _is_whole(value):
+    """Tell whether a value is one whole number, of whatever type, but no bool."""
+    try:
+        return not isinstance(value, bool | np.bool_ | str | bytes) and np.ndim(value) == 0 and int(value) == value
+    except (TypeError, ValueError, OverflowError):  # complex, not a number, infinite
+        return False
+
+
 def check_delays(delays):
     """Return `delays` as an int64 array, or raise ConfigError with the offending values."""
+    wrong = ConfigError(f"delays must be a list of at least one whole number, not {shown(delays)}")
+    if isinstance(delays, str | bytes | dict | set | frozenset | np.ma.MaskedArray):
+        raise wrong
     try:
-        array = np.asarray(list(delays))
+        numbers = [(operator.index(delay), isinstance(delay, bool | np.bool_)) for delay in delays]
     except TypeError:
-        raise ConfigError(f"delays must be a list of whole numbers, not {shown(delays)}") from None
-    if array.ndim != 1 or array.size == 0 or array.dtype.kind not in "iu":
-        raise ConfigError(f"delays must be a list of at least one whole number, not {shown(delays)}")
-    if array.dtype.kind == "u" and array.max() > np.iinfo(np.int64).max:
-        raise ConfigError(f"delays: {array.max()} is too large")
-    array = array.astype(np.int64)
-    if array[0] < 1:
-        raise ConfigError(f"delays must be positive: found {array[0]}")
-    if array.max() > _LARGEST:
-        raise ConfigError(f"delays: {array.max()} pulses is more than the largest delay, 2^40 pulses")
-    steps = np.flatnonzero(np.diff(array) <= 0)
-    if steps.size:
-        a, b = array[steps[0]], array[steps[0] + 1]
-        raise ConfigError(f"delays must be increasing: {b} comes after {a}")
-    return array
+        raise wrong from None
+    if not numbers or any(is_bool for _, is_bool in numbers):
+        raise wrong
+    numbers = [number for number, _ in numbers]
+    if min(numbers) < 0:
+        raise ConfigError(f"delays must be 0 or more: found {min(numbers)}")
+    if max(numbers) > _LARGEST:
+        raise ConfigError(f"delays: {shown(max(numbers))} pulses is more than the largest delay, 2^40 pulses")
+    for a, b in pairwise(numbers):
+        if b <= a:
+            raise ConfigError(f"delays must be increasing: {b} comes after {a}")
+    return np.array(numbers, np.int64)

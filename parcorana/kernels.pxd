@@ -19,6 +19,7 @@ cdef extern from "parcorana/kernels.h" nogil:
         PCA_BAD_RUN
         PCA_REPEATED
         PCA_NO_MEMORY
+        PCA_SHARED
     ctypedef struct pca_run:
         int32_t i
         int32_t j

@@ -16,6 +16,7 @@ cdef extern from "parcorana.h" nogil:
         PCA_MORE
         PCA_BAD_LENGTH
         PCA_BAD_VALUE
+        PCA_SHARED
     int32_t PCA_STAYS
     int PCA_PROCESSED
     int PCA_DUPLICATE
@@ -86,6 +87,7 @@ cdef extern from "correlate.h" nogil:
         int64_t ld
         const void *block
         int64_t ld_block
+        int64_t events
         int64_t elements
         double *g2
         double *ip
@@ -137,6 +139,7 @@ DEFERRED = PCA_DEFERRED
 ENDS = PCA_ENDS
 NEW_LATER = PCA_NEW_LATER
 OLD_LATER = PCA_OLD_LATER
+_MOST = 1 << 30
 RUN_DTYPE = np.dtype([("i", np.int32), ("j", np.int32), ("length", np.int32)])
 
 ctypedef fused real:
@@ -150,6 +153,7 @@ def build_info():
 
 
 include "paths.pxi"
+include "views.pxi"
 
 
 cdef int check(pca_status status) except -1:
@@ -159,6 +163,8 @@ cdef int check(pca_status status) except -1:
         raise ValueError("lengths do not fit together")
     if status == PCA_BAD_VALUE:
         raise ValueError("a value is out of its range")
+    if status == PCA_SHARED:
+        raise ValueError("a result lies in the memory of another one, or of what it is made of")
     raise MemoryError("an output array is too short")
 
 
@@ -168,7 +174,7 @@ cdef int same_length(const char *what, Py_ssize_t got, Py_ssize_t wanted) except
     return 0
 
 
-def counters(const int64_t[::1] stamp not None, int64_t first, int64_t rate_num, int64_t rate_den,
+def counters(const int64_t[::1] stamp not None, Py_ssize_t first, Py_ssize_t rate_num, Py_ssize_t rate_den,
              int64_t[::1] out not None):
     """Write ``round((stamp - first) * rate / 1e9)``, halves up, in exact arithmetic.
 
@@ -192,6 +198,7 @@ def counters(const int64_t[::1] stamp not None, int64_t first, int64_t rate_num,
         raise ValueError(f"rate_num must be below 2**32, not {rate_num}")
     if n == 0:
         return
+    expect_apart(("out", "stamp"), (out, stamp), 1)
     with nogil:
         status = pca_counters(&stamp[0], n, first, rate_num, rate_den, &out[0])
     check(status)
@@ -217,8 +224,8 @@ cdef pca_events events_of(int64_t[::1] counter, int32_t[::1] row, int32_t[::1] s
 
 
 def admit(int64_t[::1] counter not None, int32_t[::1] row not None, int32_t[::1] seq not None,
-          int32_t[::1] leave not None, int64_t head, int64_t tail, int64_t times,
-          const int64_t[::1] entering not None, int64_t limit, int8_t[::1] fate not None,
+          int32_t[::1] leave not None, Py_ssize_t head, Py_ssize_t tail, Py_ssize_t times,
+          const int64_t[::1] entering not None, Py_ssize_t limit, int8_t[::1] fate not None,
           int64_t[::1] entered not None):
     """Let events enter one at a time (contract, section 1); see `pca_admit` in csrc.
 
@@ -234,6 +241,8 @@ def admit(int64_t[::1] counter not None, int32_t[::1] row not None, int32_t[::1]
         raise ValueError("admit: times must be >= 1, fate and entered long enough for all events")
     if n == 0 or limit <= 0:
         return head, tail, 0
+    expect_apart(("counter", "row", "seq", "leave", "fate", "entered", "entering"),
+                 (counter, row, seq, leave, fate, entered, entering), 6)
     with nogil:
         status = pca_admit(&ev, times, &entering[0], n, limit, &fate[0], &entered[0], &consumed)
     check(status)
@@ -241,7 +250,7 @@ def admit(int64_t[::1] counter not None, int32_t[::1] row not None, int32_t[::1]
 
 
 def find_runs(int64_t[::1] counter not None, int32_t[::1] row not None, int32_t[::1] seq not None,
-              int32_t[::1] leave not None, int64_t first, int64_t tail,
+              int32_t[::1] leave not None, Py_ssize_t first, Py_ssize_t tail,
               const uint8_t[::1] kinds not None, const int64_t[::1] delays not None):
     """Find the row runs of all pairs with at least one new event; see `pca_find_runs` in csrc.
 
@@ -282,8 +291,8 @@ cdef const pca_run *checked_runs(const char *what, run, Py_ssize_t *n, int64_t f
     n[0] = flat.shape[0] // 3
     for k in range(n[0]):
         i, j, length = flat[3 * k], flat[3 * k + 1], flat[3 * k + 2]
-        if (length < 1 or i < first_i or i + length > last_i or j < first_j or j + length > last_j):
-            raise ValueError(f"run {k} of {what.decode()} reaches beyond what there is")
+        if length < 0 or i < first_i or i + length > last_i or j < first_j or j + length > last_j:
+            raise ValueError(f"run {k} of {what.decode()} reaches beyond what there is, or its length is below 0")
     return <const pca_run *>&flat[0] if n[0] else NULL
 
 
@@ -334,8 +343,8 @@ cdef int fill_missing(pca_plan *plan, lines) except -1:
 cdef int fill_plan(pca_plan *plan, lines, int64_t times, int64_t rows, int64_t delays) except -1:
     """Check a `parcorana.lines.Plan` and describe it to C: nothing may reach beyond its memory."""
     cdef Py_ssize_t n = 0
-    cdef int64_t k, length = lines.length, begin = lines.begin, end = lines.end
-    cdef int64_t gone = lines.gone, new = len(lines.source)
+    cdef Py_ssize_t k, length = lines.length, begin = lines.begin, end = lines.end
+    cdef Py_ssize_t gone = lines.gone, new = len(lines.source)
     if not 0 <= length < 1 << 40:
         raise ValueError(f"length is {length}, it should be below 2**40")
     if not 0 <= begin <= end <= length:
@@ -400,11 +409,12 @@ cdef double *doubles(const char *what, array, int64_t elements, int64_t delays) 
     return &two[0, 0]
 
 
-def store(lines, real[::1, :] x not None, const real[:, :] block not None, int threads=1):
+def store(lines, real[::1, :] x not None, const real[:, :] block not None, Py_ssize_t threads=1):
     """Put the new events of a plan into the storage, and nothing else."""
     cdef pca_plan plan
     cdef pca_arrays arrays
     cdef pca_status status
+    cdef int workers
     cdef char[::1] scratch
     if len(lines.shift) or lines.start is not None:
         raise ValueError("a plan with pairs needs somewhere to put their sums")
@@ -414,10 +424,10 @@ def store(lines, real[::1, :] x not None, const real[:, :] block not None, int t
     arrays.x, arrays.ld, arrays.elements = &x[0, 0], x.shape[0], x.shape[1]
     set_block[real](&arrays, block, x.shape[1])
     arrays.g2 = arrays.ip = arrays.fut = arrays.total = arrays.energy = NULL
-    threads = useful(threads, arrays.elements)
-    scratch = aligned(threads * pca_scratch(&plan, sizeof(real)))
+    workers = useful(threads, arrays.elements)
+    scratch = aligned(workers * pca_scratch(&plan, sizeof(real)))
     with nogil:
-        status = pca_correlate(&plan, &arrays, sizeof(real) == 8, threads, &scratch[0])
+        status = pca_correlate(&plan, &arrays, sizeof(real) == 8, workers, &scratch[0])
     check(status)
 
 
@@ -425,13 +435,13 @@ cdef int set_block(pca_arrays *arrays, const real[:, :] block, Py_ssize_t elemen
     same_length(b"block (elements)", block.shape[1], elements)
     if block.strides[1] != sizeof(real) or block.strides[0] % <Py_ssize_t>sizeof(real) or block.strides[0] < 0:
         raise ValueError("block: the elements of an event must lie side by side")
-    arrays.block = &block[0, 0]
+    arrays.block, arrays.events = &block[0, 0], block.shape[0]
     arrays.ld_block = block.strides[0] // <Py_ssize_t>sizeof(real)
     return 0
 
 
 def correlate(lines, real[::1, :] x not None, const real[:, :] block, g2, ip, fut,
-              total=None, energy=None, int threads=1):
+              total=None, energy=None, Py_ssize_t threads=1):
     """Add the sums that a plan describes, and put its new events into the storage.
 
     Parameters
@@ -458,19 +468,20 @@ def correlate(lines, real[::1, :] x not None, const real[:, :] block, g2, ip, fu
     cdef pca_plan plan
     cdef pca_arrays arrays
     cdef pca_status status
+    cdef int workers
     cdef int64_t n = x.shape[1], delays
     cdef char[::1] scratch
     delays = (ip if g2 is None else g2).shape[1]
     if g2 is None and lines.mode != PCA_ENDS:
         raise ValueError("only in the mode ENDS may G2 be left out")
     fill_plan(&plan, lines, x.shape[0], 0 if block is None else block.shape[0], delays)
-    if n == 0 or delays == 0:
+    if n == 0:
         return
     if plan.mode == PCA_DEFERRED and total is None:
         raise ValueError("the mode DEFERRED needs total")
     arrays.x, arrays.ld, arrays.elements = &x[0, 0], x.shape[0], n
     arrays.block = NULL
-    arrays.ld_block = 0
+    arrays.ld_block = arrays.events = 0
     if plan.n_new:
         set_block[real](&arrays, block, n)
     arrays.g2 = NULL if g2 is None else doubles(b"g2", g2, n, delays)
@@ -479,14 +490,15 @@ def correlate(lines, real[::1, :] x not None, const real[:, :] block, g2, ip, fu
         arrays.ip, arrays.fut = doubles(b"ip", ip, n, delays), doubles(b"fut", fut, n, delays)
     arrays.total = NULL if total is None else doubles(b"total", total, n, -1)
     arrays.energy = NULL if energy is None else doubles(b"energy", energy, n, -1)
-    threads = useful(threads, arrays.elements)
-    scratch = aligned(threads * pca_scratch(&plan, sizeof(real)))
+    workers = useful(threads, arrays.elements)
+    scratch = aligned(workers * pca_scratch(&plan, sizeof(real)))
     with nogil:
-        status = pca_correlate(&plan, &arrays, sizeof(real) == 8, threads, &scratch[0])
+        status = pca_correlate(&plan, &arrays, sizeof(real) == 8, workers, &scratch[0])
     check(status)
 
 
-def scratch_each(int64_t length, int64_t span, int64_t new, int64_t shifts, bint all_new, int itemsize):
+def scratch_each(Py_ssize_t length, Py_ssize_t span, Py_ssize_t new, Py_ssize_t shifts, bint all_new,
+                 Py_ssize_t itemsize):
     """Return the bytes of scratch that each thread takes for a plan.
 
     Parameters
@@ -512,9 +524,11 @@ def scratch_each(int64_t length, int64_t span, int64_t new, int64_t shifts, bint
     return max(pca_scratch(&plan, itemsize), pca_colors_scratch(&colors, &plan, itemsize == 8, 1))
 
 
-cdef int useful(int threads, int64_t elements) noexcept:
+cdef int useful(Py_ssize_t threads, int64_t elements) except -1:
     """Return so many of the threads as get a tile of elements; the others would take scratch for nothing."""
-    return <int>max(1, min(<int64_t>threads, (elements + PCA_TILE - 1) // PCA_TILE))
+    if threads < 1:
+        raise ValueError(f"threads is {threads}, it should be 1 or more")
+    return <int>max(1, min(threads, (elements + PCA_TILE - 1) // PCA_TILE))
 
 
 cdef aligned(size_t n):
@@ -523,7 +537,7 @@ cdef aligned(size_t n):
     return memory[-memory.ctypes.data % 64:]
 
 
-def settle(lines, const real[::1, :] x not None, ip not None, fut not None, total not None, int threads=1):
+def settle(lines, const real[::1, :] x not None, ip not None, fut not None, total not None, Py_ssize_t threads=1):
     """Settle deferred sums with a line of the newest stored events; see `pca_settle` in csrc.
 
     Parameters
@@ -538,6 +552,7 @@ def settle(lines, const real[::1, :] x not None, ip not None, fut not None, tota
     cdef pca_plan plan
     cdef pca_arrays arrays
     cdef pca_status status
+    cdef int workers
     cdef int64_t n = x.shape[1], delays = ip.shape[1]
     cdef char[::1] scratch
     fill_plan(&plan, lines, x.shape[0], 0, delays)
@@ -545,17 +560,19 @@ def settle(lines, const real[::1, :] x not None, ip not None, fut not None, tota
     if n == 0 or delays == 0:
         return
     arrays.x, arrays.ld, arrays.elements = <void *>&x[0, 0], x.shape[0], n
+    arrays.g2 = arrays.energy = NULL
+    arrays.block = NULL
     arrays.ip, arrays.fut = doubles(b"ip", ip, n, delays), doubles(b"fut", fut, n, delays)
     arrays.total = doubles(b"total", total, n, -1)
-    threads = useful(threads, arrays.elements)
-    scratch = aligned(threads * pca_scratch(&plan, sizeof(real)))
+    workers = useful(threads, arrays.elements)
+    scratch = aligned(workers * pca_scratch(&plan, sizeof(real)))
     with nogil:
-        status = pca_settle(&plan, &arrays, sizeof(real) == 8, threads, &scratch[0])
+        status = pca_settle(&plan, &arrays, sizeof(real) == 8, workers, &scratch[0])
     check(status)
 
 
-def sum_colors(g2 not None, ip, fut, const double[::1] counts not None, group, int64_t groups, fine,
-               int64_t fines, int threads=1):
+def sum_colors(g2 not None, ip, fut, const double[::1] counts not None, group, Py_ssize_t groups, fine,
+               Py_ssize_t fines, Py_ssize_t threads=1):
     """Sum over the elements of each colour what delay curves are made of; see csrc/colors.h.
 
     Parameters
@@ -583,7 +600,8 @@ def sum_colors(g2 not None, ip, fut, const double[::1] counts not None, group, i
 
 
 def sum_pending(lines, const real[::1, :] x not None, total, g2 not None, ip, fut,
-                const double[::1] counts not None, group, int64_t groups, fine, int64_t fines, int threads=1):
+                const double[::1] counts not None, group, Py_ssize_t groups, fine,
+                Py_ssize_t fines, Py_ssize_t threads=1):
     """Do the same with what a plan adds to `ip` and `fut`, which stay as they are.
 
     Parameters
@@ -614,9 +632,10 @@ def sum_pending(lines, const real[::1, :] x not None, total, g2 not None, ip, fu
 
 
 cdef sum_of_colors(g2, const double[::1] counts, group, int64_t groups, fine, int64_t fines, pca_colors *colors,
-                   const pca_plan *plan, pca_arrays *arrays, int is_double, int threads):
+                   const pca_plan *plan, pca_arrays *arrays, int is_double, Py_ssize_t threads):
     cdef int64_t n = len(g2)
-    cdef double[::1] flat
+    cdef int workers
+    cdef double[::1] table
     cdef char[::1] scratch
     colors.delays, colors.groups, colors.fines = counts.shape[0], groups, fines
     colors.group = checked(b"group", group, n, -1, groups)
@@ -629,16 +648,16 @@ cdef sum_of_colors(g2, const double[::1] counts, group, int64_t groups, fine, in
     colors.counts = &counts[0]
     arrays.g2, arrays.elements = doubles(b"g2", g2, n, colors.delays), n
     arrays.energy = NULL
-    flat = sums.reshape(-1)
-    threads = useful(threads, n)
-    scratch = aligned(pca_colors_scratch(colors, plan, is_double, threads))
+    table = sums.reshape(-1)
+    workers = useful(threads, n)
+    scratch = aligned(pca_colors_scratch(colors, plan, is_double, workers))
     with nogil:
-        pca_sum_colors(colors, plan, arrays, is_double, threads, &scratch[0], &flat[0])
+        pca_sum_colors(colors, plan, arrays, is_double, workers, &scratch[0], &table[0])
     return sums
 
 
 def count_shifts(const uint8_t[::1] is_new not None, const uint8_t[::1] present not None,
-                 int64_t begin, const int64_t[::1] shift not None):
+                 Py_ssize_t begin, const int64_t[::1] shift not None):
     """Count, for each shift, the new positions whose partner is present.
 
     Parameters
@@ -663,36 +682,40 @@ def count_shifts(const uint8_t[::1] is_new not None, const uint8_t[::1] present 
     return np.asarray(count)
 
 
-def energy(const real[::1, :] x not None, int64_t rows, int64_t piece, double[::1] energy not None,
-           double[::1] largest not None, int threads=1):
+def energy(const real[::1, :] x not None, Py_ssize_t rows, Py_ssize_t piece, double[::1] energy not None,
+           double[::1] largest not None, Py_ssize_t threads=1):
     """``energy[p] = sum(x[:rows, p]**2)`` in float64, ``largest[p]`` that of the largest piece of rows."""
     cdef pca_status status
+    cdef int workers = useful(threads, x.shape[1])
     same_length(b"energy", energy.shape[0], x.shape[1])
     same_length(b"largest", largest.shape[0], x.shape[1])
     if not 0 <= rows <= x.shape[0] or piece < 1:
         raise ValueError(f"rows is {rows}, there are {x.shape[0]}; piece is {piece}, it should be above 0")
     if x.shape[0] == 0 or x.shape[1] == 0:
         return
+    expect_apart(("energy", "largest", "x"), (energy, largest, x), 2)
     with nogil:
         if real is float:
-            status = pca_energy_f32(&x[0, 0], x.shape[0], rows, x.shape[1], piece, &energy[0], &largest[0], threads)
+            status = pca_energy_f32(&x[0, 0], x.shape[0], rows, x.shape[1], piece, &energy[0], &largest[0], workers)
         else:
-            status = pca_energy_f64(&x[0, 0], x.shape[0], rows, x.shape[1], piece, &energy[0], &largest[0], threads)
+            status = pca_energy_f64(&x[0, 0], x.shape[0], rows, x.shape[1], piece, &energy[0], &largest[0], workers)
     check(status)
 
 
-def is_whole(const real[:, :] x not None, int32_t most):
+def is_whole(const real[:, :] x not None, Py_ssize_t most):
     """Tell whether all values are whole numbers from -most to most."""
     cdef int32_t whole = 1
     cdef Py_ssize_t k
     cdef pca_arrays arrays
+    if not 0 <= most <= _MOST:
+        raise ValueError(f"most is {most}, it should be from 0 to {_MOST}")
     if x.shape[0] == 0 or x.shape[1] == 0:
         return True
     set_block[real](&arrays, x, x.shape[1])
     with nogil:
         for k in range(x.shape[0]):
             if real is float:
-                pca_whole_f32(&x[k, 0], x.shape[1], most, &whole)
+                pca_whole_f32(&x[k, 0], x.shape[1], <int32_t>most, &whole)
             else:
-                pca_whole_f64(&x[k, 0], x.shape[1], most, &whole)
+                pca_whole_f64(&x[k, 0], x.shape[1], <int32_t>most, &whole)
     return bool(whole)

@@ -6,7 +6,7 @@ What could reach beyond an array's memory is checked; the calls run without the 
 
 import numpy as np
 
-from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_WRITABLE
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 
@@ -22,6 +22,8 @@ cdef extern from "gather.h" nogil:
     void pca_adjust_f32(float *, int64_t, const int64_t *, int64_t, int64_t, float, int8_t *, float, int, int)
     void pca_adjust_f64(double *, int64_t, const int64_t *, int64_t, int64_t, double, int8_t *, double, int, int)
     void pca_widen(char *, int, int64_t, int, int64_t, int64_t, int64_t, int)
+
+include "views.pxi"
 
 #: The types of values that travel, in the order of csrc/gather.h; a type's place is its number on the wire.
 TYPES = tuple(np.dtype(name) for name in ("i1", "u1", "i2", "u2", "f2", "i4", "u4", "f4", "i8", "u8", "f8"))
@@ -80,7 +82,7 @@ cdef class Target:
     def __dealloc__(self):
         free(self.receivers)
 
-    def take(self, frames, int64_t row, uint8_t[::1] bad not None, bint check):
+    def take(self, frames, Py_ssize_t row, uint8_t[::1] bad not None, bint check):
         """Write the elements of frames into the rows from `row` on.
 
         Parameters
@@ -120,7 +122,13 @@ cdef class Target:
         return row
 
 
-def widen(memory, rows, wide, int64_t elements, int threads=1):
+cdef int workers_of(Py_ssize_t threads) except -1:
+    if threads < 1:
+        raise ValueError(f"threads is {threads}, it should be 1 or more")
+    return <int>min(threads, 4096)
+
+
+def widen(memory, rows, wide, Py_ssize_t elements, Py_ssize_t threads=1):
     """Cast rows in place.
 
     Parameters
@@ -141,13 +149,16 @@ def widen(memory, rows, wide, int64_t elements, int threads=1):
     cdef int source = NUMBER[rows.dtype], to = NUMBER[wide.dtype]
     cdef int64_t m = rows.shape[0], ld = rows.shape[1], ld_to = wide.shape[1]
     cdef uint8_t[::1] place = memory
+    cdef int workers = workers_of(threads)
     if wide.shape[0] != m or not 0 <= elements <= min(ld, ld_to) or not pca_can_cast(source, to):
         raise ValueError(f"{rows.dtype} {rows.shape} does not become {wide.dtype} {wide.shape}")
     if 2 * ld * rows.itemsize > ld_to * wide.itemsize or m * ld_to * wide.itemsize > place.shape[0]:
         raise ValueError("rows in place must become twice as long, and stay within their memory")
+    if m and not view_of(rows).first == view_of(wide).first == <const void *>&place[0]:
+        raise ValueError("rows and wide must begin where the memory does")
     if m and elements:
         with nogil:
-            pca_widen(<char *>&place[0], source, ld, to, ld_to, m, elements, max(1, threads))
+            pca_widen(<char *>&place[0], source, ld, to, ld_to, m, elements, workers)
 
 
 ctypedef fused real:
@@ -156,7 +167,7 @@ ctypedef fused real:
 
 
 def adjust(real[:, :] rows not None, const int64_t[::1] which not None, saturated, int8_t[::1] marks not None,
-           least, int threads=1):
+           least, Py_ssize_t threads=1):
     """Mark saturated elements, then raise small values.
 
     Parameters
@@ -176,8 +187,9 @@ def adjust(real[:, :] rows not None, const int64_t[::1] which not None, saturate
     cdef int8_t *at = NULL
     cdef real *value
     cdef real high = 0 if saturated is None else saturated, low = 0 if least is None else least
-    cdef int raises = least is not None
+    cdef int raises = least is not None, workers = workers_of(threads)
     cdef int64_t ld = rows.strides[0] // <Py_ssize_t>sizeof(real)
+    expect_apart(("rows", "marks", "which"), (rows, marks, which), 2)
     if marks.shape[0] != n or (n > 1 and rows.strides[1] != sizeof(real)) or rows.strides[0] % sizeof(real):
         raise ValueError("rows must have the elements of marks side by side")
     for k in range(which.shape[0]):
@@ -190,6 +202,6 @@ def adjust(real[:, :] rows not None, const int64_t[::1] which not None, saturate
     value = &rows[0, 0]
     with nogil:
         if real is float:
-            pca_adjust_f32(value, ld, &which[0], which.shape[0], n, high, at, low, raises, max(1, threads))
+            pca_adjust_f32(value, ld, &which[0], which.shape[0], n, high, at, low, raises, workers)
         else:
-            pca_adjust_f64(value, ld, &which[0], which.shape[0], n, high, at, low, raises, max(1, threads))
+            pca_adjust_f64(value, ld, &which[0], which.shape[0], n, high, at, low, raises, workers)

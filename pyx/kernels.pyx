@@ -11,6 +11,7 @@ The same functions without the GIL, for Cython: parcorana/kernels.pxd.
 """
 
 import collections
+import operator
 import os
 
 import numpy as np
@@ -51,7 +52,7 @@ cdef extern from "pairs.h" nogil:
         int64_t element
         double sign
     int PCA_MOST_IN_PANEL
-    pca_status pca_prepare_pairs(pca_pairs *)
+    pca_status pca_prepare_pairs(pca_pairs *, int)
     size_t pca_pairs_scratch(const pca_pairs *, int, int)
     pca_status pca_add_pairs(const pca_pairs *, int, int, char *)
     size_t pca_sort_scratch(int64_t)
@@ -65,6 +66,8 @@ cdef extern from "pairs.h" nogil:
     pca_status pca_gather_f64(const double *, int64_t, const int64_t *, int64_t, double *)
     pca_status pca_scatter_f32(const float *, int64_t, const int64_t *, int64_t, float *, int64_t)
     pca_status pca_scatter_f64(const double *, int64_t, const int64_t *, int64_t, double *, int64_t)
+
+include "checks.pxi"
 
 #: Version of what modules compiled against the kernels rely on.
 ABI = PARCORANA_KERNELS_ABI
@@ -105,8 +108,9 @@ cdef int raise_status(pca_status status) except -1:
         PCA_MORE: "an output array is too short",
         PCA_BAD_LENGTH: "lengths do not fit together",
         PCA_BAD_VALUE: "a value is out of its range",
-        PCA_BAD_RUN: "a run of rows reaches beyond the rows there are",
+        PCA_BAD_RUN: "a run of rows reaches beyond the rows there are, or its length is below 0",
         PCA_REPEATED: "T has the same counter in two rows",
+        PCA_SHARED: "a result lies in the memory of another one, or of what it is made of",
     }.get(status, f"status {<int>status}, which is none of parcorana's"))
 
 
@@ -128,10 +132,16 @@ cdef pca_status row_runs(const int64_t *T, int64_t rows, const uint8_t *is_new,
     cdef char *memory
     cdef size_t events
     cdef int64_t d
-    if rows < 0 or delays < 0:
+    cdef pca_view views[6]
+    if rows < 0 or delays < 0 or capacity < 0:
         return PCA_BAD_LENGTH
+    views[0], views[1] = flat(run, capacity, sizeof(pca_run)), flat(start, delays + 1, sizeof(int64_t))
+    views[2], views[3] = flat(counts, delays, sizeof(int64_t)), flat(T, rows, sizeof(int64_t))
+    views[4], views[5] = flat(delay, delays, sizeof(int64_t)), flat(is_new, rows if is_new != NULL else 0, 1)
+    if pca_tangled(views, 3, 6, NULL):
+        return PCA_SHARED
     for d in range(delays):
-        if delay[d] <= 0:
+        if delay[d] < 0:
             return PCA_BAD_VALUE
     events = <size_t>rows * (sizeof(int64_t) + 3 * sizeof(int32_t))
     memory = <char *>malloc(pca_sort_scratch(rows) + events + <size_t>delays + 64)
@@ -155,7 +165,7 @@ cdef pca_status pairs_of(pca_pairs *pairs, bint is_double, int threads) noexcept
     cdef char *scratch
     if threads < 1:
         return PCA_BAD_VALUE
-    status = pca_prepare_pairs(pairs)
+    status = pca_prepare_pairs(pairs, is_double)
     if status != PCA_OK:
         return status
     # threads without a panel of elements would take scratch for nothing
@@ -240,11 +250,18 @@ cdef pca_status groups_of(const void *x, int64_t rows, int64_t elements, int64_t
     cdef pca_matrix v
     cdef pca_status status
     cdef double *scratch
+    cdef pca_view views[3]
+    cdef int64_t size = sizeof(double) if is_double else sizeof(float)
     v.values, v.row, v.element = x, x_row, x_element
     if rows < 0 or elements < 0 or groups < 0:
         return PCA_BAD_LENGTH
     if threads < 1:
         return PCA_BAD_VALUE
+    views[0], views[1], views[2] = flat(out, rows, 8), flat(x, rows, size), flat(group, elements, 4)
+    views[0].n[1], views[0].step[0], views[0].step[1] = groups, out_row * 8, out_group * 8
+    views[1].n[1], views[1].step[0], views[1].step[1] = elements, x_row * size, x_element * size
+    if pca_tangled(views, 1, 3, NULL):
+        return PCA_SHARED
     scratch = <double *>malloc((<size_t>threads * <size_t>groups * <size_t>PCA_ROWS + 1) * sizeof(double))
     if scratch == NULL:
         return PCA_NO_MEMORY
@@ -270,23 +287,42 @@ cdef pca_status sum_groups_f64(const double *x, int64_t rows, int64_t elements, 
     return groups_of(x, rows, elements, x_row, x_element, group, groups, out, out_row, out_group, threads, True)
 
 
+# Whether the included values, the frame they come from or go to, and the index lie apart.
+cdef bint lie_apart(const void *included, int64_t step, const void *frame, int64_t size, const int64_t *index,
+                    int64_t n, int64_t itemsize, bint to_frame) noexcept nogil:
+    cdef pca_view views[3]
+    views[1 if to_frame else 0] = flat(included, n, itemsize)
+    views[1 if to_frame else 0].step[0] = step * itemsize
+    views[0 if to_frame else 1] = flat(frame, size, itemsize)
+    views[2] = flat(index, n, sizeof(int64_t))
+    return not pca_tangled(views, 1, 3, NULL)
+
+
 cdef pca_status gather_f32(const float *frame, int64_t size, const int64_t *index, int64_t n,
                            float *included) noexcept nogil:
+    if not lie_apart(included, 1, frame, size, index, n, sizeof(float), False):
+        return PCA_SHARED
     return pca_gather_f32(frame, size, index, n, included)
 
 
 cdef pca_status gather_f64(const double *frame, int64_t size, const int64_t *index, int64_t n,
                            double *included) noexcept nogil:
+    if not lie_apart(included, 1, frame, size, index, n, sizeof(double), False):
+        return PCA_SHARED
     return pca_gather_f64(frame, size, index, n, included)
 
 
 cdef pca_status scatter_f32(const float *included, int64_t step, const int64_t *index, int64_t n,
                             float *frame, int64_t size) noexcept nogil:
+    if not lie_apart(included, step, frame, size, index, n, sizeof(float), True):
+        return PCA_SHARED
     return pca_scatter_f32(included, step, index, n, frame, size)
 
 
 cdef pca_status scatter_f64(const double *included, int64_t step, const int64_t *index, int64_t n,
                             double *frame, int64_t size) noexcept nogil:
+    if not lie_apart(included, step, frame, size, index, n, sizeof(double), True):
+        return PCA_SHARED
     return pca_scatter_f64(included, step, index, n, frame, size)
 
 
@@ -294,37 +330,6 @@ cdef pca_status scatter_f64(const double *included, int64_t step, const int64_t 
 
 
 include "paths.pxi"
-
-
-def _shape(shape):
-    return " x ".join(map(str, shape)) or "()"
-
-
-cdef void *pointer(array) except? NULL:
-    return <void *><size_t>array.__array_interface__["data"][0]
-
-
-cdef int expect(name, array, dtypes, shape, written=False) except -1:
-    """Check what C is about to rely on; -1 in `shape` stands for any length."""
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name} is a {type(array).__name__}, it should be a NumPy array")
-    if array.dtype not in dtypes:
-        wanted = " or ".join(str(np.dtype(t)) for t in dtypes)
-        raise TypeError(f"{name} holds {array.dtype}, it should hold {wanted}")
-    if array.ndim != len(shape) or any(s not in (-1, n) for s, n in zip(shape, array.shape, strict=True)):
-        wanted = _shape(["any" if s == -1 else s for s in shape])
-        raise ValueError(f"{name} has the shape {_shape(array.shape)}, it should be {wanted}")
-    if written and not array.flags.writeable:
-        raise ValueError(f"{name} is read-only, and should take the result")
-    if not array.flags.aligned or any(s % array.itemsize for s in array.strides):
-        raise ValueError(f"{name} lies across its values' boundaries in memory; copy it first")
-    return 0
-
-
-cdef int expect_threads(threads) except -1:
-    if threads < 1:
-        raise ValueError(f"threads is {threads}, it should be 1 or more")
-    return 0
 
 
 def find_runs(T, delays, rows=None):
@@ -336,10 +341,11 @@ def find_runs(T, delays, rows=None):
         When each row was taken, in any order; the smallest int64 marks unfilled rows, which
         make no pairs.
     delays : (D,) int [pulses]
-        Above 0.
-    rows : sequence of int, optional
+        0 or more; at delay 0 each row is paired with itself.
+    rows : int or sequence of int, optional
         Only pairs in which at least one row is among these: what `adjustTerms` and
-        `adjustTermsBlock` are told. A pair of two of them is there once.
+        `adjustTermsBlock` are told. A pair of two of them is there once. A mask is
+        refused: ``np.flatnonzero(mask)``.
 
     Returns
     -------
@@ -348,12 +354,11 @@ def find_runs(T, delays, rows=None):
     Raises
     ------
     ValueError
-        A counter is there twice, a delay is not above 0, a row is none of T.
+        A counter is there twice, a delay is below 0, a row is none of T.
     TypeError
-        T is not an int64 array.
+        T is not an int64 array; delays or rows are no whole numbers.
     """
-    expect("T", T, (np.int64,), (-1,))
-    cdef int64_t n, times = len(T), capacity
+    cdef int64_t n, times, capacity
     cdef const int64_t *t
     cdef const int64_t *delay
     cdef const uint8_t *is_new = NULL
@@ -361,18 +366,18 @@ def find_runs(T, delays, rows=None):
     cdef int64_t *numbers
     cdef pca_run *found
     cdef pca_status status = PCA_OK
-    T = np.ascontiguousarray(T)
-    delays = np.ascontiguousarray(delays, np.int64).ravel()
-    n = len(delays)
+    expect("T", T, (np.int64,), (-1,))
+    T, delays = np.ascontiguousarray(T), whole_numbers("delays", delays)
+    n, times = len(delays), len(T)
     start, counts = np.zeros(n + 1, np.int64), np.zeros(n, np.int64)
+    if n and delays.min() < 0:
+        raise ValueError(f"delays has {delays.min()}, all should be 0 or more")
     if rows is not None:
-        new, rows = np.zeros(times, np.uint8), np.asarray(rows, np.int64).ravel()
+        new, rows = np.zeros(times, np.uint8), whole_numbers("rows", rows)
         if len(rows) and not (0 <= rows.min() and rows.max() < times):
             raise ValueError(f"rows has {rows.min()} to {rows.max()}, T has only rows 0 to {times - 1}")
         new[rows] = 1
         is_new = <const uint8_t *>pointer(new)
-    if n and delays.min() <= 0:
-        raise ValueError(f"delays has {delays.min()}, all should be above 0")
     t, delay = <const int64_t *>pointer(T), <const int64_t *>pointer(delays)
     begins, numbers = <int64_t *>pointer(start), <int64_t *>pointer(counts)
     capacity = 4 * n + 64
@@ -403,16 +408,17 @@ def add_pairs(runs, X, G2=None, IP=None, IF_=None, *, past=None, future=None, th
         does its times. (`IF` without the underscore is a word of Cython's own.)
     past, future : (times,) of X's dtype, optional
         One series for all elements in the place of X[i], or of X[j]: a reference intensity,
-        the mean over a group of elements. Not both.
+        the mean over a group of elements, an element of X. Not both.
     threads : int
         ``self.mpiParams.threads`` in a user class.
 
     Raises
     ------
     ValueError
-        Shapes or runs do not fit; both `past` and `future`.
+        Shapes or runs do not fit; both `past` and `future`; a result lies in the memory of
+        another one or of what it is made of. Nothing has been added then.
     TypeError
-        A dtype is another one.
+        A dtype is another one, an array is a masked one.
 
     Notes
     -----
@@ -435,13 +441,16 @@ def remove_pairs(runs, X, G2=None, IP=None, IF_=None, *, past=None, future=None,
 cdef int pairs(runs, X, G2, IP, IF_, past, future, threads, double sign) except -1:
     cdef pca_pairs it
     cdef pca_matrix one
+    cdef pca_view view
     cdef pca_status status
-    cdef int workers
+    cdef int workers = threads_of(threads)
     cdef bint is_double
+    if not isinstance(runs, tuple) or len(runs) != 3:
+        raise TypeError(f"runs is a {type(runs).__name__}, it should be what find_runs returns")
     run, start, counts = runs
     expect("X", X, (np.float32, np.float64), (-1, -1))
-    expect_threads(threads)
     expect("runs.run", run, (RUN_DTYPE,), (-1,))
+    expect("runs.counts", counts, (np.int64,), (-1,))
     expect("runs.start", start, (np.int64,), (len(counts) + 1,))
     run, start = np.ascontiguousarray(run), np.ascontiguousarray(start)
     shape = (len(counts), X.shape[1])
@@ -449,39 +458,42 @@ cdef int pairs(runs, X, G2, IP, IF_, past, future, threads, double sign) except 
     if start[shape[0]] != len(run):
         raise ValueError(f"runs.start ends at {start[shape[0]]}, there are {len(run)} runs")
     it.rows, it.elements, it.sign = X.shape[0], X.shape[1], sign
-    it.past.values = pointer(X)
-    it.past.row, it.past.element = X.strides[0] // X.itemsize, X.strides[1] // X.itemsize
+    view = view_of(X)
+    it.past.values = view.first
+    it.past.row, it.past.element = view.step[0] // view.size, view.step[1] // view.size
     it.future = it.past
+    names, arrays = ["X", "runs.run", "runs.start"], [X, run, start]
     if past is not None and future is not None:
         raise ValueError("past and future are both given; X is one of the two")
     for name, series in (("past", past), ("future", future)):
         if series is None:
             continue
         expect(name, series, (X.dtype,), (X.shape[0],))
-        one.values, one.row, one.element = pointer(series), series.strides[0] // X.itemsize, 0
+        names.append(name)
+        arrays.append(series)
+        view = view_of(series)
+        one.values, one.row, one.element = view.first, view.step[0] // view.size, 0
         if past is not None:
             it.past = one
         else:
             it.future = one
     it.g2 = it.ip = it.fut = NULL
-    steps = None
-    for name, array in (("G2", G2), ("IP", IP), ("IF_", IF_)):
-        if array is None:
-            continue
+    it.delay = it.element = 0
+    given = [(name, array) for name, array in (("G2", G2), ("IP", IP), ("IF_", IF_)) if array is not None]
+    for name, array in given:
         expect(name, array, (np.float64,), shape, written=True)
-        if steps not in (None, array.strides):
+        if array.strides != given[0][1].strides:
             raise ValueError(f"{name} lies in memory in another order than the other results")
-        steps = array.strides
+        view = view_of(array)
+        it.delay, it.element = view.step[0] // 8, view.step[1] // 8
         if name == "G2":
-            it.g2 = <double *>pointer(array)
+            it.g2 = <double *>view.first
         elif name == "IP":
-            it.ip = <double *>pointer(array)
+            it.ip = <double *>view.first
         else:
-            it.fut = <double *>pointer(array)
-    if steps is None or X.size == 0 or shape[0] == 0:
-        return 0
-    it.delay, it.element = steps[0] // 8, steps[1] // 8
-    is_double, workers = X.dtype == np.float64, threads
+            it.fut = <double *>view.first
+    expect_apart([name for name, _ in given] + names, [array for _, array in given] + arrays, len(given))
+    is_double = X.dtype == np.float64
     with nogil:
         status = pairs_of(&it, is_double, workers)
     check(status)
@@ -515,14 +527,12 @@ def sum_colors(values, color, colors=None, threads=1):
         A dtype is another one.
     """
     expect("values", values, (np.float32, np.float64), (-1, -1))
-    expect_threads(threads)
-    color = np.asarray(color)
-    if color.dtype.kind not in "iu":
-        raise TypeError(f"color holds {color.dtype}, it should hold whole numbers")
+    threads_of(threads)
+    color = whole_numbers("color", color)
     if color.shape != values.shape[1:]:
         raise ValueError(f"color has the shape {_shape(color.shape)}, values have {values.shape[1]} elements")
-    colors = np.unique(color[color > 0]) if colors is None else np.asarray(colors)
-    if colors.ndim != 1 or (colors[1:] <= colors[:-1]).any() or (len(colors) and colors[0] < 1):
+    colors = np.unique(color[color > 0]) if colors is None else whole_numbers("colors", colors)
+    if (colors[1:] <= colors[:-1]).any() or (len(colors) and colors[0] < 1):
         raise ValueError("colors should be increasing and above 0")
     return sum_indexed(values, color_index(color, colors), len(colors), threads)
 
@@ -539,14 +549,13 @@ def sum_indexed(values, index, colors, threads=1):
     """Do what `sum_colors` does, with what `color_index` returns, made once for many calls; `colors`: how many."""
     expect("values", values, (np.float32, np.float64), (-1, -1))
     expect("index", index, (np.int32,), (values.shape[1],))
-    expect_threads(threads)
     cdef pca_status status
     cdef const void *x = pointer(values)
     cdef const int32_t *group
     cdef double *sums
-    cdef int64_t m = len(values), n = len(index), groups = colors
+    cdef int64_t m = len(values), n = len(index), groups = whole("colors", colors, 0, np.iinfo(np.int32).max)
     cdef int64_t row = values.strides[0] // values.itemsize, element = values.strides[1] // values.itemsize
-    cdef int workers = threads
+    cdef int workers = threads_of(threads)
     cdef bint is_double = values.dtype == np.float64
     out = np.zeros((m, groups))
     if m == 0 or n == 0 or groups == 0:
@@ -575,17 +584,20 @@ def included(mask, part=slice(None)):
     (n,) int64
         Positions in the array of the mask's shape, row by row.
     """
+    expect_no_mask("mask", mask)
     mask = np.asarray(mask)
+    if not isinstance(part, slice):
+        raise TypeError(f"part is {part!r}, it should be a slice")
     if mask.dtype != bool:
         raise TypeError(f"mask holds {mask.dtype}, it should hold bool: write mask == 1")
     return np.flatnonzero(mask)[part].astype(np.int64, copy=False)
 
 
-cdef int expect_index(index) except -1:
+cdef int64_t expect_index(index) except -1:
     expect("index", index, (np.int64,), (-1,))
     if not index.flags.c_contiguous:
         raise ValueError("index is not contiguous; copy it first")
-    return 0
+    return len(index)
 
 
 def gather(frame, index, out=None):
@@ -607,29 +619,31 @@ def gather(frame, index, out=None):
     Raises
     ------
     ValueError
-        A position beyond the frame, an array that is not contiguous or of another length.
+        A position beyond the frame, an array that is not contiguous or of another length,
+        `out` in the memory of the others.
     TypeError
         A dtype is another one.
     """
     cdef pca_status status
-    cdef int64_t n = len(index), size
+    cdef int64_t n, size
     cdef const int64_t *at
-    cdef const void *whole
+    cdef const void *all_of_it
     cdef void *some
     cdef bint is_double
-    expect_index(index)
+    n = expect_index(index)
     expect("frame", frame, (np.float32, np.float64), (-1,) * np.ndim(frame))
     out = np.empty(n, frame.dtype) if out is None else out
     expect("out", out, (frame.dtype,), (n,), written=True)
     if not (frame.flags.c_contiguous and out.flags.c_contiguous):
         raise ValueError("frame and out must be contiguous; copy first")
-    at, whole, some = <const int64_t *>pointer(index), pointer(frame), pointer(out)
+    expect_apart(("out", "frame", "index"), (out, frame, index), 1)
+    at, all_of_it, some = <const int64_t *>pointer(index), pointer(frame), pointer(out)
     size, is_double = frame.size, frame.dtype == np.float64
     with nogil:
         if is_double:
-            status = pca_gather_f64(<const double *>whole, size, at, n, <double *>some)
+            status = pca_gather_f64(<const double *>all_of_it, size, at, n, <double *>some)
         else:
-            status = pca_gather_f32(<const float *>whole, size, at, n, <float *>some)
+            status = pca_gather_f32(<const float *>all_of_it, size, at, n, <float *>some)
     if status == PCA_BAD_VALUE:
         raise ValueError(f"index has positions beyond the {size} of the frame: is it that of another mask?")
     check(status)
@@ -655,28 +669,30 @@ def scatter(values, index, out):
     Raises
     ------
     ValueError
-        A position beyond `out`, another length, or not contiguous.
+        A position beyond `out`, another length, or not contiguous; `out` in the memory of
+        the others. Nothing has been written then.
     TypeError
         A dtype is another one.
     """
     cdef pca_status status
-    cdef int64_t n = len(index), step, size
+    cdef int64_t n, step, size
     cdef const int64_t *at
     cdef const void *some
-    cdef void *whole
+    cdef void *all_of_it
     cdef bint is_double
-    expect_index(index)
+    n = expect_index(index)
     expect("values", values, (np.float32, np.float64), (n,))
     expect("out", out, (values.dtype,), (-1,) * np.ndim(out), written=True)
     if not out.flags.c_contiguous:
         raise ValueError("out must be contiguous")
-    at, some, whole = <const int64_t *>pointer(index), pointer(values), pointer(out)
+    expect_apart(("out", "values", "index"), (out, values, index), 1)
+    at, some, all_of_it = <const int64_t *>pointer(index), pointer(values), pointer(out)
     step, size, is_double = values.strides[0] // values.itemsize, out.size, values.dtype == np.float64
     with nogil:
         if is_double:
-            status = pca_scatter_f64(<const double *>some, step, at, n, <double *>whole, size)
+            status = pca_scatter_f64(<const double *>some, step, at, n, <double *>all_of_it, size)
         else:
-            status = pca_scatter_f32(<const float *>some, step, at, n, <float *>whole, size)
+            status = pca_scatter_f32(<const float *>some, step, at, n, <float *>all_of_it, size)
     if status == PCA_BAD_VALUE:
         raise ValueError(f"index has positions beyond the {size} of out: is it that of another mask?")
     check(status)

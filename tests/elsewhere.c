@@ -70,7 +70,7 @@ static void test_correlate(int is_double, int mode)
     pca_plan plan = {.length = LENGTH, .from = from, .n_new = NEW, .old = old, .fresh = fresh, .keep = keep,
                      .n_keep = 1, .all_new = 1, .mode = mode, .shift = shift, .column = column, .shifts = SHIFTS,
                      .present = present, .is_new = is_new, .delays = SHIFTS, .sign = 1.0};
-    pca_arrays arrays = {.x = x, .ld = LD, .block = block, .ld_block = ELEMENTS, .elements = ELEMENTS};
+    pca_arrays arrays = {.x = x, .ld = LD, .block = block, .ld_block = ELEMENTS, .events = NEW, .elements = ELEMENTS};
     char *scratch;
 
     for (int64_t t = 0; t < LENGTH; t++) {
@@ -183,7 +183,7 @@ static void test_pairs(int is_double, int cut)
         }
         start[d + 1] = start[d] + cut;
     }
-    if (pca_prepare_pairs(&pairs) != PCA_OK)
+    if (pca_prepare_pairs(&pairs, is_double) != PCA_OK)
         failures++;
     scratch = zeros(pca_pairs_scratch(&pairs, is_double, 2) + 64);
     if (pca_add_pairs(&pairs, is_double, 2, scratch) != PCA_OK)

@@ -17,7 +17,7 @@ WRONG_SYSTEM = [
     ({"times": 0}, "times must be at least 1"),
     ({"update": -1}, "update must be at least 0"),
     ({"delays": [1, 3, 3]}, "delays must be increasing: 3 comes after 3"),
-    ({"delays": [0, 1]}, "delays must be positive: found 0"),
+    ({"delays": [-1, 1]}, "delays must be 0 or more: found -1"),
     ({"delays": []}, "at least one"),
     ({"delays": [1.5]}, "whole number"),
     ({"mask": "nowhere.npy"}, "mask: the file 'nowhere.npy' does not exist"),
@@ -243,7 +243,11 @@ def test_dataset_grammar():
 
 @pytest.mark.parametrize("spacing", ["log", "lin"])
 @pytest.mark.parametrize(
-    ("start", "stop", "num"), [(1, 1000, 100), (1, 100, 100), (5, 9, 50), (1, 2, 1), (7, 25000, 300)]
+    ("start", "stop", "num"),
+    [
+        *[(1, 1000, 100), (1, 100, 100), (5, 9, 50), (1, 2, 1), (7, 25000, 300)],
+        *[(0, 0, 3), (0, 1, 2), (0, 5, 1), (0, 9, 3), (0, 9, 50), (0, 1000, 100), (0, 1 << 40, 50)],
+    ],
 )
 def test_delay_lists(start, stop, num, spacing):
     delays = make_delay_list(start, stop, num, spacing)
@@ -251,13 +255,20 @@ def test_delay_lists(start, stop, num, spacing):
     assert delays[0] == start and (num == 1 or delays[-1] == stop)
     assert (np.diff(delays) > 0).all() or num == 1
     check_delays(delays)
+    if start == 0 and spacing == "log" and num > 1 and stop:
+        assert delays[1:] == make_delay_list(1, stop, num - 1)
     if (start, spacing, num) == (1, "log", 100) and stop == 1000:
         ratio = np.diff(np.log(delays))
         assert ratio[60:].max() / ratio[60:].min() < 1.2
 
 
 def test_wrong_delay_lists():
-    for args, words in [((0, 5, 3), "start"), ((5, 3, 3), "stop"), ((1, 5, 0), "num"), ((1, 5, 2, "cubic"), "spacing")]:
+    for args, words in [
+        ((-1, 5, 3), "start"),
+        ((5, 3, 3), "stop"),
+        ((1, 5, 0), "num"),
+        ((1, 5, 2, "cubic"), "spacing"),
+    ]:
         with pytest.raises(ConfigError, match=words):
             make_delay_list(*args)
 

@@ -316,7 +316,7 @@ def wrong_calls():
     yield "run 0 of old", call(old=runs((0, 2, 3)))
     yield "run 0 of old", call(old=runs((-1, 0, 1)))
     yield "run 0 of old", call(old=runs((2, 0, 3)))
-    yield "run 0 of old", call(old=runs((0, 0, 0)))
+    yield "run 0 of old", call(old=runs((0, 0, -1)))
     yield "run 0 of fresh", call(source=numbers, fresh=runs((0, 0, 3)))
     yield "run 0 of fresh", call(source=numbers, fresh=runs((0, 0, 2)), all_new=False, **(shift | {"begin": 1}))
     yield "run 0 of keep", call(source=numbers, keep=runs((0, 3, 2)))

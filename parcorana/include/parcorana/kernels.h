@@ -17,9 +17,10 @@ typedef enum {
     PCA_MORE = 1,       /* an output array is too short: retry with a longer one */
     PCA_BAD_LENGTH = 2, /* lengths do not fit together */
     PCA_BAD_VALUE = 3,  /* a value is out of its range */
-    PCA_BAD_RUN = 4,    /* a run of rows reaches beyond the rows there are */
+    PCA_BAD_RUN = 4,    /* a run of rows reaches beyond the rows there are, or its length is below 0 */
     PCA_REPEATED = 5,   /* a counter is there twice */
-    PCA_NO_MEMORY = 6
+    PCA_NO_MEMORY = 6,
+    PCA_SHARED = 7 /* a result lies in the memory of another one, or of what it is made of */
 } pca_status;
 
 /* A run of pairs: rows (i + k, j + k), k < length, for one delay. */
