@@ -86,6 +86,8 @@ def fit_curve(delays, curve, kind):
     Parameters
     ----------
     delays : (D,) int64 [pulses]
+        Delay 0 is left out: each event with itself has the noise of single
+        photons and of the detector, which no other delay has.
     curve : parcorana.curves.Curve
         Weighted by its errors where all its points have one.
     kind : {'single', 'stretched'}
@@ -96,7 +98,7 @@ def fit_curve(delays, curve, kind):
     """
     from scipy.optimize import OptimizeWarning, curve_fit
 
-    good = np.isfinite(curve.g2)
+    good = np.isfinite(curve.g2) & (delays > 0)
     d = delays[good].astype(np.float64)
     # the last digits depend on how the work was divided: the fit must not
     g2, error = np.round(curve.g2[good], _SIGNIFICANT), np.round(curve.error[good], _SIGNIFICANT)

@@ -395,7 +395,7 @@ def plan_tails(T, filled, delays, step):
     """Plan the sums over the newest stored events with which deferred sums are settled."""
     order = np.argsort(T[:filled], kind="stable")
     t = T[order]
-    near = t > t[-1] - delays[-1]
+    near = t > t[-1] - max(delays[-1], 1)
     rows, t = order[near], t[near]
     position = (t - t[0]) // step
     plan = Plan(length=int(position[-1]) + 1, step=step)

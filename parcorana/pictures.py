@@ -158,10 +158,18 @@ def _image(figure, axes, image, covered, label, colormap):
 # -- results -------------------------------------------------------------------
 
 
-def delay_axis(axes, rate, above=None):
+def on_log_axis(delays):
+    """Return where delays are drawn, and what to say of it: half of the next one stands for delay 0."""
+    if not len(delays) or delays[0] > 0:
+        return delays, ""
+    place = delays[1] / 2 if len(delays) > 1 else 0.5
+    return np.maximum(delays, place), f"; 0 is drawn at {place:g}"
+
+
+def delay_axis(axes, rate, above=None, note=""):
     """Make the x axis logarithmic, in pulses, with seconds at the top: of `above`, if that shares the axis."""
     axes.set_xscale("log")
-    axes.set_xlabel("delay [pulses]")
+    axes.set_xlabel(f"delay [pulses]{note}")
     seconds = (above or axes).secondary_xaxis("top", functions=(lambda d: d / rate, lambda s: s * rate))
     seconds.set_xlabel("delay [s]")
     for axis in (axes.xaxis, seconds.xaxis):
@@ -179,9 +187,11 @@ def draw_curves(axes, results, colors=None):
         Those to draw; all without it.
     """
     number, paint = _chosen([result.curves for result in results], colors)
-    drawn = False
+    drawn, note = False, ""
     for k, result in enumerate(results):
         dots, line = _MARKS[k % len(_MARKS)]
+        places, said = on_log_axis(result.delays)
+        note = note or said
         for c in number:
             curve = result.curves.get(c)
             if curve is None or not np.isfinite(curve.g2).any():
@@ -190,17 +200,17 @@ def draw_curves(axes, results, colors=None):
             good = np.isfinite(curve.error)
             if good.any():
                 band = [np.where(good, curve.g2 + sign * curve.error, np.nan) for sign in (-1, 1)]
-                axes.fill_between(result.delays, *band, color=paint[c], alpha=0.25, linewidth=0)
+                axes.fill_between(places, *band, color=paint[c], alpha=0.25, linewidth=0)
             fit = result.fits.get(c)
             label = _label(c, fit, len(number)) if k == 0 else None
-            axes.plot(result.delays, curve.g2, dots, color=paint[c], ms=3.5, lw=1, label=label,
+            axes.plot(places, curve.g2, dots, color=paint[c], ms=3.5, lw=1, label=label,
                       linestyle="none" if fit is not None and fit.ok else line)  # fmt: skip
             if fit is not None and fit.ok:
-                fine = np.geomspace(result.delays[0], result.delays[-1], 300)
+                fine = np.geomspace(result.delays[result.delays > 0][0], result.delays[-1], 300)
                 axes.plot(fine, fit.model(fine), line, color=paint[c], lw=1.2)
     axes.set_ylabel(r"$g_2$")
     if drawn:
-        delay_axis(axes, results[0].rate)
+        delay_axis(axes, results[0].rate, note=note)
     else:
         axes.text(0.5, 0.5, "no curve: no pairs, or no element with a colour", ha="center", transform=axes.transAxes)
     handles, labels = axes.get_legend_handles_labels()
@@ -249,7 +259,8 @@ def draw_intensity(axes, results, colors=None):
 def draw_counts(axes, results):
     """Draw the number of pairs of each delay."""
     for k, result in enumerate(results):
-        axes.plot(result.delays, result.counts, _MARKS[k % len(_MARKS)][0], color="0.35", ms=3, lw=0.8,
+        places, _ = on_log_axis(result.delays)
+        axes.plot(places, result.counts, _MARKS[k % len(_MARKS)][0], color="0.35", ms=3, lw=0.8,
                   linestyle=_MARKS[k % len(_MARKS)][1])  # fmt: skip
     axes.set(
         xscale="log",

@@ -98,7 +98,7 @@ def g2(counters, data, times, delays, kind, runs=None, limit=None):
         for d, delay in enumerate(delays):
             if counter - delay in buffer.stored:
                 _add(sums, d, buffer.stored[counter - delay], data[k])
-            if counter + delay in buffer.stored:
+            if delay and counter + delay in buffer.stored:  # at delay 0 that is the same pair
                 _add(sums, d, data[k], buffer.stored[counter + delay])
     if kind != "accumulator":
         sums = pairs_sums(buffer.stored, delays, data.shape[1])

@@ -317,8 +317,8 @@ cdef int check_backwards(const pca_plan *plan) except -1:
     """Check that the shifts are those of increasing delays, to earlier positions."""
     cdef Py_ssize_t k
     for k in range(plan.shifts):
-        if plan.shift[k] > (-1 if k == 0 else plan.shift[k - 1]):
-            raise ValueError("shifts must be negative and not increase")
+        if plan.shift[k] > (0 if k == 0 else plan.shift[k - 1]):
+            raise ValueError("shifts must be 0 or negative, and not increase")
     return 0
 
 

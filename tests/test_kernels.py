@@ -35,7 +35,7 @@ def streams(draw):
         "runs": runs,
         "times": draw(st.integers(1, 30)),
         "block": draw(st.integers(1, 20)),
-        "delays": sorted(draw(st.sets(st.integers(1, 70), min_size=1, max_size=8))),
+        "delays": sorted(draw(st.sets(st.integers(0, 70), min_size=1, max_size=8))),
         "limit": draw(st.integers(1, 25)),
         "elements": draw(st.integers(1, 4)),
         "seed": draw(st.integers(0, 1000)),
@@ -64,7 +64,9 @@ def steady_streams(draw):
         "runs": np.zeros(events, np.int64),
         "times": draw(st.sampled_from([largest // 2 + 1, largest + 1, largest + 20])),
         "block": block,
-        "delays": sorted({int(d) for d in rng.integers(1, largest + 1, draw(st.integers(1, 27)))}),
+        "delays": sorted(
+            {int(d) for d in rng.integers(draw(st.integers(0, 1)), largest + 1, draw(st.integers(1, 27)))}
+        ),
         "limit": draw(st.sampled_from([1, 10, 1000])),
         "elements": draw(st.sampled_from([1, 5, 16, 19])),
         "seed": draw(st.integers(0, 1000)),
@@ -182,6 +184,10 @@ SINGLE = [
     ("gap at a border", np.r_[0:200, 201:400], 400, [3, 90], 100),
     ("far ahead", np.array([0, 1, 2, 3, 100, 4, 5, 6, 7, 8]), 50, [3], 5),
     ("no delay fits the step", 2 * np.r_[0:90, 91:200], 400, [1, 3], 60),
+    ("delay 0 alone", np.r_[0:90, 91:200, 150:155, 60:70], 40, [0], 16),
+    ("delay 0 alone, all stored, every second pulse", 2 * np.r_[0:90, 200:91:-1], 400, [0], 16),
+    ("delay 0 among few over a long time", 1000 * np.arange(50) ** 2, 20, [0, 1000, 3000], 7),
+    ("delay 0 with one event", np.array([-7, -7]), 1, [0], 1),
     ("delays beyond everything", np.arange(100), 10, [1, 2, 1 << 33, 1 << 40], 16),
     ("delays beyond everything, all stored", np.arange(100), 200, [1, 2, 1 << 33, 1 << 40], 16),
 ]
@@ -204,6 +210,26 @@ def test_streams_that_went_wrong_once(kind, counters, times, delays, block):
     np.testing.assert_array_equal(counts, want["counts"])
     for name in ("G2", "IP", "IF"):
         np.testing.assert_array_equal(arrays[name], want[name], err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("gaps", [0, 0.02, 0.98])
+def test_delay_zero_is_each_event_with_itself(code_path, kind, dtype, gaps):
+    """Of all that entered, or of what is stored: sum I^2, sum I twice, and how many."""
+    rng = np.random.default_rng(1)
+    counters = np.cumsum(1 + (rng.random(500) < gaps) * rng.integers(1, 90, 500))
+    counters[100], counters[200:202] = counters[99], counters[[201, 200]]  # a duplicate; out of order
+    counters[300] = counters[10]  # late
+    data = rng.integers(0, 257, (500, 5)).astype(dtype)
+    stream = {"counters": counters, "runs": counters * 0, "times": 90, "delays": [0, 1, 40], "block": 32, "limit": 999}
+    arrays, counts, entered, _ = drive(kind, stream, data)
+    assert entered == 498
+    mine = np.delete(data.astype(float), [100, 300], axis=0)[-(498 if kind == "accumulator" else 90) :]
+    assert counts[0] == len(mine)
+    np.testing.assert_array_equal(arrays["G2"][0], (mine**2).sum(axis=0))
+    np.testing.assert_array_equal(arrays["IP"][0], mine.sum(axis=0))
+    np.testing.assert_array_equal(arrays["IF"][0], mine.sum(axis=0))
 
 
 @pytest.mark.parametrize("kind", CLASSES)
