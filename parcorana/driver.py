@@ -12,10 +12,11 @@ import traceback
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
+from parcorana import limits
 from parcorana._version import __version__
 from parcorana.config import MODES, format_params, read_config, resolve_config
 from parcorana.cpu import choose_code_path
-from parcorana.errors import ConfigError, ParCorAnaError, UserCodeError, one_line, say, shown
+from parcorana.errors import ConfigError, ParCorAnaError, UserCodeError, one_line, out_of, say, shown
 from parcorana.pipeline import mpi
 from parcorana.pipeline.links import connect
 from parcorana.pipeline.watch import Watch, end_without
@@ -310,8 +311,8 @@ def _run_watched(args, mode, ranks, roles, names, run, config, plan, watch):
     source = ranks.together(_open, run, config, plan, ranks, resume)
     abouts = ranks.gather(run.about_times(source, config) if source is not None else None)[: plan.roles.servers[0] + 1]
     size = ranks.comm.size if ranks.comm else 1
-    free = dict(zip(plan.hosts, ranks.gather(run.memory.available()), strict=False))
-    ranks.together(run.memory.check_memory, plan.needs, plan.hosts, free)
+    rooms = ranks.gather(limits.rooms())
+    ranks.together(run.memory.check_memory, plan, rooms)
     h5output = ranks.together(
         lambda: run.output_name(config, bool(args.overwrite), resume) if ranks.rank == 0 else None
     )
@@ -322,7 +323,7 @@ def _run_watched(args, mode, ranks, roles, names, run, config, plan, watch):
             log.info("%s", about)
     if args.check:
         if ranks.rank == 0:
-            print(_report(config, plan, size))
+            print(_report(config, plan, size, run.memory.tightest(plan, rooms)))
         return 0
     if ranks.rank == 0:
         log.info("%s", _summary(config, plan, size))
@@ -381,7 +382,7 @@ def _number(n, what):
     return f"{n} {what}{'s' * (n != 1)}"
 
 
-def _report(config, plan, size):
+def _report(config, plan, size, tightest):
     lines = [
         format_params(config),
         "",
@@ -396,6 +397,7 @@ def _report(config, plan, size):
         elements = f"{part.stop - part.start:,}" if part else ""
         lines.append(f"{rank:4}  {role:7} {host:16} {elements:>9} {plan.needs[rank] / _MIB:7,.0f}")
     lines.append(f"memory: {sum(plan.needs) / _MIB:,.0f} MiB in all, at most")
+    lines += tightest
     if size == 1:
         lines.append(f"over MPI: mpiexec -n {config.numservers + 2} or more ranks (numservers={config.numservers})")
     return "\n".join(lines)
@@ -418,7 +420,8 @@ def _describe(error, roles, ranks, debug):
         where.append(f"in {error.where}")
         error = error.__cause__
         frames += traceback.extract_tb(error.__traceback__)
-    text = str(error) if isinstance(error, ParCorAnaError) else f"{type(error).__name__}: {one_line(error)}"
+    plain = str(error) if isinstance(error, ParCorAnaError) else out_of(error)
+    text = plain or f"{type(error).__name__}: {one_line(error)}"
     if not debug:
         own = [k for k, frame in enumerate(frames) if not frame.filename.startswith(_PACKAGE)]
         first = own[0] if own and not isinstance(error, ParCorAnaError) else len(frames)

@@ -1,9 +1,12 @@
 """The two ways a run can end badly, and the exit status of each."""
 
+import errno
 import os
+import resource
 import sys
 from contextlib import suppress
 
+_TOO_MANY_FILES = os.strerror(errno.EMFILE)
 _BEGIN, _END = 3000, 1000  # characters of an error that are told: enough for every list that one gives
 
 
@@ -12,9 +15,27 @@ def printable(text):
 
     Names of files, and of what is in them, come from others: with line breaks
     they could forge lines of a log, with control characters a terminal's display.
+    The system's word for a limit is followed by what limit it is: the file that
+    an error names just came last.
     """
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
-    return shown if len(shown) <= _BEGIN + _END else f"{shown[:_BEGIN]} ... {shown[-_END:]}"
+    shown = shown if len(shown) <= _BEGIN + _END else f"{shown[:_BEGIN]} ... {shown[-_END:]}"
+    if _TOO_MANY_FILES in shown and "ulimit -n" not in shown:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        shown += f": this process may have {limit} files open and no more; raise that limit with ulimit -n"
+    return shown
+
+
+def out_of(error):
+    """Return what a process is short of, by an exception that says so, and what can be done; None for others."""
+    if isinstance(error, MemoryError):
+        return (
+            f"memory ran out ({one_line(error) or 'MemoryError'}): use more ranks, fewer times, a smaller block or a "
+            "smaller mask, or raise what limits it (ulimit -v, the batch job's memory); --check says what is needed"
+        )
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return "no more thread can be started: raise what limits them (ulimit -u, ulimit -v), or use fewer ranks"
+    return None
 
 
 def one_line(error):

@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 
 from parcorana.errors import ConfigError, one_line
-from parcorana.memory import available
+from parcorana.limits import available
 from parcorana.paths import fault_of
 
 _AXES = 64  # more NumPy has not

@@ -1,11 +1,17 @@
-"""What a run needs of memory, by the formulas of section 8 of the contract."""
+"""What a run needs of memory, by the formulas of section 8 of the contract, and whether the hosts let it have that."""
+
+from dataclasses import dataclass, field
 
 from parcorana.errors import ConfigError
+from parcorana.limits import Room
 from parcorana.partition import elements_of
 
-_FIXED = 64 << 20  # interpreter, libraries: beside what is counted here
+_FIXED = 80 << 20  # interpreter and libraries: beside what is counted here
+_THREADS = 4  # of a rank, beside those of OpenMP: they move messages and watch
+_ADDRESSES = 64 << 20  # that the allocator sets aside for them, used or not
 _MARGIN = 1.1
 _USUAL_ARRAYS = 3  # of the shipped classes
+_FEWER = "use more hosts, fewer times, a smaller block or a smaller mask"
 
 
 def _bounded(nbytes):
@@ -63,31 +69,79 @@ def bytes_of_ranks(config, roles, size):
     return needs
 
 
-def available():
-    """Return the bytes that this host can give now."""
-    with open("/proc/meminfo", encoding="ascii") as file:
-        for line in file:
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) << 10
-    return 1 << 62
+@dataclass
+class _Pool:
+    """A limit, and the ranks that it holds for.
+
+    Attributes
+    ----------
+    room : parcorana.limits.Room
+        As the one of them sees it that has least left.
+    more : int
+        Bytes that these ranks need beside what they have.
+    ranks : list of int
+    """
+
+    room: Room
+    more: int = 0
+    ranks: list = field(default_factory=list)
+
+    @property
+    def lacks(self):
+        """Bytes that are missing; negative if some are left over."""
+        return self.more - self.room.left
+
+    def line(self, plan):
+        """Return what is needed, and what there is."""
+        first = self.ranks[0]
+        who = f"the ranks on {plan.hosts[first]} need"
+        if self.room.own and len(plan.hosts) > len(self.ranks):
+            who = f"rank {first} ({plan.roles.role_of(first)} on {plan.hosts[first]}) needs"
+        return f"{who} {_size(max(self.more, 0))} beside what is in use, {self.room.what} leaves {_size(self.room.left)}"
 
 
-def check_memory(needs, hosts, free):
-    """Raise ConfigError if the ranks of a host need more than it has.
+def _pools(plan, rooms):
+    """Return the limits, each with all ranks that it holds for together."""
+    pools, alone = {}, len(rooms) == 1
+    for rank, (need, host) in enumerate(zip(plan.needs, plan.hosts, strict=True)):
+        has = rooms[0 if alone else rank]
+        # in one process the roles have one interpreter; what it has now is of the need, not beside it
+        need -= has.used if rank == 0 or not alone else _FIXED
+        for room in has.rooms:
+            key = (host, room.what, has.process if room.own else None)
+            pool = pools.setdefault(key, _Pool(room))
+            pool.room = min(pool.room, room, key=lambda each: each.left)
+            pool.more += need
+            pool.ranks.append(rank)
+            if room.virtual and not (alone and rank):
+                workers = [r for r in plan.roles.workers if alone or r == rank]
+                pool.more += _ADDRESSES + (sum(plan.threads[r] for r in workers) + _THREADS) * has.stack
+    return list(pools.values())
+
+
+def check_memory(plan, rooms):
+    """Raise ConfigError if ranks need more than their hosts and limits let them have.
 
     Parameters
     ----------
-    needs : list of int
-        Bytes of each rank.
-    hosts : list of str
-        Host of each rank.
-    free : dict of str to int
-        Bytes that each host can give.
+    plan : parcorana.pipeline.run.Plan
+    rooms : list of parcorana.limits.Rooms
+        Of each rank; of a run in one process a single one.
     """
-    for host, has in free.items():
-        wanted = sum(need for need, where in zip(needs, hosts, strict=True) if where == host)
-        if wanted > has:
-            raise ConfigError(
-                f"memory: the ranks on {host} need {wanted / 2**30:.1f} GiB, it has {has / 2**30:.1f} GiB: "
-                "use more hosts, fewer times, a smaller block or a smaller mask (see --check)"
-            )
+    worst = max(_pools(plan, rooms), key=lambda pool: pool.lacks)
+    if worst.lacks > 0:
+        enough = -(-(worst.room.limit + worst.lacks) // (10_000 << 10)) * 10_000
+        raise ConfigError(f"memory: {worst.line(plan)}: {worst.room.remedy.format(enough=enough)}{_FEWER} (see --check)")
+
+
+def tightest(plan, rooms):
+    """Return a line for each host, on the limit that its ranks come nearest to."""
+    nearest = {}
+    for pool in _pools(plan, rooms):
+        host = plan.hosts[pool.ranks[0]]
+        nearest[host] = max(nearest.get(host, pool), pool, key=lambda each: each.lacks)
+    return [pool.line(plan) for pool in nearest.values()]
+
+
+def _size(nbytes):
+    return f"{nbytes / 2**30:,.1f} GiB" if nbytes >= 1 << 30 else f"{nbytes / 2**20:,.0f} MiB"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import h5py
 
 from parcorana.errors import ConfigError, one_line
-from parcorana.memory import available
+from parcorana.limits import available
 from parcorana.paths import fault_of
 from parcorana.trial import allow_more, tried
 

@@ -11,7 +11,7 @@ import h5py
 from parcorana.errors import ConfigError, RunError, nearest, one_line
 from parcorana.events.hdf5_times import Times, dtype_of
 from parcorana.events.hdf5_trust import Trust
-from parcorana.memory import available
+from parcorana.limits import available
 from parcorana.paths import fault_of
 from parcorana.trial import tried
 

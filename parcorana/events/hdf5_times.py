@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from parcorana.errors import ConfigError, nearest, one_line
-from parcorana.memory import available
+from parcorana.limits import available
 
 _INT64 = np.iinfo(np.int64)
 _BYTES = 32  # for each time, while they are read

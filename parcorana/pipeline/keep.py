@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from parcorana import memory
+from parcorana import limits
 from parcorana.checkpoint import part_path
 from parcorana.errors import RunError, one_line
 from parcorana.output import SUFFIX
@@ -181,7 +181,7 @@ class Keeper:
             for name, row in rows.items()
         }
         need = sum(int(np.prod(wanted[name], dtype=float)) * row["dtype"].itemsize for name, row in rows.items())
-        if need > memory.available():
+        if need > limits.available():
             raise Damaged(f"the state in the checkpoint takes {need / 2**30:.1f} GiB, more than this host has")
         state = {}
         for name, row in rows.items():

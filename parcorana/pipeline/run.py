@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from parcorana import memory
+from parcorana import limits, memory
 from parcorana.errors import ConfigError
 from parcorana.events.source import Share, open_source
 from parcorana.masks import check_shape
@@ -179,7 +179,7 @@ def make_role(config, plan, transport, source, h5output, waits=True, stop=None, 
 def make_roles(config, plan, transport, source, h5output, resume=None):
     """Make the role objects of this process: of its rank, or without a transport all of them, to run in turn."""
     if config.mode == "test_alt":
-        check_alone(config, source, memory.available())
+        check_alone(config, source, limits.available())
         return [Alone(config, source, h5output, plan.hosts[0])]
     # user code, which begins to run now, may change the working directory
     h5output = h5output and os.path.abspath(h5output)
