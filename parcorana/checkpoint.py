@@ -24,6 +24,7 @@ from parcorana._version import __version__
 from parcorana.errors import ConfigError
 from parcorana.output import ACCOUNT, as_json, sync
 from parcorana.partfile import Damaged, verify
+from parcorana.reach import is_state
 
 # What all workers know alike, and what it may be.
 FACTS = {
@@ -35,6 +36,7 @@ FACTS = {
     "pulses": (bool,),
     "total": (int,),
     "published": (int,),
+    "reached": (dict,),
 }
 _MOST = 64 << 20  # bytes of a manifest
 _FORMAT = 1
@@ -103,6 +105,7 @@ class Checkpoint:
         good &= all(type(self.config[key]) is dict for key in ("system_params", "user_params", "files"))
         good &= self.kept in ("state", "attributes") and set(facts) == {"filled", *FACTS}
         good &= all(type(facts[name]) in kinds for name, kinds in FACTS.items())
+        good &= is_state(facts["reached"], len(self.config["system_params"].get("delays") or ()))
         good &= all(abs(value) < 2**63 for value in facts.values() if type(value) is int)
         if not good or not all(type(number) is int and 0 <= number < 2**63 for number in whole):
             raise ValueError("not what was written")

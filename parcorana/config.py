@@ -226,15 +226,8 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
     if mode != "main":
         params["numevents"] = params["testnumevents"]
     check_class(params["user_class"], mode, log.warning)
-    if params["times"] <= delays[-1]:
-        log.warning(
-            "times (%d) is not above the largest delay (%d): delays of %d and more can have no pairs "
-            "without gaps; set times to at least %d",
-            params["times"],
-            delays[-1],
-            params["times"],
-            delays[-1] + 1,
-        )
+    if dataset.goes_on and not params["update"]:
+        log.warning("update=0: a run that goes on shows nothing until it ends; set update to so many events")
     if "h5output" not in given:
         label = dataset.label()
         if label is None:

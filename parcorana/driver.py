@@ -310,6 +310,7 @@ def _run_watched(args, mode, ranks, roles, names, run, config, plan, watch):
     resume = find_checkpoint(config, plan, ranks, mode) if args.resume else None
     source = ranks.together(_open, run, config, plan, ranks, resume)
     abouts = ranks.gather(run.about_times(source, config) if source is not None else None)[: plan.roles.servers[0] + 1]
+    short = ranks.gather(run.short_times(source, config) if source is not None else None)
     size = ranks.comm.size if ranks.comm else 1
     rooms = ranks.gather(limits.rooms())
     ranks.together(run.memory.check_memory, plan, rooms)
@@ -321,6 +322,8 @@ def _run_watched(args, mode, ranks, roles, names, run, config, plan, watch):
     if ranks.rank == 0:
         for about in filter(None, abouts):
             log.info("%s", about)
+        for text in dict.fromkeys(filter(None, short)):
+            log.warning("%s", text)
     if args.check:
         if ranks.rank == 0:
             print(_report(config, plan, size, run.memory.tightest(plan, rooms)))

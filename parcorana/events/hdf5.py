@@ -8,7 +8,8 @@ import numpy as np
 
 from parcorana.errors import ConfigError
 from parcorana.events.hdf5_stack import Stack, file_names
-from parcorana.events.source import FrameBlock
+from parcorana.events.source import FrameBlock, even_step
+from parcorana.rolling import pulse_counters
 
 _BATCH_BYTES = 4 << 20  # what is copied on is then still in the last cache
 # A row of chunks is decompressed as a whole, so a larger batch then saves work.
@@ -71,6 +72,13 @@ class HDF5Source:
         self.shape = first.item.shape[1:]
         self.dtype = first.item.dtype.newbyteorder("=")
         self._rows = batch_rows(first.item)
+
+    def pulses_apart(self, rate):
+        """Return the pulses from each event to the next, if all are equally far apart; see `EventSource`."""
+        if self._times is None:
+            return 1
+        times = self._times[: self.total]
+        return even_step(times if self.stamps == "pulses" or not len(times) else pulse_counters(times, times[0], rate))
 
     def blocks(self):
         """Yield this server's blocks, each a `FrameBlock`."""

@@ -24,7 +24,7 @@ import numpy as np
 
 from parcorana.errors import ConfigError, nearest
 from parcorana.events.dataset import Dataset, parse_dataset
-from parcorana.events.source import Event
+from parcorana.events.source import Event, even_step
 
 # Noise along each image axis is smoothed by (1 + z)^4, that is [1, 4, 6, 4, 1]:
 # neighbours then correlate by 0.8, the next ones by 0.4, 0.11 and 0.014.
@@ -381,6 +381,10 @@ class SimulatedSource:
         self.live = dataset.live
         self._share = share
         self._fields = None
+
+    def pulses_apart(self, rate):
+        """Return the pulses from each event to the next, if all are equally far apart; see `EventSource`."""
+        return even_step(self.pulses[: self.total])
 
     def frame(self, pulse):
         """Return the frame at `pulse`, also where that pulse is in a gap.

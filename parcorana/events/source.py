@@ -6,6 +6,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Literal, Protocol
 
+import numpy as np
+
 from parcorana.events.segments import Segments
 
 
@@ -183,8 +185,26 @@ class EventSource(Protocol):
         (whose arrays then have to be kept). The generator ends with the run.
         """
 
+    def pulses_apart(self, rate):
+        """Return the pulses from each event to the next at a rate [Hz], if all are known to be equally far apart.
+
+        Else None. A source without this method does not know.
+        """
+
     def close(self):
         """Free files and connections."""
+
+
+def even_step(counters):
+    """Return how far apart events are if all are equally far; else, or for less than two, None.
+
+    Parameters
+    ----------
+    counters : (m,) int64 [pulses]
+        In the order of the sequence.
+    """
+    steps = np.diff(counters)
+    return int(steps[0]) if len(steps) and steps[0] > 0 and (steps == steps[0]).all() else None
 
 
 def open_source(dataset, *, src=None, type_=None, share=None, log=print, psana_config=None):

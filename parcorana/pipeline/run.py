@@ -19,6 +19,7 @@ from parcorana.pipeline.transport import TAG_STOP, LocalNetwork, run_polling, ru
 from parcorana.pipeline.viewer import Viewer
 from parcorana.pipeline.worker import Worker
 from parcorana.progress import Progress, in_terminal
+from parcorana.userbase import defines, needs_history
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,32 @@ def about_times(source, config):
     if abs(pulses - max(round(pulses), 1)) > 0.02 * max(pulses, 1):
         about += ": NOT a whole number of pulses: is rate right?"
     return about
+
+
+def short_times(source, config):
+    """Return a warning if `times` is known beforehand to be too small for delays, None if it is not.
+
+    That is so where events are equally far apart, and nothing filters them:
+    else only their counters tell, when they have come.
+    """
+    delays, times, steps = config.delays, config.times, getattr(source, "pulses_apart", None)
+    filters = any(defines(config.user_class, name) for name in ("eventOk", "finalDataArray"))
+    if steps is None or source.total is None or filters or not needs_history(config.user_class):
+        return None
+    try:
+        step = steps(config.rate)
+    except ValueError:  # times that make no counters, as the run is going to tell
+        step = None
+    if step is None:
+        return None
+    short = delays[(delays % step == 0) & (delays >= times * step) & (delays < source.total * step)]
+    if not len(short):
+        return None
+    return (
+        f"times={times} is too small for {len(short)} of {len(delays)} delays ({short[0]:,} to {short[-1]:,} pulses): "
+        f"events come {step:,} pulse{'s' * (step > 1)} apart, and one leaves the buffer before its partner comes; set "
+        f"times to at least {short[-1] // step + 1:,}"
+    )
 
 
 def output_name(config, insists=True, resume=None):

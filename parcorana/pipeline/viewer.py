@@ -11,6 +11,7 @@ from parcorana.output import ACCOUNT, ResultFile, clear, has_checkpoint, take_ov
 from parcorana.pipeline import note
 from parcorana.pipeline.clock import KINDS
 from parcorana.pipeline.gathered import Gathered
+from parcorana.pipeline.hints import Hints
 from parcorana.pipeline.transport import TAG_ARRAY, TAG_BODY, TAG_NOTE, wait
 from parcorana.userbase import REDUCED, callback
 from parcorana.userclass import begin
@@ -42,7 +43,7 @@ class Viewer:
         self._done = {}
         self._last = (time.monotonic(), -1)
         self.finished = None
-        self._counts = None
+        self._counts, self._hints = None, Hints(self.config)
         self._merged = 0  # updates merged into those published so far
         resume = job.resume
         self._resumed_at = [*resume.resumed_at, resume.processed] if resume else []
@@ -127,6 +128,8 @@ class Viewer:
             yield from steps
         clock.seconds["publishing"] += time.perf_counter() - start - (clock.seconds["waiting"] - waited)
         self._log_update(facts, gathered.counts, time.perf_counter() - start)
+        for line in self._hints.at_update(facts, gathered.counts):
+            log.warning("%s", line)
         self._merged = facts["merged"]
 
     def _checkpoint(self, facts):
@@ -221,7 +224,8 @@ class Viewer:
         spent = account["processed"] + sum(account[key] for key in ACCOUNT[2:])
         if account["read"] != spent:
             raise RunError(f"the accounting does not add up: {account}")
-        self._hint_at_rate(facts)
+        for line in self._hints.at_end(facts, self._counts):
+            log.warning("%s", line)
         if not account["processed"]:
             log.warning("no event was processed: the result is empty, its delay curves are NaN")
         said = self._done.values()
@@ -243,33 +247,6 @@ class Viewer:
         if self.results is not None:
             log.info("result: %s", self.job.h5output)
         self.finished = account
-
-    def _hint_at_rate(self, facts):
-        """Warn if delays have no pairs although the record is longer than they are."""
-        counts, delays = self._counts, self.config.delays
-        account = facts["account"]
-        unwanted = account["duplicate"] + account["late"]
-        if unwanted > self.config.max_bad * account["read"]:
-            log.warning(
-                "%d of %d events were duplicates and %d came too late: is rate=%s Hz right? are the times of the "
-                "events right (whole numbers are nanoseconds), and in order?",
-                account["duplicate"],
-                account["read"],
-                account["late"],
-                self.config.rate,
-            )
-        if counts is None:
-            return
-        # a delay for which there are times enough, within what is stored and what was processed
-        empty = (counts == 0) & (delays < min(account["processed"], self.config.times))
-        if empty.any() and counts.any():
-            log.warning(
-                "%d of %d delays have no pair though there were events enough: are events more than a pulse apart? "
-                "is rate=%s Hz right?",
-                np.count_nonzero(empty),
-                len(delays),
-                self.config.rate,
-            )
 
     def _reports(self):
         from parcorana.pipeline.job import finished_note

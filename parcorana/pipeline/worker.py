@@ -25,6 +25,7 @@ from parcorana.pipeline.transport import (
     wait,
 )
 from parcorana.ratecheck import RateCheck
+from parcorana.reach import Reach
 from parcorana.rolling import UNFILLED, RollingBuffer, pulse_counters
 from parcorana.userbase import ADD, REDUCED, SUBTRACT, callback, saved_arrays
 from parcorana.userclass import begin, hooks_of
@@ -75,6 +76,7 @@ class Worker:
         self.account = dict.fromkeys((*SERVER_COUNTS, "duplicate", "late", "processed"), 0)
         self.run_now = self.origin = None
         self._rate_check = RateCheck(config.rate) if self.first else None
+        self._reach = Reach(config.delays)  # followed by the first worker: it is the same on all
         self.newest = self.oldest = None
         self.pulses = False
         self.total = -1
@@ -235,6 +237,7 @@ class Worker:
                 self._adjust_terms(SUBTRACT, int(row), buffer.T, buffer.X)
                 buffer.T[row], buffer.X[row] = UNFILLED, 0
         buffer.clear()
+        self._reach.clear()
 
     def _note_fates(self, entry, stamps):
         self.account["processed"] += len(entry.processed)
@@ -255,6 +258,8 @@ class Worker:
         elif self._adjust_terms is not None:
             limit = 1
         entry = buffer.offer(counters, limit)
+        if self.first:
+            self._reach.look(entry.union, counters[entry.processed])
         if self._adjust_events is not None:
             self._adjust_events(data, entry.processed)
         elif self._adjust_data is not None:
@@ -309,6 +314,8 @@ class Worker:
             "first": None if self.pulses else self.oldest,
             "last": None if self.pulses else self.newest,
             "merged": self.merged,
+            "pulses": self.pulses,
+            "reach": self._reach.facts(),
         }
 
     def _send_note(self, kind, facts, arrays=None, full=False):
@@ -419,6 +426,15 @@ class Worker:
         self.at = f"the checkpoint at {self.account['processed']} events"
         facts = yield from self._keeper.write(block, {name: getattr(self, name) for name in FACTS})
         self._send_note(note.CHECKPOINT, facts)
+
+    @property
+    def reached(self):
+        """How far the buffer reached, as a checkpoint keeps it."""
+        return self._reach.state()
+
+    @reached.setter
+    def reached(self, state):
+        self._reach.restore(state)
 
     def _go_on(self, facts):
         """Take up what all workers knew alike at a checkpoint."""

@@ -1,0 +1,121 @@
+"""What the log says of delays without pairs, of pairs that were lost, of events that were dropped.
+
+Only what the counters of the events bear out: with gaps, trains and filters
+neither a number of events nor a delay tells of the other.
+"""
+
+import numpy as np
+
+from parcorana.userbase import needs_history
+
+
+class Hints:
+    """The warnings of a run on its delays.
+
+    Parameters
+    ----------
+    config : parcorana.config.Config
+    """
+
+    def __init__(self, config):
+        self._config, self._delays = config, np.asarray(config.delays)
+        #: True: pairs stay when their events have left; False: they go; None: a user's class, which may do either.
+        self._forgets = getattr(config.user_class, "forgets", None)
+        self._needs = needs_history(config.user_class)
+        self._told = None
+
+    def at_update(self, facts, counts):
+        """Return the lines that an update brings.
+
+        Parameters
+        ----------
+        facts : dict
+            Of the first worker.
+        counts : (D,) int64
+        """
+        if self._told is not None:
+            return []
+        self._told = self._lost(facts["reach"], counts)
+        return [self._told] if self._told else []
+
+    def at_end(self, facts, counts):
+        """Return the lines that the end of a run brings; `counts` is None if nothing was published."""
+        lines = [self._dropped(facts)]
+        if counts is not None and self._needs and facts["account"]["processed"]:
+            lost = self._lost(facts["reach"], counts)
+            lines += [lost if lost != self._told else None, self._beyond(facts["reach"])]
+            lines += [self._empty(facts, counts)]
+        return [line for line in lines if line]
+
+    def _dropped(self, facts):
+        account, config = facts["account"], self._config
+        if account["duplicate"] + account["late"] <= config.max_bad * account["read"]:
+            return None
+        right = (
+            "are their counters right, and in order?"
+            if facts["pulses"]
+            else f"is rate={config.rate} Hz right? are the times of the events right (whole numbers are nanoseconds), "
+            "and in order?"
+        )
+        return (
+            f"{account['duplicate']} of {account['read']} events were duplicates and {account['late']} came too late "
+            f"for a buffer of times={config.times}: {right}"
+        )
+
+    def _lost(self, reach, counts):
+        """Tell of pairs that were lost since the buffer is too short for them."""
+        lost = np.array(reach["lost"])
+        which = lost > 0
+        if self._forgets:  # what has left the window is not wanted; delays that it never reaches are
+            which &= counts == 0
+        if not self._needs or not which.any():
+            return None
+        more = "more than " if reach["cut"] else ""
+        enough = f"times={reach['enough']:,} would have been enough" if not more else "more times are needed"
+        if self._forgets:
+            return (
+                f"times={self._config.times} is too small for {self._these(which)}: they have no pair in the buffer, "
+                f"for an event leaves it before another one comes that many pulses later; {enough}"
+            )
+        first, last = np.flatnonzero(which)[[0, -1]]
+        examples = "; ".join(
+            f"delay {self._delays[d]:,}: {more}{lost[d]:,} lost, {counts[d]:,} counted" for d in sorted({first, last})
+        )
+        return (
+            f"times={self._config.times} is too small for {self._these(which)}: {more}{lost[which].sum():,} pairs of "
+            f"events are not counted, for the earlier event had left the buffer when the later one came ({examples}); "
+            f"{enough}"
+        )
+
+    def _beyond(self, reach):
+        """Tell of delays that are longer than the run."""
+        which = self._delays > reach["length"]
+        if not which.any():
+            return None
+        length = f"{reach['length']:,} pulses ({reach['length'] / self._config.rate:.4g} s)"
+        run = "the longest run" if reach["runs"] else "the run"
+        return f"{self._these(which)} reach beyond {run}, whose events span {length}: they have no pairs"
+
+    def _empty(self, facts, counts):
+        """Tell of delays at which there is no pair of events, though the run is longer."""
+        reach = facts["reach"]
+        which = (counts == 0) & (self._delays <= reach["length"]) & (np.array(reach["lost"]) == 0)
+        if self._forgets is None or not which.any():
+            return None
+        apart = reach["apart"]
+        if apart > 1 and (self._delays[which] % apart).all():
+            text = f"all events are multiples of {apart:,} pulses apart"
+            return f"{self._these(which)} have no pair: {text}" + (
+                "" if facts["pulses"] else f"; is rate={self._config.rate} Hz right?"
+            )
+        among = "in the buffer" if self._forgets else "that were processed"
+        return f"{self._these(which)} have no pair: no two events {among} are that many pulses apart"
+
+    def _these(self, which):
+        """Name the delays that are marked."""
+        first, number, delays = self._delays[which][0], int(np.count_nonzero(which)), len(self._delays)
+        of = f"{number} of {delays} delays"
+        if number == 1:
+            return f"{of} ({first:,} pulses)"
+        tail = which[np.flatnonzero(which)[0] :].all()
+        return f"{of} (from {first:,} pulses on)" if tail else f"{of} (as {first:,} pulses)"
