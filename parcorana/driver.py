@@ -326,7 +326,7 @@ def _run_watched(args, mode, ranks, roles, names, run, config, plan, watch):
             log.warning("%s", text)
     if args.check:
         if ranks.rank == 0:
-            print(_report(config, plan, size, run.memory.tightest(plan, rooms)))
+            print(_report(config, plan, size, run.memory.needs_now(plan, rooms), run.memory.tightest(plan, rooms)))
         return 0
     if ranks.rank == 0:
         log.info("%s", _summary(config, plan, size))
@@ -385,7 +385,7 @@ def _number(n, what):
     return f"{n} {what}{'s' * (n != 1)}"
 
 
-def _report(config, plan, size, tightest):
+def _report(config, plan, size, needs, tightest):
     lines = [
         format_params(config),
         "",
@@ -398,8 +398,8 @@ def _report(config, plan, size, tightest):
     for rank, role, host in plan.ranks():
         part = elements_of(workers.index(rank), len(workers), config.elements) if role == "worker" else None
         elements = f"{part.stop - part.start:,}" if part else ""
-        lines.append(f"{rank:4}  {role:7} {host:16} {elements:>9} {plan.needs[rank] / _MIB:7,.0f}")
-    lines.append(f"memory: {sum(plan.needs) / _MIB:,.0f} MiB in all, at most")
+        lines.append(f"{rank:4}  {role:7} {host:16} {elements:>9} {needs[rank] / _MIB:7,.0f}")
+    lines.append(f"memory: {sum(needs) / _MIB:,.0f} MiB in all, at most")
     lines += tightest
     if size == 1:
         lines.append(f"over MPI: mpiexec -n {config.numservers + 2} or more ranks (numservers={config.numservers})")

@@ -8,7 +8,7 @@ from pathlib import Path
 _STACK = 2 << 20  # of a thread where no limit says
 _NO_LIMIT = 1 << 60  # what a control group without a limit says is near 2^63
 _RECLAIMED = ("inactive_file", "active_file", "slab_reclaimable")  # of a group's use: given back when it is asked for
-# name of a controller in /proc/self/cgroup: where its tree is, files of limits, file of use, beginning of its statistics
+# by name of a controller in /proc/self/cgroup: where its tree is, files of limits, of use, beginning of its statistics
 _TREES = {
     "": (("", "unified"), ("memory.max", "memory.high"), "memory.current", ""),
     "memory": (("memory",), ("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_"),

@@ -10,7 +10,7 @@ from math import gcd
 
 import numpy as np
 
-MOST = 1 << 19  # counters of events that have left, beyond which the oldest are forgotten
+MOST = 1 << 18  # counters of events that have left, beyond which the oldest are forgotten
 _NEVER = np.iinfo(np.int64).min
 _HEAP = 512  # counters of events that left one by one, put to the others together
 _COUNTS = ("enough", "length", "apart", "runs")  # of the state, not negative

@@ -132,13 +132,6 @@ def test_debug_adds_the_traceback(setup):
     assert "Traceback" in run.stderr
 
 
-def test_times_not_above_the_largest_delay_is_a_warning(setup):
-    setup.write(times=55)
-    run = setup.drive("--check")
-    assert run.returncode == 0
-    assert "set times to at least 56" in run.stderr
-
-
 def test_check_prints_config_roles_elements_memory(setup):
     setup.write(numservers=2)
     run = setup.drive("--check", ranks=5)

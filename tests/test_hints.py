@@ -17,6 +17,7 @@ import pytest
 from conftest import BIN
 from test_config import check_line
 from test_pipeline import write_user_class
+from test_reach import plain
 
 from parcorana.ratecheck import RateCheck
 
@@ -78,6 +79,114 @@ def test_delays_without_pairs_are_a_warning(setup):
     setup.write()
     log = setup.drive().stderr
     assert "7 of 9 delays (as 1 pulses) have no pair: all events are multiples of 5 pulses apart" in log
+
+
+def warnings_of(run):
+    """Return the warnings of the log on times and delays."""
+    assert run.returncode == 0, run.stderr
+    lines = [line.partition(" WARNING ")[2] for line in run.stderr.splitlines()]
+    return [line for line in lines if "delay" in line.replace("delay curve", "") or "times" in line]
+
+
+TRAINS = (1000 * np.arange(10)[:, None] + np.arange(23)).ravel()
+WITHIN, FAR = [1, 22, 978, 1000, 2011], [1, 22, 1000, 8005]
+
+
+@pytest.mark.parametrize("user_class", ["G2atEnd", "G2IncrementalAccumulator", "G2IncrementalWindowed"])
+@pytest.mark.parametrize("ranks", [0, 4])
+def test_trains_that_fit_into_the_buffer_are_no_warning(setup, user_class, ranks):
+    """`times` is far below the largest delay, and enough all the same: for the whole run, or for each delay's reach."""
+    with_times(setup, TRAINS, "counter")
+    for times, delays in ((230, FAR), (90, WITHIN)):
+        setup.write(user_class, times=times, delays=delays)
+        assert warnings_of(setup.drive(ranks=ranks)) == []
+    assert warnings_of(setup.drive("--check", ranks=ranks)) == []
+
+
+@pytest.mark.parametrize("ranks", [0, 4])
+def test_pairs_that_a_short_buffer_loses_are_counted(setup, ranks):
+    """By number, with the `times` that would do; at the first update where it shows, and at the end."""
+    with_times(setup, TRAINS, "counter")
+    setup.write("G2IncrementalAccumulator", times=90, delays=[*WITHIN, 5000, 8005], update=150)
+    first, last = warnings_of(setup.drive(ranks=ranks))
+    lost, enough, _ = plain(TRAINS.tolist(), 90, [*WITHIN, 5000, 8005])
+    assert lost == [0, 0, 0, 0, 0, 5 * 23, 2 * 18 - 0] and enough == 8 * 23 + 6
+    words = f"(delay 5,000: {5 * 23} lost, 0 counted; delay 8,005: {2 * 18} lost, 0 counted)"
+    assert last.startswith(f"times=90 is too small for 2 of 7 delays (from 5,000 pulses on): {5 * 23 + 2 * 18} pairs")
+    assert words in last and last.endswith(f"times={enough} would have been enough")
+    assert "(delay 5,000:" in first and first != last
+    setup.write("G2IncrementalAccumulator", times=enough, delays=[*WITHIN, 5000, 8005], update=150)
+    assert warnings_of(setup.drive(ranks=ranks)) == []
+
+
+def test_delays_that_a_window_never_reaches(setup):
+    with_times(setup, TRAINS, "counter")
+    for user_class in ("G2atEnd", "G2IncrementalWindowed"):
+        setup.write(user_class, times=90, delays=[*WITHIN, 5000, 8005], update=0)
+        (line,) = warnings_of(setup.drive())
+        assert line.startswith("times=90 is too small for 2 of 7 delays (from 5,000 pulses on): they have no pair")
+        assert line.endswith("times=190 would have been enough")
+
+
+@pytest.mark.parametrize(("times", "enough"), [(55, 56), (20, 56)])
+def test_a_buffer_known_to_be_short_is_told_at_the_start(setup, times, enough):
+    """Where events come one pulse apart and nothing filters them; with a filter nobody knows."""
+    with_times(setup, np.arange(230), "counter")
+    setup.write(times=times)
+    for run in (setup.drive("--check"), setup.drive("--check", ranks=3)):
+        (line,) = warnings_of(run)
+        assert line.startswith(f"times={times} is too small for {sum(d >= times for d in setup.system['delays'])} of 9")
+        assert line.endswith(f"set times to at least {enough}")
+    assert warnings_of(setup.drive("--check", "-n", "20")) == []  # as many events as the buffer holds
+    write_user_class(setup, "def eventOk(self, evt):\n        return evt.stamp % 2 == 0", times=times)
+    assert warnings_of(setup.drive("--check")) == []
+
+
+def test_a_buffer_known_to_be_short_by_the_clock(setup):
+    """Times in nanoseconds are counted as the run will count them."""
+    with_times(setup, 1e9 + np.arange(230) / 24)
+    for rate, short in ((24.0, 56), (48.0, 28), (25.0, None)):
+        setup.write(rate=rate, times=20, delays=[1, 2, 20, 40, 55] if rate == 24 else [2, 40, 54])
+        lines = warnings_of(setup.drive("--check"))
+        assert len(lines) == (short is not None)
+        assert not short or lines[0].endswith(f"set times to at least {short}")
+
+
+@pytest.mark.parametrize("ranks", [0, 4])
+def test_delays_beyond_the_run(setup, ranks):
+    """Counted in pulses, however many events there were."""
+    with_times(setup, TRAINS, "counter")
+    setup.write(times=230, delays=[1, 22, 8005, 9022, 9023, 12000], rate=1000.0)
+    (line,) = warnings_of(setup.drive(ranks=ranks))
+    assert line == (
+        "2 of 6 delays (from 9,023 pulses on) reach beyond the run, whose events span 9,022 pulses (9.022 s): they "
+        "have no pairs"
+    )
+
+
+def test_delays_between_trains(setup):
+    with_times(setup, TRAINS, "counter")
+    setup.write("G2IncrementalAccumulator", times=230, delays=[1, 22, 23, 500, 978, 1000])
+    (line,) = warnings_of(setup.drive())
+    assert line == (
+        "2 of 6 delays (as 23 pulses) have no pair: no two events that were processed are that many pulses apart"
+    )
+
+
+def test_a_class_with_a_history_of_its_own_gets_no_advice_on_the_buffer(setup):
+    with_times(setup, TRAINS, "counter")
+    for own in ("", "keeps_history = True\n\n    "):
+        body = f"{own}def initServer(self):\n        pass"
+        write_user_class(setup, body, times=20, delays=[1, 22, 1000, 20000])
+        assert len(warnings_of(setup.drive())) == (0 if own else 2)
+
+
+def test_a_live_run_without_updates_says_so_at_the_start(setup):
+    setup.write(dataset="sim=brownian:shape=2x5x7:events=30:live:hz=1000", src=..., update=0, delays=[1])
+    run = setup.drive("--check")
+    assert "WARNING update=0: a run that goes on shows nothing until it ends; set update" in run.stderr
+    setup.write(dataset="sim=brownian:shape=2x5x7:events=30:live:hz=1000", src=..., update=10, delays=[1])
+    assert "update=" not in setup.drive("--check").stderr.replace("update   ", "")
 
 
 def test_times_that_are_not_read_are_named(setup):

@@ -6,7 +6,7 @@ neither a number of events nor a delay tells of the other.
 
 import numpy as np
 
-from parcorana.userbase import needs_history
+from parcorana.userbase import defines, needs_history
 
 
 class Hints:
@@ -19,8 +19,11 @@ class Hints:
 
     def __init__(self, config):
         self._config, self._delays = config, np.asarray(config.delays)
-        #: True: pairs stay when their events have left; False: they go; None: a user's class, which may do either.
-        self._forgets = getattr(config.user_class, "forgets", None)
+        declared = getattr(config.user_class, "forgets", None)
+        self._counts_pairs = declared is not None
+        # a user's class that is told of events as they come and go may keep pairs, others see what is stored
+        rolls = any(defines(config.user_class, name) for name in ("adjustTerms", "adjustTermsBlock"))
+        self._forgets = not rolls if declared is None else declared
         self._needs = needs_history(config.user_class)
         self._told = None
 
@@ -83,8 +86,8 @@ class Hints:
         )
         return (
             f"times={self._config.times} is too small for {self._these(which)}: {more}{lost[which].sum():,} pairs of "
-            f"events are not counted, for the earlier event had left the buffer when the later one came ({examples}); "
-            f"{enough}"
+            f"events were never in the buffer together, for the earlier one had left when the later one came "
+            f"({examples}); {enough}"
         )
 
     def _beyond(self, reach):
@@ -100,7 +103,7 @@ class Hints:
         """Tell of delays at which there is no pair of events, though the run is longer."""
         reach = facts["reach"]
         which = (counts == 0) & (self._delays <= reach["length"]) & (np.array(reach["lost"]) == 0)
-        if self._forgets is None or not which.any():
+        if not self._counts_pairs or not which.any():
             return None
         apart = reach["apart"]
         if apart > 1 and (self._delays[which] % apart).all():

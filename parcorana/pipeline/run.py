@@ -87,7 +87,7 @@ def make_plan(config, hosts, cores):
             f"use mpiexec -n {config.elements + config.numservers + 1} or fewer"
         )
     threads = [config.threads] * len(hosts) if config.threads else threads_of_ranks(hosts, cores, roles.workers)
-    return Plan(roles, hosts, memory.bytes_of_ranks(config, roles, len(hosts)), threads)
+    return Plan(roles, hosts, memory.bytes_of_ranks(config, roles, threads), threads)
 
 
 def open_share(config, plan, rank, log, resume=None):
