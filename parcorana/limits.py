@@ -111,7 +111,7 @@ def _of_groups(root):
             for place in places:
                 top = root / "sys/fs/cgroup" / place
                 # within a container the tree may begin at its own group, whatever the path says
-                folder = Path(os.path.normpath(f"{top}/{path}"))
+                folder = top / os.path.normpath(f"/{path}").strip("/")
                 for group in (folder, *folder.parents):
                     if not group.is_relative_to(top):
                         break

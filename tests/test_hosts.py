@@ -92,16 +92,6 @@ def test_too_few_ranks_on_the_hosts_for_servers():
         assign_roles(["h1", "h1", "h2", "h2"], 2, ["h1"])
 
 
-def test_memory_is_counted_for_each_host():
-    from parcorana.errors import ConfigError
-    from parcorana.memory import check_memory
-
-    needs, hosts = [1 << 30, 2 << 30, 2 << 30], ["h1", "h2", "h2"]
-    check_memory(needs, hosts, {"h1": 1 << 30, "h2": 4 << 30})
-    with pytest.raises(ConfigError, match=r"the ranks on h2 need 4.0 GiB, it has 3.0 GiB"):
-        check_memory(needs, hosts, {"h1": 1 << 40, "h2": 3 << 30})
-
-
 @pytest.mark.parametrize(
     ("cores", "threads"),
     [

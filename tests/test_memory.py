@@ -26,11 +26,8 @@ def peaks(setup, user_class="G2IncrementalAccumulator", user=None, **system):
     said = {role: float(mib.replace(",", "")) for role, mib in re.findall(r"\d  (\w+) .* ([\d,]+)\n", check.stdout)}
     run = setup.drive(ranks=3, seconds=1000)
     assert run.returncode == 0, run.stderr
-    with h5py.File(setup.folder / "out.h5") as file:
-        account = file["system/accounting"].attrs
-        assert account["processed"] == account["read"] > 0
-        found = {row["role"].decode(): float(row["peak_mib"]) for row in file["system/timing"][()]}
-    assert set(said) == set(found)
+    found = {role: float(mib) for role, mib in re.findall(r"\n  1 (\w+) .* (\d+)(?=\n)", run.stderr)}
+    assert len(found) == len(said) == 3
     return found, said
 
 
@@ -82,17 +79,25 @@ def test_a_million_times_of_one_element(setup, user_class, gaps):
 
 def test_what_is_reduced_is_counted(setup):
     """4096 colours, each with its sums and its time line, on the worker."""
-    events, width = 300, 20_000
+    events, width = 150, 20_000
     with h5py.File(setup.folder / "many.h5", "w") as file:
         file["frames"] = np.random.default_rng(0).poisson(5, (events, width)).astype(np.uint16)
     np.save(setup.folder / "mask.npy", np.ones(width, np.int8))
     np.save(setup.folder / "color.npy", np.arange(width) % 4096 + 1)
-    given = {"dataset": "h5=many.h5", "times": 50, "block": 64, "update": 100, "delays": list(range(1, 101))}
+    # nothing is written: what so many datasets take in HDF5's library is another thing
+    given = {
+        "dataset": "h5=many.h5",
+        "h5output": None,
+        "times": 50,
+        "block": 64,
+        "update": 0,
+        "delays": list(range(1, 101)),
+    }
     user = {"color": "color.npy", "normalization": "color"}
     found, said = peaks(setup, user=user, **given)
     plain = {key: value for key, value in user.items() if key != "color"}
-    assert said["worker"] - peaks(setup, user=plain, **given)[1]["worker"] > 50
-    assert found["worker"] <= said["worker"], (found, said)
+    assert said["worker"] - peaks(setup, user=plain, **given)[1]["worker"] >= 40
+    assert all(found[role] <= said[role] for role in found), (found, said)
 
 
 NAMES = ["a", "b", "c", "d", "e"]
