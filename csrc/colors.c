@@ -7,7 +7,7 @@ enum { TILE = 64 };
 
 int64_t pca_color_sums(const pca_colors *colors)
 {
-    return colors->delays * (colors->fine ? 2 * colors->groups + 2 * colors->fines : 3 * colors->groups);
+    return colors->delays * (colors->fine ? 2 * colors->groups + 3 * colors->fines : 4 * colors->groups);
 }
 
 /* g2 is near 1: its distance from 1 keeps the digits of the variance. */
@@ -19,13 +19,15 @@ static void add_ratio(const pca_colors *c, int64_t group, const double *restrict
     double *restrict const excess = sums + group * n;
     double *restrict const square = sums + (c->groups + group) * n;
     double *restrict const none = sums + (2 * c->groups + group) * n;
+    double *restrict const inverse = sums + (3 * c->groups + group) * n;
     for (int64_t d = 0; d < n; d++) {
         const double bottom = counts[d] > 0 ? ip[d] * fut[d] : 0;
-        const double ratio = counts[d] * g2[d] / (bottom == 0 ? 1 : bottom) - 1;
-        const double x = bottom == 0 ? 0 : ratio;
+        const double over = bottom == 0 ? 0 : 1 / (bottom == 0 ? 1 : bottom);
+        const double x = bottom == 0 ? 0 : counts[d] * g2[d] * over - 1;
         excess[d] += x;
         square[d] += x * x;
         none[d] += bottom == 0 ? 1 : 0;
+        inverse[d] += fut[d] * over;
     }
 }
 
@@ -37,10 +39,21 @@ static void add_square(const double *restrict values, int64_t n, double *restric
     }
 }
 
-static void add_counted(const double *restrict values, const double *restrict counts, int64_t n, double *restrict to)
+/* IP, IF and their product, which tells how uneven the elements are. */
+static void add_means(const pca_colors *c, int64_t fine, const double *restrict ip, const double *restrict fut,
+                      double *sums)
 {
-    for (int64_t d = 0; d < n; d++)
-        to[d] += counts[d] > 0 ? values[d] : 0;
+    const int64_t n = c->delays;
+    const double *restrict const counts = c->counts;
+    double *restrict const past = sums + (2 * c->groups + fine) * n;
+    double *restrict const future = past + c->fines * n;
+    double *restrict const product = future + c->fines * n;
+    for (int64_t d = 0; d < n; d++) {
+        const double a = counts[d] > 0 ? ip[d] : 0, b = counts[d] > 0 ? fut[d] : 0;
+        past[d] += a;
+        future[d] += b;
+        product[d] += a * b;
+    }
 }
 
 static void add_element(const pca_colors *c, int64_t p, const double *g2, const double *ip, const double *fut,
@@ -54,11 +67,8 @@ static void add_element(const pca_colors *c, int64_t p, const double *g2, const 
     }
     if (group >= 0)
         add_square(g2, n, sums + group * n, sums + (c->groups + group) * n);
-    if (c->fine[p] >= 0) {
-        double *const past = sums + (2 * c->groups + c->fine[p]) * n;
-        add_counted(ip, c->counts, n, past);
-        add_counted(fut, c->counts, n, past + c->fines * n);
-    }
+    if (c->fine[p] >= 0)
+        add_means(c, c->fine[p], ip, fut, sums);
 }
 
 /* A thread's memory: what the plan needs, IP and IF of a tile and its deferred sums; its own table. */

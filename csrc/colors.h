@@ -14,8 +14,8 @@ typedef struct {
 } pca_colors;
 
 /* How many float64 the sums are: `delays` of each group in each table. With `fine`: G2, G2^2 of
- * each group, IP, IF of each fine group. Else of each group: the excess of g2 over 1, its square,
- * and how many elements have no g2. */
+ * each group, IP, IF, IP IF of each fine group. Else of each group: the excess of g2 over 1, its
+ * square, how many elements have no g2, and 1 / IP of those that have. */
 int64_t pca_color_sums(const pca_colors *colors);
 
 /* Bytes of scratch for all threads. */

@@ -101,6 +101,6 @@ class UserG2(parcorana.UserBase):
 
     @staticmethod
     def g2(n, G2, IP, IF):
-        """Return the mean of each element's own g2; NaN where there is none."""
-        good = IP * IF != 0
-        return np.mean(n * G2[good] / (IP * IF)[good]) if good.any() else np.nan
+        """Return g2 of a colour, its means divided by each other; NaN where there is none."""
+        bottom = IP.mean() * IF.mean() if len(IP) else 0
+        return n * G2.mean() / bottom if bottom else np.nan

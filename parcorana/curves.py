@@ -16,19 +16,19 @@ NORMALIZATIONS = ("pixel", "finecolor", "color")
 
 @dataclass(frozen=True)
 class Curve:
-    """One delay curve.
+    """One delay curve, (D,); or those of all colours, (C, D).
 
     Attributes
     ----------
-    g2 : (D,) float64
+    g2 : float64
         NaN where there is no pair or no element.
-    error : (D,) float64
+    error : float64
         Standard error of the mean over the colour's elements, as if they were
         independent; NaN where the normalization gives no ratio per element or
         fewer than two elements counted.
-    elements : (D,) int64
+    elements : int64
         Elements that counted.
-    left_out : (D,) int64
+    left_out : int64
         Unsaturated elements left out for a zero denominator.
     """
 
@@ -36,6 +36,11 @@ class Curve:
     error: np.ndarray
     elements: np.ndarray
     left_out: np.ndarray
+
+    def each(self, colors):
+        """Return ``{colour: Curve}`` of the curves of all colours, (C,)."""
+        rows = zip(self.g2, self.error, self.elements, self.left_out, strict=True)
+        return {int(c): Curve(*row) for c, row in zip(colors, rows, strict=True)}
 
 
 class ColorSums:
@@ -122,65 +127,74 @@ class ColorSums:
         groups = self._groups()
         elements = np.bincount(group[group >= 0], minlength=groups).astype(np.float64)
         if self.normalization == "pixel":
-            excess, squared, zero = sums.reshape(3, groups, len(counts))
+            excess, squared, zero, inverse = sums.reshape(4, groups, len(counts))
             return {
                 "excess": excess,
                 "excess_squared": squared,
                 "elements": elements[:, None] - zero,
                 "zero": zero,
+                "inverse": inverse,
             }
         G2, squared = sums[: 2 * groups].reshape(2, groups, len(counts))
-        IP, IF = sums[2 * groups :].reshape(2, -1, len(counts))
-        named = {"elements": elements, "G2": G2, "IP": IP, "IF": IF}
+        IP, IF, product = sums[2 * groups :].reshape(3, -1, len(counts))
+        named = {"elements": elements, "G2": G2, "G2_squared": squared, "IP": IP, "IF": IF, "IP_IF": product}
         if self.normalization == "finecolor":
-            named["G2_squared"] = squared
             named["fine_elements"] = np.bincount(fine[fine >= 0], minlength=len(self._fine)).astype(np.float64)
         return named
 
     def _groups(self):
         return len(self._pairs) if self.normalization == "finecolor" else len(self.colors)
 
+    def of_colors(self, groups):
+        """Add up a table of groups, (groups, D), over those of each colour, (C, D)."""
+        if self.normalization != "finecolor":
+            return groups
+        added = np.zeros((len(self.colors), groups.shape[1]))
+        np.add.at(added, self._pairs // len(self._fine), groups)
+        return added
+
+    def of_means(self, values):
+        """Return what belongs to the mean that divides each group, (groups, ...)."""
+        return values[self._pairs % len(self._fine)] if self.normalization == "finecolor" else values
+
     def curves(self, sums, counts):
         """Divide: return ``{colour: Curve}`` from the sums over all workers."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            make = {"pixel": self._pixel, "color": self._by_color, "finecolor": self._by_finecolor}[self.normalization]
-            return {int(c): make(k, sums, counts) for k, c in enumerate(self.colors)}
+        return self.table(sums, counts).each(self.colors)
 
-    @staticmethod
-    def _curve(mean, spread_squared, elements, left_out, counts):
-        """Make a Curve of a mean ratio and the mean square of its spread."""
-        good = (elements > 0) & (counts > 0)
-        error = np.sqrt(np.maximum(spread_squared, 0) / (elements - 1))
+    def table(self, sums, counts):
+        """Divide: return the Curve of all `colors`, (C, D), from the sums over all workers."""
+        make = {"pixel": self._pixel, "color": self._by_color, "finecolor": self._by_finecolor}[self.normalization]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean, spread_squared, n, left_out = make(sums, counts)
+            good = (n > 0) & (counts > 0)
+            error = np.sqrt(np.maximum(spread_squared, 0) / (n - 1))
         return Curve(
             np.where(good, mean, np.nan),
-            np.where(good & (elements > 1), error, np.nan),
-            np.where(good, elements, 0).astype(np.int64),
+            np.where(good & (n > 1), error, np.nan),
+            np.where(good, n, 0).astype(np.int64),
             left_out.astype(np.int64),
         )
 
-    def _pixel(self, k, sums, counts):
-        n = sums["elements"][k]
-        mean = sums["excess"][k] / n
-        return self._curve(1 + mean, sums["excess_squared"][k] / n - mean**2, n, sums["zero"][k], counts)
+    # Each returns, (C, D): the mean ratio, the mean square of its spread, the elements that
+    # counted, and those left out.
 
-    def _by_color(self, k, sums, counts):
-        n = sums["elements"][k]
-        bottom = sums["IP"][k] * sums["IF"][k]
+    def _pixel(self, sums, counts):
+        n = sums["elements"]
+        mean = sums["excess"] / n
+        return 1 + mean, sums["excess_squared"] / n - mean**2, n, sums["zero"]
+
+    def _by_color(self, sums, counts):
+        n, bottom = sums["elements"][:, None], sums["IP"] * sums["IF"]
         zero = bottom == 0
-        mean = counts * sums["G2"][k] * n / np.where(zero, np.nan, bottom)
-        return self._curve(mean, np.full(len(counts), np.nan), np.where(zero, 0, n), np.where(zero, n, 0), counts)
+        mean = counts * sums["G2"] * n / np.where(zero, np.nan, bottom)
+        return mean, np.full(bottom.shape, np.nan), np.where(zero, 0, n), np.where(zero, n, 0)
 
-    def _by_finecolor(self, k, sums, counts):
-        D = len(counts)
-        mean, square, n, left_out = np.zeros(D), np.zeros(D), np.zeros(D), np.zeros(D)
-        for q in np.flatnonzero(self._pairs // len(self._fine) == k):
-            f = self._pairs[q] % len(self._fine)
-            bottom = sums["IP"][f] * sums["IF"][f] / sums["fine_elements"][f] ** 2
-            zero = ~(bottom != 0) | ~np.isfinite(bottom)
-            factor = np.where(zero, 0.0, counts / np.where(zero, 1.0, bottom))
-            mean += factor * sums["G2"][q]
-            square += factor**2 * sums["G2_squared"][q]
-            n += np.where(zero, 0, sums["elements"][q])
-            left_out += np.where(zero, sums["elements"][q], 0)
-        mean, square = mean / n, square / n
-        return self._curve(mean, square - mean**2, n, left_out, counts)
+    def _by_finecolor(self, sums, counts):
+        bottom = self.of_means(sums["IP"] * sums["IF"] / sums["fine_elements"][:, None] ** 2)
+        zero = ~(bottom != 0) | ~np.isfinite(bottom)
+        factor = np.where(zero, 0.0, counts / np.where(zero, 1.0, bottom))
+        elements = sums["elements"][:, None]
+        n = self.of_colors(np.where(zero, 0.0, elements))
+        mean = self.of_colors(factor * sums["G2"]) / n
+        square = self.of_colors(factor**2 * sums["G2_squared"]) / n
+        return mean, square - mean**2, n, self.of_colors(np.where(zero, elements, 0.0))

@@ -98,7 +98,7 @@ def fit_curve(delays, curve, kind):
     """
     from scipy.optimize import OptimizeWarning, curve_fit
 
-    good = np.isfinite(curve.g2) & (delays > 0)
+    good = np.isfinite(curve.g2) & (delays > 0)  # at 0 there is the noise of each event with itself
     d = delays[good].astype(np.float64)
     # the last digits depend on how the work was divided: the fit must not
     g2, error = np.round(curve.g2[good], _SIGNIFICANT), np.round(curve.error[good], _SIGNIFICANT)

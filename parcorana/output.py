@@ -18,7 +18,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from parcorana import masks
+from parcorana import curvefile, masks
 from parcorana._version import __version__
 from parcorana.datasets import write_dataset
 from parcorana.errors import ConfigError, RunError, one_line
@@ -543,10 +543,12 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False):
     with _explained(f"cannot write {str(name)!r}", f"; what was published stays in {str(folder)!r}"):
         lock = lock or FolderLock(folder)
         try:
-            _write_joined(folder, name, updates, facts)
+            said = _write_joined(folder, name, updates, facts)
         except BaseException:
             lock.release()
             raise
+    for text in said:
+        log.warning("%s", text)
     if has_checkpoint(folder) and not (facts and facts["complete"]):
         for path in [folder / _STOP, *passed]:
             path.unlink(missing_ok=True)
@@ -570,6 +572,7 @@ def _to_join(folder, facts):
 
 
 def _write_joined(folder, name, updates, facts):
+    """Write the file; return what the log should say of the last update in it."""
     # beside a file that is to be elsewhere: the folder's disk may be full
     beside = name.parent.resolve() != folder.parent.resolve()
     aside = name.with_name(f".{name.name}.joined.tmp") if beside else folder / ".joined.tmp"
@@ -577,6 +580,7 @@ def _write_joined(folder, name, updates, facts):
         with _opened(aside, "w") as joined:
             # of an ending run the description is its own, not that of the one it goes on with
             _join_into(joined, updates, folder / _BASE if facts else updates[-1], own=facts is not None)
+            said = curvefile.complete(joined["user"])
             if facts is None:
                 joined["system"].attrs["ended_by"] = "killed"
             else:
@@ -586,6 +590,7 @@ def _write_joined(folder, name, updates, facts):
     finally:
         aside.unlink(missing_ok=True)
     sync(name.parent)
+    return said
 
 
 def _remove(folder, lock):

@@ -1,6 +1,7 @@
 """Pictures of masks, colours and results: matplotlib, and nothing else knows of it."""
 
 import os
+import textwrap
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from parcorana.errors import ConfigError
 from parcorana.output import check_picture_name
+from parcorana.rounding import with_error
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -24,7 +26,8 @@ STYLE = {
     "ytick.direction": "in",
     "legend.frameon": False,
 }
-_NAMED = 14  # colours that a legend names one by one
+_NAMED = 14  # colours of an image that a legend names one by one
+_DRAWN = 24  # delay curves that a legend beside them has room for
 
 
 @contextmanager
@@ -186,23 +189,25 @@ def draw_curves(axes, results, colors=None):
     colors : sequence of int, optional
         Those to draw; all without it.
     """
-    number, paint = _chosen([result.curves for result in results], colors)
+    number, paint, every = _chosen([result.curves for result in results], colors)
     drawn, note = False, ""
     for k, result in enumerate(results):
         dots, line = _MARKS[k % len(_MARKS)]
         places, said = on_log_axis(result.delays)
         note = note or said
         for c in number:
-            curve = result.curves.get(c)
-            if curve is None or not np.isfinite(curve.g2).any():
+            curve, fit = result.curves.get(c), result.fits.get(c)
+            if curve is None:
+                continue
+            label = _label(c, curve, fit) if k == 0 and c in number[:: -(-len(number) // _DRAWN)] else None
+            if not np.isfinite(curve.g2).any():
+                axes.plot([], [], dots, color=paint[c], ms=3.5, lw=1, label=label)
                 continue
             drawn = True
             good = np.isfinite(curve.error)
             if good.any():
                 band = [np.where(good, curve.g2 + sign * curve.error, np.nan) for sign in (-1, 1)]
                 axes.fill_between(places, *band, color=paint[c], alpha=0.25, linewidth=0)
-            fit = result.fits.get(c)
-            label = _label(c, fit, len(number)) if k == 0 else None
             axes.plot(places, curve.g2, dots, color=paint[c], ms=3.5, lw=1, label=label,
                       linestyle="none" if fit is not None and fit.ok else line)  # fmt: skip
             if fit is not None and fit.ok:
@@ -219,33 +224,49 @@ def draw_curves(axes, results, colors=None):
             dots, line = _MARKS[k % len(_MARKS)]
             handles += axes.plot([], [], dots, ls=line, color="0.35", ms=3.5, lw=1)
             labels.append(result.label)
-    if handles:
-        axes.legend(handles, labels, fontsize=8, ncols=1 + (len(handles) > 10), loc="best")
+    title = "normalization: " + ", ".join(sorted({result.normalization for result in results}))
+    if len(number) < every:
+        title += f"\n{len(number):,} of {every:,} colours drawn"
+    axes.legend(handles, labels, title=title, fontsize=8, title_fontsize=8, alignment="left", **_OUTSIDE)
 
 
 def _chosen(of_results, colors):
-    """Return the colours to draw, and the paint of every one, whichever are drawn."""
+    """Return the colours to draw, the paint of every one, whichever are drawn, and how many there are."""
     number = sorted(set().union(*of_results))
-    return [c for c in number if colors is None or c in colors], paints(number)
+    some = number if colors is None else [c for c in number if c in colors]
+    if colors is None and len(some) > _DRAWN:
+        some = [some[k] for k in np.linspace(0, len(some) - 1, _DRAWN).astype(int)]
+    return some, paints(number), len(number)
 
 
 _MARKS = (("o", "-"), ("s", "--"), ("^", ":"), ("v", "-."))
 
 
-def _label(color, fit, number):
-    if number > _NAMED and (fit is None or not fit.ok) and color % max(1, number // 8):
-        return None
+def _label(color, curve, fit):
+    if not np.isfinite(curve.g2).any():
+        return f"colour {color}: " + ("no element has intensity" if curve.left_out.any() else "no element, or no pairs")
     if fit is None:
         return f"colour {color}"
     if not fit.ok:
         return f"colour {color}: no fit ({fit.why})"
-    text = rf"colour {color}: $\tau$ = {fit.tau:.3g} $\pm$ {fit.tau_err:.1g} pulses"
-    return text + (rf", exponent {fit.exponent:.2f} $\pm$ {fit.exponent_err:.1g}" if fit.kind == "stretched" else "")
+    text = f"colour {color}: \u03c4 = {with_error(fit.tau, fit.tau_err)} pulses"
+    return text + (f",\nexponent {with_error(fit.exponent, fit.exponent_err)}" if fit.kind == "stretched" else "")
+
+
+def notes_on(result, width=100):
+    """Return what a reader of the curves has to know beside them, in lines of so many letters."""
+    notes = [result.bias] if result.bias else []
+    none = result.counts == 0
+    if none.any():
+        which = "all from {:,} pulses on" if (np.diff(none.astype(int)) >= 0).all() else "the first is {:,} pulses"
+        which = which.format(result.delays[none][0])
+        notes.append(f"{np.count_nonzero(none):,} of {len(none):,} delays have no pairs: {which}")
+    return "\n".join(line for note in notes for line in textwrap.wrap(note, width))
 
 
 def draw_intensity(axes, results, colors=None):
     """Draw the mean intensity of each colour over the time of the run."""
-    number, paint = _chosen([result.intensity for result in results], colors)
+    number, paint, _ = _chosen([result.intensity for result in results], colors)
     for k, result in enumerate(results):
         for c in number:
             if c in result.intensity and len(result.seconds):
@@ -284,7 +305,9 @@ def draw_account(axes, result):
     axes.tick_params(left=False)
     read, elements = result.account.get("read", 0), np.count_nonzero(result.mask)
     saturated = np.count_nonzero(result.saturated)
-    axes.set_title(f"{read:,} events read; {saturated:,} of {elements:,} elements saturated", fontsize=10, loc="left")
+    part = "" if result.processed == result.account.get("processed") else "in the whole run "
+    title = f"{part}{read:,} events read; {saturated:,} of {elements:,} elements saturated"
+    axes.set_title(title, fontsize=10, loc="left")
 
 
 def draw_map(figure, axes, image, covered, label):
@@ -316,8 +339,10 @@ def draw_result(figure, results, colors=None, maps=()):
     maps : sequence of (image, covered, label)
     """
     across = 0 if not maps else 1 + (len(maps) > 2)
-    parts = figure.subfigures(1, 3 if maps else 2, width_ratios=(1.35, 1, across)[: 3 if maps else 2])
+    parts = figure.subfigures(1, 3 if maps else 2, width_ratios=(1.6, 1, across)[: 3 if maps else 2])
     draw_curves(parts[0].add_subplot(), results, colors)
+    if notes := "\n".join(filter(None, map(notes_on, results))):
+        parts[0].supxlabel(notes, fontsize=8, color=PALETTE[1], x=0.02, ha="left")
     intensity, counts, account = parts[1].subplots(3, 1, height_ratios=(1, 1, 0.8))
     draw_intensity(intensity, results, colors)
     draw_counts(counts, results)
@@ -326,4 +351,4 @@ def draw_result(figure, results, colors=None, maps=()):
         down = -(-len(maps) // across)
         for k, one in enumerate(maps):
             draw_map(parts[2], parts[2].add_subplot(down, across, k + 1), *one)
-    figure.suptitle("; ".join(result.title for result in results[:1]), fontsize=11)
+    figure.suptitle("\n".join(result.title for result in results), fontsize=11)

@@ -10,6 +10,8 @@ from parcorana.limits import available
 from parcorana.paths import fault_of
 from parcorana.trial import allow_more, tried
 
+_SMALL = 1 << 20  # bytes that any memory has: of thousands of datasets it is not asked each time
+
 
 @contextmanager
 def plain_file(path, own=False):
@@ -59,7 +61,9 @@ def _check_plain(file):
         if item.external or item.is_virtual:
             return f"the values of {name!r} are in another file: no result has that"
         needs = math.prod(item.shape or (0,)) * item.id.get_type().get_size()
-        return f"{name!r} takes {needs / 2**30:,.1f} GiB, more memory than there is" if needs > available() else None
+        if needs < _SMALL or needs <= available():
+            return None
+        return f"{name!r} takes {needs / 2**30:,.1f} GiB, more memory than there is"
 
     # h5py ends a visit with what the function returns; an exception it does not always get over
     if fault := file.id.links.visit(fault_of_link, info=True) or file.visititems(fault_of_item):

@@ -25,15 +25,17 @@ class PlainG2:
         if self.forgets:
             counters, data = counters[-times:], data[-times:]
         arrays, counts = plain_sums(counters, data, self.system_params["delays"], times)
-        curves = {
-            int(color): plain_curve(arrays, counts, self.color == color, ~saturated, normalization, self.finecolor)
+        curves = [
+            plain_curve(arrays, counts, self.color == color, ~saturated, normalization, self.finecolor)
             for color in self.color_sums.colors
-        }
+        ]
+        rows = zip(*(vars(curve).values() for curve in curves), strict=True)
+        table = Curve(*map(np.array, rows)) if curves else Curve(*np.zeros((4, 0, len(counts))))
         group = h5UserGroup.create_group(f"G2_results_at_{self.mpiParams.processed:06d}")
         mask = self.mpiParams.mask
         full = np.zeros(mask.shape, np.int8)
         full[mask] = saturated
-        self.write_results(group, counts, curves, full)
+        self.write_results(group, counts, table, full)
         if self.user_params.get("save_arrays", "last"):
             for name in self.arrayNames():
                 for d, delay in enumerate(self.system_params["delays"]):

@@ -13,6 +13,7 @@ from parcorana.images import check_both, load_layout, segments_apart
 from parcorana.masks import check_shape
 from parcorana.plain import plain_file
 from parcorana.results import find_file, read_result, updates_in
+from parcorana.rounding import with_error
 
 _PLAIN_MAPS = ("saturated", "mask", "color", "finecolor")
 _DELAY_MAPS = ("G2", "IP", "IF", "g2")
@@ -102,7 +103,7 @@ def _draw(args):
     check_kind(args.fit)
     results, maps = [], []
     for k, name in enumerate(args.files):
-        with plain_file(find_file(name)) as file:
+        with plain_file(find_file(name, args.at)) as file:
             result = read_result(file, name, args.at)
             if args.fit:
                 result = dataclasses.replace(result, fits=fit_curves(result.delays, result.curves, args.fit))
@@ -125,13 +126,15 @@ def _draw(args):
 
 
 def _print_fits(result):
+    # the terminal of a batch job may know ASCII only
+    plus = "±" if "utf" in (sys.stdout.encoding or "").lower() else "+-"
     print(f"{result.label}: tau in pulses of 1/{result.rate:g} s; errors as if the curve's points were independent")
     for color, fit in result.fits.items():
         if not fit.ok:
             print(f"  colour {color}: no fit: {fit.why}")
             continue
-        numbers = [f"{name} {getattr(fit, name):.4g} +- {getattr(fit, name + '_err'):.2g}" for name in
-                   ("tau", "contrast", "baseline", *(["exponent"] if fit.kind == "stretched" else []))]  # fmt: skip
+        names = ("tau", "contrast", "baseline", *(["exponent"] if fit.kind == "stretched" else []))
+        numbers = [f"{name} {with_error(getattr(fit, name), getattr(fit, f'{name}_err'), plus)}" for name in names]
         print(f"  colour {color}: {', '.join(numbers)}")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from parcorana.curves import Curve
+from parcorana.curvefile import read_curves, read_intensity
 from parcorana.errors import ConfigError, shown
 from parcorana.fits import Fit
 from parcorana.output import ACCOUNT, published
@@ -25,6 +25,9 @@ class Result:
     label, title : str
         For legends, for the top of a picture.
     processed : int
+        Events, at the update.
+    normalization, bias : str
+        Of the curves, and what it gets wrong; empty where that is nothing to speak of.
     delays, counts : (D,) int64
         Delays [pulses], pairs of each.
     rate : float
@@ -42,6 +45,8 @@ class Result:
     label: str
     title: str
     processed: int
+    normalization: str
+    bias: str
     delays: np.ndarray
     counts: np.ndarray
     rate: float
@@ -54,8 +59,10 @@ class Result:
     saturated: np.ndarray
 
 
-def find_file(path):
+def find_file(path, at=None):
     """Return the file to open for what a user named: a result, its folder in progress, or the run's name.
+
+    Of a folder it is the last update, or that at so many events.
 
     Raises
     ------
@@ -71,7 +78,7 @@ def find_file(path):
     updates = published(folder)
     if not updates:
         raise ConfigError(f"{str(folder)!r} holds no update yet: nothing was published so far")
-    return updates[-1]
+    return next((update for update in updates if int(update.stem[7:]) == at), updates[-1])
 
 
 def updates_in(file):
@@ -104,32 +111,43 @@ def read_result(file, label, at=None):
     processed = max(updates) if at is None else at
     group, system = updates[processed], file["system"]
     rate = float(group["delays"].attrs["rate"])
-    colors = sorted(int(name.rpartition("_")[2]) for name in group if re.fullmatch(r"delay_curve_color_\d{1,18}", name))
+    curves = read_curves(group)
     seconds, intensity = np.zeros(0), {}
     if "intensity" in group:
         part = group["intensity"]
         seconds = (part["first"][:] + part["last"][:]) / 2 / rate
-        intensity = {c: part[f"color_{c}"][:] for c in colors if f"color_{c}" in part}
+        intensity = read_intensity(part, curves)
     dataset = _params(system, label).get("dataset", "")
-    # a run in progress says 'not ended', and so does the picture that it draws of its last update
-    ended = f" ({system.attrs['ended_by']})" if system.attrs["ended_by"] != "not ended" else ""
+    account = {key: int(system["accounting"].attrs[key]) for key in ACCOUNT}
     result = Result(
         label=label,
-        title=f"{label}: {dataset}; {processed:,} events processed{ended}",
+        title=f"{label}: {dataset}; {_state(system, processed, account['processed'])}",
         processed=processed,
+        normalization=str(group.attrs.get("normalization", "not named")),
+        bias=str(group.attrs.get("normalization_error", "")),
         delays=group["delays"][:],
         counts=group["delay_counts"][:],
         rate=rate,
-        curves={c: _curve(group, c) for c in colors},
+        curves=curves,
         fits=Fit.read(group["fits"]) if "fits" in group else {},
         seconds=seconds,
         intensity=intensity,
-        account={key: int(system["accounting"].attrs[key]) for key in ACCOUNT},
+        account=account,
         mask=system["mask"][:],
         saturated=group["saturated"][:],
     )
     _check_alike(result, label)
     return result
+
+
+def _state(system, processed, all_processed):
+    """Say how far a run was at an update, and how it ended if that is its last one."""
+    if processed != all_processed:
+        return f"update at {processed:,} of {all_processed:,} events processed"
+    text, ended_by = f"{processed:,} events processed", str(system.attrs["ended_by"])
+    if ended_by == "not ended":  # as the update of a run in progress says, and the last that it draws
+        return f"{text} so far"
+    return f"{text} ({ended_by})" if system.attrs["complete"] else f"{text} (not complete: {ended_by})"
 
 
 def _params(system, label):
@@ -159,8 +177,3 @@ def _check_alike(result, label):
     wrong = length == () or result.delays.dtype.kind not in "iu" or result.mask.ndim == 0
     if wrong or result.mask.shape != result.saturated.shape or result.mask.dtype.kind not in "iub":
         raise ConfigError(f"{label}: its delays, mask and saturated are not those of a result")
-
-
-def _curve(group, color):
-    names = ("delay_curve_color", "delay_curve_err_color", "elements_color", "elements_left_out_color")
-    return Curve(*(group[f"{name}_{color}"][:] for name in names))

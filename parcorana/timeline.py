@@ -29,13 +29,15 @@ class Timeline:
     ----------
     width : int
         Processed events in each stretch but the last.
+    events : int
+        Processed so far.
     """
 
     def __init__(self, color, colors, points=POINTS):
         self._index = kernels.color_index(color, colors)
         self._colors = len(colors)
         self.points = min(points, max(_NUMBERS // max(len(colors), 1), _LEAST) // 2 * 2)
-        self.width, self._events = 1, 0
+        self.width, self.events = 1, 0
         self._sums = np.zeros((self.points, len(colors)))
         self._first = np.zeros(self.points, np.int64)
         self._last = np.zeros(self.points, np.int64)
@@ -52,23 +54,23 @@ class Timeline:
         sums = kernels.sum_indexed(data, self._index, self._colors, threads)
         at = 0
         while at < len(counters):
-            if self._events == self.points * self.width:
+            if self.events == self.points * self.width:
                 self._halve()
-            end = min(len(counters), at + self.points * self.width - self._events)
+            end = min(len(counters), at + self.points * self.width - self.events)
             self._put(counters[at:end], sums[at:end])
             at = end
 
     def _put(self, counters, sums):
-        point = (self._events + np.arange(len(counters))) // self.width
+        point = (self.events + np.arange(len(counters))) // self.width
         starts = np.flatnonzero(np.diff(point, prepend=-1))
         which = point[starts]
         low, high = np.minimum.reduceat(counters, starts), np.maximum.reduceat(counters, starts)
-        if self._events % self.width:  # the first one is there already
+        if self.events % self.width:  # the first one is there already
             low[0] = min(low[0], self._first[which[0]])
             high[0] = max(high[0], self._last[which[0]])
         self._first[which], self._last[which] = low, high
         self._sums[which] += np.add.reduceat(sums, starts, axis=0)
-        self._events += len(counters)
+        self.events += len(counters)
 
     def _halve(self):
         half = self.points // 2
@@ -93,17 +95,17 @@ class Timeline:
             elements of each colour; 'first', 'last' (P,) int64 [pulses]: of
             its counters; 'events' (P,) int64.
         """
-        used = -(-self._events // self.width)
+        used = -(-self.events // self.width)
         events = np.full(used, self.width, np.int64)
         if used:
-            events[-1] = self._events - (used - 1) * self.width
+            events[-1] = self.events - (used - 1) * self.width
         return {"sums": self._sums[:used], "first": self._first[:used], "last": self._last[:used], "events": events}
 
     def state(self):
         """Return what a checkpoint keeps: (what is the same on all workers, this one's part of the sums)."""
-        return {"width": self.width, "events": self._events, "first": self._first, "last": self._last}, self._sums
+        return {"width": self.width, "events": self.events, "first": self._first, "last": self._last}, self._sums
 
     def restore(self, common, sums):
         """Take up what `state` returned."""
-        self.width, self._events = int(common["width"]), int(common["events"])
+        self.width, self.events = int(common["width"]), int(common["events"])
         self._first[:], self._last[:], self._sums[:] = common["first"], common["last"], sums

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from parcorana import _core, _move, fits, masks
+from parcorana import _core, _move, curvefile, fits, masks
+from parcorana.bias import bias_of, sentence
 from parcorana.curves import NORMALIZATIONS, ColorSums
 from parcorana.datasets import write_dataset
 from parcorana.errors import ConfigError, nearest, shown
@@ -52,6 +53,7 @@ UNITS = {"G2": "intensity^2", "IP": "intensity", "IF": "intensity"}
 
 
 _LARGEST = sys.float_info.max
+_SAMPLE = 4096  # elements that tell whether the data are whole numbers
 _OWN = "parcorana."  # before the names of what is reduced and kept here: a class made from these adds its own
 
 
@@ -86,7 +88,7 @@ def _file(user_params, key):
 def _normalization(user_params):
     value = user_params.get("normalization")
     if value is None or value is False or (isinstance(value, str) and not value):
-        value = "finecolor" if _file(user_params, "finecolor") else "pixel"
+        value = "finecolor" if _file(user_params, "finecolor") else "color"
     if not isinstance(value, str) or value not in NORMALIZATIONS:
         raise ConfigError(
             f"user_params['normalization'] must be one of {', '.join(NORMALIZATIONS)}, not {shown(value)}"
@@ -142,6 +144,7 @@ class _G2(PlainG2, BlockHooks, UserBase):
         self.color_sums = ColorSums(color, finecolor, _normalization(user_params), colors)
         self.color_sizes = np.bincount(np.searchsorted(colors, color[color > 0]), minlength=len(colors))
         self._own_color = color[mpiParams.part]
+        self._warned = False
 
     @classmethod
     def checkParams(cls, user_params, mask, log):
@@ -176,6 +179,7 @@ class _G2(PlainG2, BlockHooks, UserBase):
         self.counts = np.zeros(len(self.delays), np.int64)
         self.saturated = np.zeros(numElementsWorker, np.int8)
         self.timeline = Timeline(self._own_color, self.color_sums.colors)
+        self.events = 0  # whose pairs are counted
 
     def getState(self):
         """Return the saturated elements and the timeline; a form of G2 adds its sums."""
@@ -246,6 +250,9 @@ class _G2(PlainG2, BlockHooks, UserBase):
             everywhere[part] = int8array
             # the workers' bits are disjoint, so that adding them joins them
             sums["saturated"] = np.packbits(everywhere)
+        some = arrays["G2"].T[:: max(1, arrays["G2"].shape[1] // _SAMPLE)]
+        sums["not_whole"] = np.array([np.count_nonzero(some != np.floor(some))])
+        sums["events"] = np.array([self.events * self.mpiParams.firstWorker])
         for name, array in self.timeline.arrays().items():
             # times and numbers of events are the same on all workers, and must not be added
             sums[f"intensity.{name}"] = array if name == "sums" or self.mpiParams.firstWorker else array * 0
@@ -261,14 +268,30 @@ class _G2(PlainG2, BlockHooks, UserBase):
         saturated = np.zeros(mask.shape, np.int8)
         if "saturated" in reduced:
             saturated[mask] = np.unpackbits(reduced["saturated"].astype(np.uint8), count=np.count_nonzero(mask))
-        curves = self.color_sums.curves(reduced, counts)
-        self.write_results(group, counts, curves, saturated)
-        self._write_intensity(group.create_group("intensity"), reduced)
+        curve = self.color_sums.table(reduced, counts)
+        whole = not reduced["not_whole"].any()
+        events = max(int(reduced["events"][0]), int(counts.max(initial=0)))  # 0: a class with a calculation of its own
+        bias = bias_of(self.color_sums, reduced, counts, self.delays, events, whole)
+        self.write_results(group, counts, curve, saturated, bias)
+        self._say_bias(group, bias, curve)
+        line = {name.removeprefix("intensity."): array for name, array in reduced.items() if "intensity." in name}
+        colors, rate = self.color_sums.colors, self.system_params["rate"]
+        curvefile.write_intensity(group.create_group("intensity"), colors, self.color_sizes, line, rate)
         if self.fit:
-            found = fits.fit_curves(self.delays, curves, self.fit)
-            fits.write(group.create_group("fits"), found, self.system_params["rate"])
+            curvefile.write_fits(group, self.delays, curve.each(colors), self.fit, rate)
         if self.picture:
             self._draw(h5UserGroup.parent)
+
+    def _say_bias(self, group, bias, curve):
+        """Write what the normalization gets wrong; say so in the log, too, at the first update where it is seen."""
+        made = self.color_sums
+        text = sentence(bias, made.colors, curve.left_out, curve.elements, made.normalization)
+        group.attrs["normalization_error"] = text
+        processed, update = self.mpiParams.processed, self.system_params.get("update")
+        # what the result as a whole has is said when it is joined
+        if text and not self._warned and update and processed % update == 0:
+            self._warned = True
+            self.mpiParams.logWarning(f"at {processed:,} events: {text}")
 
     def _draw(self, file):
         """Draw the update beside the result; whatever fails there must not end the run."""
@@ -283,60 +306,24 @@ class _G2(PlainG2, BlockHooks, UserBase):
         except Exception as error:
             self.mpiParams.logWarning(f"picture {picture}: not drawn: {type(error).__name__}: {error}")
 
-    def write_results(self, group, counts, curves, saturated):
+    def write_results(self, group, counts, curve, saturated, bias=None):
         """Write all but the full arrays.
 
         Parameters
         ----------
         group : h5py.Group
         counts : (D,) int64
-        curves : dict of int to parcorana.curves.Curve
+        curve : parcorana.curves.Curve
+            Of all colours, (C, D).
         saturated : (detector's shape) int8
+        bias : parcorana.bias.Bias, optional
         """
         group.attrs["normalization"] = self.color_sums.normalization
         rate = self.system_params["rate"]
         write_dataset(group, "delays", self.delays, "pulses", f"delays; one pulse is 1/{rate} s", rate=rate)
         write_dataset(group, "delay_counts", counts, "1", "number of pairs of each delay")
-        for color, curve in curves.items():
-            self._write_curve(group, color, curve)
+        curvefile.write_curves(group, self.color_sums.colors, curve, self.color_sums.normalization, bias)
         write_dataset(group, "saturated", saturated, "1", "1 where any processed event reached saturated_value")
-
-    def _write_intensity(self, group, reduced):
-        events, rate = reduced["intensity.events"], self.system_params["rate"]
-        write_dataset(group, "events", events, "1", "processed events in each stretch of the run")
-        for name in ("first", "last"):
-            long_name = f"{name} counter of each stretch; one pulse is 1/{rate} s"
-            write_dataset(group, name, reduced[f"intensity.{name}"], "pulses", long_name, rate=rate)
-        sizes = np.where(self.color_sizes, self.color_sizes, np.nan)  # all of a colour may be masked
-        means = reduced["intensity.sums"] / (events[:, None] * sizes)
-        for color, mean in zip(self.color_sums.colors, means.T, strict=True):
-            long_name = f"mean over the included elements of colour {color} and the events of each stretch"
-            write_dataset(group, f"color_{color}", mean, "intensity", long_name)
-
-    def _write_curve(self, group, color, curve):
-        how = {
-            "pixel": "each element's G2 divided by its own IP and IF, mean over the colour",
-            "finecolor": "each element's G2 divided by the mean IP and IF of its fine colour, mean over the colour",
-            "color": "mean G2 of the colour divided by its mean IP and IF",
-        }[self.color_sums.normalization]
-        norm = {"normalization": self.color_sums.normalization}
-        write_dataset(group, f"delay_curve_color_{color}", curve.g2, "1", f"g2 of colour {color}: {how}", **norm)
-        write_dataset(
-            group,
-            f"delay_curve_err_color_{color}",
-            curve.error,
-            "1",
-            "standard error over the colour's elements, as if they were independent",
-            **norm,
-        )
-        write_dataset(group, f"elements_color_{color}", curve.elements, "1", "elements that counted, per delay")
-        write_dataset(
-            group,
-            f"elements_left_out_color_{color}",
-            curve.left_out,
-            "1",
-            "unsaturated elements left out for a zero denominator, per delay",
-        )
 
     def viewerPublishArray(self, name, delay, ndarray, h5UserGroup):
         """Write one full array, as `save_arrays` asks."""
@@ -351,6 +338,7 @@ class G2atEnd(_G2):
 
     def workerCalc(self, T, numTimesFilled, X):
         """Compute all sums anew."""
+        self.events = numTimesFilled
         self._reset()
         plan = plan_stored(T, numTimesFilled, self.delays, exact=X.dtype == np.float64)
         self._add_stored(plan, X)
@@ -393,6 +381,7 @@ class G2IncrementalAccumulator(_G2):
 
     def workerCalcReduced(self, T, numTimesFilled, X):
         """Do what `workerCalc` and then `workerReduce` do, and leave deferred what is."""
+        self.events = self.timeline.events
         pending = None
         if self.step:
             pending = plan_tails(T, numTimesFilled, self.delays, self.step), X, self.total
@@ -423,6 +412,7 @@ class G2IncrementalAccumulator(_G2):
 
     def workerCalc(self, T, numTimesFilled, X):
         """Return the sums so far."""
+        self.events = self.timeline.events
         self._settle(T, numTimesFilled, X)
         return self._results()
 
@@ -506,6 +496,7 @@ class G2IncrementalWindowed(_G2):
 
     def _renew(self, plan, X, filled):
         """Set the counts, and compute G2 anew where that is needed; IP and IF, too, where they need every pair."""
+        self.events = filled
         self.counts[:] = plan.counts
         self.G2[:, self.counts == 0] = 0
         if plan.mode == _core.MASKED:

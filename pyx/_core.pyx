@@ -589,8 +589,9 @@ def sum_colors(g2 not None, ip, fut, const double[::1] counts not None, group, P
     Returns
     -------
     float64 array
-        With `fine`: sums of g2 and g2^2 of each group, of ip and fut of each fine group, (2 groups + 2 fines, D).
-        Else, of each group, the excess of the ratio over 1, its square, and the elements without one, (3 groups, D).
+        With `fine`: sums of g2 and g2^2 of each group, of ip, fut and ip fut of each fine group,
+        (2 groups + 3 fines, D). Else, of each group, the excess of the ratio over 1, its square, the elements
+        without one, and 1 / ip of those with one, (4 groups, D).
     """
     cdef pca_arrays arrays
     cdef pca_colors colors
@@ -642,7 +643,7 @@ cdef sum_of_colors(g2, const double[::1] counts, group, int64_t groups, fine, in
     colors.fine = NULL
     if fine is not None:
         colors.fine = checked(b"fine", fine, n, -1, fines)
-    sums = np.zeros((3 * groups if fine is None else 2 * groups + 2 * fines, counts.shape[0]))
+    sums = np.zeros((4 * groups if fine is None else 2 * groups + 3 * fines, counts.shape[0]))
     if n == 0 or sums.size == 0:
         return sums
     colors.counts = &counts[0]

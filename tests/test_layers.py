@@ -18,10 +18,10 @@ KERNELS = {"_beat", "_core", "_move", "kernels"}  # compiled
 LAYERS = {
     "core": "_version errors datasets delays partition masks ratecheck psana_config rolling lines cpu lock"
     " userbase userstate partfile curves plaing2 timeline images geometry statistics colors reference memory paths"
-    " trial sums userclass limits reach",
+    " trial sums userclass limits reach bias rounding",
     "events": "events",
     "config": "config",
-    "output": "output checkpoint progress results fits pictures plain",
+    "output": "output checkpoint progress results fits curvefile pictures plain",
     "classes": "userg2",
     "pipeline": "pipeline",
 }
@@ -38,7 +38,8 @@ ONLY_IN = {
     "mpi4py": {"pipeline.mpi", "__main__"},
     "psana": {"events.psana2", "events.psana1"},  # in the modules of these folders, too
     "requests": {"events.psana2"},  # psana brings it along
-    "h5py": {"output", "compare", "plain", "events.hdf5_stack", "events.hdf5_times", "events.hdf5_trust", "__main__"},
+    "h5py": {"output", "compare", "curvefile", "plain", "__main__"}
+    | {"events.hdf5_stack", "events.hdf5_times", "events.hdf5_trust"},
     "hdf5plugin": {"events.hdf5_stack"},
     "tqdm": {"progress"},
     "matplotlib": {"pictures"},
