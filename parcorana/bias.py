@@ -21,6 +21,7 @@ import numpy as np
 #: A curve is said to be too low, or too high, from this part of g2 on, if its error is not larger.
 SAID_LOW, SAID_HIGH = 1e-4, 1e-3
 _RATES = 48  # of exponentials that are tried
+_FEW = 0.2  # of 1 / K
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def bias_of(made, sums, counts, delays, events, whole):
             low, high, error, sharing, fluctuating = _shared_means(made, sums, curve, counts, delays, events, whole)
             intensity = np.full(len(low), np.nan)
     none = np.isnan(curve.g2)
-    low, high = (np.where(none, np.nan, np.maximum(np.nan_to_num(part), 0)) for part in (low, high))
+    # rounded: the last digits of sums depend on how the work was divided, and small differences of sums on them
+    low, high = (np.where(none, np.nan, np.round(np.maximum(np.nan_to_num(part), 0), 6)) for part in (low, high))
     return Bias(low, high, error, sharing, intensity, fluctuating)
 
 
@@ -135,7 +137,9 @@ def _own_means(curve, error, photons, counts, delays, events):
     spread = curve.error * np.sqrt(np.maximum(curve.elements - 1, 0)) / np.abs(curve.g2)
     often = (counts >= most / 4) & (delays > 0)  # at the delay 0 noise is correlated with itself
     scatter = _least(spread * np.sqrt(counts), often)
-    noise = np.maximum(photons, np.where(np.isfinite(scatter), scatter, 0)[:, None] / counts)
+    noise = np.where(np.isfinite(scatter), scatter, 0)[:, None] / counts
+    # whole numbers are photons where they scatter like them; with a few photons that hardly shows
+    noise = np.maximum(noise, np.where(photons > _FEW, photons, np.minimum(photons, 2 * noise)))
     # of the events that have a later partner, so many have an earlier one, too
     noise = noise * (most / events) * np.maximum(0, 2 - most / counts)
     noise = np.where(counts > 0, noise, 0)

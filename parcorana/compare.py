@@ -122,8 +122,16 @@ def compare(path_a, path_b, rtol=1e-12, atol=0.0, ignore=(), subset=False):
     return _compare(path_a, path_b, rtol, atol, ignore, subset)[0]
 
 
+def _partial(items, path):
+    """Say that a file is the result of a part of a run; empty if it is not."""
+    if items.get("/system@complete", True):
+        return ""
+    processed = items.get("/system/accounting@processed", "?")
+    return f"{path} is not complete: {items.get('/system@ended_by', '?')}, {processed} events processed"
+
+
 def _compare(path_a, path_b, rtol, atol, ignore, subset):
-    """Return the lines of `compare`, and how many items of A were not compared, of how many."""
+    """Return the lines of `compare`; how many items of A were not compared, of how many; what is to be known beside."""
     skip = (*HOW, *ignore)
 
     def counts(path):
@@ -144,7 +152,8 @@ def _compare(path_a, path_b, rtol, atol, ignore, subset):
             if what:
                 lines.append(f"{path}: {what}")
         of_a = [path for path in a if counts(path)]
-    return lines, sum(path not in b for path in of_a), len(of_a)
+        notes = [note for note in (_partial(a, path_a), _partial(b, path_b)) if note]
+    return lines, sum(path not in b for path in of_a), len(of_a), notes
 
 
 def main(argv=None):
@@ -165,7 +174,7 @@ def main(argv=None):
     parser.add_argument("--most", type=int, default=10, help="how many differences to print (default 10)")
     args = parser.parse_args(argv)
     try:
-        lines, left, total = _compare(args.a, args.b, args.rtol, args.atol, args.ignore, args.subset)
+        lines, left, total, notes = _compare(args.a, args.b, args.rtol, args.atol, args.ignore, args.subset)
     except ConfigError as error:
         print(f"cmpParCorAnaH5Output: cannot read a result file: {error}", file=sys.stderr)
         return error.exit_status
@@ -175,6 +184,8 @@ def main(argv=None):
         print(f"and {len(lines) - args.most} more differences")
     if args.subset and left:
         print(f"{left} of the {total} datasets and attributes of {args.a} are not in {args.b} and were not compared")
+    for note in notes:
+        print(printable(note))
     print("different" if lines else "same")
     return 1 if lines else 0
 

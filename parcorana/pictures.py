@@ -244,13 +244,15 @@ _MARKS = (("o", "-"), ("s", "--"), ("^", ":"), ("v", "-."))
 
 def _label(color, curve, fit):
     if not np.isfinite(curve.g2).any():
-        return f"colour {color}: " + ("no element has intensity" if curve.left_out.any() else "no element, or no pairs")
-    if fit is None:
-        return f"colour {color}"
-    if not fit.ok:
-        return f"colour {color}: no fit ({fit.why})"
-    text = f"colour {color}: \u03c4 = {with_error(fit.tau, fit.tau_err)} pulses"
-    return text + (f",\nexponent {with_error(fit.exponent, fit.exponent_err)}" if fit.kind == "stretched" else "")
+        said = ": " + ("no element has intensity" if curve.left_out.any() else "no element, or no pairs")
+    elif fit is None:
+        said = ""
+    elif not fit.ok:
+        said = f": no fit ({fit.why})"
+    else:
+        said = f": \u03c4 = {with_error(fit.tau, fit.tau_err)} pulses"
+        said += f", exponent {with_error(fit.exponent, fit.exponent_err)}" if fit.kind == "stretched" else ""
+    return textwrap.fill(f"colour {color}{said}", 38)
 
 
 def notes_on(result, width=100):
@@ -305,8 +307,9 @@ def draw_account(axes, result):
     axes.tick_params(left=False)
     read, elements = result.account.get("read", 0), np.count_nonzero(result.mask)
     saturated = np.count_nonzero(result.saturated)
-    part = "" if result.processed == result.account.get("processed") else "in the whole run "
-    title = f"{part}{read:,} events read; {saturated:,} of {elements:,} elements saturated"
+    title = f"{read:,} events read; {saturated:,} of {elements:,} elements saturated"
+    if result.processed != result.account.get("processed"):
+        title = f"whole run: {read:,} events read; until then {saturated:,} of {elements:,} elements saturated"
     axes.set_title(title, fontsize=10, loc="left")
 
 
