@@ -295,7 +295,7 @@ def test_user_params(setup):
     assert setup.drive("-o", "none.h5").returncode == 0
     assert compare(setup.folder / "documented.h5", setup.folder / "none.h5", rtol=0) == []
     # with a file of fine colours the default of `normalization` is another
-    for user, normalization in (({}, "pixel"), ({"finecolor": "fine.npy"}, "finecolor")):
+    for user, normalization in (({}, "color"), ({"finecolor": "fine.npy"}, "finecolor")):
         setup.write(user=user)
         assert setup.drive("-o", f"{normalization}.h5").returncode == 0
         with h5py.File(setup.folder / f"{normalization}.h5") as file:
@@ -358,11 +358,14 @@ def test_callbacks():
         assert arguments.split(", ") == [*code.co_varnames[1 : code.co_argcount]] or not arguments
 
 
-def test_result_file(setup):
-    """docs/results.md: everything in a result file is in the table, and the other way round."""
+@pytest.mark.parametrize("headings", [["path"], ["path", "path with many colours"]])
+def test_result_file(setup, headings):
+    """docs/results.md: everything in a result file is in the tables, and the other way round."""
     with h5py.File(setup.folder / "frames.h5", "r+") as file:
         file["det/timestamp"] = file["det/counter"][:] * 10**9 // 120
         del file["det/counter"]
+    if len(headings) > 1:
+        np.save(setup.folder / "color.npy", np.arange(setup.color.size).reshape(setup.color.shape) + 1)
     setup.write(user=setup.user | {"finecolor": "fine.npy", "fit": "single"})
     assert setup.drive().returncode == 0
     found = []
@@ -375,7 +378,8 @@ def test_result_file(setup):
                 assert {"units", "long_name"} <= node.attrs.keys()
 
         file.visititems(visit)
-    documented = [quoted(row[0])[0] for row in table_of(text_of("docs/results.md"), "path")]
+    results = text_of("docs/results.md")
+    documented = [quoted(row[0])[0] for heading in headings for row in table_of(results, heading)]
     patterns = [re.escape(path).replace(r"\*", r"\w+") for path in documented]
     for path in found:
         assert any(re.fullmatch(pattern, path) for pattern in patterns), f"{path} is not in the table"
