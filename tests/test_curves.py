@@ -127,6 +127,33 @@ def test_a_colour_without_elements_is_nan(normalization):
     np.testing.assert_array_equal(found[2].elements, [1, 0])
 
 
+@settings(max_examples=50, deadline=None)
+@given(case=cases(), threads=st.sampled_from([1, 3]))
+def test_sums_that_tell_what_is_wrong(case, threads):
+    """1 / IP over the elements that have a ratio; IP IF over those that share a mean."""
+    arrays, counts, color, fine, saturated, parts = case
+    G2, IP, IF = (arrays[name] for name in NAMES)
+    ok = saturated == 0
+
+    def sums_of(normalization):
+        made = ColorSums(color, fine, normalization)
+        each = [made.reduce({k: a[:, p] for k, a in arrays.items()}, counts, saturated[p], p, threads) for p in parts]
+        return made, {name: sum(one[name] for one in each) for name in each[0]}
+
+    made, sums = sums_of("pixel")
+    for row, c in zip(sums["inverse"], made.colors, strict=True):
+        good = (IP * IF != 0) & (color == c) & ok
+        np.testing.assert_allclose(row, np.where(good, 1 / np.where(good, IP, 1), 0).sum(1), rtol=1e-12)
+    for normalization, groups, numbers in (("color", color, None), ("finecolor", fine, np.unique(fine))):
+        made, sums = sums_of(normalization)
+        for row, g in zip(sums["IP_IF"], made.colors if numbers is None else numbers, strict=True):
+            np.testing.assert_allclose(row, (IP * IF)[:, ok & (groups == g)].sum(1), rtol=1e-12)
+        of_color = [G2[:, ok & (color == c)] for c in made.colors]
+        squares = made.of_colors(sums["G2_squared"])
+        for row, mine in zip(squares, of_color, strict=True):
+            np.testing.assert_allclose(row, (mine**2).sum(1), rtol=1e-12)
+
+
 def test_no_colours_no_curves():
     case = dict.fromkeys(NAMES, np.ones((1, 2))), np.array([1]), np.array([0, 0]), np.array([0, 0])
     for normalization in NORMALIZATIONS:

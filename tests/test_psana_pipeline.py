@@ -171,6 +171,26 @@ def test_compare_command(tmp_path, monkeypatch, capsys, changes, args, status, w
     assert out.endswith("different\n" if status else "same\n")
 
 
+def test_compare_command_says_what_is_of_a_part_of_a_run(tmp_path, monkeypatch, capsys):
+    """Two of the same part are the same, and not the result of a run."""
+    from parcorana.compare import main
+
+    monkeypatch.chdir(tmp_path)
+    for name, ended_by in (("a.h5", "killed"), ("b.h5", "killed"), ("c.h5", "end of data")):
+        write_result(name)
+        with h5py.File(name, "r+") as file:
+            file["system"].attrs.update({"complete": ended_by != "killed", "ended_by": ended_by})
+            file["system/accounting"].attrs["processed"] = 300
+    assert main(["a.h5", "b.h5"]) == 0
+    notes = [f"{name}.h5 is not complete: killed, 300 events processed" for name in "ab"]
+    assert capsys.readouterr().out.splitlines() == [*notes, "same"]
+    assert main(["a.h5", "c.h5"]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert notes[0] in said and notes[1] not in said and said[-1] == "different"
+    assert main(["c.h5", "c.h5"]) == 0
+    assert capsys.readouterr().out == "same\n"
+
+
 @pytest.mark.parametrize("what", ["missing", "text", "folder", "cut off", "damaged"])
 def test_compare_command_unreadable(tmp_path, command, what):
     write_result(tmp_path / "a.h5")
