@@ -78,7 +78,7 @@ _VERBOSITIES = ("DEBUG", "INFO", "WARNING", "ERROR")
 _NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "True or False", list: "a list"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Config:
     """A checked configuration.
 

@@ -4,6 +4,7 @@ import ctypes
 import inspect
 import logging
 from array import array
+from functools import lru_cache
 
 import numpy as np
 
@@ -496,6 +497,7 @@ def needs_history(user_class):
     return not getattr(user_class, "keeps_history", False)
 
 
+@lru_cache(maxsize=1)  # it is asked for every rank, and may read files of colours
 def reduced_bytes(config):
     """Return the bytes of what `workerReduce` returns on one worker, as many as the sum takes on the viewer.
 

@@ -23,7 +23,7 @@ from parcorana import _core, _move, curvefile, fits, masks
 from parcorana.bias import bias_of, sentence
 from parcorana.curves import NORMALIZATIONS, ColorSums
 from parcorana.datasets import write_dataset
-from parcorana.errors import ConfigError, nearest, shown
+from parcorana.errors import ConfigError, RunError, nearest, shown
 from parcorana.lines import plan_accumulated, plan_stored, plan_tails, plan_window
 from parcorana.output import check_picture_name
 from parcorana.plaing2 import PlainG2
@@ -240,6 +240,11 @@ class _G2(PlainG2, BlockHooks, UserBase):
 
     def workerReduce(self, arrays, counts, int8array):
         """Sum per colour what the delay curves need; and the saturated elements as bits."""
+        if missing := [name for name in UNITS if name not in arrays]:
+            raise RunError(
+                f"{type(self).__name__}: delay curves need the arrays {', '.join(UNITS)}, and workerCalc returns no "
+                f"{missing[0]}: override workerReduce and viewerPublishReduced, too"
+            )
         return self._reduced(arrays, counts, int8array)
 
     def _reduced(self, arrays, counts, int8array, pending=None):
@@ -265,6 +270,11 @@ class _G2(PlainG2, BlockHooks, UserBase):
         group = h5UserGroup.require_group(f"G2_results_at_{self.mpiParams.processed:06d}")
         group.attrs["relsec"] = relsec
         mask, reduced = self.mpiParams.mask, _without_own(reduced)
+        if not reduced:
+            raise RunError(
+                f"{type(self).__name__}: workerReduce must add to what super().workerReduce returns, for the delay "
+                "curves are made of that; or override viewerPublishReduced, too"
+            )
         saturated = np.zeros(mask.shape, np.int8)
         if "saturated" in reduced:
             saturated[mask] = np.unpackbits(reduced["saturated"].astype(np.uint8), count=np.count_nonzero(mask))

@@ -1,6 +1,8 @@
 """What a class defines is called, or refused in a sentence: every callback, in every kind of class."""
 
+import os
 import re
+from contextlib import redirect_stderr
 from functools import cached_property
 
 import numpy as np
@@ -151,8 +153,8 @@ def interrupt(tmp_path, user_class, user):
     run_driver(tmp_path, fails, user, "--resume", checkpoint=10)
 
 
-def run_driver(tmp_path, user_class, user, *args, status=0, name="out.h5", **more):
-    """Run the command in this process, on a class that is made here."""
+def run_driver(tmp_path, user_class, user, *args, status=0, name="out.h5", said=None, **more):
+    """Run the command in this process, on a class that is made here; put what it says into the file `said`."""
     np.save(tmp_path / "mask.npy", np.ones(SHAPE, np.int8))
     mask = str(tmp_path / "mask.npy")
     system = {"dataset": "sim=brownian:shape=2x3x4:events=60:tau=5", "mask": mask, "testmask": mask, "times": TIMES}
@@ -160,7 +162,8 @@ def run_driver(tmp_path, user_class, user, *args, status=0, name="out.h5", **mor
     Given.system, Given.user = system | {"user_class": user_class}, user
     text = "from test_user_class import Given\nsystem_params, user_params = Given.system, Given.user\n"
     (tmp_path / "config.py").write_text(text, encoding="utf-8")
-    assert status_of(driver.main, "-c", tmp_path / "config.py", *args) == status
+    with open(said or os.devnull, "w", encoding="utf-8") as file, redirect_stderr(file):
+        assert status_of(driver.main, "-c", tmp_path / "config.py", *args) == status
 
 
 class Given:
@@ -362,6 +365,24 @@ def test_what_replaces_a_part_of_a_shipped_class_without_calling_it_is_said(tmp_
         (line,) = (line for line in said if f"{name} does not call super().{name}" in line)
         assert line.endswith(f"so {kind.__name__} does not do its part of it")
     assert said.count(does) == 1 and len(said) == 1 + len(kept)
+
+
+@pytest.mark.parametrize("kind", SHIPPED)
+def test_what_the_curves_need_is_said(tmp_path, kind):
+    class Other(kind):
+        arrayNames, workerCalc = Own.arrayNames, Own.workerCalc
+
+        def initWorker(self, numElementsWorker):
+            super().initWorker(numElementsWorker)
+            self.n = numElementsWorker
+
+    with pytest.raises(
+        RunError, match=r"^Other: delay curves need the arrays G2, IP, IF, and workerCalc returns no G2"
+    ):
+        run_class(tmp_path, Other)
+    said = tmp_path / "said"
+    run_driver(tmp_path, type("Mine", (kind,), {"workerReduce": Reduces.workerReduce, "n": 3}), {}, status=1, said=said)
+    assert "Mine: workerReduce must add to what super().workerReduce returns, for the delay curves" in said.read_text()
 
 
 @pytest.mark.parametrize("kind", SHIPPED)
