@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from parcorana import make_delay_list, newmodule
+from parcorana import make_delay_list
+from parcorana.tools import newmodule
 
 ROWS, ELEMENTS = 1100, 4096
 DELAYS = make_delay_list(1, 1000, 50)

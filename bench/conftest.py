@@ -10,8 +10,8 @@ import pytest
 
 from parcorana import make_delay_list, userg2
 from parcorana.pipeline.block import BlockBuffer
-from parcorana.rolling import RollingBuffer
-from parcorana.userbase import MpiParams
+from parcorana.correlate.rolling import RollingBuffer
+from parcorana.calculation.userbase import MpiParams
 
 BIN = Path(sys.executable).parent
 BLOCK = 512

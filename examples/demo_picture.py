@@ -14,7 +14,7 @@ import numpy as np
 
 from parcorana.errors import ConfigError
 from parcorana.events.simulated import Brownian, true_g2
-from parcorana.pictures import delay_axis, paints, shown
+from parcorana.view.pictures import delay_axis, paints, shown
 
 # Three speckles wide. Errors come out about a tenth too small, as what spans two tiles is
 # missed; with larger tiles there are so few that the errors themselves scatter.

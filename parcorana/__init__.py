@@ -14,12 +14,12 @@ except ImportError as error:
         f"{__path__[0]} holds the sources of parcorana, and no compiled modules that fit this Python ({error}): work "
         "in another folder, where Python finds the installed package, or build it here by 'make demo'"
     ) from None
-from parcorana.config import check_config
-from parcorana.delays import make_delay_list
+from parcorana.job.config import check_config
+from parcorana.correlate.delays import make_delay_list
 from parcorana.errors import ConfigError, ParCorAnaError, RunError
-from parcorana.psana_config import make_psana_config
-from parcorana.userbase import ADD, SUBTRACT, UserBase
-from parcorana.userstate import Common, Partial
+from parcorana.events.psana_config import make_psana_config
+from parcorana.calculation.userbase import ADD, SUBTRACT, UserBase
+from parcorana.calculation.userstate import Common, Partial
 
 __all__ = [
     "ADD",

@@ -33,7 +33,7 @@ def report():
     import numpy as np
 
     from parcorana import __version__, _core
-    from parcorana.cpu import choose_code_path
+    from parcorana.correlate.cpu import choose_code_path
 
     build = _core.build_info()
     openmp = f"yes ({build['openmp']}), {len(os.sched_getaffinity(0))} cores" if build["openmp"] else "no: one thread"
@@ -68,7 +68,7 @@ def main(argv=None):
     if args.command is None:
         print(report())
         return 0
-    from parcorana import newmodule
+    from parcorana.tools import newmodule
     from parcorana.errors import ParCorAnaError
 
     try:

@@ -19,18 +19,20 @@ from pathlib import Path
 
 import numpy as np
 
-from parcorana import _core, _move, curvefile, fits, masks
-from parcorana.bias import bias_of, sentence
-from parcorana.curves import NORMALIZATIONS, ColorSums
-from parcorana.datasets import write_dataset
+from parcorana import _core, _move
+from parcorana.curves import curvefile, fits
+from parcorana.detector import masks
+from parcorana.curves.bias import bias_of, sentence
+from parcorana.curves.sums import NORMALIZATIONS, ColorSums
+from parcorana.files.datasets import write_dataset
 from parcorana.errors import ConfigError, RunError, nearest, shown
-from parcorana.lines import plan_accumulated, plan_stored, plan_tails, plan_window
-from parcorana.output import check_picture_name
-from parcorana.plaing2 import PlainG2
-from parcorana.timeline import Timeline
-from parcorana.userbase import UserBase
-from parcorana.userclass import BlockHooks, calls_inherited, is_own
-from parcorana.userstate import Common, Partial
+from parcorana.correlate.lines import plan_accumulated, plan_stored, plan_tails, plan_window
+from parcorana.results.output import check_picture_name
+from parcorana.correlate.plaing2 import PlainG2
+from parcorana.curves.timeline import Timeline
+from parcorana.calculation.userbase import UserBase
+from parcorana.calculation.userclass import BlockHooks, calls_inherited, is_own
+from parcorana.calculation.userstate import Common, Partial
 
 PARAMS = (
     "color",
@@ -305,8 +307,8 @@ class _G2(PlainG2, BlockHooks, UserBase):
 
     def _draw(self, file):
         """Draw the update beside the result; whatever fails there must not end the run."""
-        from parcorana import pictures
-        from parcorana.results import read_result
+        from parcorana.view import pictures
+        from parcorana.results.reading import read_result
 
         path = self.mpiParams.h5output
         picture = Path(path).with_suffix(".png") if self.picture is True else self.picture
@@ -326,7 +328,7 @@ class _G2(PlainG2, BlockHooks, UserBase):
         curve : parcorana.curves.Curve
             Of all colours, (C, D).
         saturated : (detector's shape) int8
-        bias : parcorana.bias.Bias, optional
+        bias : parcorana.curves.bias.Bias, optional
         """
         group.attrs["normalization"] = self.color_sums.normalization
         rate = self.system_params["rate"]

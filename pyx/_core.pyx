@@ -341,7 +341,7 @@ cdef int fill_missing(pca_plan *plan, lines) except -1:
 
 
 cdef int fill_plan(pca_plan *plan, lines, int64_t times, int64_t rows, int64_t delays) except -1:
-    """Check a `parcorana.lines.Plan` and describe it to C: nothing may reach beyond its memory."""
+    """Check a `parcorana.correlate.lines.Plan` and describe it to C: nothing may reach beyond its memory."""
     cdef Py_ssize_t n = 0
     cdef Py_ssize_t k, length = lines.length, begin = lines.begin, end = lines.end
     cdef Py_ssize_t gone = lines.gone, new = len(lines.source)
@@ -446,7 +446,7 @@ def correlate(lines, real[::1, :] x not None, const real[:, :] block, g2, ip, fu
 
     Parameters
     ----------
-    lines : parcorana.lines.Plan
+    lines : parcorana.correlate.lines.Plan
     x : (times, n) float32 or float64, Fortran order
         Storage; rows of `lines.keep` are written.
     block : (m, n) of the same dtype, or None
@@ -542,7 +542,7 @@ def settle(lines, const real[::1, :] x not None, ip not None, fut not None, tota
 
     Parameters
     ----------
-    lines : parcorana.lines.Plan
+    lines : parcorana.correlate.lines.Plan
     x : (times, n) float32 or float64, Fortran order
     ip, fut : (n, D) float64
     total : (n,) float64
@@ -607,7 +607,7 @@ def sum_pending(lines, const real[::1, :] x not None, total, g2 not None, ip, fu
 
     Parameters
     ----------
-    lines : parcorana.lines.Plan
+    lines : parcorana.correlate.lines.Plan
         That of `settle`; or of `correlate` in the mode ENDS, and then `ip`, `fut` and `total` are None.
     x : (times, n) float32 or float64, Fortran order
     total : (n,) float64

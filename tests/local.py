@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 
-from parcorana.config import resolve_config
+from parcorana.job.config import resolve_config
 from parcorana.events.source import Event, Share
-from parcorana.partition import Roles
+from parcorana.job.partition import Roles
 from parcorana.pipeline import run
 from parcorana.pipeline.stop import Stop
 from parcorana.pipeline.transport import LocalNetwork, run_together

@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from parcorana.bias import bias_of, sentence
-from parcorana.curves import ColorSums
+from parcorana.curves.bias import bias_of, sentence
+from parcorana.curves.sums import ColorSums
 
 DELAYS = np.array([1, 3, 10, 50])
 EVENTS = 500

@@ -16,7 +16,7 @@ from test_docs import table_of
 from xtc2 import write_run
 
 import parcorana
-from parcorana import psana_config as options
+from parcorana.events import psana_config as options
 from parcorana.errors import ConfigError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.source import Share, open_source
@@ -283,7 +283,7 @@ def test_in_the_config(setup):
     """It says src and type, is checked again after it was edited, and shown option by option."""
     calibration = parcorana.make_psana_config("jf", edges=1)
     setup.write(dataset="exp=tstx00126:run=7", src=..., psana_config=calibration)
-    from parcorana.config import format_params, resolve_config
+    from parcorana.job.config import format_params, resolve_config
 
     system = setup.system | {"mask": setup.folder / "mask.npy", "user_class": parcorana.userg2.G2atEnd}
     del system["src"]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from parcorana import ConfigError, make_delay_list, userg2
-from parcorana.config import resolve_config
-from parcorana.delays import check_delays
+from parcorana.job.config import resolve_config
+from parcorana.correlate.delays import check_delays
 from parcorana.events.dataset import parse_dataset
-from parcorana.partition import assign_roles, elements_of
+from parcorana.job.partition import assign_roles, elements_of
 
 WRONG_SYSTEM = [
     ({"tymes": 5}, "unknown key 'tymes' in system_params; did you mean 'times'?"),

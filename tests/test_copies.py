@@ -11,7 +11,7 @@ from xtc2 import write_run
 
 from parcorana import userg2
 from parcorana.events.dataset import parse_dataset
-from parcorana.events.hdf5 import HDF5Source
+from parcorana.events.hdf5.source import HDF5Source
 from parcorana.events.source import Event, Segments, open_source
 from parcorana.pipeline.block import BlockBuffer
 from parcorana.pipeline.server import Server

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parcorana import reference
-from parcorana.curves import NORMALIZATIONS, ColorSums
+from parcorana.curves.sums import NORMALIZATIONS, ColorSums
 
 NAMES = ("G2", "IP", "IF")
 NEAR = {"rtol": 1e-12, "atol": 1e-12}  # absolute: a curve is near 1

@@ -13,8 +13,8 @@ import pytest
 from conftest import run_command
 from xtc2 import write_run
 
-from parcorana import maskcolor, plot
-from parcorana.geometry import KEV_ANGSTROM
+from parcorana.tools import maskcolor, plot
+from parcorana.detector.geometry import KEV_ANGSTROM
 
 has_psana = importlib.util.find_spec("psana") is not None
 needs_psana = pytest.mark.skipif(not has_psana, reason="psana of LCLS-II is not installed")
@@ -247,7 +247,7 @@ def test_dataset_to_picture(case, tmp_path, monkeypatch, capsys):
 
 
 def test_edges_of_the_rings_are_where_the_table_says():
-    from parcorana.colors import Rings
+    from parcorana.detector.colors import Rings
 
     for log in (False, True):
         rings = Rings(1.0, 9.0, 4, log=log)

@@ -9,10 +9,12 @@ import pytest
 from conftest import status_of
 from test_pipeline import KIND, check_against_reference
 
-from parcorana import driver, fits, pictures, plot
-from parcorana.compare import compare
-from parcorana.curves import Curve
-from parcorana.results import read_result
+from parcorana.curves import fits
+from parcorana.tools import driver, plot
+from parcorana.view import pictures
+from parcorana.tools.compare import compare
+from parcorana.curves.sums import Curve
+from parcorana.results.reading import read_result
 
 DELAYS = [0, 1, 2, 3, 5, 8, 13, 21, 34, 55]
 

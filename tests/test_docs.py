@@ -29,11 +29,13 @@ import pytest
 from nbclient import NotebookClient
 
 import parcorana
-from parcorana import config, maskcolor, plot, userg2
-from parcorana.compare import compare
-from parcorana.driver import make_parser
+from parcorana import userg2
+from parcorana.job import config
+from parcorana.tools import maskcolor, plot
+from parcorana.tools.compare import compare
+from parcorana.tools.driver import make_parser
 from parcorana.events import simulated
-from parcorana.userbase import MpiParams
+from parcorana.calculation.userbase import MpiParams
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent

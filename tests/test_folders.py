@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from conftest import BIN, write_class
 
-from parcorana import ConfigError, driver, lock, output
+from parcorana import ConfigError
+from parcorana.results import lock, output
+from parcorana.tools import driver
 from parcorana.errors import RunError
-from parcorana.lock import FolderLock, this_process, writer_of
+from parcorana.results.lock import FolderLock, this_process, writer_of
 
 FACTS = {"account": {"read": 40, "processed": 40}, "first": 0, "last": 1, "merged": 0}
 HELD = """\

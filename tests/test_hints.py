@@ -19,7 +19,7 @@ from test_config import check_line
 from test_pipeline import write_user_class
 from test_reach import plain
 
-from parcorana.ratecheck import RateCheck
+from parcorana.job.ratecheck import RateCheck
 
 
 def with_times(setup, times, name="timestamp"):

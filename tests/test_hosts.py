@@ -9,7 +9,7 @@ import pytest
 from conftest import BIN, Setup
 from hosts import Hosts, missing
 
-from parcorana.compare import compare
+from parcorana.tools.compare import compare
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -86,7 +86,7 @@ def test_errors_name_the_host(three, setup, system, words):
 
 def test_too_few_ranks_on_the_hosts_for_servers():
     from parcorana.errors import ConfigError
-    from parcorana.partition import assign_roles
+    from parcorana.job.partition import assign_roles
 
     with pytest.raises(ConfigError, match="serverhosts: h1 have too few ranks for numservers=2"):
         assign_roles(["h1", "h1", "h2", "h2"], 2, ["h1"])

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parcorana import _core, reference
-from parcorana.lines import Plan
-from parcorana.rolling import RollingBuffer, pulse_counters
-from parcorana.userbase import MpiParams
+from parcorana.correlate.lines import Plan
+from parcorana.correlate.rolling import RollingBuffer, pulse_counters
+from parcorana.calculation.userbase import MpiParams
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 
 CLASSES = {"atend": G2atEnd, "accumulator": G2IncrementalAccumulator, "windowed": G2IncrementalWindowed}

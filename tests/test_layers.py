@@ -85,7 +85,8 @@ def imported(module, tree=None):
 
 def test_the_walk_sees_imports():
     """What the other tests rely on, on a text that breaks the rules."""
-    text = "import os\nfrom parcorana import _core, driver, __version__\ndef f():\n    from mpi4py import MPI\n"
+    text = "import os\nfrom parcorana import _core, __version__
+from parcorana.tools import driver\ndef f():\n    from mpi4py import MPI\n"
     text += "    import parcorana.events.source\n    from parcorana.pipeline.worker import Worker\n"
     ours, others = imported("masks", ast.parse(text))
     assert ours == {"_core", "driver", "__init__", "events.source", "pipeline.worker"}
@@ -122,13 +123,13 @@ import json, sys
 {}
 print(json.dumps(sorted(sys.modules)))
 """
-RUN = "from parcorana.driver import main; assert main(['-c', 'config.py']) == 0"
+RUN = "from parcorana.tools.driver import main; assert main(['-c', 'config.py']) == 0"
 
 
 @pytest.mark.parametrize(
     ("code", "absent", "present"),
     [
-        ("import parcorana", {"mpi4py", "psana", "matplotlib", "h5py", "tqdm"}, {"parcorana.config"}),
+        ("import parcorana", {"mpi4py", "psana", "matplotlib", "h5py", "tqdm"}, {"parcorana.job.config"}),
         (RUN, {"mpi4py.MPI", "mpi4py", "psana", "matplotlib", "tqdm"}, {"h5py", "parcorana.pipeline.worker"}),
     ],
 )

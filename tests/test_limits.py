@@ -12,9 +12,10 @@ import pytest
 from test_config import check_line
 from test_pipeline import write_user_class
 
-from parcorana import limits, memory
+from parcorana.files import limits
+from parcorana.job import memory
 from parcorana.errors import ConfigError
-from parcorana.partition import Roles
+from parcorana.job.partition import Roles
 
 GIB = 1 << 30
 
@@ -260,7 +261,7 @@ def test_memory_is_known_when_no_more_file_can_be_opened():
         "bash",
         sys.executable,
         "-c",
-        f"from parcorana import limits\n{code}",
+        f"from parcorana.files import limits\n{code}",
     ]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert run.stdout.split() == [str(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")), "0"]

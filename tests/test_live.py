@@ -9,19 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parcorana import config, userg2
+from parcorana import userg2
+from parcorana.job import config
 from parcorana.errors import ConfigError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.simulated import SimulatedSource
 from parcorana.events.source import Event, Share
-from parcorana.partition import Roles
+from parcorana.job.partition import Roles
 from parcorana.pipeline.clock import Clock
 from parcorana.pipeline.job import Job
 from parcorana.pipeline.server import Server
 from parcorana.pipeline.transport import LocalNetwork, run_together
 from parcorana.pipeline.viewer import Viewer
 from parcorana.pipeline.worker import Worker
-from parcorana.progress import Progress
+from parcorana.view.progress import Progress
 
 NOTHING = None
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from conftest import BIN, write_class
 
-from parcorana import curvefile, reference
-from parcorana.compare import compare
-from parcorana.results import read_result
+from parcorana import reference
+from parcorana.curves import curvefile
+from parcorana.tools.compare import compare
+from parcorana.results.reading import read_result
 
 TABLES = {
     "delay_curves": "delay_curve_color",

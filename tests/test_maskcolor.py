@@ -11,11 +11,13 @@ from conftest import status_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parcorana import colors, fits, maskcolor, plot
-from parcorana.curves import Curve
+from parcorana.curves import fits
+from parcorana.detector import colors
+from parcorana.tools import maskcolor, plot
+from parcorana.curves.sums import Curve
 from parcorana.errors import ConfigError
-from parcorana.images import Layout, segments_apart
-from parcorana.statistics import Statistics
+from parcorana.detector.images import Layout, segments_apart
+from parcorana.detector.statistics import Statistics
 
 
 @pytest.fixture

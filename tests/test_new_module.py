@@ -10,7 +10,7 @@ import pytest
 from conftest import BIN
 
 import parcorana
-from parcorana import newmodule
+from parcorana.tools import newmodule
 from parcorana.errors import ConfigError, RunError
 
 NAME = "speckle_sums"

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from conftest import BIN, write_class
 
-from parcorana import ConfigError, __version__, output
+from parcorana import ConfigError, __version__
+from parcorana.results import output
 
 GROUP = "user/G2_results_at_{:06d}"
 UPDATES = [70, 140, 210, 228]
@@ -470,7 +471,7 @@ def test_full_disk(setup, small_disk, part, ranks, words):
 LIMITED = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))
-from parcorana.driver import main
+from parcorana.tools.driver import main
 sys.exit(main(["-c", "config.py"]))
 """
 

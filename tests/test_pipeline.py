@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from parcorana import reference
-from parcorana.compare import compare
+from parcorana.tools.compare import compare
 from parcorana.pipeline import transport
 
 KIND = {"G2atEnd": "atend", "G2IncrementalAccumulator": "accumulator", "G2IncrementalWindowed": "windowed"}

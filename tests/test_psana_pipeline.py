@@ -160,7 +160,7 @@ def write_result(path, g2=1.5, counts=(3, 4), late=2, more=False):
     ],
 )
 def test_compare_command(tmp_path, monkeypatch, capsys, changes, args, status, words):
-    from parcorana.compare import main
+    from parcorana.tools.compare import main
 
     monkeypatch.chdir(tmp_path)
     write_result("a.h5")
@@ -173,7 +173,7 @@ def test_compare_command(tmp_path, monkeypatch, capsys, changes, args, status, w
 
 def test_compare_command_says_what_is_of_a_part_of_a_run(tmp_path, monkeypatch, capsys):
     """Two of the same part are the same, and not the result of a run."""
-    from parcorana.compare import main
+    from parcorana.tools.compare import main
 
     monkeypatch.chdir(tmp_path)
     for name, ended_by in (("a.h5", "killed"), ("b.h5", "killed"), ("c.h5", "end of data")):

@@ -6,10 +6,10 @@ from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parcorana import reach
-from parcorana.reach import Reach, is_state
+from parcorana.correlate import reach
+from parcorana.correlate.reach import Reach, is_state
 from parcorana.reference import ReferenceBuffer
-from parcorana.rolling import RollingBuffer
+from parcorana.correlate.rolling import RollingBuffer
 
 
 def plain(counters, times, delays):

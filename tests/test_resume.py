@@ -16,11 +16,11 @@ from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from parcorana import partfile
-from parcorana.compare import compare
-from parcorana.driver import main
-from parcorana.lock import FolderLock
-from parcorana.userstate import COMMON, ELEMENTS
+from parcorana.results import partfile
+from parcorana.tools.compare import compare
+from parcorana.tools.driver import main
+from parcorana.results.lock import FolderLock
+from parcorana.calculation.userstate import COMMON, ELEMENTS
 
 CLASSES = ("G2atEnd", "G2IncrementalAccumulator", "G2IncrementalWindowed")
 WHOLES = {}  # what a config gives: the file of an undisturbed run
@@ -285,7 +285,7 @@ def test_a_class_that_was_mended_goes_on_and_the_log_says_so(runs):
 
 def test_another_version(runs, monkeypatch):
     interrupted(runs)
-    monkeypatch.setattr("parcorana.checkpoint.__version__", "99.0")
+    monkeypatch.setattr("parcorana.results.checkpoint.__version__", "99.0")
     status, said = runs.run("--resume")
     assert status == 2 and "this is 99.0: go on with that one" in said
 

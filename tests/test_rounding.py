@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from parcorana.rounding import with_error
+from parcorana.curves.rounding import with_error
 
 
 @pytest.mark.parametrize(

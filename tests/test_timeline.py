@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parcorana import kernels, timeline
-from parcorana.timeline import Timeline
+from parcorana import kernels
+from parcorana.curves import timeline
+from parcorana.curves.timeline import Timeline
 
 
 def test_index_of_colours_is_checked():

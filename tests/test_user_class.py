@@ -10,10 +10,11 @@ import pytest
 from conftest import status_of
 from local import run_local
 
-from parcorana import Common, ConfigError, RunError, UserBase, driver
-from parcorana.compare import compare
-from parcorana.userbase import defines, reduced_bytes
-from parcorana.userclass import CALLBACKS, BlockHooks
+from parcorana import Common, ConfigError, RunError, UserBase
+from parcorana.tools import driver
+from parcorana.tools.compare import compare
+from parcorana.calculation.userbase import defines, reduced_bytes
+from parcorana.calculation.userclass import CALLBACKS, BlockHooks
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 
 SHAPE, TIMES, DELAYS = (2, 3, 4), 9, [1, 2]

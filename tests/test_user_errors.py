@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from local import run_local
 
-from parcorana import RunError, driver
+from parcorana import RunError
+from parcorana.tools import driver
 
 TIMES, DELAYS, SHAPE = 12, [1, 3, 8], (2, 5, 7)
 

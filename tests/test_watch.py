@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from parcorana._beat import FINISHED, FRAME, Beats
 
-from parcorana import driver, userg2
-from parcorana.partition import Roles
-from parcorana.pipeline import links
+from parcorana import userg2
+from parcorana.tools import driver
+from parcorana.job.partition import Roles
+from parcorana.watch import links
 from parcorana.pipeline.run import Plan
-from parcorana.pipeline.watch import Watch
-from parcorana.userbase import OF_PROGRAM, ROLE_OF, RUNNING, MpiParams, guarded
-from parcorana.userclass import BlockHooks, hooks_of
+from parcorana.watch.watch import Watch
+from parcorana.calculation.userbase import OF_PROGRAM, ROLE_OF, RUNNING, MpiParams, guarded
+from parcorana.calculation.userclass import BlockHooks, hooks_of
 
 
 def connect_all(hosts, monkeypatch, before=lambda offer: None):

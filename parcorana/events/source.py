@@ -239,10 +239,10 @@ def open_source(dataset, *, src=None, type_=None, share=None, log=print, psana_c
         return SimulatedSource(dataset, share)
     if dataset.kind == "h5":
         if dataset.live:
-            from parcorana.events.hdf5_live import HDF5Live
+            from parcorana.events.hdf5.live import HDF5Live
 
             return HDF5Live(dataset, src, share, log)
-        from parcorana.events.hdf5 import HDF5Source
+        from parcorana.events.hdf5.source import HDF5Source
 
         return HDF5Source(dataset, src, share)
     from parcorana.events.psana1 import psana_of_lcls1

@@ -8,12 +8,12 @@ from fractions import Fraction
 import numpy as np
 
 from parcorana.errors import ConfigError, EventError, RunError
-from parcorana.output import ACCOUNT, ResultFile, clear
+from parcorana.results.output import ACCOUNT, ResultFile, clear
 from parcorana.pipeline.job import adjust_in_place, check_names, make_instance
 from parcorana.reference import ReferenceBuffer
-from parcorana.rolling import rate_fraction
-from parcorana.userbase import MpiParams, callback
-from parcorana.userclass import begin
+from parcorana.correlate.rolling import rate_fraction
+from parcorana.calculation.userbase import MpiParams, callback
+from parcorana.calculation.userclass import begin
 
 log = logging.getLogger("parcorana")
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from parcorana.errors import RunError
-from parcorana.sums import add, widened
+from parcorana.calculation.sums import add, widened
 
 
 class Gathered:
@@ -24,7 +24,7 @@ class Gathered:
     counts : (D,) int64
         Pairs per delay.
     reduced : dict of str to ndarray
-        Sums of what `workerReduce` returned, in wide types: `parcorana.sums`.
+        Sums of what `workerReduce` returned, in wide types: `parcorana.calculation.sums`.
     int8 : list of (n,) int8
         Of each worker, where full arrays are gathered.
     """

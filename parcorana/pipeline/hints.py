@@ -6,7 +6,7 @@ neither a number of events nor a delay tells of the other.
 
 import numpy as np
 
-from parcorana.userbase import defines, needs_history
+from parcorana.calculation.userbase import defines, needs_history
 
 
 class Hints:
@@ -14,7 +14,7 @@ class Hints:
 
     Parameters
     ----------
-    config : parcorana.config.Config
+    config : parcorana.job.config.Config
     """
 
     def __init__(self, config):

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from parcorana.config import Config
+from parcorana.job.config import Config
 from parcorana.errors import RunError, one_line
-from parcorana.partition import Roles, elements_of
+from parcorana.job.partition import Roles, elements_of
 from parcorana.pipeline.clock import Clock
 from parcorana.pipeline.stop import Stop
 from parcorana.pipeline.transport import Transport
-from parcorana.sums import NUMBERS, wide
-from parcorana.userbase import MpiParams, callback, guarded, reduced_bytes
-from parcorana.userclass import check_instance
+from parcorana.calculation.sums import NUMBERS, wide
+from parcorana.calculation.userbase import MpiParams, callback, guarded, reduced_bytes
+from parcorana.calculation.userclass import check_instance
 
 _COPIES = 4  # of what `workerReduce` returns: the arrays, the note, the same received, the sum
 _UNSAID = 64 << 20  # bytes beside what is counted that the memory formula allows
@@ -33,7 +33,7 @@ class Job:
     threads : int
         OpenMP threads of this rank, if it is a worker.
     stop : Stop
-    resume : parcorana.checkpoint.Checkpoint or None
+    resume : parcorana.results.checkpoint.Checkpoint or None
         From where the run goes on.
     h5output : str or None
         Name of the result file.

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from parcorana import limits
-from parcorana.checkpoint import part_path
+from parcorana.files import limits
+from parcorana.results.checkpoint import part_path
 from parcorana.errors import RunError, one_line
-from parcorana.output import SUFFIX
-from parcorana.partfile import Damaged, PartFile, write
-from parcorana.partition import elements_of
+from parcorana.results.output import SUFFIX
+from parcorana.results.partfile import Damaged, PartFile, write
+from parcorana.job.partition import elements_of
 from parcorana.pipeline.transport import OUTSIDE
-from parcorana.sums import add, narrowed, widened
-from parcorana.userbase import callback
-from parcorana.userstate import COMMON, ELEMENTS, OWN, PARTIAL, Attributes, has_state, own_callbacks, state_of
+from parcorana.calculation.sums import add, narrowed, widened
+from parcorana.calculation.userbase import callback
+from parcorana.calculation.userstate import (COMMON, ELEMENTS, OWN, PARTIAL, Attributes, has_state, own_callbacks, state_of)
 
 log = logging.getLogger("parcorana")
 _PATIENCE = 60.0  # s within which the folder that the viewer makes shows up on another host

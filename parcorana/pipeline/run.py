@@ -4,12 +4,13 @@ import os
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from parcorana import limits, memory
+from parcorana.files import limits
+from parcorana.job import memory
 from parcorana.errors import ConfigError
 from parcorana.events.source import Share, open_source
-from parcorana.masks import check_shape
-from parcorana.output import SUFFIX, mode_of, resolve_name
-from parcorana.partition import Roles, assign_roles
+from parcorana.detector.masks import check_shape
+from parcorana.results.output import SUFFIX, mode_of, resolve_name
+from parcorana.job.partition import Roles, assign_roles
 from parcorana.pipeline.alone import Alone, check_alone
 from parcorana.pipeline.clock import Clock
 from parcorana.pipeline.job import Job
@@ -18,8 +19,8 @@ from parcorana.pipeline.stop import SIGNALS, Stop
 from parcorana.pipeline.transport import TAG_STOP, LocalNetwork, run_polling, run_together
 from parcorana.pipeline.viewer import Viewer
 from parcorana.pipeline.worker import Worker
-from parcorana.progress import Progress, in_terminal
-from parcorana.userbase import defines, needs_history
+from parcorana.view.progress import Progress, in_terminal
+from parcorana.calculation.userbase import defines, needs_history
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def output_name(config, insists=True, resume=None):
     insists : bool
         False: a part of the testing mode does not replace the result of a whole
         run, even if the config says `overwrite`.
-    resume : parcorana.checkpoint.Checkpoint or None
+    resume : parcorana.results.checkpoint.Checkpoint or None
         A run that goes on has its name already.
     """
     if resume is not None:

@@ -13,8 +13,8 @@ from parcorana.pipeline.job import finished_note
 from parcorana.pipeline.layout import Layout
 from parcorana.pipeline.transport import OUTSIDE, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, WORKED, wait
 from parcorana.pipeline.turns import Turns
-from parcorana.userbase import callback
-from parcorana.userclass import begin
+from parcorana.calculation.userbase import callback
+from parcorana.calculation.userclass import begin
 
 log = logging.getLogger("parcorana")
 _NAMED = 5  # bad events that the log names

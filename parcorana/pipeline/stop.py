@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from parcorana.output import asked_to_stop
+from parcorana.results.output import asked_to_stop
 from parcorana.pipeline.transport import TAG_STOP
 
 log = logging.getLogger("parcorana")

@@ -5,16 +5,16 @@ import time
 
 import numpy as np
 
-from parcorana import checkpoint
+from parcorana.results import checkpoint
 from parcorana.errors import RunError
-from parcorana.output import ACCOUNT, ResultFile, clear, has_checkpoint, take_over
+from parcorana.results.output import ACCOUNT, ResultFile, clear, has_checkpoint, take_over
 from parcorana.pipeline import note
 from parcorana.pipeline.clock import KINDS
 from parcorana.pipeline.gathered import Gathered
 from parcorana.pipeline.hints import Hints
 from parcorana.pipeline.transport import TAG_ARRAY, TAG_BODY, TAG_NOTE, wait
-from parcorana.userbase import REDUCED, callback
-from parcorana.userclass import begin
+from parcorana.calculation.userbase import REDUCED, callback
+from parcorana.calculation.userclass import begin
 
 log = logging.getLogger("parcorana")
 
@@ -27,7 +27,7 @@ class Viewer:
     job : Job
     ranks : list of (int, str, str)
         Rank, role and host of every rank.
-    progress : parcorana.progress.Progress
+    progress : parcorana.view.progress.Progress
     """
 
     def __init__(self, job, ranks, progress):

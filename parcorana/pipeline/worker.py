@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from parcorana import _core
-from parcorana.checkpoint import FACTS
+from parcorana.results.checkpoint import FACTS
 from parcorana.errors import RunError
 from parcorana.pipeline import note
 from parcorana.pipeline.block import BAD, END, HEADER, NUMBER, PULSES, READ, SERVER_COUNTS, STOPPED, TOTAL, BlockBuffer
@@ -24,11 +24,11 @@ from parcorana.pipeline.transport import (
     WORKED,
     wait,
 )
-from parcorana.ratecheck import RateCheck
-from parcorana.reach import Reach
-from parcorana.rolling import UNFILLED, RollingBuffer, pulse_counters
-from parcorana.userbase import ADD, REDUCED, SUBTRACT, callback, saved_arrays
-from parcorana.userclass import begin, hooks_of
+from parcorana.job.ratecheck import RateCheck
+from parcorana.correlate.reach import Reach
+from parcorana.correlate.rolling import UNFILLED, RollingBuffer, pulse_counters
+from parcorana.calculation.userbase import ADD, REDUCED, SUBTRACT, callback, saved_arrays
+from parcorana.calculation.userclass import begin, hooks_of
 
 log = logging.getLogger("parcorana")
 _EVER = 1 << 62

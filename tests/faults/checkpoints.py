@@ -10,8 +10,8 @@ from pathlib import Path
 
 from faults import parsers
 from faults.stacks import in_child
-from parcorana.compare import compare
-from parcorana.driver import main
+from parcorana.tools.compare import compare
+from parcorana.tools.driver import main
 
 FOLDER = "out.h5.inprogress"
 ODD = [None, -1, 0, 1, 2**31, 2**63, 1e308, float("nan"), "", "x", "\x1b[2J\n", [], [[]], {}, True, "C", "<f4", "|O"]

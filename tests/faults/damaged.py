@@ -97,7 +97,7 @@ def run_job(folder, kind):
         os.dup2(log, 2)
         status = 3
         try:
-            from parcorana import driver
+            from parcorana.tools import driver
 
             os.chdir(folder)
             status = driver.main(["-c", "config.py"])

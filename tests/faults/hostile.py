@@ -662,7 +662,7 @@ def check(name, status, said, seconds, folder):
 
 def commands():
     """Return the commands by name."""
-    from parcorana import compare, driver, plot
+    from parcorana.tools import compare, driver, plot
 
     return {"parCorAnaDriver": driver.main, "parCorAnaPlot": plot.main, "cmpParCorAnaH5Output": compare.main}
 

@@ -19,10 +19,12 @@ import h5py
 import numpy as np
 
 from faults import parsers
-from parcorana import compare, output, plain, results
+from parcorana.files import plain
+from parcorana.results import output, reading as results
+from parcorana.tools import compare
 from parcorana.errors import ConfigError
 from parcorana.events.dataset import parse_dataset
-from parcorana.events.hdf5_times import to_int64
+from parcorana.events.hdf5.times import to_int64
 from parcorana.events.source import Share, open_source
 
 SECONDS = 60  # what the program gives up after some seconds may be read several times

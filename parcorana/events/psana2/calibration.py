@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from parcorana import masks
+from parcorana.detector import masks
 from parcorana.errors import ConfigError, one_line
 from parcorana.events.psana2 import library
-from parcorana.paths import fault_of
-from parcorana.psana_config import CONSTANTS, asks
+from parcorana.files.paths import fault_of
+from parcorana.events.psana_config import CONSTANTS, asks
 
 _LOOKED_AT = 3  # events that are compared before and after
 

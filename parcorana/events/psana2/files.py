@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 
 from parcorana.errors import ConfigError
-from parcorana.paths import fault_of
+from parcorana.files.paths import fault_of
 
 CONFIGURE, END_RUN, L1_ACCEPT = 2, 5, 12
 _HEADER = struct.Struct("<QI8xI")  # of a datagram: time, transition in bits 24-27, source and damage, extent

@@ -4,8 +4,8 @@ import os
 import sys
 
 from parcorana.errors import ConfigError, one_line
-from parcorana.geometry import Geometry, check_size
-from parcorana.paths import fault_of
+from parcorana.detector.geometry import Geometry, check_size
+from parcorana.files.paths import fault_of
 
 
 def read_geometry(path, shape):

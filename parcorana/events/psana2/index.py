@@ -83,7 +83,7 @@ class Psana2Index:
         return self._share.in_blocks(self._own)
 
     def geometry(self):
-        """Return the `parcorana.geometry.Geometry` that psana has for the detector, None if it has none."""
+        """Return the `parcorana.detector.geometry.Geometry` that psana has for the detector, None if it has none."""
         return detector_geometry(self._wanted.interface, self.shape) if self.shape else None
 
     def close(self):

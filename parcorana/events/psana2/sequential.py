@@ -89,7 +89,7 @@ class Psana2Source:
         return self._share.in_blocks(self._stream)
 
     def geometry(self):
-        """Return the `parcorana.geometry.Geometry` that psana has for the detector, None if it has none."""
+        """Return the `parcorana.detector.geometry.Geometry` that psana has for the detector, None if it has none."""
         return detector_geometry(self._wanted.interface, self.shape) if self.shape else None
 
     def close(self):

@@ -6,7 +6,7 @@ from parcorana.errors import ConfigError, EventError
 from parcorana.events.psana2.calibration import Calibration
 from parcorana.events.psana2.detector import find_field, is_calibrated, own_detector
 from parcorana.events.psana2.field import Field
-from parcorana.psana_config import CALIBRATED, asks, make_psana_config
+from parcorana.events.psana_config import CALIBRATED, asks, make_psana_config
 
 
 class Wanted:

@@ -1,0 +1,283 @@
+"""What a user class may define, looked at before the run starts (contract, section 6).
+
+A class is asked for what `UserBase` declares, and a shipped one also for what
+`BlockHooks` does. Nothing is called for its name alone, and a callback that
+would never be called is an error.
+"""
+
+import inspect
+import sys
+from difflib import get_close_matches
+from functools import cached_property
+
+from parcorana.errors import ConfigError, nearest, shown
+from parcorana.calculation.userbase import (REDUCED, UserBase, callback, defines, guarded, is_ours, saved_arrays)
+
+DECLARED = tuple(name for name in vars(UserBase) if not name.startswith("_"))
+CALLBACKS = tuple(name for name in DECLARED if callable(getattr(UserBase, name)))
+_OF_CLASS = ("checkParams", "reducedBytes")  # called before there is any instance
+_NEEDED = ("arrayNames", "initWorker", "workerCalc")
+_KEPT = ("bufferClears", "getState", "setState")  # of these a shipped class needs its own to run
+_OF_ALL = ("user_params", "system_params", "mpiParams")  # attributes that a class and its base may both set
+_OF_REDUCED = ("viewerPublishArray", "reducedBytes")  # of a class that reduces only
+_MISSING = object()
+# of each hook of the shipped classes what it does, for the log
+_HOOKS = {
+    "enterEvents": "sums of pairs",
+    "watchEvents": "sums per colour",
+    "adjustEvents": "search for saturated elements",
+    "workerCalcReduced": "calculation of an update",
+}
+
+
+class BlockHooks:
+    """What the shipped classes do with whole blocks of events; internal.
+
+    A class that derives from this one is asked for `hooks`, no other is,
+    whatever the names of its methods. None: there is no such hook.
+    """
+
+    #: (buffer, entry, data): keep the sums up to date, and store the events.
+    enterEvents = None
+    #: (counters, data): see all events that are processed, after `adjustData`.
+    watchEvents = None
+    #: (data, rows): do what `adjustData` does, for the events in these rows.
+    adjustEvents = None
+    #: (T, numTimesFilled, X): do what `workerCalc` and `workerReduce` do, without full arrays.
+    workerCalcReduced = None
+
+    def __setattr__(self, name, value):
+        """Set an attribute, unless it is the program's and user code sets it, or the other way round."""
+        if name not in _OF_ALL:
+            # a user's `self.counts` in a class made from this one would else be the sum that is published
+            ours = sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] == "parcorana"
+            of_program = self.__dict__.setdefault("_of_program", {})
+            if name not in of_program:
+                of_program[name] = ours or any(name in vars(cls) for cls in type(self).__mro__ if is_ours(cls))
+            was_ours = of_program[name]
+            if ours != was_ours and value is not self.__dict__.get(name):
+                raise ConfigError(
+                    f"user_class {type(self).__name__}: it sets self.{name}, an attribute that the shipped class which "
+                    "it is made from uses itself: give it another name"
+                )
+        object.__setattr__(self, name, value)
+
+    def hooks(self):
+        """Return hooks by name, without those that stand for callbacks that a class made from this one has itself."""
+        names = ["enterEvents", "watchEvents"]
+        if not is_own(type(self), "adjustData"):
+            names.append("adjustEvents")
+        if not any(is_own(type(self), name) for name in ("workerCalc", "workerReduce")):
+            names.append("workerCalcReduced")
+        return {name: getattr(self, name) for name in names}
+
+
+def hooks_of(user):
+    """Return the hooks of an instance, guarded, by name; none of a class that is not made from a shipped one."""
+    if not isinstance(user, BlockHooks):
+        return {}
+    role, name = user.mpiParams.role, type(user).__name__
+    return {hook: guarded(do, f"{name}.{_HOOKS[hook]}", role) for hook, do in user.hooks().items() if do is not None}
+
+
+def _owners(user_class, name):
+    """Return the classes that define a name, the one that counts first."""
+    return [cls for cls in user_class.__mro__ if name in vars(cls)]
+
+
+def is_own(user_class, name):
+    """Tell whether what counts for a name is the user's, not that of a shipped class or of `UserBase`."""
+    owners = _owners(user_class, name)
+    return bool(owners) and not is_ours(owners[0])
+
+
+def calls_inherited(user_class, name):
+    """Tell whether a user's callback seems to call the one that it replaces."""
+    function = inspect.unwrap(getattr(user_class, name))
+    if not inspect.isfunction(function):  # compiled, or made in another way: nobody can look into it
+        return True
+    return bool({name, "getattr"} & set(function.__code__.co_names))
+
+
+def check_class(user_class, mode, warn):
+    """Check what a class defines.
+
+    Parameters
+    ----------
+    user_class : type
+    mode : str
+        One of `parcorana.job.config.MODES`.
+    warn : callable
+        Takes one line.
+
+    Raises
+    ------
+    ConfigError
+        What is missing, wrong, or would never be called, and what to do instead.
+    """
+    who = f"user_class {user_class.__name__}"
+    _check_methods(user_class, who)
+    _check_attributes(user_class, who)
+    missing = [name for name in _NEEDED if not defines(user_class, name)]
+    if not defines(user_class, "viewerPublish") and not all(defines(user_class, name) for name in REDUCED):
+        missing.append("viewerPublish")
+    if mode == "test_alt" and not defines(user_class, "calcAndPublishForTestAlt"):
+        missing.append("calcAndPublishForTestAlt")
+    if missing:
+        raise ConfigError(f"{who} lacks the callback {missing[0]!r}")
+    try:
+        inspect.signature(user_class).bind(None, None, None)
+    except TypeError:
+        raise ConfigError(f"{who}: __init__ must take (self, user_params, system_params, mpiParams)") from None
+    _check_hidden(user_class, who)
+    _check_called(user_class, who, warn)
+    if issubclass(user_class, BlockHooks):
+        _check_made_from_shipped(user_class, who, warn)
+    _warn_of_misspelt(user_class, who, warn)
+
+
+def _check_methods(user_class, who):
+    for name in CALLBACKS:
+        if not defines(user_class, name):
+            continue
+        static, value = inspect.getattr_static(user_class, name), getattr(user_class, name)
+        if isinstance(static, property | cached_property) or isinstance(value, type) or not callable(value):
+            raise ConfigError(f"{who}: {name} must be a method, not {shown(static)}")
+        plain = inspect.unwrap(value)
+        if any(is_kind(plain) for is_kind in (inspect.isgeneratorfunction, inspect.iscoroutinefunction)):
+            raise ConfigError(f"{who}: nothing in {name} would run, for it has a 'yield' or is 'async': make it plain")
+        if name in _OF_CLASS and inspect.isfunction(static):
+            raise ConfigError(f"{who}: {name} is called before there is an instance: put @classmethod above it")
+
+
+def _check_attributes(user_class, who):
+    order = getattr(user_class, "storage_order", "C")
+    if order not in ("C", "F"):
+        raise ConfigError(f"{who}: storage_order must be 'C' or 'F', not {shown(order)}")
+    for name in ("mends_nonfinite", "keeps_history"):
+        value = getattr(user_class, name, False)
+        if not isinstance(value, bool):
+            raise ConfigError(f"{who}: {name} must be True or False, not {shown(value)}")
+    if getattr(user_class, "mends_nonfinite", False) and not is_own(user_class, "adjustData"):
+        raise ConfigError(f"{who}: mends_nonfinite is True, but it has no adjustData of its own that would mend")
+    for cls in _owners(user_class, "takes_params"):
+        names = vars(cls)["takes_params"]
+        listed = names is None or isinstance(names, list | tuple | set | frozenset)
+        if not listed or not all(isinstance(name, str) for name in names or ()):
+            raise ConfigError(f"{who}: takes_params must be a tuple of names of user_params, not {shown(names)}")
+
+
+def _check_hidden(user_class, who):
+    """Refuse what the order of the base classes keeps from being called."""
+    for name in (*DECLARED, "__init__"):
+        first, *rest = _owners(user_class, name) or [None]
+        own = [cls for cls in rest if not is_ours(cls) and cls is not object]
+        if first is not None and is_ours(first) and own:
+            raise ConfigError(
+                f"{who}: {name} of {own[0].__name__} is hidden by that of {first.__name__}: name {own[0].__name__} "
+                "first among the base classes"
+            )
+
+
+def _is_newer(user_class, name, than):
+    """Tell whether a user's class defines `name` over a class that has `than` already."""
+    mro = user_class.__mro__
+    return is_own(user_class, name) and mro.index(_owners(user_class, name)[0]) < mro.index(
+        (_owners(user_class, than) or [object])[0]
+    )
+
+
+def _check_called(user_class, who, warn):
+    """Refuse callbacks that others of the class keep from being called."""
+    has = {name: defines(user_class, name) for name in CALLBACKS}
+    for name, other in (REDUCED, REDUCED[::-1], *((name, REDUCED[0]) for name in _OF_REDUCED)):
+        turned_off = _is_newer(user_class, other, name) and not has[other]
+        if has[name] and not has[other] and is_own(user_class, name) and not turned_off:
+            raise ConfigError(f"{who}: {name} is called only of a class that has {other}, too: define both, or none")
+    reduces = all(has[name] for name in REDUCED)
+    for name, instead, when in (
+        ("adjustTerms", "adjustTermsBlock", True),
+        ("viewerPublish", "viewerPublishArray", reduces),
+    ):
+        if not (when and has[name] and has[instead]):
+            continue
+        text = f"{who}: {name} is never called, for {instead} is called instead"
+        if _is_newer(user_class, name, instead):
+            raise ConfigError(f"{text}: override that, or set {instead} = None in the class")
+        if instead != "adjustTermsBlock" and _owners(user_class, name)[0] is _owners(user_class, instead)[0]:
+            warn(text)
+
+
+def _check_made_from_shipped(user_class, who, warn):
+    mro = user_class.__mro__
+    shipped = next(cls for cls in mro if is_ours(cls))
+    for name in ("adjustTerms", "adjustTermsBlock"):
+        if shipped.enterEvents is not None and defines(user_class, name):
+            raise ConfigError(
+                f"{who}: {name} is never called, for {shipped.__name__} keeps its sums by whole blocks: override "
+                "adjustData or workerCalc, or make the class from parcorana.UserBase or G2atEnd"
+            )
+    program = {name: cls for cls in mro if is_ours(cls) and cls is not UserBase for name in vars(cls)}
+    for cls in mro:
+        if is_ours(cls) or cls is object:
+            continue
+        for name in vars(cls):
+            if name in program and name not in DECLARED and not (name.startswith("__") and name.endswith("__")):
+                raise ConfigError(
+                    f"{who}: {name!r} is a name that {shipped.__name__} uses itself, and no callback: give it another "
+                    "name, and override adjustData, workerCalc or workerReduce to change what is calculated"
+                )
+    for name in _KEPT:
+        replaced = len(_owners(user_class, name)) > 1 and defines(shipped, name)
+        if replaced and is_own(user_class, name) and not calls_inherited(user_class, name):
+            warn(f"{who}: {name} does not call super().{name}, so {shipped.__name__} does not do its part of it")
+
+
+def _warn_of_misspelt(user_class, who, warn):
+    def plain(name):
+        return name.replace("_", "").lower()
+
+    known = {plain(name): name for name in DECLARED}
+    for name in (name for cls in user_class.__mro__ if not is_ours(cls) and cls is not object for name in vars(cls)):
+        if name in DECLARED or name.startswith("_"):
+            continue
+        if close := get_close_matches(plain(name), known, 1, 0.85):
+            warn(f"{who}: {name!r} is no callback; did you mean {known[close[0]]!r}?")
+
+
+def check_params(user_class, user_params, warn):
+    """Check what the program itself reads; warn of keys that no class takes, where the classes say what they take."""
+    reduces = all(defines(user_class, name) for name in REDUCED)
+    if reduces:
+        saved_arrays(user_params)
+    if getattr(user_class, "takes_params", None) is None:
+        return
+    known = [name for cls in _owners(user_class, "takes_params") for name in vars(cls)["takes_params"] or ()]
+    if reduces:
+        known.append("save_arrays")
+    for key in user_params:
+        if key not in known:
+            warn(f"user_params[{key!r}] means nothing to {user_class.__name__}{nearest(key, known)}")
+
+
+def check_instance(user):
+    """Refuse callbacks that an instance has and its class has not: what was looked at before the run must hold.
+
+    Raises
+    ------
+    ConfigError
+        Which one, and what to do instead.
+    """
+    who = f"user_class {type(user).__name__}"
+    for name in DECLARED:
+        if name in getattr(user, "__dict__", ()):
+            raise ConfigError(f"{who}: it sets self.{name}, which is looked for in the class only: define it there")
+        if inspect.getattr_static(user, name, _MISSING) is _MISSING and getattr(user, name, None) is not None:
+            raise ConfigError(f"{who}: its __getattr__ answers for {name}, which is looked for in the class only")
+
+
+def begin(user, name, *args):
+    """Call a callback that prepares a role, if there is one; look once more at what the instance has then."""
+    if (init := callback(user, name)) is not None:
+        init(*args)
+    check_instance(user)

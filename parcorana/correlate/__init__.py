@@ -1,0 +1,1 @@
+"""Correlation in time: rolling buffer, delays, lines, G2."""

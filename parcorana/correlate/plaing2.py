@@ -1,0 +1,129 @@
+"""G2 once more, the plain slow way: what ``--test_alt`` compares the shipped classes with.
+
+Pairs by a dictionary, sums pair by pair in float64, delay curves element by
+element: nothing here is shared with kernels, plans or sums per colour. Written
+from section 1 of the contract.
+"""
+
+import numpy as np
+
+from parcorana.curves.sums import Curve
+
+
+class PlainG2:
+    """The part of the G2 classes that is called by ``--test_alt`` only."""
+
+    #: Whether pairs are forgotten once one of their events has left the buffer.
+    forgets = True
+
+    def calcAndPublishForTestAlt(self, counters, data, h5UserGroup):
+        """Compute G2, IP, IF, counts, saturated elements and delay curves of all events at once."""
+        times, normalization = self.system_params["times"], self.color_sums.normalization
+        saturated = np.zeros(data.shape[1], bool)
+        if self.saturated_value is not None:
+            saturated = (data >= self.saturated_value).any(axis=0)
+        if self.forgets:
+            counters, data = counters[-times:], data[-times:]
+        arrays, counts = plain_sums(counters, data, self.system_params["delays"], times)
+        curves = [
+            plain_curve(arrays, counts, self.color == color, ~saturated, normalization, self.finecolor)
+            for color in self.color_sums.colors
+        ]
+        rows = zip(*(vars(curve).values() for curve in curves), strict=True)
+        table = Curve(*map(np.array, rows)) if curves else Curve(*np.zeros((4, 0, len(counts))))
+        group = h5UserGroup.create_group(f"G2_results_at_{self.mpiParams.processed:06d}")
+        mask = self.mpiParams.mask
+        full = np.zeros(mask.shape, np.int8)
+        full[mask] = saturated
+        self.write_results(group, counts, table, full)
+        if self.user_params.get("save_arrays", "last"):
+            for name in self.arrayNames():
+                for d, delay in enumerate(self.system_params["delays"]):
+                    full = np.zeros(mask.shape)
+                    full[mask] = arrays[name][d]
+                    self.viewerPublishArray(name, delay, full, h5UserGroup)
+
+
+def plain_sums(counters, data, delays, times):
+    """Sum over all pairs of events that were stored together.
+
+    Parameters
+    ----------
+    counters : (m,) int64 [pulses]
+        Increasing, and so they came.
+    data : (m, n) float64
+    delays : sequence of int [pulses]
+    times : int
+        Events in the buffer: one that is so many events older has left.
+
+    Returns
+    -------
+    arrays : dict of (D, n) float64
+        'G2', 'IP', 'IF'.
+    counts : (D,) int64
+    """
+    arrays = {name: np.zeros((len(delays), data.shape[1])) for name in ("G2", "IP", "IF")}
+    counts = np.zeros(len(delays), np.int64)
+    row_at = {int(t): row for row, t in enumerate(counters)}
+    for d, delay in enumerate(delays):
+        for t, past in row_at.items():
+            future = row_at.get(t + delay)
+            if future is None or future - past >= times:
+                continue
+            arrays["G2"][d] += data[past] * data[future]
+            arrays["IP"][d] += data[past]
+            arrays["IF"][d] += data[future]
+            counts[d] += 1
+    return arrays, counts
+
+
+def plain_curve(arrays, counts, mine, ok, normalization, finecolor):
+    """Compute one delay curve.
+
+    Parameters
+    ----------
+    arrays : dict of (D, n) float64
+    counts : (D,) int64
+    mine : (n,) bool
+        The elements of the colour.
+    ok : (n,) bool
+        Those that are not saturated.
+    normalization : {'pixel', 'finecolor', 'color'}
+    finecolor : (n,) int64 or None
+
+    Returns
+    -------
+    parcorana.curves.Curve
+    """
+    D, used = len(counts), mine & ok
+    curve = Curve(np.full(D, np.nan), np.full(D, np.nan), np.zeros(D, np.int64), np.zeros(D, np.int64))
+    if not used.any():
+        return curve
+    for d, n in enumerate(counts):
+        G2, IP, IF = (arrays[name][d] for name in ("G2", "IP", "IF"))
+        if normalization == "color":
+            bottom = IP[used].mean() * IF[used].mean()
+            if bottom and n:
+                curve.g2[d], curve.elements[d] = n * G2[used].mean() / bottom, used.sum()
+            else:
+                curve.left_out[d] = used.sum()
+            continue
+        if normalization == "finecolor":
+            IP, IF = (_mean_of_fine(array, ok, finecolor) for array in (IP, IF))
+        bottom = (IP * IF)[used]
+        good = bottom != 0
+        curve.left_out[d] = np.count_nonzero(~good)
+        if n and good.any():
+            ratios = n * G2[used][good] / bottom[good]
+            curve.g2[d], curve.elements[d] = ratios.mean(), len(ratios)
+            if len(ratios) > 1:
+                curve.error[d] = ratios.std() / np.sqrt(len(ratios) - 1)
+    return curve
+
+
+def _mean_of_fine(array, ok, finecolor):
+    """Return for each element the mean over the unsaturated elements of its fine colour."""
+    means = np.zeros(len(array))
+    for fine in np.unique(finecolor[ok]):
+        means[finecolor == fine] = array[ok & (finecolor == fine)].mean()
+    return means

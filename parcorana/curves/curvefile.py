@@ -1,0 +1,210 @@
+"""Delay curves in a result file: a dataset for each colour, or tables of many colours.
+
+Up to `NAMED` colours an update has a dataset for each of them. Of more, making so many takes
+longer than an update may: it has tables then, a row for each colour, and the last result
+of a run alone gets the datasets per colour beside them, when it is joined (`complete`).
+"""
+
+import re
+
+import h5py
+import numpy as np
+
+from parcorana.curves import fits
+from parcorana.curves.sums import Curve
+from parcorana.files.datasets import write_dataset
+from parcorana.errors import ConfigError
+
+#: Colours up to which every update has a dataset for each, and their fits.
+NAMED = 64
+
+_HOW = {
+    "pixel": "each element's G2 divided by its own IP and IF, mean over the colour",
+    "finecolor": "each element's G2 divided by the mean IP and IF of its fine colour, mean over the colour",
+    "color": "mean G2 of the colour divided by its mean IP and IF",
+}
+_MADE_AT_END = "fit_of_the_last_result"
+_NAME_OF = {  # of each table: what is before the number of the colour
+    "delay_curves": "delay_curve_color",
+    "delay_curve_errs": "delay_curve_err_color",
+    "elements": "elements_color",
+    "elements_left_out": "elements_left_out_color",
+}
+_BIAS = {"too_low_by": "low", "too_high_by": "high"}
+
+
+def write_curves(group, colors, curve, normalization, bias=None):
+    """Write the delay curves of an update.
+
+    Parameters
+    ----------
+    group : h5py.Group
+    colors : (C,) int64
+    curve : parcorana.curves.Curve
+        Of all colours, (C, D).
+    normalization : str
+    bias : parcorana.curves.bias.Bias, optional
+    """
+    norm = {"normalization": normalization}
+    independent = "standard error over the colour's elements, as if they were independent"
+    said = {
+        "delay_curves": (curve.g2, f"g2 of the colour: {_HOW[normalization]}", norm),
+        "delay_curve_errs": (curve.error, independent, norm),
+        "elements": (curve.elements, "elements that counted, per delay", {}),
+        "elements_left_out": (curve.left_out, "unsaturated elements left out for a zero denominator, per delay", {}),
+    }
+    off = {name: _largest(getattr(bias, key)) for name, key in _BIAS.items()} if bias is not None else {}
+    many = len(colors) > NAMED
+    if many:
+        _write_colors(group, colors)
+        for name, part in off.items():
+            what = f"part of g2 by which the curve may be {name[4:-3]} for its normalization, at most; an estimate"
+            write_dataset(group, name, part, "1", what, **norm)
+    for table, (values, long_name, more) in said.items():
+        if many:
+            write_dataset(group, table, values, "1", long_name, **more)
+        else:
+            about = {"units": "1", "long_name": long_name} | more
+            _write_rows(group, _NAME_OF[table], colors, values, about, off if table == "delay_curves" else {})
+
+
+def write_intensity(group, colors, sizes, line, rate):
+    """Write the intensity of each colour over time.
+
+    Parameters
+    ----------
+    group : h5py.Group
+    colors, sizes : (C,) int64
+        And their numbers of included elements.
+    line : dict
+        As `parcorana.curves.timeline.Timeline.arrays` returns, sums over all workers.
+    rate : float
+        Pulses per second.
+    """
+    events = line["events"]
+    write_dataset(group, "events", events, "1", "processed events in each stretch of the run")
+    for name in ("first", "last"):
+        long_name = f"{name} counter of each stretch; one pulse is 1/{rate} s"
+        write_dataset(group, name, line[name], "pulses", long_name, rate=rate)
+    sums = line["sums"] / (events[:, None] * np.where(sizes, sizes, np.nan))  # all of a colour may be masked
+    means, what = (
+        np.ascontiguousarray(sums.T),
+        "mean over the colour's included elements and the events of each stretch",
+    )
+    if len(colors) > NAMED:
+        _write_colors(group, colors)
+        write_dataset(group, "means", means, "intensity", what)
+    else:
+        _write_rows(group, "color", colors, means, {"units": "intensity", "long_name": what})
+
+
+def _write_colors(group, colors):
+    write_dataset(group, "colors", colors, "1", "colour of each row of the tables")
+
+
+def write_fits(group, delays, curves, kind, rate):
+    """Fit the curves, ``{colour: Curve}``, and write it; above `NAMED` colours say that the last result has fits."""
+    if len(curves) > NAMED:
+        group.attrs[_MADE_AT_END] = kind
+    else:
+        fits.write(group.create_group("fits"), fits.fit_curves(delays, curves, kind), rate)
+
+
+def complete(user):
+    """Write into the last update what those before it lack: datasets per colour, and fits.
+
+    Parameters
+    ----------
+    user : h5py.Group
+        `/user` of a result that is joined.
+
+    Returns
+    -------
+    list of str
+        What the log should say of the last update.
+    """
+    said = []
+    for group in _last(user):
+        if "delay_curves" in group and not _has_names(group):
+            colors = group["colors"][:]
+            off = {name: group[name][:] for name in _BIAS if name in group}
+            for table, name in _NAME_OF.items():
+                _spell_out(group, table, name, colors, off if table == "delay_curves" else {})
+            if "means" in group.get("intensity", ()):
+                _spell_out(group["intensity"], "means", "color", colors)
+        if (kind := group.attrs.get(_MADE_AT_END)) is not None:
+            said += _fit_at_end(group, kind)
+        if text := group.attrs.get("normalization_error"):
+            said.append(text)
+    return said
+
+
+def read_curves(group):
+    """Return ``{colour: Curve}`` of an update, from its tables; in older files from the datasets per colour."""
+    if "delay_curves" in group:
+        colors, parts = group["colors"][:], [group[name][:] for name in _NAME_OF]
+        if any(part.shape != (len(colors), *group["delays"].shape) or part.dtype.kind not in "iuf" for part in parts):
+            shapes = ", ".join(f"{name} {group[name].shape}" for name in ("colors", "delays", *_NAME_OF))
+            raise ConfigError(f"{group.name}: its tables of curves do not belong together: {shapes}")
+        return Curve(*parts).each(colors)
+    names = (re.fullmatch(r"delay_curve_color_(\d{1,18})", name) for name in group)
+    colors = sorted(int(name[1]) for name in names if name)
+    return {c: Curve(*(group[f"{name}_{c}"][:] for name in _NAME_OF.values())) for c in colors}
+
+
+def read_intensity(group, colors):
+    """Return ``{colour: (P,) float64}`` from the group `intensity` of an update."""
+    if "means" in group:
+        return dict(zip(group["colors"][:].tolist(), group["means"][:], strict=True))
+    return {c: group[f"color_{c}"][:] for c in colors if f"color_{c}" in group}
+
+
+def _last(user):
+    """Return the last update in `/user`, in a list; an empty one if there is none of the shipped classes."""
+    updates = [name for name in user if re.fullmatch(r"G2_results_at_\d{1,18}", name)]
+    return [user[max(updates, key=lambda name: int(name.rpartition("_")[2]))]] if updates else []
+
+
+def _has_names(group):
+    return len(group["colors"]) == 0 or f"delay_curve_color_{group['colors'][0]}" in group
+
+
+def _largest(values):
+    """Return the largest number in each row, NaN if there is none."""
+    largest = np.where(np.isnan(values), -1, values).max(axis=1, initial=-1)
+    return np.where(largest < 0, np.nan, largest)
+
+
+def _spell_out(group, table, name, colors, own=()):
+    _write_rows(group, name, colors, group[table][:], dict(group[table].attrs), own)
+
+
+def _write_rows(group, name, colors, values, attributes, own=()):
+    """Write rows as datasets ``NAME_COLOUR``, with the same attributes, and with numbers of their `own`."""
+    if not len(colors):
+        return
+    first = group.create_dataset(f"{name}_{colors[0]}", data=values[0])
+    for key, value in (attributes | dict.fromkeys(own, 0.0)).items():
+        first.attrs[key] = value
+    template = first.name.encode()
+    for k, (color, row) in enumerate(zip(colors, values, strict=True)):
+        path = f"{name}_{color}".encode()
+        if k:  # a copy with its attributes costs a tenth of what making them costs
+            h5py.h5o.copy(group.id, template, group.id, path)
+        dataset = h5py.h5d.open(group.id, path)
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, row)
+        for key in own:
+            h5py.h5a.open(dataset, key.encode()).write(np.array(own[key][k]))
+
+
+def _fit_at_end(group, kind):
+    """Fit the curves of the last update; return what the log should say of it."""
+    try:
+        fits.check_kind(kind)
+    except ConfigError as error:  # joined elsewhere than it was run
+        return [f"the result has no fits: {error}"]
+    del group.attrs[_MADE_AT_END]
+    delays = group["delays"]
+    found = fits.fit_curves(delays[:], read_curves(group), kind)
+    fits.write(group.create_group("fits"), found, delays.attrs["rate"])
+    return []

@@ -1,0 +1,1 @@
+"""The detector's elements: masks, colours, images, geometry."""

@@ -1,0 +1,1 @@
+"""``h5=``: stacks of frames in HDF5 files."""

@@ -1,0 +1,1 @@
+"""Files and what this process may use of the machine: opened without trust, written whole."""

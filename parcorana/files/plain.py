@@ -1,0 +1,94 @@
+"""Result files are opened here: what is in them is their own, and fits into the memory."""
+
+import math
+from contextlib import contextmanager
+
+import h5py
+
+from parcorana.errors import ConfigError, one_line
+from parcorana.files.limits import available
+from parcorana.files.paths import fault_of
+from parcorana.files.trial import allow_more, tried
+
+_SMALL = 1 << 20  # bytes that any memory has: of thousands of datasets it is not asked each time
+
+
+@contextmanager
+def plain_file(path, own=False):
+    """Open a result file for reading.
+
+    A link into another file, values in another one, or a dataset larger than
+    the memory is no part of any result: whoever made such a file could have
+    other files of its reader shown, or end the reader's session.
+
+    Parameters
+    ----------
+    path : str or path
+    own : bool
+        Written by this process: it is not tried in another one first.
+
+    Raises
+    ------
+    ConfigError
+        In one sentence: not a file, not HDF5, damaged, or not plain; also for
+        whatever h5py raises while it is open.
+    """
+    if fault := fault_of(path):
+        raise ConfigError(f"the file {str(path)!r} {fault}")
+    if not own and (fault := tried(_read_through, path)):
+        raise ConfigError(f"{str(path)!r} is not a readable result file: {fault}")
+    try:
+        with h5py.File(path, "r") as file:
+            _check_plain(file)
+            yield file
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever h5py and NumPy raise over a damaged file
+        raise ConfigError(f"{str(path)!r} is not a readable result file: {one_line(error) or repr(error)}") from error
+
+
+def _check_plain(file):
+    where = repr(file.filename)
+
+    def fault_of_link(name, info):
+        if info.type not in (h5py.h5l.TYPE_HARD, h5py.h5l.TYPE_SOFT):
+            return f"{name.decode(errors='replace')!r} leads into another file: no result has that"
+        return None
+
+    def fault_of_item(name, item):
+        if not isinstance(item, h5py.Dataset):
+            return None
+        if item.external or item.is_virtual:
+            return f"the values of {name!r} are in another file: no result has that"
+        needs = math.prod(item.shape or (0,)) * item.id.get_type().get_size()
+        if needs < _SMALL or needs <= available():
+            return None
+        return f"{name!r} takes {needs / 2**30:,.1f} GiB, more memory than there is"
+
+    # h5py ends a visit with what the function returns; an exception it does not always get over
+    if fault := file.id.links.visit(fault_of_link, info=True) or file.visititems(fault_of_item):
+        raise ConfigError(f"{where}: {fault}")
+
+
+def _read_through(path):
+    """Read all that the library finds its way through by what a file says: values of fixed length are left out."""
+    with h5py.File(path, "r") as file:
+        _read_item("/", file)
+        file.visititems(_read_item)
+
+
+def _read_item(_, item):
+    allow_more()
+    for name in item.attrs:
+        try:
+            item.attrs[name]
+        except Exception:  # there may be worse behind it
+            continue
+    if isinstance(item, h5py.Dataset):
+        try:
+            if item.chunks:
+                item.id.get_num_chunks()
+            if item.dtype.hasobject:
+                item[()]
+        except Exception:  # as above
+            return

@@ -1,0 +1,1 @@
+"""A run before it begins: config, roles, memory."""

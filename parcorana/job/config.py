@@ -1,0 +1,373 @@
+"""The config file: read, checked once, frozen."""
+
+import logging
+import os
+import runpy
+import stat
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parcorana.detector import masks
+from parcorana.correlate.delays import check_delays
+from parcorana.errors import ConfigError, nearest, one_line, shown
+from parcorana.events.dataset import Dataset, parse_dataset
+from parcorana.files.paths import fault_of
+from parcorana.events.psana_config import check_psana_config
+from parcorana.correlate.rolling import rate_fraction
+from parcorana.calculation.userbase import defines
+from parcorana.calculation.userclass import check_class, check_params
+from parcorana.calculation.userstate import has_state
+
+log = logging.getLogger("parcorana")
+
+_REQUIRED = object()
+_BLOCK_BYTES = 5 << 28  # short blocks make the kernels fetch much for little: full cspad gets 146 events
+_SMALL_BLOCK_BYTES = 1 << 27  # for small detectors what is done once for a block counts more
+
+# key: (what it must be, default); None is legal where the default is None
+_KEYS = {
+    "dataset": (str, _REQUIRED),
+    "src": (str, None),
+    "type": (str, None),
+    "psana_config": (dict, None),
+    "mask": (str, _REQUIRED),
+    "testmask": (str, None),
+    "numservers": (int, 1),
+    "serverhosts": (list, None),
+    "times": (int, _REQUIRED),
+    "update": (int, 0),
+    "delays": (list, _REQUIRED),
+    "user_class": (type, _REQUIRED),
+    "h5output": (str, None),
+    "testh5output": (str, None),
+    "overwrite": (bool, False),
+    "numevents": (int, 0),
+    "testnumevents": (int, 100),
+    "block": (int, 0),
+    "verbosity": (str, "INFO"),
+    "rate": (float, 120.0),
+    "store_dtype": (str, "float32"),
+    "threads": (int, None),
+    "latency": (float, 1.0),
+    "max_bad": (float, 0.01),
+    "heartbeat": (float, 10.0),
+    "callback_limit": (float, None),
+    "checkpoint": (int, 0),
+}
+_AT_LEAST = {
+    "numservers": 1,
+    "times": 1,
+    "update": 0,
+    "numevents": 0,
+    "testnumevents": 0,
+    "block": 0,
+    "threads": 1,
+    "checkpoint": 0,
+    "latency": 0,
+    "max_bad": 0,
+    "heartbeat": 0,
+    "callback_limit": 1,
+}
+# What the command runs: the main job, or a part of the testing mode.
+MODES = ("main", "test_main", "test_alt", "cmp")
+_VERBOSITIES = ("DEBUG", "INFO", "WARNING", "ERROR")
+_NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "True or False", list: "a list"}
+
+
+@dataclass(frozen=True, eq=False)
+class Config:
+    """A checked configuration.
+
+    Attributes
+    ----------
+    system_params, user_params : dict
+        What the user class gets; `system_params` with all defaults filled in.
+    dataset : Dataset
+    mask : bool array of the detector's shape
+    mode : str
+        One of `MODES`; of the testing mode all but 'main', with the test mask
+        and `testnumevents` in the place of `mask` and `numevents`.
+    delays : (D,) int64 [pulses]
+    elements : int
+        Included elements.
+    block : int
+        Events in a block, before filters.
+    h5output : str or None
+        With `%T` and `%C` as the user wrote them.
+    folder : str
+        From which names of files in `user_params` are meant: user code may
+        change the working directory.
+
+    The others are those of section 3 of the contract.
+    """
+
+    system_params: dict
+    user_params: dict
+    dataset: Dataset
+    src: str | None
+    type: str | None
+    psana_config: dict | None
+    mask: Any
+    mode: str
+    numservers: int
+    serverhosts: list | None
+    times: int
+    update: int
+    delays: Any
+    user_class: type
+    h5output: str | None
+    testh5output: str | None
+    overwrite: bool
+    numevents: int
+    elements: int
+    block: int
+    verbosity: str
+    rate: float
+    store_dtype: Any
+    threads: int | None
+    latency: float
+    max_bad: float
+    heartbeat: float
+    callback_limit: float | None
+    checkpoint: int
+    folder: str
+
+
+def read_config(path, trust=False):
+    """Run a config file; return its two dictionaries.
+
+    Parameters
+    ----------
+    path : str
+    trust : bool
+        Whether to run a file that everybody may write to.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, may be written by everybody, fails when run, or lacks a dictionary.
+    """
+    if fault := fault_of(path):
+        raise ConfigError(f"config: the file {path!r} {fault}")
+    _check_trust(path, trust)
+    folder = str(Path(path).resolve().parent)
+    sys.path.insert(0, folder)  # a config file may import the user module beside it
+    try:
+        names = runpy.run_path(path, run_name="parcorana_config")
+    except ConfigError:
+        raise
+    except BaseException as error:
+        lines = [f"line {frame.tb_lineno}" for frame in _frames(error) if frame.tb_frame.f_code.co_filename == path]
+        where = f"{path}, {lines[-1]}" if lines else path
+        raise ConfigError(f"config {where}: {type(error).__name__}: {one_line(error)}") from error
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+    for key in ("system_params", "user_params"):
+        if not isinstance(names.get(key), dict):
+            raise ConfigError(f"config {path}: it must define the dictionary {key}")
+    return names["system_params"], names["user_params"]
+
+
+def _check_trust(path, trust):
+    """Refuse a file that everybody may write to: it is run as code, with all that its user may do."""
+    mode = os.stat(path).st_mode
+    if mode & stat.S_IWOTH and not trust:
+        raise ConfigError(
+            f"config: everybody may write to {str(path)!r}, and it is run as code: chmod o-w it, or say --trust-config"
+        )
+    if mode & stat.S_IWGRP and not trust:
+        log.warning("config: the group may write to %r, and it is run as code: chmod g-w it", str(path))
+
+
+def _frames(error):
+    frame = error.__traceback__
+    while frame:
+        yield frame
+        frame = frame.tb_next
+
+
+def resolve_config(system_params, user_params, mode="main", **overrides):
+    """Check both dictionaries; return the frozen Config.
+
+    Parameters
+    ----------
+    system_params, user_params : dict
+        As in the config file.
+    mode : str
+        One of `MODES`.
+    **overrides
+        Values from the command line, which replace those of `system_params`.
+
+    Raises
+    ------
+    ConfigError
+        One sentence that names the key, what is wrong and what would be right.
+    """
+    given = system_params | overrides
+    for key in given:
+        if key not in _KEYS:
+            raise ConfigError(f"unknown key {shown(key)} in system_params{nearest(shown(key), _KEYS)}")
+    params = {key: _checked(key, given) for key in _KEYS}
+    dataset = parse_dataset(params["dataset"])
+    _check_calibration(params, dataset)
+    delays = check_delays(params["delays"])
+    rate_fraction(params["rate"])
+    mask = masks.load_mask(params["mask"])
+    if params["testmask"] is not None:
+        testmask = masks.load_mask(params["testmask"], "testmask")
+        masks.check_shape("testmask", params["testmask"], testmask.shape, mask.shape, "the mask")
+        if mode != "main":
+            mask, params["mask"] = testmask, params["testmask"]
+    if mode != "main":
+        params["numevents"] = params["testnumevents"]
+    check_class(params["user_class"], mode, log.warning)
+    if dataset.goes_on and not params["update"]:
+        log.warning("update=0: a run that goes on shows nothing until it ends; set update to so many events")
+    if "h5output" not in given:
+        label = dataset.label()
+        if label is None:
+            raise ConfigError("h5output: shared memory gives no name for the output; set h5output to a path or to None")
+        params["h5output"] = f"g2calc_{label}.h5"
+    _check_checkpoint(params, dataset, mode)
+    elements = int(np.count_nonzero(mask))
+    dtype = np.dtype(params["store_dtype"])
+    block = params["block"] or _block(elements * dtype.itemsize)
+    check_params(params["user_class"], user_params, log.warning)
+    if defines(params["user_class"], "checkParams"):
+        params["user_class"].checkParams(user_params, mask, log.warning)
+    params |= {"delays": [int(d) for d in delays], "block": block}
+    own = {field.name for field in fields(Config)}
+    values = {key: value for key, value in params.items() if key in own}
+    values |= {
+        "dataset": dataset,
+        "mode": mode,
+        "mask": mask,
+        "delays": delays,
+        "elements": elements,
+        "store_dtype": dtype,
+        "folder": os.getcwd(),
+    }
+    return Config(system_params=params, user_params=dict(user_params), **values)
+
+
+def _check_checkpoint(params, dataset, mode):
+    """Refuse checkpoints where nothing could be gone on with; a test has none."""
+    if mode != "main":
+        params["checkpoint"] = 0
+    if not params["checkpoint"]:
+        return
+    if dataset.goes_on:
+        kind = "shared memory" if dataset.kind == "shmem" else "a live run"
+        raise ConfigError(
+            f"checkpoint={params['checkpoint']}: {kind} does not come again, so it cannot be gone on with: leave the "
+            "key out"
+        )
+    if params["h5output"] is None:
+        raise ConfigError(
+            f"checkpoint={params['checkpoint']}: checkpoints stand beside the result, and h5output is None: name a file"
+        )
+    has_state(params["user_class"])
+
+
+def _block(size):
+    """Return the events of a block for a detector of so many bytes."""
+    return max(int(np.clip(_BLOCK_BYTES // size, 32, 512)), min(_SMALL_BLOCK_BYTES // size, 4096))
+
+
+def _checked(key, given):
+    kind, default = _KEYS[key]
+    if key not in given:
+        if default is _REQUIRED:
+            raise ConfigError(f"system_params lacks the key {key!r}")
+        return default
+    value = given[key]
+    if value is None and default is None:
+        return None
+    value = _converted(key, kind, value)
+    if key in _AT_LEAST and not value >= _AT_LEAST[key]:
+        raise ConfigError(f"{key} must be at least {_AT_LEAST[key]}, not {shown(value)}")
+    if key == "heartbeat" and 0 < value < 1:
+        raise ConfigError(f"heartbeat must be at least 1 (s), or 0 for no watch over the ranks, not {shown(value)}")
+    if key == "store_dtype" and value not in ("float32", "float64"):
+        raise ConfigError(f"store_dtype must be 'float32' or 'float64', not {shown(value)}")
+    if key == "verbosity":
+        value = value.upper()
+        if value not in _VERBOSITIES:
+            raise ConfigError(
+                f"verbosity must be one of {', '.join(_VERBOSITIES)}, not {shown(value)}{nearest(value, _VERBOSITIES)}"
+            )
+    if key == "serverhosts" and not all(isinstance(host, str) for host in value):
+        raise ConfigError(f"serverhosts must be a list of host names, not {shown(value)}")
+    return value
+
+
+def _check_calibration(params, dataset):
+    """Check `psana_config`, and let it say src and type where nothing else does."""
+    calibration = params["psana_config"]
+    if calibration is None:
+        return
+    check_psana_config(calibration, params["src"], params["type"])
+    if dataset.kind in ("h5", "sim"):
+        log.warning("psana_config has no effect on %s", dataset.text)
+        return
+    params |= {"src": calibration["src"], "type": calibration["type"]}
+
+
+def _converted(key, kind, value):
+    """Return `value` as the key's kind, where that changes nothing but the type."""
+    if kind is list and isinstance(value, tuple | range | np.ndarray):
+        return list(value)
+    if kind is str and isinstance(value, Path | np.dtype):
+        return str(value)
+    if key == "store_dtype" and (value is np.float32 or value is np.float64):
+        return np.dtype(value).name
+    if isinstance(value, np.generic) and kind in (int, float, bool):
+        value = value.item()
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value) if abs(value) < 1 << 1000 else np.inf
+    if kind is type:
+        if not isinstance(value, type):
+            raise ConfigError(f"{key} must be a class (not an instance, not a name), not {shown(value)}")
+        return value
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ConfigError(f"{key} must be {_NAMES.get(kind, kind.__name__)}, not {shown(value)}")
+    if kind is float and not np.isfinite(value):
+        raise ConfigError(f"{key} must be a finite number, not {shown(value)}")
+    return value
+
+
+def format_params(config):
+    """Return both dictionaries as text, one key a line."""
+    lines = []
+    for title, params in (("system_params", config.system_params), ("user_params", config.user_params)):
+        lines.append(f"{title}:")
+        width = max((len(str(key)) for key in params), default=0)
+        for key, value in params.items():
+            shown = value.__module__ + "." + value.__name__ if isinstance(value, type) else repr(value)
+            if key == "psana_config" and value:
+                within = max(len(name) for name in value)
+                shown = "".join(f"\n    {name:{within}}  {option!r}" for name, option in value.items())
+            lines.append(f"  {key!s:{width}}  {shown}")
+    return "\n".join(lines)
+
+
+def check_config(system_params, user_params):
+    """Check and pretty-print a config file; for the last lines of one::
+
+        if __name__ == "__main__":
+            parcorana.check_config(system_params, user_params)
+
+    Exits with 2 and one line if something is wrong.
+    """
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    try:
+        config = resolve_config(system_params, user_params)
+    except ConfigError as error:
+        print(f"config: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    print(format_params(config))

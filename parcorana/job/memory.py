@@ -1,0 +1,172 @@
+"""What a run needs of memory, by the formulas of section 8 of the contract, and whether the hosts let it have that."""
+
+from dataclasses import dataclass, field
+
+from parcorana.errors import ConfigError
+from parcorana.files.limits import Room
+from parcorana.correlate.lines import scratch_bytes
+from parcorana.job.partition import elements_of
+from parcorana.calculation.userbase import REDUCED, defines, reduced_bytes
+
+_FIXED = 80 << 20  # interpreter and libraries: beside what is counted here
+_LATER = 12 << 20  # of that, what comes only while the run begins
+_THREADS = 4  # of a rank, beside those of OpenMP: they move messages and watch
+_ADDRESSES = 64 << 20  # that the allocator sets aside for them, used or not
+_MARGIN = 1.1
+_USUAL_ARRAYS = 3  # of the shipped classes
+_NOTED = 72  # bytes for each row of the buffer: 28 for time, order and row, the rest while pairs are planned
+_RUNS = 6  # and for each delay, where all stored pairs are planned at once and gaps may part them into runs
+_TILE = 128  # elements that a thread takes at least
+_HELD = 4  # times that the arrays of `workerReduce` are held, as results and on their way
+
+
+def _bounded(nbytes):
+    return int(nbytes * _MARGIN) + _FIXED
+
+
+def arrays_of(user_class):
+    """Return how many D x element arrays a user class is taken to have.
+
+    What a run needs is said, and refused, before there are instances. So only a
+    class whose `arrayNames` is a class method or a static one can be asked; of
+    others, 3 are counted, as the shipped classes have.
+    """
+    try:
+        return len(user_class.arrayNames())
+    except Exception:  # a method of instances, then nothing of it has run; or a fault, which the run is going to tell
+        return _USUAL_ARRAYS
+
+
+def worker_bytes(config, elements, threads=1):
+    """Return the bytes of a worker with so many elements.
+
+    Buffer, two blocks, sums; what is noted of each row, and while pairs are
+    planned; the threads' scratch, and the small arrays that are reduced.
+    """
+    stored, delays = config.times + config.block, len(config.delays)
+    rows, arrays = stored + config.block, arrays_of(config.user_class)
+    noted = _NOTED + (_RUNS * delays if getattr(config.user_class, "forgets", False) else 0)
+    used = min(threads, -(-elements // _TILE))
+    scratch = scratch_bytes(config.times, config.block, config.delays, config.store_dtype.itemsize, used)
+    sums = arrays * delays * elements * 8 + _HELD * reduced_bytes(config)
+    return _bounded(rows * elements * config.store_dtype.itemsize + noted * stored + scratch + sums)
+
+
+def server_bytes(config):
+    """Return the bytes of a server: two blocks."""
+    return _bounded(2 * config.block * config.elements * config.store_dtype.itemsize)
+
+
+def viewer_bytes(config):
+    """Return the bytes of the viewer: small arrays, and one delay of one array or, if the class needs that, all."""
+    one_by_one = all(defines(config.user_class, name) for name in (*REDUCED, "viewerPublishArray"))
+    gathered = 1 if one_by_one else arrays_of(config.user_class) * len(config.delays)
+    return _bounded((gathered + 1) * config.mask.size * 8 + _HELD * reduced_bytes(config))
+
+
+def bytes_of_ranks(config, roles, threads):
+    """Return the bytes of every rank, in order; of each rank its threads are given."""
+    workers = len(roles.workers)
+    needs = []
+    for rank, number in enumerate(threads):
+        role = roles.role_of(rank)
+        if role == "worker":
+            part = elements_of(roles.workers.index(rank), workers, config.elements)
+            needs.append(worker_bytes(config, part.stop - part.start, number))
+        else:
+            needs.append(server_bytes(config) if role == "server" else viewer_bytes(config))
+    return needs
+
+
+@dataclass
+class _Pool:
+    """A limit, and the ranks that it holds for.
+
+    Attributes
+    ----------
+    room : parcorana.files.limits.Room
+        As the one of them sees it that has least left.
+    more : int
+        Bytes that these ranks need beside what they have.
+    ranks : list of int
+    """
+
+    room: Room
+    more: int = 0
+    ranks: list = field(default_factory=list)
+
+    @property
+    def lacks(self):
+        """Bytes that are missing; negative if some are left over."""
+        return self.more - self.room.left
+
+    def line(self, plan):
+        """Return what is needed, and what there is."""
+        first = self.ranks[0]
+        who = f"the ranks on {plan.hosts[first]} need"
+        if self.room.own and len(plan.hosts) > len(self.ranks):
+            who = f"rank {first} ({plan.roles.role_of(first)} on {plan.hosts[first]}) needs"
+        more, left = _size(max(self.more, 0)), _size(self.room.left)
+        return f"{who} {more} beside what is in use, {self.room.what} leaves {left}"
+
+
+def needs_now(plan, rooms):
+    """Return the bytes of every rank, as the plan has them and with what is there already beyond an interpreter's.
+
+    Libraries that read events, and times of events, are known only when they are there.
+    """
+    alone = len(rooms) == 1
+    found = [need + max(has.used + _LATER - _FIXED, 0) for need, has in zip(plan.needs, rooms, strict=False)]
+    # in one process the roles have one interpreter
+    return found + [need - _FIXED for need in plan.needs[1:]] if alone else found
+
+
+def _pools(plan, rooms):
+    """Return the limits, each with all ranks that it holds for together."""
+    pools, alone = {}, len(rooms) == 1
+    for rank, (need, host) in enumerate(zip(needs_now(plan, rooms), plan.hosts, strict=True)):
+        has = rooms[0 if alone else rank]
+        first = rank == 0 or not alone
+        for room in has.rooms:
+            key = (host, room.what, has.process if room.own else None)
+            pool = pools.setdefault(key, _Pool(room))
+            pool.room = min(pool.room, room, key=lambda each: each.left)
+            pool.more += need - has.used * first
+            pool.ranks.append(rank)
+            if room.virtual and first:
+                workers = [r for r in plan.roles.workers if alone or r == rank]
+                pool.more += _ADDRESSES + (sum(plan.threads[r] for r in workers) + _THREADS) * has.stack
+    return list(pools.values())
+
+
+def check_memory(plan, rooms):
+    """Raise ConfigError if ranks need more than their hosts and limits let them have.
+
+    Parameters
+    ----------
+    plan : parcorana.pipeline.run.Plan
+    rooms : list of parcorana.files.limits.Rooms
+        Of each rank; of a run in one process a single one.
+    """
+    worst = max(_pools(plan, rooms), key=lambda pool: pool.lacks)
+    if worst.lacks > 0:
+        enough = -(-(worst.room.limit + worst.lacks) // (10_000 << 10)) * 10_000
+        remedy = worst.room.remedy.format(enough=enough)
+        kind = "ranks" if worst.room.own else "hosts"
+        raise ConfigError(
+            f"memory: {worst.line(plan)}: {remedy}use more {kind}, fewer times, a smaller block or a smaller mask "
+            "(see --check)"
+        )
+
+
+def tightest(plan, rooms):
+    """Return a line for each host, on the limit that its ranks come nearest to."""
+    nearest = {}
+    for pool in _pools(plan, rooms):
+        host = plan.hosts[pool.ranks[0]]
+        nearest[host] = max(nearest.get(host, pool), pool, key=lambda each: each.lacks)
+    return [pool.line(plan) for pool in nearest.values()]
+
+
+def _size(nbytes):
+    return f"{nbytes / 2**30:,.1f} GiB" if nbytes >= 1 << 30 else f"{nbytes / 2**20:,.0f} MiB"

@@ -1,0 +1,1 @@
+"""A run's folder and file: written, joined, read, gone on with."""

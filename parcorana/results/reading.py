@@ -1,0 +1,179 @@
+"""A result file, read: what pictures and fits need of it."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from parcorana.curves.curvefile import read_curves, read_intensity
+from parcorana.errors import ConfigError, shown
+from parcorana.curves.fits import Fit
+from parcorana.results.output import ACCOUNT, published
+from parcorana.files.paths import fault_of
+
+_GROUP = "G2_results_at_"
+
+
+@dataclass
+class Result:
+    """One update of one result file.
+
+    Attributes
+    ----------
+    label, title : str
+        For legends, for the top of a picture.
+    processed : int
+        Events, at the update.
+    normalization, bias : str
+        Of the curves, and what it gets wrong; empty where that is nothing to speak of.
+    delays, counts : (D,) int64
+        Delays [pulses], pairs of each.
+    rate : float
+        Pulses per second.
+    curves : dict of int to Curve
+    fits : dict of int to Fit
+        As the run made them; empty where none were asked for.
+    seconds : (P,) float64 [s]
+        Middle of each stretch of the run.
+    intensity : dict of int to (P,) float64
+    account : dict of str to int
+    mask, saturated : arrays of the detector's shape
+    """
+
+    label: str
+    title: str
+    processed: int
+    normalization: str
+    bias: str
+    delays: np.ndarray
+    counts: np.ndarray
+    rate: float
+    curves: dict
+    fits: dict
+    seconds: np.ndarray
+    intensity: dict
+    account: dict
+    mask: np.ndarray
+    saturated: np.ndarray
+
+
+def find_file(path, at=None):
+    """Return the file to open for what a user named: a result, its folder in progress, or the run's name.
+
+    Of a folder it is the last update, or that at so many events.
+
+    Raises
+    ------
+    ConfigError
+        There is no such file, or nothing was published yet.
+    """
+    path, fault = Path(path), fault_of(path)
+    if fault is None:
+        return path
+    folder = path if fault == "is a folder" else Path(f"{path}.inprogress")
+    if fault_of(folder) != "is a folder":
+        raise ConfigError(f"the file {str(path)!r} {fault}")
+    updates = published(folder)
+    if not updates:
+        raise ConfigError(f"{str(folder)!r} holds no update yet: nothing was published so far")
+    return next((update for update in updates if int(update.stem[7:]) == at), updates[-1])
+
+
+def updates_in(file):
+    """Return the groups of the updates in an open result file by number of events, oldest first."""
+    user = file["user"]
+    return {int(name[len(_GROUP) :]): user[name] for name in sorted(user) if re.fullmatch(rf"{_GROUP}\d{{1,18}}", name)}
+
+
+def read_result(file, label, at=None):
+    """Read an update of the shipped G2 classes from an open result file.
+
+    Parameters
+    ----------
+    file : h5py.File or Group
+        With ``system`` and ``user``.
+    label : str
+    at : int, optional
+        Events processed at the update; the last one without it.
+
+    Raises
+    ------
+    ConfigError
+        There is no such update.
+    """
+    updates = updates_in(file)
+    if not updates:
+        raise ConfigError(f"{label}: there is no {_GROUP}* in /user; only results of the G2 classes are drawn")
+    if at is not None and at not in updates:
+        raise ConfigError(f"{label}: there is no update at {at} events; there are {', '.join(map(str, updates))}")
+    processed = max(updates) if at is None else at
+    group, system = updates[processed], file["system"]
+    rate = float(group["delays"].attrs["rate"])
+    curves = read_curves(group)
+    seconds, intensity = np.zeros(0), {}
+    if "intensity" in group:
+        part = group["intensity"]
+        seconds = (part["first"][:] + part["last"][:]) / 2 / rate
+        intensity = read_intensity(part, curves)
+    dataset = _params(system, label).get("dataset", "")
+    account = {key: int(system["accounting"].attrs[key]) for key in ACCOUNT}
+    result = Result(
+        label=label,
+        title=f"{label}: {dataset}; {_state(system, processed, account['processed'])}",
+        processed=processed,
+        normalization=str(group.attrs.get("normalization", "not named")),
+        bias=str(group.attrs.get("normalization_error", "")),
+        delays=group["delays"][:],
+        counts=group["delay_counts"][:],
+        rate=rate,
+        curves=curves,
+        fits=Fit.read(group["fits"]) if "fits" in group else {},
+        seconds=seconds,
+        intensity=intensity,
+        account=account,
+        mask=system["mask"][:],
+        saturated=group["saturated"][:],
+    )
+    _check_alike(result, label)
+    return result
+
+
+def _state(system, processed, all_processed):
+    """Say how far a run was at an update, and how it ended if that is its last one."""
+    if processed != all_processed:
+        return f"update at {processed:,} of {all_processed:,} events processed"
+    text, ended_by = f"{processed:,} events processed", str(system.attrs["ended_by"])
+    if ended_by == "not ended":  # as the update of a run in progress says, and the last that it draws
+        return f"{text} so far"
+    return f"{text} ({ended_by})" if system.attrs["complete"] else f"{text} (not complete: {ended_by})"
+
+
+def _params(system, label):
+    try:
+        params = json.loads(system["system_params"].asstr()[()])
+    except ValueError as error:
+        raise ConfigError(f"{label}: its /system/system_params is not JSON: {error}") from None
+    if not isinstance(params, dict):
+        raise ConfigError(f"{label}: its /system/system_params is {shown(params)}, and must be a dictionary")
+    return params
+
+
+def _check_alike(result, label):
+    """Refuse arrays that do not belong together, for which a picture would raise something else."""
+    length, points = result.delays.shape, result.seconds.shape
+    parts = [("delay_counts", result.counts)]
+    for c, curve in result.curves.items():
+        parts += [(f"delay_curve_color_{c}, its error or elements", part) for part in vars(curve).values()]
+    for name, array in parts:
+        if array.shape != length or array.dtype.kind not in "iuf":
+            raise ConfigError(
+                f"{label}: {name} has {array.dtype} of shape {array.shape}, and must be numbers, {length}"
+            )
+    for c, array in result.intensity.items():
+        if array.shape != points or array.dtype.kind not in "iuf":
+            raise ConfigError(f"{label}: intensity/color_{c} has the shape {array.shape}, and must have {points}")
+    wrong = length == () or result.delays.dtype.kind not in "iu" or result.mask.ndim == 0
+    if wrong or result.mask.shape != result.saturated.shape or result.mask.dtype.kind not in "iub":
+        raise ConfigError(f"{label}: its delays, mask and saturated are not those of a result")

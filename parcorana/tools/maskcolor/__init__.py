@@ -1,0 +1,24 @@
+"""``parCorAnaMaskColorTool``: masks and colours, in the detector's ndarray and in images.
+
+The command line is in `arguments`, the names of the files in `files`. A module
+for each command: `start` (with `average`, `included` and `coloring`),
+`convert`, `plot` and `check`.
+"""
+
+from parcorana.errors import told
+from parcorana.tools.maskcolor import check, convert, plot, start
+from parcorana.tools.maskcolor.arguments import make_parser
+
+_COMMANDS = {
+    "start": start.start,
+    "ndarr2img": convert.ndarr2img,
+    "img2ndarr": convert.img2ndarr,
+    "plot": plot.plot,
+    "check": check.check,
+}
+
+
+def main(argv=None):
+    """Run the command; return the exit status."""
+    args = make_parser().parse_args(argv)
+    return told("parCorAnaMaskColorTool", _COMMANDS[args.command], args)

@@ -1,0 +1,204 @@
+"""The command line of ``parCorAnaMaskColorTool``."""
+
+import argparse
+import re
+
+import numpy as np
+
+from parcorana.errors import ConfigError
+from parcorana.detector.images import check_both
+from parcorana.tools.maskcolor.coloring import need_for_q
+
+_HOT = 10.0
+_EPILOG = """\
+examples:
+  parCorAnaMaskColorTool start -d exp=xpptut15:run=54 -s jungfrau -t calib -n 300 -c 6 --finecolor 18 -b first
+      averages 300 events; writes first_mask_ndarrCoords.npy, first_color_ndarrCoords.npy, ...
+  parCorAnaMaskColorTool start -d exp=xpptut15:run=54 -s jungfrau -b rings --dead --hot --edges 1 -g geometry.data \\
+      --by q --low 0.002 --high 0.02 -c 10 --finecolor 50 --center 1030.5,988 --distance 5000 --energy 9.5
+      rings of momentum transfer, in 1e10/m
+  parCorAnaMaskColorTool plot -i first_color_ndarrCoords.npy -o color.png
+  parCorAnaMaskColorTool img2ndarr -i edited_mask_imgCoords.npy -o edited_mask_ndarrCoords.npy --iX first_iX.npy \\
+      --iY first_iY.npy
+  parCorAnaMaskColorTool check -b first -d exp=xpptut15:run=54 -s jungfrau
+
+exit status: 0 done; 1 failed while running; 2 wrong arguments or input files.
+"""
+
+
+def _numbers(count, what):
+    def parse(text):
+        try:
+            values = tuple(float(part) for part in text.split(","))
+            if len(values) != count or not np.isfinite(values).all():
+                raise ValueError
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}") from None
+        return values
+
+    return parse
+
+
+def _whole(least):
+    def parse(text):
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        return int(text)
+
+    return parse
+
+
+def _positive(text):
+    (value,) = _numbers(1, "a number")(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def _shape(text):
+    if not re.fullmatch(r"[1-9]\d{0,8}(x[1-9]\d{0,8})*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shape like 32x185x388")
+    return tuple(int(part) for part in text.split("x"))
+
+
+def make_parser():
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="parCorAnaMaskColorTool",
+        description="Make, convert, draw and check masks and colour files.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_start(commands.add_parser("start", help="make all files from some events of a dataset"))
+    for name, source, target in (("ndarr2img", "ndarray", "image"), ("img2ndarr", "image", "ndarray")):
+        convert = commands.add_parser(name, help=f"convert a file from {source} to {target}")
+        convert.add_argument("-i", "--input", metavar="FILE", required=True, help=f".npy file, {source} coordinates")
+        convert.add_argument("-o", "--output", metavar="FILE", required=True, help=f".npy file, {target} coordinates")
+        convert.add_argument("--iX", metavar="FILE", required=True, help="row of each element in the image")
+        convert.add_argument("--iY", metavar="FILE", required=True, help="column of each element in the image")
+        convert.add_argument("--force", action="store_true", help="replace an existing file")
+    plot = commands.add_parser("plot", help="draw a file over the average")
+    plot.add_argument("-i", "--input", metavar="FILE", required=True, help="any of the files that start makes")
+    plot.add_argument("-o", "--output", metavar="PNG", help="picture (.png, .pdf); without it a window")
+    plot.add_argument("--avg", metavar="FILE", help="the average, in the same coordinates (that of the same prefix)")
+    plot.add_argument("--iX", metavar="FILE", help="row of each element in the image (that of the same prefix)")
+    plot.add_argument("--iY", metavar="FILE", help="column of each element in the image (that of the same prefix)")
+    check = commands.add_parser("check", help="check a mask with its colour files, print their numbers")
+    check.add_argument("-b", "--basename", metavar="PREFIX", help="check the files PREFIX_*_ndarrCoords.npy")
+    for key in ("mask", "testmask", "color", "finecolor"):
+        check.add_argument(f"--{key}", metavar="FILE", help=f"the {key} file, in place of the prefix's")
+    check.add_argument("--shape", type=_shape, metavar="SHAPE", help="of the detector's ndarray, as 32x185x388")
+    _add_dataset(check, required=False)
+    return parser
+
+
+def _add_dataset(parser, required):
+    parser.add_argument("-d", "--dataset", metavar="DATASET", required=required, help="as exp=xpptut15:run=54, h5=FILE")
+    parser.add_argument("-s", "--src", metavar="SRC", help="detector; for h5= the path of the frames in the file")
+    parser.add_argument("-t", "--type", metavar="TYPE", help="which data of the detector: raw (default), calib, ...")
+
+
+def _add_start(parser):
+    _add_dataset(parser, required=True)
+    parser.add_argument(
+        "-n", "--numevents", type=_whole(1), default=300, metavar="N", help="events to average (%(default)s)"
+    )
+    parser.add_argument(
+        "-b", "--basename", metavar="PREFIX", help="beginning of the files' names (made from dataset and src)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace existing files")
+    place = parser.add_argument_group("where the elements are")
+    place.add_argument("-g", "--geometry", metavar="FILE", help="geometry file of psana")
+    place.add_argument("--iX", metavar="FILE", help="row of each element in the image, in place of a geometry file")
+    place.add_argument("--iY", metavar="FILE", help="column of each element in the image")
+    place.add_argument(
+        "--center",
+        type=_numbers(2, "ROW,COLUMN"),
+        metavar="ROW,COLUMN",
+        help="of the beam, in the image (the geometry's origin; without geometry the middle)",
+    )
+    place.add_argument("--distance", type=_positive, metavar="MM", help="from sample to detector (the geometry file's)")
+    place.add_argument("--pixel", type=_positive, metavar="UM", help="size of a pixel (the geometry's)")
+    place.add_argument("--wavelength", type=_positive, metavar="ANGSTROM", help="of the X-rays")
+    place.add_argument("--energy", type=_positive, metavar="KEV", help="of the photons, in place of the wavelength")
+    color = parser.add_argument_group("colours")
+    color.add_argument("-c", "--color", type=_whole(1), default=6, metavar="N", help="colours, or rings (%(default)s)")
+    color.add_argument(
+        "--finecolor", type=_whole(1), default=18, metavar="N", help="fine colours, or fine rings (%(default)s)"
+    )
+    color.add_argument(
+        "--by",
+        choices=("intensity", "radius", "q"),
+        default="intensity",
+        help="what colours are made of: equally many elements of each mean intensity, or rings (%(default)s)",
+    )
+    color.add_argument(
+        "--low", type=_numbers(1, "a number"), metavar="X", help="inner edge of the rings: pixels, or 1/angstrom"
+    )
+    color.add_argument("--high", type=_numbers(1, "a number"), metavar="X", help="outer edge")
+    color.add_argument("--log", action="store_true", help="rings evenly spaced on a logarithmic scale")
+    color.add_argument(
+        "--sectors", type=_whole(1), default=1, metavar="M", help="divide each ring into sectors (%(default)s)"
+    )
+    color.add_argument(
+        "--begin",
+        type=_numbers(1, "an angle"),
+        default=(0.0,),
+        metavar="DEGREES",
+        help="where the first sector begins, from the right counter-clockwise (0)",
+    )
+    leave = parser.add_argument_group("what the mask leaves out")
+    leave.add_argument("-m", "--mask", metavar="FILE", help="all that this mask leaves out (ndarray coordinates)")
+    leave.add_argument(
+        "--rectangle",
+        type=_numbers(4, "ROW,COLUMN,ROW,COLUMN"),
+        action="append",
+        default=[],
+        metavar="R0,C0,R1,C1",
+        help="image pixels from row R0 to before R1, column C0 to before C1; may be repeated",
+    )
+    leave.add_argument(
+        "--circle",
+        type=_numbers(3, "ROW,COLUMN,RADIUS"),
+        action="append",
+        default=[],
+        metavar="R,C,RADIUS",
+        help="around image pixel R, C; may be repeated",
+    )
+    leave.add_argument(
+        "--edges", type=_whole(0), default=0, metavar="N", help="N rows and columns at each edge of every segment"
+    )
+    leave.add_argument("--rings-only", action="store_true", help="elements in no ring: a run is the faster for it")
+    leave.add_argument("--dead", action="store_true", help="elements that never change")
+    leave.add_argument(
+        "--hot",
+        type=_positive,
+        nargs="?",
+        const=_HOT,
+        metavar="TIMES",
+        help=f"elements whose mean or deviation is so many times the usual spread above their neighbours' ({_HOT:g})",
+    )
+
+
+def check_start(args):
+    """Raise ConfigError if options of `start` contradict each other."""
+    if args.wavelength and args.energy:
+        raise ConfigError("--wavelength and --energy say the same thing: give one of them")
+    check_both(args.iX, args.iY)
+    if args.geometry and args.iX:
+        raise ConfigError("-g and --iX, --iY say the same thing: give one of them")
+    if args.by == "q":  # a geometry, psana's too, may know the other two
+        there = args.geometry or not args.dataset.startswith(("h5=", "sim="))
+        need_for_q(args.wavelength or args.energy, args.distance or there, args.pixel or there)
+    if args.by != "intensity":
+        return
+    for option, given in (
+        ("--low", args.low),
+        ("--high", args.high),
+        ("--log", args.log),
+        ("--sectors", args.sectors > 1),
+        ("--rings-only", args.rings_only),
+    ):
+        if given:
+            raise ConfigError(f"{option} belongs to rings: say --by radius or --by q, too")

@@ -1,0 +1,101 @@
+"""The average of some events of any dataset, and their shape."""
+
+import sys
+import time
+from itertools import chain
+
+import numpy as np
+
+from parcorana.errors import ConfigError, EventError, RunError
+from parcorana.events.dataset import parse_dataset
+from parcorana.events.source import Share, open_source
+from parcorana.detector.statistics import Statistics
+
+_BLOCK = 32  # events that are read ahead
+_PAUSE = 0.002  # s between two looks at a live run
+
+
+def average(args, dataset):
+    """Read events; say how many there were.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Of the command `start`.
+    dataset : parcorana.events.dataset.Dataset
+
+    Returns
+    -------
+    statistics : Statistics
+        Of the first `numevents` events that have data, or of as many as there are.
+    geometry : parcorana.detector.geometry.Geometry or None
+        What the source knows of it.
+
+    Raises
+    ------
+    ConfigError
+        The dataset cannot be opened, or no event has data.
+    RunError
+        The source fails before any event has been read.
+    """
+    source = _opened(args, dataset)
+    statistics, without, bad = Statistics(), 0, 0
+    try:
+        for frame in _frames(source):
+            if isinstance(frame, str) or (statistics.events and frame.shape != statistics.mean.shape):
+                bad += 1
+            elif frame is None:
+                without += 1
+            else:
+                with np.errstate(over="ignore", invalid="ignore"):
+                    statistics.add(frame)
+                if statistics.events == args.numevents:
+                    break
+        place = getattr(source, "geometry", None)
+        known = place() if statistics.events and place is not None else None
+    except RunError as error:
+        if not statistics.events:
+            raise
+        print(f"warning: {error}; what came before is used", file=sys.stderr)
+        known = None
+    finally:
+        source.close()
+    if not statistics.events:
+        raise ConfigError(f"-d {args.dataset!r}: of {without + bad} events none has data that can be read")
+    more = f"; {without} more had no data, {bad} were bad" if without or bad else ""
+    shape = "x".join(map(str, statistics.mean.shape))
+    print(f"average: {statistics.events} events of {shape} elements{more}")
+    return statistics, known
+
+
+def _opened(args, dataset):
+    return open_source(dataset, src=args.src, type_=args.type, share=Share(block=_BLOCK), log=print)
+
+
+def _frames(source):
+    """Yield the ndarray of each event, None without one, a str if it cannot be read."""
+    for event in _live(source) if getattr(source, "live", False) else chain.from_iterable(source.blocks()):
+        try:
+            frame = event.data()
+        except (EventError, OSError) as error:
+            frame = str(error)
+        yield frame
+
+
+def _live(source):
+    for event in source.events():
+        if event is None:  # none now
+            time.sleep(_PAUSE)
+        else:
+            yield event
+
+
+def shape_of_data(args):
+    """Return the shape of the ndarrays of ``args.dataset``; ConfigError if the first events tell none."""
+    source = _opened(args, parse_dataset(args.dataset))
+    try:
+        if source.shape is None:
+            raise ConfigError(f"-d {args.dataset!r}: the first {_BLOCK} events have no data that would tell the shape")
+        return source.shape
+    finally:
+        source.close()

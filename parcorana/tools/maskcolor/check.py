@@ -1,0 +1,58 @@
+"""``check``: a mask with its colour files, by the rules that a run has for them."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from parcorana.detector import masks
+from parcorana.errors import ConfigError
+from parcorana.tools.maskcolor.average import shape_of_data
+
+
+def check(args):
+    """Check a mask with its colour files by every rule of section 5 of the contract; print their numbers."""
+    paths = {key: getattr(args, key) for key in ("mask", "testmask", "color", "finecolor")}
+    if args.basename:
+        for key, path in paths.items():
+            own = f"{args.basename}_{key}_ndarrCoords.npy"
+            paths[key] = path or (own if key == "mask" or Path(own).is_file() else None)
+    if not paths["mask"]:
+        raise ConfigError("say which files to check: -b PREFIX or --mask FILE")
+    mask = masks.load_mask(paths["mask"])
+    wanted = args.shape or (shape_of_data(args) if args.dataset else None)
+    if wanted is not None:
+        what = f"the data of {args.dataset!r}" if args.dataset and not args.shape else "--shape"
+        masks.check_shape("mask", paths["mask"], mask.shape, wanted, what)
+    shape = "x".join(map(str, mask.shape))
+    print(f"mask: {paths['mask']}: {shape}, {np.count_nonzero(mask):,} of {mask.size:,} elements to process")
+    if paths["testmask"]:
+        test = masks.load_mask(paths["testmask"], "testmask")
+        masks.check_shape("testmask", paths["testmask"], test.shape, mask.shape, "the mask")
+        print(f"testmask: {paths['testmask']}: {np.count_nonzero(test):,} elements to process")
+    color = fine = None
+    if paths["color"]:
+        color = masks.load_color(paths["color"], mask)
+        _print_colors("color", paths["color"], color, mask)
+    if paths["finecolor"]:
+        fine = masks.load_color(paths["finecolor"], mask, "finecolor")
+        masks.check_finecolor(paths["finecolor"], np.ones_like(fine) if color is None else color, fine)
+        _print_colors("finecolor", paths["finecolor"], fine, mask)
+    if color is not None:
+        warning = masks.few_colored(color[mask])
+        if warning:
+            print(f"warning: {warning}", file=sys.stderr)
+    print("all right")
+
+
+def _print_colors(key, path, color, mask):
+    inside = color[mask]
+    numbers, sizes = np.unique(inside[inside > 0], return_counts=True)
+    print(f"{key}: {path}: {len(numbers)} colours, {np.count_nonzero(inside == 0):,} included elements with colour 0")
+    if len(numbers):
+        shown = [f"{size:,} of {number}" for number, size in zip(numbers, sizes, strict=True)]
+        more = f", and {len(shown) - 20} more" if len(shown) > 20 else ""
+        print(f"  elements: {', '.join(shown[:20])}{more}")
+    outside = len(np.unique(color[color > 0])) - len(numbers)
+    if outside:
+        print(f"  {outside} colours have no included element: their curves will be NaN")

@@ -1,0 +1,124 @@
+"""Colours and fine colours: by intensity, or in rings and sectors; and the table of them."""
+
+import numpy as np
+
+from parcorana.detector import colors
+from parcorana.errors import ConfigError
+from parcorana.detector.geometry import KEV_ANGSTROM
+
+
+def coloring(args, mean, mask, geometry):
+    """Make the colours, and say how many of what size.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Of the command `start`.
+    mean : float64 array of the detector's shape
+        The average.
+    mask : bool array of that shape
+        With ``--rings-only`` elements in no ring are taken out of it.
+    geometry : parcorana.detector.geometry.Geometry
+
+    Returns
+    -------
+    color, fine : int32 arrays of that shape
+        0 outside the mask and in no ring.
+    table : list of tuple
+        For each colour its number, ring, sector and number of elements, and
+        mean, smallest and largest of what it was made of; first the columns' names.
+
+    Raises
+    ------
+    ConfigError
+        More colours than elements, rings without a metric geometry, or no
+        element in any ring.
+    """
+    if args.by == "intensity":
+        colors.check_sizes(max(args.color, args.finecolor), np.count_nonzero(mask))
+        color, fine = (colors.by_intensity(mean, mask, number) for number in (args.color, args.finecolor))
+        value, unit, angle = mean, "intensity", None
+    else:
+        value, unit, angle = _value(args, geometry)
+        low, high = _range(args, value[mask])
+        made = []
+        for number in (args.color, args.finecolor):
+            rings = colors.Rings(low, high, number, args.sectors, args.begin[0], args.log)
+            made.append(np.where(mask, rings.colors(value, angle), 0))
+        color, fine = made
+        print(f"rings: {args.by} from {low:.6g} to {high:.6g} {unit}{', logarithmic' if args.log else ''}")
+        if not (color > 0).any():
+            inside = value[mask]
+            raise ConfigError(
+                f"no included element lies in the rings: its {args.by} goes from {inside.min():.6g} to "
+                f"{inside.max():.6g} {unit}; choose --low and --high in there"
+            )
+        if args.rings_only:
+            mask &= color > 0
+            print(f"mask: {np.count_nonzero(mask):,} elements to process, those in rings")
+    table = _table(args, color, value, unit)
+    _say(color, fine, mask, args)
+    return color, fine, table
+
+
+def need_for_q(wavelength, distance, pixel):
+    """Raise ConfigError that names all that rings of q need and is not known."""
+    given = {"--wavelength or --energy": wavelength, "--distance": distance, "--pixel": pixel}
+    if missing := [option for option, value in given.items() if not value]:
+        raise ConfigError(f"--by q needs {', '.join(missing)}")
+
+
+def _value(args, geometry):
+    """Return what rings are made of: values, unit, directions."""
+    if not geometry.metric:
+        raise ConfigError(
+            "rings need to know where the segments are: give a geometry file (-g) or index files (--iX, --iY)"
+        )
+    center = args.center or geometry.beam or geometry.middle
+    named = "--center" if args.center else ("the geometry's origin" if geometry.beam else "the middle of the image")
+    print(f"rings: around row {center[0]:.6g}, column {center[1]:.6g} ({named})")
+    angle = geometry.angle(center)
+    if args.by == "radius":
+        return geometry.radius(center), "pixels", angle
+    wavelength = KEV_ANGSTROM / args.energy if args.energy else args.wavelength
+    pixel, distance = args.pixel or geometry.pixel, args.distance or geometry.distance
+    need_for_q(wavelength, distance, pixel)
+    print(f"rings: distance {distance:.6g} mm, pixel {pixel:.6g} um, wavelength {wavelength:.6g} angstrom")
+    return geometry.q(center, distance, pixel, wavelength), "1/angstrom", angle
+
+
+def _range(args, inside):
+    """Return inner and outer edge of all rings, where not given those of the included elements' values."""
+    low = args.low[0] if args.low else float(inside[inside > 0].min() if args.log else inside.min())
+    high = args.high[0] if args.high else float(inside.max())
+    if not low < high:
+        raise ConfigError(f"--low {low:g} must be below --high {high:g}")
+    if args.log and low <= 0:
+        raise ConfigError(f"--low {low:g} must be above 0 for rings on a logarithmic scale")
+    return low, high
+
+
+def _table(args, color, value, unit):
+    """Return the rows of the table of colours: number, ring, sector, elements, and their values."""
+    rows = [("color", "ring", "sector", "elements", f"{args.by}_mean", f"{args.by}_min", f"{args.by}_max", "unit")]
+    chosen = color > 0
+    number, values = color[chosen], value[chosen]
+    order = np.argsort(number, kind="stable")
+    number, values = number[order], values[order]
+    first = np.flatnonzero(np.diff(number, prepend=0))
+    for part in np.split(np.arange(len(number)), first[1:]):
+        c, of = int(number[part[0]]), values[part]
+        ring, sector = divmod(c - 1, args.sectors)
+        rows.append((c, ring + 1, sector + 1, len(of), f"{of.mean():.9g}", f"{of.min():.9g}", f"{of.max():.9g}", unit))
+    return rows
+
+
+def _say(color, fine, mask, args):
+    for name, array, wanted in (("color", color, args.color), ("finecolor", fine, args.finecolor)):
+        sizes = np.bincount(array.ravel())[1:]
+        found, wanted = np.count_nonzero(sizes), wanted * args.sectors
+        empty = f"; {wanted - found} of {wanted} have no element" if found < wanted else ""
+        print(f"{name}: {found} colours of {sizes[sizes > 0].min():,} to {sizes.max():,} elements{empty}")
+    none = np.count_nonzero(mask & (color == 0))
+    if none:
+        print(f"color: {none:,} included elements are in no ring (colour 0)")

@@ -1,0 +1,148 @@
+"""``parCorAnaPlot``: pictures of results."""
+
+import argparse
+import dataclasses
+import sys
+
+import numpy as np
+
+from parcorana.errors import ConfigError, told
+from parcorana.events.dataset import parse_numbers
+from parcorana.curves.fits import KINDS, check_kind, fit_curves
+from parcorana.detector.images import check_both, load_layout, segments_apart
+from parcorana.detector.masks import check_shape
+from parcorana.files.plain import plain_file
+from parcorana.results.reading import find_file, read_result, updates_in
+from parcorana.curves.rounding import with_error
+
+_PLAIN_MAPS = ("saturated", "mask", "color", "finecolor")
+_DELAY_MAPS = ("G2", "IP", "IF", "g2")
+
+_EPILOG = """\
+examples:
+  parCorAnaPlot result.h5 -o result.png                     everything, in a picture
+  parCorAnaPlot result.h5 --colors 1-4 --fit stretched      in a window, with fits
+  parCorAnaPlot result.h5 -o map.pdf --map g2:10            with each element's own g2 at the delay 10
+  parCorAnaPlot today.h5 yesterday.h5 -o both.png           curves of two runs over each other
+While a run goes on, its name draws the last update published.
+
+exit status: 0 done; 1 failed while running; 2 wrong arguments or input files.
+"""
+
+
+def make_parser():
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="parCorAnaPlot",
+        description="Draw delay curves, intensity over time, pairs, what became of the events, and maps.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="result file, or that of a run in progress")
+    parser.add_argument("-o", "--output", metavar="PICTURE", help=".png, .pdf or .svg; without it a window")
+    parser.add_argument("--colors", metavar="LIST", help="only these colours, as 1-4,7")
+    parser.add_argument("--at", type=int, metavar="N", help="the update at N events; without it the last")
+    parser.add_argument(
+        "--map", action="append", default=[], metavar="NAME[:DELAY]", dest="maps",
+        help="draw an array of the detector's shape, too: G2:10, IP:10, IF:10, g2:10 (each element's own), "
+        "saturated, mask, color, finecolor; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--iX", metavar="FILE", help="row of each element in the image, for maps")
+    parser.add_argument("--iY", metavar="FILE", help="column of each element in the image")
+    parser.add_argument("--fit", choices=KINDS, help="fit the curves, in place of the fits in the file")
+    return parser
+
+
+def _maps(args, file, result):
+    """Return image, covered and label of each map that is asked for."""
+    layout = load_layout(args.iX, args.iY) if args.iX else segments_apart(result.mask.shape)
+    if args.iX:
+        check_shape("iX", args.iX, layout.iX.shape, result.mask.shape, "the result")
+    made = []
+    for text in args.maps:
+        array, label = _array(file, result, text)
+        outside = result.mask == 0 if text != "mask" else np.zeros(result.mask.shape, bool)
+        image = layout.image(np.where(outside, np.nan, array.astype(np.float64)))
+        made.append((image, layout.covered(), label))
+    return made
+
+
+def _array(file, result, text):
+    """Return the array that a --map names, and a label."""
+    name, colon, delay = text.partition(":")
+    group, system = updates_in(file)[result.processed], file["system"]
+    if name in _PLAIN_MAPS and not colon:
+        if name == "saturated":
+            return result.saturated, "saturated"
+        if name not in system:
+            raise ConfigError(f"--map {text}: the run had no {name} file")
+        return system[name][:], name
+    if name not in _DELAY_MAPS or not delay.isdecimal():
+        raise ConfigError(
+            f"--map {text}: it must be one of {', '.join(_PLAIN_MAPS)}, or one of {', '.join(_DELAY_MAPS)} with a "
+            "delay, as G2:10"
+        )
+    number = int(delay)
+    if number not in result.delays:
+        raise ConfigError(f"--map {text}: {number} is none of the delays {', '.join(map(str, result.delays))}")
+    if "G2" not in group:
+        raise ConfigError(f"--map {text}: the update has no arrays; user_params['save_arrays'] says which updates have")
+    if name != "g2":
+        return group[f"{name}/delay_{number:06d}"][:], f"{name} at the delay {number}"
+    G2, IP, IF = (group[f"{each}/delay_{number:06d}"][:] for each in ("G2", "IP", "IF"))
+    n = result.counts[list(result.delays).index(number)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(IP * IF != 0, n * G2 / (IP * IF), np.nan), f"each element's g2 at the delay {number}"
+
+
+def _draw(args):
+    colors = None
+    if args.colors:
+        colors = parse_numbers(args.colors, "--colors")
+    check_both(args.iX, args.iY)
+    check_kind(args.fit)
+    results, maps = [], []
+    for k, name in enumerate(args.files):
+        with plain_file(find_file(name, args.at)) as file:
+            result = read_result(file, name, args.at)
+            if args.fit:
+                result = dataclasses.replace(result, fits=fit_curves(result.delays, result.curves, args.fit))
+            if k == 0:
+                maps = _maps(args, file, result)
+        results.append(result)
+    missing = sorted(set(colors or ()) - {c for result in results for c in result.curves})
+    if missing:
+        known = ", ".join(map(str, results[0].curves)) or "none"
+        raise ConfigError(f"--colors: there is no colour {missing[0]}; there are {known}")
+    from parcorana.view import pictures
+
+    with pictures.shown(args.output, size=(12 + 4 * min(len(maps), 2), 8)) as figure:
+        pictures.draw_result(figure, results, colors, maps)
+    if args.fit:
+        for result in results:
+            _print_fits(result)
+    if args.output:
+        print(args.output)
+
+
+def _print_fits(result):
+    # the terminal of a batch job may know ASCII only
+    plus = "±" if "utf" in (sys.stdout.encoding or "").lower() else "+-"
+    print(f"{result.label}: tau in pulses of 1/{result.rate:g} s; errors as if the curve's points were independent")
+    for color, fit in result.fits.items():
+        if not fit.ok:
+            print(f"  colour {color}: no fit: {fit.why}")
+            continue
+        names = ("tau", "contrast", "baseline", *(["exponent"] if fit.kind == "stretched" else []))
+        numbers = [f"{name} {with_error(getattr(fit, name), getattr(fit, f'{name}_err'), plus)}" for name in names]
+        print(f"  colour {color}: {', '.join(numbers)}")
+
+
+def main(argv=None):
+    """Run the command; return the exit status."""
+    args = make_parser().parse_args(argv)
+    return told("parCorAnaPlot", _draw, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
