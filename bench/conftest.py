@@ -11,7 +11,7 @@ import pytest
 from parcorana import make_delay_list, userg2
 from parcorana.pipeline.block import BlockBuffer
 from parcorana.correlate.rolling import RollingBuffer
-from parcorana.calculation.userbase import MpiParams
+from parcorana import MpiParams
 
 BIN = Path(sys.executable).parent
 BLOCK = 512

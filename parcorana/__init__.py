@@ -14,21 +14,32 @@ except ImportError as error:
         f"{__path__[0]} holds the sources of parcorana, and no compiled modules that fit this Python ({error}): work "
         "in another folder, where Python finds the installed package, or build it here by 'make demo'"
     ) from None
-from parcorana.job.config import check_config
+from parcorana.calculation.arrays import Common, PerElement, Summed
+from parcorana.calculation.base import BlockBase
+from parcorana.calculation.block import Block, Update
+from parcorana.calculation.params import MpiParams
+from parcorana.calculation.userbase import ADD, SUBTRACT, UserBase
 from parcorana.correlate.delays import make_delay_list
 from parcorana.errors import ConfigError, ParCorAnaError, RunError
 from parcorana.events.psana_config import make_psana_config
-from parcorana.calculation.userbase import ADD, SUBTRACT, UserBase
-from parcorana.calculation.userstate import Common, Partial
+from parcorana.job.config import check_config
+
+Partial = Summed  # the name that `getState` had for it first
 
 __all__ = [
     "ADD",
     "SUBTRACT",
+    "Block",
+    "BlockBase",
     "Common",
     "ConfigError",
+    "MpiParams",
     "ParCorAnaError",
     "Partial",
+    "PerElement",
     "RunError",
+    "Summed",
+    "Update",
     "UserBase",
     "__version__",
     "check_config",

@@ -68,8 +68,8 @@ def main(argv=None):
     if args.command is None:
         print(report())
         return 0
-    from parcorana.tools import newmodule
     from parcorana.errors import ParCorAnaError
+    from parcorana.tools import newmodule
 
     try:
         print(newmodule.report(newmodule.make_module(args.name)))

@@ -20,19 +20,22 @@ from pathlib import Path
 import numpy as np
 
 from parcorana import _core, _move
+from parcorana.calculation.arrays import Common, PerElement, Summed
+from parcorana.calculation.base import BlockBase
+from parcorana.calculation.checks import adjust_in_place, check_reduced, check_result
+from parcorana.calculation.guard import callback
+from parcorana.calculation.says import saved_arrays
+from parcorana.calculation.userclass import Apart, calls_inherited, is_own
+from parcorana.correlate.lines import plan_accumulated, plan_stored, plan_tails, plan_window
+from parcorana.correlate.plaing2 import PlainG2
 from parcorana.curves import curvefile, fits
-from parcorana.detector import masks
 from parcorana.curves.bias import bias_of, sentence
 from parcorana.curves.sums import NORMALIZATIONS, ColorSums
-from parcorana.files.datasets import write_dataset
-from parcorana.errors import ConfigError, RunError, nearest, shown
-from parcorana.correlate.lines import plan_accumulated, plan_stored, plan_tails, plan_window
-from parcorana.results.output import check_picture_name
-from parcorana.correlate.plaing2 import PlainG2
 from parcorana.curves.timeline import Timeline
-from parcorana.calculation.userbase import UserBase
-from parcorana.calculation.userclass import BlockHooks, calls_inherited, is_own
-from parcorana.calculation.userstate import Common, Partial
+from parcorana.detector import masks
+from parcorana.errors import ConfigError, RunError, nearest, shown
+from parcorana.files.datasets import write_dataset
+from parcorana.results.output import check_picture_name
 
 PARAMS = (
     "color",
@@ -125,11 +128,23 @@ def _colors(user_params, mask):
     return color[mask], finecolor, np.unique(color[color > 0])
 
 
-class _G2(PlainG2, BlockHooks, UserBase):
+class _G2(PlainG2, Apart, BlockBase):
     """What the three forms of G2 have in common: parameters, saturation, delay curves."""
 
-    storage_order = "F"
+    buffer = "F"
+    stores = True
+    pieces = True
     takes_params = PARAMS
+    #: Callbacks of the document that these classes call themselves, so that a class made from them may override them.
+    takes_callbacks = (
+        "initWorker",
+        "adjustData",
+        "workerCalc",
+        "workerReduce",
+        "viewerPublishReduced",
+        "viewerPublishArray",
+        "reducedBytes",
+    )
 
     def __init__(self, user_params, system_params, mpiParams):
         super().__init__(user_params, system_params, mpiParams)
@@ -147,6 +162,8 @@ class _G2(PlainG2, BlockHooks, UserBase):
         self.color_sizes = np.bincount(np.searchsorted(colors, color[color > 0]), minlength=len(colors))
         self._own_color = color[mpiParams.part]
         self._warned = False
+        self._save = saved_arrays(user_params)
+        self.last_has_more = self._save == "last"
 
     @classmethod
     def checkParams(cls, user_params, mask, log):
@@ -170,9 +187,13 @@ class _G2(PlainG2, BlockHooks, UserBase):
             size += -(-len(color) // 8) * 8  # eight elements to a number, summed as 64 bit
         return size
 
-    def arrayNames(self):
-        """Return the names of the arrays."""
-        return ["G2", "IF", "IP"]
+    def arrays(self, elements):
+        """Declare the sums, the saturated elements, and the intensity over time."""
+        callback(self, "initWorker")(elements)
+        line = self.timeline
+        kept = {"saturated": PerElement(self.saturated), "timeline.sums": Summed(line.sums)}
+        kept |= {f"timeline.{name}": Common(array) for name, array in line.common().items()}
+        return kept | {name: PerElement(getattr(self, name).T) for name in UNITS}
 
     def initWorker(self, numElementsWorker):
         """Allocate the sums: element by element, as the kernel fills them."""
@@ -180,31 +201,23 @@ class _G2(PlainG2, BlockHooks, UserBase):
         self.G2, self.IP, self.IF = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         self.counts = np.zeros(len(self.delays), np.int64)
         self.saturated = np.zeros(numElementsWorker, np.int8)
-        self.timeline = Timeline(self._own_color, self.color_sums.colors)
+        self.timeline = Timeline(self._own_color[:numElementsWorker], self.color_sums.colors)
         self.events = 0  # whose pairs are counted
 
-    def getState(self):
-        """Return the saturated elements and the timeline; a form of G2 adds its sums."""
-        common, sums = self.timeline.state()
-        state = {f"timeline.{name}": Common(value) for name, value in common.items()}
-        return _own(state | {"timeline.sums": Partial(sums), "saturated": self.saturated})
+    def adjust(self, block):
+        """Note saturated elements, then set small values to `notzero`."""
+        if is_own(type(self), "adjustData"):  # a class made from this one, with a way of its own
+            adjust, who = callback(self, "adjustData"), type(self).__name__
+            for k, row in enumerate(block.rows):
+                block.at(k)
+                adjust_in_place(adjust, block.offered[row], who)
+        elif self.saturated_value is not None or self.notzero is not None:
+            threads = self.mpiParams.threads
+            _move.adjust(block.offered, block.rows, self.saturated_value, self.saturated, self.notzero, threads)
 
-    def setState(self, state):
-        """Take up what `getState` returned."""
-        state = _without_own(state)
-        common = {name: state[f"timeline.{name}"] for name in ("width", "events", "first", "last")}
-        self.timeline.restore(common, state["timeline.sums"])
-        self.saturated = state["saturated"]
-
-    def watchEvents(self, counters, data):
-        """Keep the intensity of each colour of the events that are processed."""
-        self.timeline.add(counters, data, self.mpiParams.threads)
-
-    def adjustEvents(self, data, processed):
-        """Do what `adjustData` does for the events of a block, given by their rows."""
-        if self.saturated_value is None and self.notzero is None:
-            return
-        _move.adjust(data, processed, self.saturated_value, self.saturated, self.notzero, self.mpiParams.threads)
+    def enter(self, block):
+        """Keep the intensity of each colour; a form of G2 adds pairs."""
+        self.timeline.add(block.counters, block.data, self.mpiParams.threads)
 
     def _warn_of_own_adjust(self):
         """Warn, on one rank, where an `adjustData` of a class made from this one leaves out what is asked for here."""
@@ -240,6 +253,33 @@ class _G2(PlainG2, BlockHooks, UserBase):
         self.IP[:, self.counts == 0] = self.IF[:, self.counts == 0] = 0
         return {"G2": self.G2.T, "IF": self.IF.T, "IP": self.IP.T}, self.counts, self.saturated
 
+    def collect(self, last, buffer):
+        """Return the sums of each colour, and as `save_arrays` says the full arrays."""
+        stored, full = (buffer.T, buffer.filled, buffer.X), self._save is True or (last and self._save == "last")
+        found = {}
+        if full or any(is_own(type(self), name) for name in ("workerCalc", "workerReduce")):
+            result = callback(self, "workerCalc")(*stored)
+            checked = check_result(type(self).__name__, result, list(UNITS), len(self.delays), len(self.saturated))
+            arrays, counts, int8array = checked
+            sums = check_reduced(type(self).__name__, callback(self, "workerReduce")(arrays, counts, int8array))
+            found = {name: PerElement(arrays[name]) for name in sorted(UNITS)} if full else {}
+        else:
+            sums, counts = self._sums_of_colors(*stored)
+        found |= {"counts": Common(counts)} | {f"sums.{name}": Summed(array) for name, array in sums.items()}
+        for name, array in self.timeline.arrays().items():
+            found[f"sums.{_OWN}intensity.{name}"] = (Summed if name == "sums" else Common)(array)
+        return found
+
+    def _sums_of_colors(self, T, numTimesFilled, X):
+        """Return the sums of each colour and the counts; a form of G2 may spare full arrays."""
+        arrays, counts, int8array = self.workerCalc(T, numTimesFilled, X)
+        return self._reduced(arrays, counts, int8array), counts
+
+    def named(self, name):
+        """Name the callback that made an array."""
+        who = type(self).__name__
+        return f"{who}.workerReduce: array {name[5:]!r}" if name.startswith("sums.") else f"{who}.workerCalc: {name}"
+
     def workerReduce(self, arrays, counts, int8array):
         """Sum per colour what the delay curves need; and the saturated elements as bits."""
         if missing := [name for name in UNITS if name not in arrays]:
@@ -260,10 +300,16 @@ class _G2(PlainG2, BlockHooks, UserBase):
         some = arrays["G2"].T[:: max(1, arrays["G2"].shape[1] // _SAMPLE)]
         sums["not_whole"] = np.array([np.count_nonzero(some != np.floor(some))])
         sums["events"] = np.array([self.events * self.mpiParams.firstWorker])
-        for name, array in self.timeline.arrays().items():
-            # times and numbers of events are the same on all workers, and must not be added
-            sums[f"intensity.{name}"] = array if name == "sums" or self.mpiParams.firstWorker else array * 0
         return _own(sums)
+
+    def publish(self, update, group):
+        """Hand on what `viewerPublishReduced` writes."""
+        reduced = {name.removeprefix("sums."): array for name, array in update.items() if name != "counts"}
+        callback(self, "viewerPublishReduced")(update["counts"], update.relsec, reduced, group)
+
+    def publish_piece(self, name, index, ndarray, group):
+        """Hand on what `viewerPublishArray` writes."""
+        callback(self, "viewerPublishArray")(name, int(self.delays[index[0]]), ndarray, group)
 
     def viewerPublishReduced(self, counts, relsec, reduced, h5UserGroup):
         """Write delays, counts, delay curves with their errors, saturated elements."""
@@ -307,8 +353,8 @@ class _G2(PlainG2, BlockHooks, UserBase):
 
     def _draw(self, file):
         """Draw the update beside the result; whatever fails there must not end the run."""
-        from parcorana.view import pictures
         from parcorana.results.reading import read_result
+        from parcorana.view import pictures
 
         path = self.mpiParams.h5output
         picture = Path(path).with_suffix(".png") if self.picture is True else self.picture
@@ -348,6 +394,12 @@ class _G2(PlainG2, BlockHooks, UserBase):
 class G2atEnd(_G2):
     """G2 of all pairs now stored, computed at each update."""
 
+    stores = False
+
+    def state(self, arrays):
+        """Keep what does not follow from the buffer."""
+        return {name: array for name, array in arrays.items() if name not in UNITS}
+
     def workerCalc(self, T, numTimesFilled, X):
         """Compute all sums anew."""
         self.events = numTimesFilled
@@ -372,55 +424,49 @@ class G2IncrementalAccumulator(_G2):
         """Allocate the sums, and the sum of what came while IP and IF are deferred."""
         super().initWorker(numElementsWorker)
         self.total = np.zeros(numElementsWorker)
-        self.step = 0  # pulses per position of the deferred sums; 0: nothing is deferred
+        self.step = np.zeros(1, np.int64)  # pulses per position of the deferred sums; 0: nothing is deferred
 
-    def enterEvents(self, buffer, entry, data):
+    def arrays(self, elements):
+        """Declare what is deferred, too, as it is: to settle it for a checkpoint would change the last bits."""
+        kept = super().arrays(elements)
+        return kept | {"total": PerElement(self.total), "counts": Common(self.counts), "step": Common(self.step)}
+
+    def enter(self, block):
         """Add the pairs of the events that enter, and store them."""
-        if not len(entry.processed):
-            return
+        super().enter(block)
+        buffer, entry = block.buffer, block.entry
         T, filled, X = buffer.T, buffer.filled, buffer.X
         # what is deferred is a difference of sums: float64 storage promises more digits than that keeps
         defers = X.dtype == np.float32
         plan = plan_accumulated(entry.union, entry.processed, self.delays, deferred=defers)
         step = plan.step if plan.mode == _core.DEFERRED else 0
-        if step != self.step:
+        if step != self.step[0]:
             self._settle(T, filled, X)
             plan.defer = bool(step)
-            self.step = step
+            self.step[0] = step
         threads = self.mpiParams.threads
-        _core.correlate(plan, X, data, self.G2, self.IP, self.IF, self.total, threads=threads)
+        _core.correlate(plan, X, block.offered, self.G2, self.IP, self.IF, self.total, threads=threads)
         self.counts += plan.counts
+        block.stored()
 
-    def workerCalcReduced(self, T, numTimesFilled, X):
-        """Do what `workerCalc` and then `workerReduce` do, and leave deferred what is."""
+    def _sums_of_colors(self, T, numTimesFilled, X):
+        """Leave deferred what is."""
         self.events = self.timeline.events
         pending = None
-        if self.step:
-            pending = plan_tails(T, numTimesFilled, self.delays, self.step), X, self.total
+        if self.step[0]:
+            pending = plan_tails(T, numTimesFilled, self.delays, int(self.step[0])), X, self.total
         arrays = {"G2": self.G2.T, "IF": self.IF.T, "IP": self.IP.T}
-        return self._reduced(arrays, self.counts, self.saturated, pending), self.counts, self.saturated
+        return self._reduced(arrays, self.counts, self.saturated, pending), self.counts
 
     def _settle(self, T, filled, X):
-        if self.step:
-            plan = plan_tails(T, filled, self.delays, self.step)
+        if self.step[0]:
+            plan = plan_tails(T, filled, self.delays, int(self.step[0]))
             _core.settle(plan, X, self.IP, self.IF, self.total, self.mpiParams.threads)
-            self.step = 0
+            self.step[0] = 0
 
-    def getState(self):
-        """Return the sums, with what is deferred as it is: to settle it now would change the last bits."""
-        sums = {"G2": self.G2.T, "IP": self.IP.T, "IF": self.IF.T, "total": self.total}
-        return super().getState() | _own(sums | {"counts": Common(self.counts), "step": Common(self.step)})
-
-    def setState(self, state):
-        """Take up what `getState` returned."""
-        super().setState(state)
-        state = _without_own(state)
-        self.G2, self.IP, self.IF = (np.ascontiguousarray(state[name].T) for name in ("G2", "IP", "IF"))
-        self.total, self.counts, self.step = state["total"], state["counts"], int(state["step"])
-
-    def bufferClears(self, T, numTimesFilled, X):
+    def end_run(self, buffer):
         """Settle what is deferred while the events are still there."""
-        self._settle(T, numTimesFilled, X)
+        self._settle(buffer.T, buffer.filled, buffer.X)
 
     def workerCalc(self, T, numTimesFilled, X):
         """Return the sums so far."""
@@ -450,42 +496,42 @@ class G2IncrementalWindowed(_G2):
         super().initWorker(numElementsWorker)
         self.passed = np.zeros(numElementsWorker)  # sum of squares of all that entered
         self.largest = np.zeros(numElementsWorker)  # of one block
-        self.entered = 0
-        self.exact = True
+        self.entered = np.zeros(1, np.int64)
+        self.whole = np.ones(numElementsWorker, np.int8)  # whether all were small whole numbers, the same for all
 
-    def getState(self):
-        """Return G2, which has a past, unlike the rest; and how worn it is."""
-        own = {"G2": self.G2.T, "passed": self.passed, "largest": self.largest}
-        own["exact"] = np.full(len(self.passed), self.exact)
-        return super().getState() | _own(own | {"entered": Common(self.entered)})
+    def arrays(self, elements):
+        """Declare how worn the sums are, too."""
+        kept = super().arrays(elements)
+        own = {"passed": PerElement(self.passed), "largest": PerElement(self.largest), "whole": PerElement(self.whole)}
+        return kept | own | {"entered": Common(self.entered)}
 
-    def setState(self, state):
-        """Take up what `getState` returned."""
-        super().setState(state)
-        state = _without_own(state)
-        self.G2 = np.ascontiguousarray(state["G2"].T)
-        self.passed, self.largest = state["passed"], state["largest"]
-        self.entered, self.exact = int(state["entered"]), bool(state["exact"].all())
+    def state(self, arrays):
+        """Keep G2, which has a past, unlike IP and IF; and how worn it is."""
+        return {name: array for name, array in arrays.items() if name not in ("IP", "IF")}
 
-    def bufferClears(self, T, numTimesFilled, X):
+    def end_run(self, buffer):
         """Begin again: the sums speak of the run in progress."""
         self._reset()
         self.passed[:] = self.largest[:] = 0
-        self.entered = 0
+        self.entered[0] = 0
 
-    def enterEvents(self, buffer, entry, data):
+    def enter(self, block):
         """Take away the pairs of the events that leave, add those of the events that enter, store them."""
-        if not (entry.row >= 0).any():
-            return
-        X, threads = buffer.X, self.mpiParams.threads
-        energy = np.zeros_like(self.passed)
+        super().enter(block)
+        if (block.entry.row >= 0).any():
+            self._roll(block, block.buffer.X, block.entry)
+        block.stored()
+
+    def _roll(self, block, X, entry):
+        energy, threads = np.zeros_like(self.passed), self.mpiParams.threads
         for plan in plan_window(entry.union, entry.processed, self.delays):
-            block = data if len(plan.source) else None
-            _core.correlate(plan, X, block, self.G2, None, None, energy=energy, threads=threads)
+            data = block.offered if len(plan.source) else None
+            _core.correlate(plan, X, data, self.G2, None, None, energy=energy, threads=threads)
         self.passed += energy
         np.maximum(self.largest, energy, out=self.largest)
-        self.entered += len(entry.processed)
-        self.exact = self.exact and _core.is_whole(data, self.EXACT)
+        self.entered += len(block)
+        if self.whole.any() and not _core.is_whole(block.offered, self.EXACT):
+            self.whole[:] = 0
 
     def workerCalc(self, T, numTimesFilled, X):
         """Return the sums, G2 computed anew where rounding errors may have gathered."""
@@ -496,15 +542,13 @@ class G2IncrementalWindowed(_G2):
             self._add_stored(plan, X, with_g2=False)
         return self._results()
 
-    def workerCalcReduced(self, T, numTimesFilled, X):
-        """Do what `workerCalc` and then `workerReduce` do, without arrays of IP and IF where they need none."""
+    def _sums_of_colors(self, T, numTimesFilled, X):
+        """Spare arrays of IP and IF where they need none."""
         plan = plan_stored(T, numTimesFilled, self.delays, exact=X.dtype == np.float64)
         self._renew(plan, X, numTimesFilled)
         if plan.mode == _core.ENDS:
-            reduced = self._reduced({"G2": self.G2.T}, self.counts, self.saturated, (plan, X, None))
-        else:
-            reduced = self._reduced(*self._results())
-        return reduced, self.counts, self.saturated
+            return self._reduced({"G2": self.G2.T}, self.counts, self.saturated, (plan, X, None)), self.counts
+        return self._reduced(*self._results()), self.counts
 
     def _renew(self, plan, X, filled):
         """Set the counts, and compute G2 anew where that is needed; IP and IF, too, where they need every pair."""
@@ -515,7 +559,7 @@ class G2IncrementalWindowed(_G2):
             self._reset_sums()
             self._add_stored(plan, X)
             self._computed_anew(X, filled, slice(None))
-            self.entered = 0
+            self.entered[0] = 0
             return
         plan = replace(plan, mode=_core.ONLY_G2, missing=None)
         worn = self._worn(X)
@@ -533,10 +577,10 @@ class G2IncrementalWindowed(_G2):
 
     def _worn(self, X):
         """Tell for each element whether its sums must be computed anew."""
-        if self.entered > self.TURNOVERS * len(X):
-            self.entered = 0
+        if self.entered[0] > self.TURNOVERS * len(X):
+            self.entered[0] = 0
             return np.ones(X.shape[1], bool)
-        if self.exact and self.passed.max(initial=0) < 2**53:
+        if self.whole.all() and self.passed.max(initial=0) < 2**53:
             return np.zeros(X.shape[1], bool)
         # Each of the many sums s that were added has an error of about eps |s|, of any sign, so
         # together they have eps sqrt(sum s^2) <= eps sqrt(sum |s| max |s|), and a sum of

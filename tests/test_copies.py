@@ -84,7 +84,8 @@ def run(tmp_path, monkeypatch, frames, dataset, src, memory_of, servers=1):
         **{name: value for name, value in given.items() if name not in ("dataset", "numservers")},
     )
     want = frames[:, mask].astype(float)
-    arrays, _, _ = worker.user.workerCalc(worker.buffer.T, worker.buffer.filled, worker.buffer.X)
+    buffer = worker.entering.buffer
+    arrays, _, _ = worker.calculation.workerCalc(buffer.T, buffer.filled, buffer.X)
     np.testing.assert_array_equal(arrays["G2"][0], (want[:-1] * want[1:]).sum(axis=0))
     return shared
 

@@ -35,7 +35,7 @@ from parcorana.tools import maskcolor, plot
 from parcorana.tools.compare import compare
 from parcorana.tools.driver import make_parser
 from parcorana.events import simulated
-from parcorana.calculation.userbase import MpiParams
+from parcorana import MpiParams
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from parcorana import _core, reference
 from parcorana.correlate.lines import Plan
 from parcorana.correlate.rolling import RollingBuffer, pulse_counters
-from parcorana.calculation.userbase import MpiParams
+from parcorana import Block, MpiParams
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 
 CLASSES = {"atend": G2atEnd, "accumulator": G2IncrementalAccumulator, "windowed": G2IncrementalWindowed}
@@ -82,24 +82,23 @@ def drive(kind, stream, data, threads=1, user_params=None, update=None):
     mask = np.ones(n, bool)
     params = MpiParams(0, "worker", mask, slice(0, n), threads=threads)
     user = CLASSES[kind](user_params or {}, {"delays": stream["delays"], "rate": 120.0}, params)
-    user.initWorker(n)
-    buffer = RollingBuffer(stream["times"], n, stream["block"], dtype, user.storage_order, threads)
+    user.arrays(n)
+    buffer = RollingBuffer(stream["times"], n, stream["block"], dtype, user.buffer, threads)
     at = entered = 0
     events = len(data)
     while at < events:
         if at and stream["runs"][at] != stream["runs"][at - 1]:
-            if kind != "atend":
-                user.bufferClears(buffer.T, buffer.filled, buffer.X)
+            user.end_run(buffer)
             buffer.clear()
         end = min(at + stream["block"], events)
         while stream["runs"][end - 1] != stream["runs"][at]:
             end -= 1
         entry = buffer.offer(stream["counters"][at:end], stream["limit"])
-        if kind == "atend":
-            buffer.store(entry, data[at:end])
-        else:
-            user.enterEvents(buffer, entry, data[at:end])
-            buffer.place(entry)
+        block = Block(stream["counters"][at:end], data[at:end], entry.processed, buffer=buffer, entry=entry)
+        if not user.stores:
+            block.store()
+        if len(block):
+            user.enter(block)
         entered += len(entry.processed)
         at += entry.consumed
         if update:
@@ -167,7 +166,7 @@ def test_sums_of_colours_without_full_arrays(kind, normalization, stream, dtype,
     user_params = {"normalization": normalization}
 
     def update(user, stored):
-        small, counts, _ = user.workerCalcReduced(*stored)
+        small, counts = user._sums_of_colors(*stored)
         whole = copy.deepcopy(user)
         results = whole.workerCalc(*stored)
         np.testing.assert_array_equal(counts, results[1])

@@ -20,7 +20,7 @@ from parcorana.results import partfile
 from parcorana.tools.compare import compare
 from parcorana.tools.driver import main
 from parcorana.results.lock import FolderLock
-from parcorana.calculation.userstate import COMMON, ELEMENTS
+from parcorana.calculation.arrays import NAMES, Common, PerElement
 
 CLASSES = ("G2atEnd", "G2IncrementalAccumulator", "G2IncrementalWindowed")
 WHOLES = {}  # what a config gives: the file of an undisturbed run

@@ -13,7 +13,8 @@ from local import run_local
 from parcorana import Common, ConfigError, RunError, UserBase
 from parcorana.tools import driver
 from parcorana.tools.compare import compare
-from parcorana.calculation.userbase import defines, reduced_bytes
+from parcorana.calculation.guard import defines
+from parcorana.calculation.says import reduced_bytes
 from parcorana.calculation.userclass import CALLBACKS, BlockHooks
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 

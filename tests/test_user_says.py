@@ -5,7 +5,7 @@ import pytest
 from test_user_class import DELAYS, SHIPPED, Derived, Own, Reduces, run_class
 
 from parcorana import ConfigError, RunError
-from parcorana.calculation.userbase import needs_history
+from parcorana.calculation.says import needs_history
 from parcorana.userg2 import G2atEnd
 
 

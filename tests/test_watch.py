@@ -18,7 +18,8 @@ from parcorana.job.partition import Roles
 from parcorana.watch import links
 from parcorana.pipeline.run import Plan
 from parcorana.watch.watch import Watch
-from parcorana.calculation.userbase import OF_PROGRAM, ROLE_OF, RUNNING, MpiParams, guarded
+from parcorana import MpiParams
+from parcorana.calculation.guard import OF_PROGRAM, ROLE_OF, RUNNING, guarded
 from parcorana.calculation.userclass import BlockHooks, hooks_of
 
 

@@ -1,8 +1,8 @@
 """What a user class may define, looked at before the run starts (contract, section 6).
 
-A class is asked for what `UserBase` declares, and a shipped one also for what
-`BlockHooks` does. Nothing is called for its name alone, and a callback that
-would never be called is an error.
+A class is asked for what its base declares: `UserBase`, or `BlockBase`. Nothing
+is called for its name alone, and a callback that would never be called is an
+error.
 """
 
 import inspect
@@ -10,41 +10,36 @@ import sys
 from difflib import get_close_matches
 from functools import cached_property
 
+from parcorana.calculation.base import BlockBase
+from parcorana.calculation.guard import callback, defines, is_ours
+from parcorana.calculation.says import saved_arrays
+from parcorana.calculation.userbase import REDUCED, UserBase
 from parcorana.errors import ConfigError, nearest, shown
-from parcorana.calculation.userbase import (REDUCED, UserBase, callback, defines, guarded, is_ours, saved_arrays)
 
 DECLARED = tuple(name for name in vars(UserBase) if not name.startswith("_"))
 CALLBACKS = tuple(name for name in DECLARED if callable(getattr(UserBase, name)))
 _OF_CLASS = ("checkParams", "reducedBytes")  # called before there is any instance
 _NEEDED = ("arrayNames", "initWorker", "workerCalc")
-_KEPT = ("bufferClears", "getState", "setState")  # of these a shipped class needs its own to run
 _OF_ALL = ("user_params", "system_params", "mpiParams")  # attributes that a class and its base may both set
 _OF_REDUCED = ("viewerPublishArray", "reducedBytes")  # of a class that reduces only
 _MISSING = object()
-# of each hook of the shipped classes what it does, for the log
-_HOOKS = {
-    "enterEvents": "sums of pairs",
-    "watchEvents": "sums per colour",
-    "adjustEvents": "search for saturated elements",
-    "workerCalcReduced": "calculation of an update",
+_NEEDED_OF_BLOCKS = ("arrays", "publish")
+# what to override in a class on blocks for a callback of the document
+_INSTEAD = {
+    "arrayNames": "arrays and collect",
+    "adjustData": "adjust",
+    "bufferClears": "end_run",
+    "getState": "arrays, which also says what a checkpoint keeps",
+    "setState": "arrays, which are filled where a run goes on",
+    "viewerPublish": "publish",
+    "viewerPublishReduced": "publish",
+    "viewerPublishArray": "publish_piece",
 }
+METHODS = tuple(name for name in vars(BlockBase) if not name.startswith("_") and callable(getattr(BlockBase, name)))
 
 
-class BlockHooks:
-    """What the shipped classes do with whole blocks of events; internal.
-
-    A class that derives from this one is asked for `hooks`, no other is,
-    whatever the names of its methods. None: there is no such hook.
-    """
-
-    #: (buffer, entry, data): keep the sums up to date, and store the events.
-    enterEvents = None
-    #: (counters, data): see all events that are processed, after `adjustData`.
-    watchEvents = None
-    #: (data, rows): do what `adjustData` does, for the events in these rows.
-    adjustEvents = None
-    #: (T, numTimesFilled, X): do what `workerCalc` and `workerReduce` do, without full arrays.
-    workerCalcReduced = None
+class Apart:
+    """Keeps attributes of a shipped class and of a class made from it apart."""
 
     def __setattr__(self, name, value):
         """Set an attribute, unless it is the program's and user code sets it, or the other way round."""
@@ -61,23 +56,6 @@ class BlockHooks:
                     "it is made from uses itself: give it another name"
                 )
         object.__setattr__(self, name, value)
-
-    def hooks(self):
-        """Return hooks by name, without those that stand for callbacks that a class made from this one has itself."""
-        names = ["enterEvents", "watchEvents"]
-        if not is_own(type(self), "adjustData"):
-            names.append("adjustEvents")
-        if not any(is_own(type(self), name) for name in ("workerCalc", "workerReduce")):
-            names.append("workerCalcReduced")
-        return {name: getattr(self, name) for name in names}
-
-
-def hooks_of(user):
-    """Return the hooks of an instance, guarded, by name; none of a class that is not made from a shipped one."""
-    if not isinstance(user, BlockHooks):
-        return {}
-    role, name = user.mpiParams.role, type(user).__name__
-    return {hook: guarded(do, f"{name}.{_HOOKS[hook]}", role) for hook, do in user.hooks().items() if do is not None}
 
 
 def _owners(user_class, name):
@@ -115,29 +93,48 @@ def check_class(user_class, mode, warn):
     ConfigError
         What is missing, wrong, or would never be called, and what to do instead.
     """
-    who = f"user_class {user_class.__name__}"
-    _check_methods(user_class, who)
+    who, blocks = f"user_class {user_class.__name__}", issubclass(user_class, BlockBase)
+    _check_methods(user_class, who, METHODS if blocks else CALLBACKS)
     _check_attributes(user_class, who)
-    missing = [name for name in _NEEDED if not defines(user_class, name)]
-    if not defines(user_class, "viewerPublish") and not all(defines(user_class, name) for name in REDUCED):
+    missing = [name for name in (_NEEDED_OF_BLOCKS if blocks else _NEEDED) if not defines(user_class, name)]
+    if not blocks and not defines(user_class, "viewerPublish") and not all(defines(user_class, n) for n in REDUCED):
         missing.append("viewerPublish")
     if mode == "test_alt" and not defines(user_class, "calcAndPublishForTestAlt"):
         missing.append("calcAndPublishForTestAlt")
     if missing:
-        raise ConfigError(f"{who} lacks the callback {missing[0]!r}")
+        raise ConfigError(f"{who} lacks the {'method' if blocks else 'callback'} {missing[0]!r}")
     try:
         inspect.signature(user_class).bind(None, None, None)
     except TypeError:
         raise ConfigError(f"{who}: __init__ must take (self, user_params, system_params, mpiParams)") from None
     _check_hidden(user_class, who)
-    _check_called(user_class, who, warn)
-    if issubclass(user_class, BlockHooks):
-        _check_made_from_shipped(user_class, who, warn)
+    if blocks:
+        _check_blocks(user_class, who)
+    else:
+        _check_called(user_class, who, warn)
+    if issubclass(user_class, Apart):
+        _check_made_from_shipped(user_class, who)
     _warn_of_misspelt(user_class, who, warn)
 
 
-def _check_methods(user_class, who):
+def _check_blocks(user_class, who):
+    """Refuse callbacks of the document that a class on blocks does not call, and what it cannot be."""
+    if user_class.buffer not in (None, "C", "F"):
+        raise ConfigError(f"{who}: buffer must be 'C', 'F' or None, not {shown(user_class.buffer)}")
+    if not isinstance(user_class.most, int) or isinstance(user_class.most, bool) or user_class.most < 0:
+        raise ConfigError(f"{who}: most must be a whole number of events, 0 for any, not {shown(user_class.most)}")
+    called = {*METHODS, *getattr(user_class, "takes_callbacks", ())}
     for name in CALLBACKS:
+        if name not in called and defines(user_class, name) and is_own(user_class, name):
+            shipped = next((cls.__name__ for cls in user_class.__mro__ if is_ours(cls)), "BlockBase")
+            raise ConfigError(
+                f"{who}: {name} is never called, for {shipped} takes whole blocks of events: override "
+                f"{_INSTEAD.get(name, 'enter or collect')}, or make the class from parcorana.UserBase"
+            )
+
+
+def _check_methods(user_class, who, names):
+    for name in names:
         if not defines(user_class, name):
             continue
         static, value = inspect.getattr_static(user_class, name), getattr(user_class, name)
@@ -158,7 +155,8 @@ def _check_attributes(user_class, who):
         value = getattr(user_class, name, False)
         if not isinstance(value, bool):
             raise ConfigError(f"{who}: {name} must be True or False, not {shown(value)}")
-    if getattr(user_class, "mends_nonfinite", False) and not is_own(user_class, "adjustData"):
+    mends = "adjustData", "adjust"
+    if getattr(user_class, "mends_nonfinite", False) and not any(is_own(user_class, name) for name in mends):
         raise ConfigError(f"{who}: mends_nonfinite is True, but it has no adjustData of its own that would mend")
     for cls in _owners(user_class, "takes_params"):
         names = vars(cls)["takes_params"]
@@ -169,7 +167,7 @@ def _check_attributes(user_class, who):
 
 def _check_hidden(user_class, who):
     """Refuse what the order of the base classes keeps from being called."""
-    for name in (*DECLARED, "__init__"):
+    for name in (*DECLARED, *METHODS, "__init__"):
         first, *rest = _owners(user_class, name) or [None]
         own = [cls for cls in rest if not is_ours(cls) and cls is not object]
         if first is not None and is_ours(first) and own:
@@ -208,38 +206,32 @@ def _check_called(user_class, who, warn):
             warn(text)
 
 
-def _check_made_from_shipped(user_class, who, warn):
+def _check_made_from_shipped(user_class, who):
     mro = user_class.__mro__
     shipped = next(cls for cls in mro if is_ours(cls))
-    for name in ("adjustTerms", "adjustTermsBlock"):
-        if shipped.enterEvents is not None and defines(user_class, name):
-            raise ConfigError(
-                f"{who}: {name} is never called, for {shipped.__name__} keeps its sums by whole blocks: override "
-                "adjustData or workerCalc, or make the class from parcorana.UserBase or G2atEnd"
-            )
-    program = {name: cls for cls in mro if is_ours(cls) and cls is not UserBase for name in vars(cls)}
+    program = {name: cls for cls in mro if is_ours(cls) and cls is not BlockBase for name in vars(cls)}
     for cls in mro:
         if is_ours(cls) or cls is object:
             continue
         for name in vars(cls):
-            if name in program and name not in DECLARED and not (name.startswith("__") and name.endswith("__")):
+            if (
+                name in program
+                and name not in (*DECLARED, *METHODS)
+                and not (name.startswith("__") and name.endswith("__"))
+            ):
                 raise ConfigError(
                     f"{who}: {name!r} is a name that {shipped.__name__} uses itself, and no callback: give it another "
                     "name, and override adjustData, workerCalc or workerReduce to change what is calculated"
                 )
-    for name in _KEPT:
-        replaced = len(_owners(user_class, name)) > 1 and defines(shipped, name)
-        if replaced and is_own(user_class, name) and not calls_inherited(user_class, name):
-            warn(f"{who}: {name} does not call super().{name}, so {shipped.__name__} does not do its part of it")
 
 
 def _warn_of_misspelt(user_class, who, warn):
     def plain(name):
         return name.replace("_", "").lower()
 
-    known = {plain(name): name for name in DECLARED}
+    known = {plain(name): name for name in (*DECLARED, *METHODS)}
     for name in (name for cls in user_class.__mro__ if not is_ours(cls) and cls is not object for name in vars(cls)):
-        if name in DECLARED or name.startswith("_"):
+        if name in (*DECLARED, *METHODS) or name.startswith("_"):
             continue
         if close := get_close_matches(plain(name), known, 1, 0.85):
             warn(f"{who}: {name!r} is no callback; did you mean {known[close[0]]!r}?")
@@ -261,7 +253,7 @@ def check_params(user_class, user_params, warn):
 
 
 def check_instance(user):
-    """Refuse callbacks that an instance has and its class has not: what was looked at before the run must hold.
+    """Refuse methods that an instance has and its class has not: what was looked at before the run must hold.
 
     Raises
     ------
@@ -269,15 +261,16 @@ def check_instance(user):
         Which one, and what to do instead.
     """
     who = f"user_class {type(user).__name__}"
-    for name in DECLARED:
+    for name in METHODS if isinstance(user, BlockBase) else DECLARED:
         if name in getattr(user, "__dict__", ()):
             raise ConfigError(f"{who}: it sets self.{name}, which is looked for in the class only: define it there")
         if inspect.getattr_static(user, name, _MISSING) is _MISSING and getattr(user, name, None) is not None:
             raise ConfigError(f"{who}: its __getattr__ answers for {name}, which is looked for in the class only")
 
 
-def begin(user, name, *args):
-    """Call a callback that prepares a role, if there is one; look once more at what the instance has then."""
-    if (init := callback(user, name)) is not None:
-        init(*args)
-    check_instance(user)
+def begin(calculation, name, *args):
+    """Call a method that prepares a role, if there is one; look once more at what the instance has then."""
+    method = callback(calculation, name)
+    made = None if method is None else method(*args)
+    check_instance(getattr(calculation, "user", calculation))
+    return made

@@ -16,34 +16,13 @@ from types import ModuleType
 
 import numpy as np
 
+from parcorana.calculation.arrays import Common, PerElement, Summed
+from parcorana.calculation.base import check_arrays
+from parcorana.calculation.userbase import UserBase
 from parcorana.errors import ConfigError, RunError
-from parcorana.calculation.sums import NUMBERS
-from parcorana.calculation.userbase import UserBase, callback
 
-ELEMENTS, COMMON, PARTIAL, OWN = "elements", "common", "partial", "own"
-KINDS = (ELEMENTS, COMMON, PARTIAL, OWN)
 _OF_PROGRAM = ("user_params", "system_params", "mpiParams")
-_NUMBERS = "biufc"
 _PLAIN = "biufcSUmM"
-
-
-class Common:
-    """In what `getState` returns: an array, or a number, that is the same on all workers."""
-
-    def __init__(self, value):
-        self.value = value
-
-
-class Partial:
-    """In what `getState` returns: a worker's part of an array that is a sum over the workers.
-
-    A worker that goes on gets its own part again; with another number of
-    workers the first one gets the sum, in the type of the parts, and the others
-    zeros. A sum beyond that type is an error then: keep wide types.
-    """
-
-    def __init__(self, value):
-        self.value = value
 
 
 def has_state(user_class):
@@ -59,60 +38,46 @@ def has_state(user_class):
 
 
 def own_callbacks(user_class):
-    """Return the worker's callbacks that a class defines though its `getState` is that of a base of it."""
+    """Return the worker's methods that a class defines though what declares its state is that of a base of it."""
     mro = user_class.__mro__
-    owner = next((cls for cls in mro if "getState" in vars(cls)), user_class)
+    owner = next((cls for cls in mro if {"getState", "arrays"} & set(vars(cls))), user_class)
     newer = [cls for cls in mro[: mro.index(owner)] if cls.__module__.partition(".")[0] != "parcorana"]
-    names = ("initWorker", "adjustData", "adjustTerms", "adjustTermsBlock", "workerCalc", "workerReduce")
-    return [name for name in names if any(name in vars(cls) for cls in newer)]
+    names = ("initWorker", "adjustData", "adjustTerms", "adjustTermsBlock", "workerCalc", "workerReduce", "adjust")
+    return [name for name in (*names, "enter", "collect") if any(name in vars(cls) for cls in newer)]
 
 
-def state_of(user, elements):
-    """Return what `getState` says, checked.
+def checked_state(who, state, elements):
+    """Return what `getState` says, checked; plain arrays are `PerElement`.
 
     Parameters
     ----------
-    user : object
+    who : str
+        Of the class.
+    state : object
     elements : int
         Of this worker.
 
     Returns
     -------
-    dict of str to (str, ndarray)
-        The kind, `ELEMENTS`, `COMMON` or `PARTIAL`, and the array.
+    dict of str to PerElement, Summed or Common
 
     Raises
     ------
     RunError
         It is no dict of arrays whose last axis is elements.
     """
-    state, who = callback(user, "getState")(), f"{type(user).__name__}.getState"
+    who = f"{who}.getState"
     if not isinstance(state, dict):
         raise RunError(f"{who} must return a dict of name to array, not {type(state).__name__}")
     found = {}
     for name, value in state.items():
-        if not isinstance(name, str):
-            raise RunError(f"{who}: the names must be strings, not {name!r}")
-        kind = {Common: COMMON, Partial: PARTIAL}.get(type(value), ELEMENTS)
-        if kind == ELEMENTS and not isinstance(value, np.ndarray):
+        if not isinstance(value, PerElement | Summed | Common | np.ndarray):
             raise RunError(
                 f"{who}: {name!r} must be an array whose last axis is the elements, not {type(value).__name__}; "
                 "what is the same on all workers goes into parcorana.Common(...)"
             )
-        array = value if kind == ELEMENTS else np.asanyarray(value.value)
-        if isinstance(array, np.ma.MaskedArray):
-            raise RunError(f"{who}: array {name!r} is masked, and a mask is not kept: return it filled")
-        if kind == PARTIAL and array.dtype.kind not in NUMBERS:
-            raise RunError(f"{who}: Partial {name!r} must hold numbers that have a sum, not {array.dtype}")
-        if array.dtype.kind not in _NUMBERS:
-            raise RunError(f"{who}: array {name!r} must hold numbers, not {array.dtype}")
-        if kind == ELEMENTS and (array.ndim == 0 or array.shape[-1] != elements):
-            raise RunError(
-                f"{who}: the last axis of array {name!r} must be the {elements} elements of this worker, "
-                f"not of shape {array.shape}; what is the same on all workers goes into parcorana.Common(...)"
-            )
-        found[name] = kind, array
-    return found
+        found[name] = PerElement(value) if isinstance(value, np.ndarray) else value
+    return check_arrays(who, found, elements, "biufc")
 
 
 # -- a class without getState and setState ---------------------------------------

@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 
 from parcorana import _core
-from parcorana.errors import ConfigError
 from parcorana.correlate.lines import Union, plan_store
+from parcorana.errors import ConfigError
 
 UNFILLED = np.iinfo(np.int64).min
 

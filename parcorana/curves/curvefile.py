@@ -12,8 +12,8 @@ import numpy as np
 
 from parcorana.curves import fits
 from parcorana.curves.sums import Curve
-from parcorana.files.datasets import write_dataset
 from parcorana.errors import ConfigError
+from parcorana.files.datasets import write_dataset
 
 #: Colours up to which every update has a dataset for each, and their fits.
 NAMED = 64

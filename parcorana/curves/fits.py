@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from parcorana.files.datasets import write_dataset
 from parcorana.errors import ConfigError, shown
+from parcorana.files.datasets import write_dataset
 
 KINDS = ("single", "stretched")
 _LONG_NAMES = {

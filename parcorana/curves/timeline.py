@@ -27,20 +27,27 @@ class Timeline:
 
     Attributes
     ----------
-    width : int
-        Processed events in each stretch but the last.
-    events : int
-        Processed so far.
+    sums : (points, C) float64
     """
 
     def __init__(self, color, colors, points=POINTS):
         self._index = kernels.color_index(color, colors)
         self._colors = len(colors)
         self.points = min(points, max(_NUMBERS // max(len(colors), 1), _LEAST) // 2 * 2)
-        self.width, self.events = 1, 0
-        self._sums = np.zeros((self.points, len(colors)))
+        self._at = np.array([1, 0])  # width, and events so far
+        self.sums = np.zeros((self.points, len(colors)))
         self._first = np.zeros(self.points, np.int64)
         self._last = np.zeros(self.points, np.int64)
+
+    @property
+    def width(self):
+        """Processed events in each stretch but the last."""
+        return int(self._at[0])
+
+    @property
+    def events(self):
+        """Events processed so far."""
+        return int(self._at[1])
 
     def add(self, counters, data, threads=1):
         """Add events in the order in which they are processed.
@@ -69,21 +76,21 @@ class Timeline:
             low[0] = min(low[0], self._first[which[0]])
             high[0] = max(high[0], self._last[which[0]])
         self._first[which], self._last[which] = low, high
-        self._sums[which] += np.add.reduceat(sums, starts, axis=0)
-        self.events += len(counters)
+        self.sums[which] += np.add.reduceat(sums, starts, axis=0)
+        self._at[1] += len(counters)
 
     def _halve(self):
         half = self.points // 2
-        self._sums[:half] = self._sums[0::2] + self._sums[1::2]
+        self.sums[:half] = self.sums[0::2] + self.sums[1::2]
         self._first[:half] = np.minimum(self._first[0::2], self._first[1::2])
         self._last[:half] = np.maximum(self._last[0::2], self._last[1::2])
-        self._sums[half:] = 0
-        self.width *= 2
+        self.sums[half:] = 0
+        self._at[0] *= 2
 
     @property
     def nbytes(self):
         """Bytes of what `arrays` returns, once all stretches are in use."""
-        return self._sums.nbytes + self._first.nbytes + self._last.nbytes + 8 * self.points
+        return self.sums.nbytes + self._first.nbytes + self._last.nbytes + 8 * self.points
 
     def arrays(self):
         """Return what there is so far.
@@ -99,13 +106,8 @@ class Timeline:
         events = np.full(used, self.width, np.int64)
         if used:
             events[-1] = self.events - (used - 1) * self.width
-        return {"sums": self._sums[:used], "first": self._first[:used], "last": self._last[:used], "events": events}
+        return {"sums": self.sums[:used], "first": self._first[:used], "last": self._last[:used], "events": events}
 
-    def state(self):
-        """Return what a checkpoint keeps: (what is the same on all workers, this one's part of the sums)."""
-        return {"width": self.width, "events": self.events, "first": self._first, "last": self._last}, self._sums
-
-    def restore(self, common, sums):
-        """Take up what `state` returned."""
-        self.width, self.events = int(common["width"]), int(common["events"])
-        self._first[:], self._last[:], self._sums[:] = common["first"], common["last"], sums
+    def common(self):
+        """Return the arrays, beside `sums`, that tell the stretches: the same on all workers, changed in place."""
+        return {"at": self._at, "first": self._first, "last": self._last}

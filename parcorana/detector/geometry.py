@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parcorana.errors import ConfigError
 from parcorana.detector.images import Layout
+from parcorana.errors import ConfigError
 
 KEV_ANGSTROM = 12.398419843320025
 """Photon energy times wavelength: h c / e, exact in the SI of 2019."""

@@ -25,13 +25,7 @@ import numpy as np
 from parcorana.errors import ConfigError, nearest
 from parcorana.events.dataset import Dataset, parse_dataset
 from parcorana.events.source import Event, even_step
-
-# Noise along each image axis is smoothed by (1 + z)^4, that is [1, 4, 6, 4, 1]:
-# neighbours then correlate by 0.8, the next ones by 0.4, 0.11 and 0.014.
-_SMOOTH = 4
-_SMOOTH_NORM = math.sqrt(sum(math.comb(_SMOOTH, k) ** 2 for k in range(_SMOOTH + 1)))
-_CACHE_BYTES = 64 << 20
-_FIELD, _PHOTONS, _GAPS, _ORDER = range(4)
+from parcorana.events.speckle import GAPS, ORDER, PHOTONS, PULSE, Fields, generator, rings
 
 
 def _whole(low, high):
@@ -75,6 +69,7 @@ _OPTIONS = {
     "disorder": (_whole(0, 1000), "a window of 0 to 1000 pulses (0 or 1: in order)"),
     "colors": (_whole(1, 10_000), "a whole number of rings from 1 to 10000"),
     "hz": (_real(0, 1e6), "a rate above 0 and at most 1e6 pulses per second"),
+    "sase": (_real(0, 1, low_too=True), "the relative standard deviation of the pulses' intensity, from 0 to 1"),
 }
 
 
@@ -105,6 +100,11 @@ class Brownian:
         as in diffusion where q grows linearly from ring to ring.
     hz : float
         Pulses per second of a live run.
+    sase : float
+        Relative standard deviation of the intensity of the pulses, which
+        multiplies all elements of a frame; the value `pulse` of an event is
+        that of its pulse, of mean 1. It is gamma distributed, as the energy of
+        the pulses of a free-electron laser is, and independent from pulse to pulse.
     """
 
     shape: tuple = (2, 185, 388)
@@ -118,6 +118,7 @@ class Brownian:
     disorder: int = 0
     colors: int = 1
     hz: float = 120.0
+    sase: float = 0.0
 
     @classmethod
     def of(cls, options):
@@ -172,9 +173,11 @@ class Brownian:
                 f"{where}: colors={self.colors} must be at most {room}, "
                 f"the elements of an image of shape={'x'.join(map(str, self.shape))}"
             )
-        # Above, a bright speckle could exceed what uint16 holds.
-        if self.poisson and self.mean > 1000:
-            raise ConfigError(f"{where}: mean={self.mean:g} must be at most 1000 counts with poisson=1")
+        # Above, a bright speckle, in a bright pulse, could exceed what uint16 holds.
+        most = 1000 if not self.sase else 200
+        if self.poisson and self.mean > most:
+            with_sase = " and sase" if self.sase else ""
+            raise ConfigError(f"{where}: mean={self.mean:g} must be at most {most} counts with poisson=1{with_sase}")
 
     @property
     def dtype(self):
@@ -222,29 +225,15 @@ def colors(options):
         possible; an image is the last two axes.
     """
     options = Brownian.of(options)
-    return np.broadcast_to(_rings(options), options.shape).copy()
-
-
-def _rings(options):
-    """Colours of one image, int32, shape of the detector's last two axes."""
-    plane = options.shape[-2:]
-    # Doubled coordinates make the squared radius an exact integer.
-    square = sum((2 * x - (n - 1)) ** 2 for x, n in zip(np.indices(plane, np.int64), plane, strict=True))
-    ring = np.empty(square.size, np.int32)
-    ring[np.argsort(square, axis=None, kind="stable")] = np.arange(square.size) * options.colors // square.size + 1
-    return ring.reshape(plane)
-
-
-def _generator(options, *key):
-    return np.random.Generator(np.random.SFC64(np.random.SeedSequence(options.seed, spawn_key=key)))
+    return np.broadcast_to(rings(options), options.shape).copy()
 
 
 def _pulses(options):
     """Pulse of each event of the sequence, int64, shape (events,)."""
     if options.gaps:
-        generator, found, first, missing = _generator(options, _GAPS), [], 0, options.events
+        chances, found, first, missing = generator(options, GAPS), [], 0, options.events
         while missing > 0:
-            present = first + np.flatnonzero(generator.random(1 << 16) >= options.gaps)[:missing]
+            present = first + np.flatnonzero(chances.random(1 << 16) >= options.gaps)[:missing]
             found.append(present)
             first += 1 << 16
             missing -= present.size
@@ -252,97 +241,9 @@ def _pulses(options):
     else:
         pulses = np.arange(options.events, dtype=np.int64)
     if options.disorder > 1:
-        chance = _generator(options, _ORDER).random(pulses.size)
+        chance = generator(options, ORDER).random(pulses.size)
         pulses = pulses[np.lexsort((chance, pulses // options.disorder))]
     return pulses
-
-
-class _Fields:
-    """The field at any pulse: float32, shape (2: real and imaginary, images, rows, columns)."""
-
-    def __init__(self, options):
-        self._options = options
-        rows, columns = (1, *options.shape)[-2:]
-        self._shape = (2, math.prod(options.shape[:-2]), rows, columns)
-        # An axis of length 1 has no neighbours to be correlated with.
-        pads = [_SMOOTH if size > 1 else 0 for size in (rows, columns)]
-        self._padded = (*self._shape[:2], rows + pads[0], columns + pads[1])
-        self._shifts = [self._padded[3]] * pads[0] + [1] * pads[1]
-        # <|E|^2> = 1 is shared by the real and the imaginary part.
-        self._amplitude = math.sqrt(0.5) / _SMOOTH_NORM ** np.count_nonzero(pads)
-        self._rates = np.arange(1, options.colors + 1) ** 2 / options.tau
-        self._ring = _rings(options).reshape(rows, columns) - 1 if options.colors > 1 else None
-        self._scratch = np.empty((2, math.prod(self._padded)), np.float32)
-        self._product = np.empty(self._shape, np.float32)
-        self._cache, self._now = {}, 0
-        wanted = 24 + 2 * options.disorder
-        self._capacity = max(8, min(wanted, _CACHE_BYTES // (4 * math.prod(self._shape))))
-
-    def at(self, pulse):
-        """Return the field at `pulse`; not to be changed."""
-        self._now = pulse
-        return self._at(pulse)
-
-    def _at(self, pulse):
-        field = self._cache.pop(pulse, None)
-        if field is None:
-            field = self._make(pulse)
-        self._cache[pulse] = field
-        while len(self._cache) > self._capacity:
-            del self._cache[self._least_useful()]
-        return field
-
-    def _least_useful(self):
-        if self._options.disorder > 1:
-            return next(iter(self._cache))  # the one used longest ago
-        # In order, one that has passed, else the one that will be needed last.
-        first = min(self._cache)
-        return first if first < self._now else max(self._cache)
-
-    def _make(self, pulse):
-        step = pulse & -pulse
-        if pulse == 0:
-            return self._sum(0, 0.0, 1.0)
-        if pulse == step:
-            before = pulse // 2
-            decay = np.exp(-(pulse - before) * self._rates)
-            spread = np.sqrt(-np.expm1(-2 * (pulse - before) * self._rates))
-            return self._sum(pulse, decay, spread, self._at(before))
-        # Ornstein-Uhlenbeck bridge, the process given both ends: with
-        # a = exp(-step/tau) the mean is a / (1 + a^2) times the sum of the
-        # ends, the variance (1 - a^2) / (1 + a^2).
-        decay = np.exp(-step * self._rates)
-        spread = np.sqrt(np.tanh(step * self._rates))
-        ends = [self._at(end) for end in (pulse - step, pulse + step)]
-        return self._sum(pulse, decay / (1 + decay**2), spread, *ends)
-
-    def _sum(self, pulse, weight, spread, *ends):
-        """Return weight * (sum of the ends) + spread * noise."""
-        field = self._noise(pulse) * self._each(spread * self._amplitude)
-        if ends:
-            total = np.add(*ends, out=self._product) if len(ends) == 2 else ends[0]
-            field += np.multiply(total, self._each(weight), out=self._product)
-        return field
-
-    def _each(self, values):
-        """Values per colour, as float32 per element of an image, or one for all."""
-        values = np.broadcast_to(values, self._rates.shape).astype(np.float32)
-        return values[0] if self._ring is None else values[self._ring]
-
-    def _noise(self, pulse):
-        """White in time, speckled in space, equal variance up to the edges.
-
-        All padded images are one long array that is added to itself shifted by
-        a column or a row; what wraps around ends in the padding.
-        """
-        noise, other = self._scratch
-        _generator(self._options, _FIELD, pulse).standard_normal(dtype=np.float32, out=noise)
-        size = noise.size
-        for shift in self._shifts:
-            size -= shift
-            np.add(noise[:size], noise[shift : shift + size], out=other[:size])
-            noise, other = other, noise
-        return noise.reshape(self._padded)[:, :, : self._shape[2], : self._shape[3]]
 
 
 class SimulatedSource:
@@ -382,6 +283,13 @@ class SimulatedSource:
         self._share = share
         self._fields = None
 
+    def pulse(self, pulse):
+        """Return the intensity of a pulse, of mean 1: 1 without `sase`."""
+        if not self.options.sase:
+            return 1.0
+        shape = self.options.sase**-2
+        return float(generator(self.options, PULSE, int(pulse)).gamma(shape, 1 / shape))
+
     def pulses_apart(self, rate):
         """Return the pulses from each event to the next, if all are equally far apart; see `EventSource`."""
         return even_step(self.pulses[: self.total])
@@ -402,17 +310,16 @@ class SimulatedSource:
         if pulse < 0:
             raise ValueError(f"pulse must not be negative, and is {pulse}")
         if self._fields is None:
-            self._fields = _Fields(self.options)
+            self._fields = Fields(self.options)
         real, imaginary = self._fields.at(int(pulse))
-        visibility = math.sqrt(self.options.contrast)
+        visibility, mean = math.sqrt(self.options.contrast), self.options.mean * self.pulse(pulse)
         intensity = real * real
         intensity += imaginary * imaginary
-        intensity *= np.float32(self.options.mean * visibility)
-        intensity += np.float32(self.options.mean * (1 - visibility))
+        intensity *= np.float32(mean * visibility)
+        intensity += np.float32(mean * (1 - visibility))
         intensity = intensity.reshape(self.shape)
         if self.options.poisson:
-            generator = _generator(self.options, _PHOTONS, int(pulse))
-            return generator.poisson(intensity).astype(np.uint16)
+            return generator(self.options, PHOTONS, int(pulse)).poisson(intensity).astype(np.uint16)
         return intensity
 
     def blocks(self):
@@ -421,16 +328,20 @@ class SimulatedSource:
             yield self._block(first, last)
 
     def _block(self, first, last):
-        for pulse in self.pulses[first:last].tolist():
-            yield Event(0, pulse, lambda pulse=pulse: self.frame(pulse))
+        for index, pulse in enumerate(self.pulses[first:last].tolist(), first):
+            yield self._event(index, pulse)
+
+    def _event(self, index, pulse):
+        return Event(0, pulse, lambda: self.frame(pulse), index=index, values=lambda: (self.pulse(pulse),))
 
     def events(self):
         """Yield every so many-th event at its time, the first pulse being now; None in between."""
         start, hz = time.monotonic(), self.options.hz
-        for pulse in self.pulses[self._share.server :: self._share.servers].tolist():
+        for index in range(self._share.server, len(self.pulses), self._share.servers):
+            pulse = int(self.pulses[index])
             while time.monotonic() < start + pulse / hz:
                 yield None
-            yield Event(0, pulse, lambda pulse=pulse: self.frame(pulse))
+            yield self._event(index, pulse)
 
     def close(self):
         """Free the fields; a later frame makes them anew."""

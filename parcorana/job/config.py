@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from parcorana.detector import masks
-from parcorana.correlate.delays import check_delays
-from parcorana.errors import ConfigError, nearest, one_line, shown
-from parcorana.events.dataset import Dataset, parse_dataset
-from parcorana.files.paths import fault_of
-from parcorana.events.psana_config import check_psana_config
-from parcorana.correlate.rolling import rate_fraction
-from parcorana.calculation.userbase import defines
+from parcorana.calculation.base import BlockBase
+from parcorana.calculation.guard import defines
 from parcorana.calculation.userclass import check_class, check_params
 from parcorana.calculation.userstate import has_state
+from parcorana.correlate.delays import check_delays
+from parcorana.correlate.rolling import rate_fraction
+from parcorana.detector import masks
+from parcorana.errors import ConfigError, nearest, one_line, shown
+from parcorana.events.dataset import Dataset, parse_dataset
+from parcorana.events.psana_config import check_psana_config
+from parcorana.files.paths import fault_of
 
 log = logging.getLogger("parcorana")
 
@@ -271,7 +272,8 @@ def _check_checkpoint(params, dataset, mode):
         raise ConfigError(
             f"checkpoint={params['checkpoint']}: checkpoints stand beside the result, and h5output is None: name a file"
         )
-    has_state(params["user_class"])
+    if not issubclass(params["user_class"], BlockBase):
+        has_state(params["user_class"])
 
 
 def _block(size):

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 
+from parcorana.calculation.guard import defines
+from parcorana.calculation.says import reduced_bytes
+from parcorana.calculation.userbase import REDUCED
+from parcorana.correlate.lines import scratch_bytes
 from parcorana.errors import ConfigError
 from parcorana.files.limits import Room
-from parcorana.correlate.lines import scratch_bytes
 from parcorana.job.partition import elements_of
-from parcorana.calculation.userbase import REDUCED, defines, reduced_bytes
 
 _FIXED = 80 << 20  # interpreter and libraries: beside what is counted here
 _LATER = 12 << 20  # of that, what comes only while the run begins

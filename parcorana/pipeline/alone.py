@@ -7,13 +7,15 @@ from fractions import Fraction
 
 import numpy as np
 
-from parcorana.errors import ConfigError, EventError, RunError
-from parcorana.results.output import ACCOUNT, ResultFile, clear
-from parcorana.pipeline.job import adjust_in_place, check_names, make_instance
-from parcorana.reference import ReferenceBuffer
-from parcorana.correlate.rolling import rate_fraction
-from parcorana.calculation.userbase import MpiParams, callback
+from parcorana.calculation.block import Block
+from parcorana.calculation.guard import callback
+from parcorana.calculation.make import make_calculation
+from parcorana.calculation.params import MpiParams
 from parcorana.calculation.userclass import begin
+from parcorana.correlate.rolling import rate_fraction
+from parcorana.errors import ConfigError, EventError, RunError
+from parcorana.reference import ReferenceBuffer
+from parcorana.results.output import ACCOUNT, ResultFile, clear
 
 log = logging.getLogger("parcorana")
 
@@ -40,14 +42,13 @@ class Alone:
     def __init__(self, config, source, h5output, host):
         self.config, self.source, self.h5output, self.host = config, source, h5output, host
         self.params = MpiParams(0, "alone", config.mask, slice(0, config.elements))
-        self.user = make_instance(config, self.params)
-        check_names(self.user)
+        self.calculation = make_calculation(config, self.params)
         self.at = "before the first event"
         self.account = dict.fromkeys(ACCOUNT, 0)
-        self._event_ok = callback(self.user, "eventOk")
-        self._final_array = callback(self.user, "finalDataArray")
-        self._adjust_data = callback(self.user, "adjustData")
-        self._mends = getattr(type(self.user), "mends_nonfinite", False)
+        self._event_ok = callback(self.calculation, "eventOk")
+        self._final_array = callback(self.calculation, "finalDataArray")
+        self._adjust = callback(self.calculation, "adjust")
+        self._mends = self.calculation.mends_nonfinite
         self._buffer = ReferenceBuffer(config.times)
         self._events = {}  # of each counter the elements, as they are stored
         self._origin = self._run_number = None
@@ -60,10 +61,10 @@ class Alone:
             self.h5output,
             self.config,
             [(0, "alone", self.host)],
-            lambda group: begin(self.user, "initViewer", self.config.mask, group),
+            lambda group: begin(self.calculation, "initViewer", self.config.mask, group),
         )
-        begin(self.user, "initServer")
-        begin(self.user, "initWorker", self.config.elements)
+        begin(self.calculation, "initServer")
+        begin(self.calculation, "arrays", self.config.elements)
         self._read()
         counters = np.array(sorted(self._events), np.int64)
         data = np.empty((len(counters), self.config.elements))
@@ -72,7 +73,7 @@ class Alone:
         self._warn_of_order()
         self.params.processed = len(counters)
         self.at = f"the update at {len(counters)} events"
-        calculate = callback(self.user, "calcAndPublishForTestAlt")
+        calculate = callback(self.calculation, "calcAndPublishForTestAlt")
         facts = {"account": self.account, "first": None, "last": None}
         if self.source.stamps != "pulses" and self._stamps:
             facts |= {"first": min(self._stamps), "last": max(self._stamps)}
@@ -146,8 +147,8 @@ class Alone:
         if fate == "processed":
             self._stamps.append(event.stamp)
             self._events[counter] = values
-            if self._adjust_data is not None:
-                adjust_in_place(self._adjust_data, values, type(self.user).__name__)
+            if self._adjust is not None:
+                self._adjust(Block(np.array([counter]), values[None], np.zeros(1, np.int64)))
         return fate
 
     def _counter(self, stamp):

@@ -28,12 +28,15 @@ class EventBlock:
     runs : (m,) int64
         Ordinal of each event's run.
     data : (m, n) array of the storage's dtype, C order
+    values : dict of str to (m,) float64
+        Numbers of each event, by the config's names.
     """
 
     header: np.ndarray
     stamps: np.ndarray
     runs: np.ndarray
     data: np.ndarray
+    values: dict
 
     @property
     def events(self):
@@ -77,10 +80,15 @@ class BlockBuffer:
         Elements of each receiver.
     dtype : numpy dtype
         Of the storage. What travels may be of a smaller one.
+    names : sequence of str
+        Of the values of an event.
 
     Attributes
     ----------
-    numbers : (HEADER + 2 * block,) int64
+    row : int
+        Numbers of each event: its time, the ordinal of its run, its values.
+    numbers : (HEADER + row * block,) int64
+        The values are float64 in the same memory.
     memory : list of uint8 arrays
         One for each receiver: rows of its width and a little more, so that each
         begins with a cache line.
@@ -88,9 +96,11 @@ class BlockBuffer:
         Messages under way from or to this buffer.
     """
 
-    def __init__(self, block, widths, dtype):
+    def __init__(self, block, widths, dtype, names=()):
         self.block, self.widths, self.dtype = block, list(widths), np.dtype(dtype)
-        self.numbers = np.zeros(HEADER + 2 * block, np.int64)
+        self.names, self.row = list(names), 2 + len(names)
+        self.numbers = np.zeros(HEADER + self.row * block, np.int64)
+        self._table = self.numbers[HEADER:].reshape(block, self.row)
         self._apart = [_apart(width, self.dtype.itemsize) for width in widths]
         # pages that are not written to take no memory, so smaller dtypes take less of it
         # and one row more: rows that begin at a later column end as much later
@@ -130,7 +140,7 @@ class BlockBuffer:
         self.header[:] = 0
         self.header[[NUMBER, TOTAL, PULSES]] = number, total, pulses
 
-    def put(self, frames, stamps, run, layout, check):
+    def put(self, frames, stamps, run, layout, check, values=None):
         """Add events to the block.
 
         Parameters
@@ -144,6 +154,8 @@ class BlockBuffer:
             Elements of each receiver; the same for all calls.
         check : bool
             Whether to leave out events that have values that are not finite.
+        values : (m, V) or (V,) float64, optional
+            Of the events, in the order of `names`; NaN without it.
 
         Returns
         -------
@@ -173,8 +185,11 @@ class BlockBuffer:
         end = events + len(bad) - np.count_nonzero(bad)
         if end - events < len(bad) > 1:
             stamps = stamps[bad == 0]
-        self.numbers[HEADER + 2 * events : HEADER + 2 * end : 2] = stamps
-        self.numbers[HEADER + 2 * events + 1 : HEADER + 2 * end : 2] = run
+            values = values[bad == 0] if values is not None else None
+        rows = self._table[events:end]
+        rows[:, 0], rows[:, 1] = stamps, run
+        if self.names:
+            rows[:, 2:].view(np.float64)[...] = np.nan if values is None else values
         self.numbers[EVENTS] = end
         return bad
 
@@ -201,7 +216,7 @@ class BlockBuffer:
     def messages(self):
         """Return the numbers to send, and the rows for each receiver."""
         rows = self.rows(_move.TYPES[self.header[TYPE]])
-        return self.numbers[: HEADER + 2 * self.events], [one[: self.events] for one in rows]
+        return self.numbers[: HEADER + self.row * self.events], [one[: self.events] for one in rows]
 
     def as_block(self, threads=1):
         """Return what was received into this buffer, as an EventBlock; its data is a view."""
@@ -209,5 +224,6 @@ class BlockBuffer:
         dtype = _move.TYPES[self.header[TYPE]]
         if m and dtype != self.dtype:
             self._widen(dtype, m, threads)
-        pairs = self.numbers[HEADER : HEADER + 2 * m].reshape(m, 2)
-        return EventBlock(self.header.copy(), pairs[:, 0].copy(), pairs[:, 1].copy(), self.data[0][:m])
+        rows = self._table[:m].copy()
+        values = dict(zip(self.names, rows[:, 2:].view(np.float64).T, strict=True))
+        return EventBlock(self.header.copy(), rows[:, 0].copy(), rows[:, 1].copy(), self.data[0][:m], values)

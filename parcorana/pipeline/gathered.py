@@ -2,82 +2,93 @@
 
 import numpy as np
 
-from parcorana.errors import RunError
+from parcorana.calculation.arrays import NAMES, Summed
 from parcorana.calculation.sums import add, widened
+from parcorana.errors import RunError
+
+
+def label(name, array):
+    """Return the name of a small array in a note, which tells its kind."""
+    return f"{NAMES[type(array)]} {name}"
 
 
 class Gathered:
     """An update, put together from what the workers send, in their order.
 
-    Small arrays are added at once, so that the viewer holds those of one
+    `Summed` arrays are added at once, so that the viewer holds those of one
     worker beside the sum, however many workers there are.
 
     Parameters
     ----------
-    user : object
-        The viewer's instance of the user class, for errors.
+    calculation : BlockBase
+        The viewer's instance, for errors.
     arrays : dict of str to ndarray
-        Of the first worker's note; they are kept, and changed.
+        Of the first worker's note, by `label`; they are kept, and changed.
+    elements : list of [str, str, list of int]
+        Of each `PerElement` array name, dtype and leading axes.
 
     Attributes
     ----------
-    counts : (D,) int64
-        Pairs per delay.
-    reduced : dict of str to ndarray
-        Sums of what `workerReduce` returned, in wide types: `parcorana.calculation.sums`.
-    int8 : list of (n,) int8
-        Of each worker, where full arrays are gathered.
+    small : dict of str to ndarray
+        Sums and common arrays, by name.
+    elements : list
+        As given.
     """
 
-    def __init__(self, user, arrays):
-        self._who = type(user).__name__
-        first = _reduced_of(arrays)
-        self._kinds = _kinds_of(first)
-        self.reduced = {name: widened(array) for name, array in first.items()}
-        self.counts, self.int8 = arrays["counts"], []
-        self._keep_int8(arrays)
+    def __init__(self, calculation, arrays, elements):
+        self._calculation, self.elements = calculation, elements
+        self._described = _described(arrays, elements)
+        # small whole numbers must not wrap
+        self.small = {_name(key): widened(array) if _is_summed(key) else array for key, array in arrays.items()}
 
-    def add(self, arrays):
+    def add(self, arrays, elements):
         """Add those of the next worker.
 
         Raises
         ------
         RunError
-            The workers do not agree on counts, or on names, shapes and types of what is to be added; or a sum of
-            whole numbers is beyond 64 bit.
+            The workers do not agree on what is common, or on names, shapes and types of what is to be added; or a sum
+            of whole numbers is beyond 64 bit.
         """
-        if not np.array_equal(arrays["counts"], self.counts):
-            raise self.disagreement()
-        more = _reduced_of(arrays)
-        one, other = self._kinds, _kinds_of(more)
+        one, other = self._described, _described(arrays, elements)
         if one != other:
-            name = next(name for name in one | other if one.get(name) != other.get(name))
-            what = [f"{each[name][0]} {each[name][1]}" if name in each else "nothing" for each in (one, other)]
+            key = next(key for key in one | other if one.get(key) != other.get(key))
+            what = [f"{np.dtype(each[key][0])} {each[key][1]}" if key in each else "nothing" for each in (one, other)]
             raise RunError(
-                f"{self._who}.workerReduce: array {name!r} must have the same dtype and shape on all workers, "
+                f"{self._calculation.named(_name(key))} must have the same dtype and shape on all workers, "
                 f"not {what[0]} on the first and {what[1]} on another"
             )
-        for name, array in more.items():
+        for key, array in arrays.items():
+            name = _name(key)
+            if not _is_summed(key):
+                if not np.array_equal(array, self.small[name], equal_nan=array.dtype.kind in "fc"):
+                    raise self._disagreement(name)
+                continue
             try:
-                add(self.reduced[name], array)
+                add(self.small[name], array)
             except OverflowError as error:
                 raise RunError(
-                    f"{self._who}.workerReduce: the sum of array {name!r} over the workers is {error}: return float64"
+                    f"{self._calculation.named(name)}: its sum over the workers is {error}: make it float64"
                 ) from None
-        self._keep_int8(arrays)
 
-    def disagreement(self):
-        """Return the error to raise where workers count otherwise."""
-        return RunError(f"{self._who}.workerCalc: workers disagree on counts; they must depend on T alone")
+    def check_account(self, account, other):
+        """Raise RunError if a worker has counted other events than the first one."""
+        if account != other:
+            raise self._disagreement("counts")
 
-    def _keep_int8(self, arrays):
-        if "int8" in arrays:
-            self.int8.append(arrays["int8"])
-
-
-def _reduced_of(arrays):
-    return {name.removeprefix("reduced."): array for name, array in arrays.items() if name.startswith("reduced.")}
+    def _disagreement(self, name):
+        return RunError(f"{self._calculation.named(name)}: workers disagree on it; it must depend on T alone")
 
 
-def _kinds_of(arrays):
-    return {name: (array.dtype, array.shape) for name, array in arrays.items()}
+def _described(arrays, elements):
+    """Return dtype and shape of what must be alike on all workers."""
+    pieces = {f"elements {name}": [dtype, tuple(shape)] for name, dtype, shape in elements}
+    return {key: [array.dtype.str, array.shape] for key, array in arrays.items()} | pieces
+
+
+def _is_summed(key):
+    return key.startswith(f"{NAMES[Summed]} ")
+
+
+def _name(key):
+    return key.partition(" ")[2]

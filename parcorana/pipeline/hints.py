@@ -6,7 +6,8 @@ neither a number of events nor a delay tells of the other.
 
 import numpy as np
 
-from parcorana.calculation.userbase import defines, needs_history
+from parcorana.calculation.guard import defines
+from parcorana.calculation.says import needs_history
 
 
 class Hints:

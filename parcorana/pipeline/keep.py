@@ -7,30 +7,30 @@ from pathlib import Path
 
 import numpy as np
 
-from parcorana.files import limits
-from parcorana.results.checkpoint import part_path
+from parcorana.calculation.arrays import KINDS, NAMES, Common, Own, PerElement
+from parcorana.calculation.guard import callback
+from parcorana.calculation.sums import add, narrowed, widened
+from parcorana.calculation.userstate import own_callbacks
 from parcorana.errors import RunError, one_line
-from parcorana.results.output import SUFFIX
-from parcorana.results.partfile import Damaged, PartFile, write
+from parcorana.files import limits
 from parcorana.job.partition import elements_of
 from parcorana.pipeline.transport import OUTSIDE
-from parcorana.calculation.sums import add, narrowed, widened
-from parcorana.calculation.userbase import callback
-from parcorana.calculation.userstate import (COMMON, ELEMENTS, OWN, PARTIAL, Attributes, has_state, own_callbacks, state_of)
+from parcorana.results.checkpoint import part_path
+from parcorana.results.output import SUFFIX
+from parcorana.results.partfile import Damaged, PartFile, write
 
 log = logging.getLogger("parcorana")
 _PATIENCE = 60.0  # s within which the folder that the viewer makes shows up on another host
-_STATE, _OWN = "state ", "own "
+_STATE = "state "
 
 
 class Keeper:
-    """Rolling buffer and user's state of one worker, as files of checkpoints.
+    """Rolling buffer and arrays of one worker, as files of checkpoints.
 
     Parameters
     ----------
     job : Job
-    user : object
-        The worker's instance of the user class.
+    calculation : BlockBase
     buffer : RollingBuffer
 
     Attributes
@@ -39,35 +39,36 @@ class Keeper:
         Where in the sequence the last checkpoint lies.
     processed : int
         Events processed until then.
-
-    Raises
-    ------
-    ConfigError
-        The user class has no `getState`, and attributes that cannot be kept.
     """
 
-    def __init__(self, job, user, buffer):
-        self._job, self._user, self._buffer = job, user, buffer
+    def __init__(self, job, calculation, buffer):
+        self._job, self._calculation, self._buffer = job, calculation, buffer
+        self._elements = job.part_of(job.rank).stop - job.part_of(job.rank).start
         self.block, self.processed = 0, 0
-        self._has_state = has_state(type(user))
-        self._attributes = None
-        if not self._has_state and job.config.checkpoint:
-            Attributes(user)  # so early, it is an error of the config
+        self._arrays = {}
 
-    def begin(self):
-        """Look, after `initWorker`, whether the user's state can be kept; take up that of the run gone on with."""
-        if self._has_state:
-            state_of(self._user, self._buffer.elements)
-            own = own_callbacks(type(self._user))
-            if own and self._job.rank == self._job.roles.workers[0]:
-                log.warning(
-                    "checkpoint: user_class %s has %s of its own, but getState of a class that it is made from: what "
-                    "it keeps besides is not in a checkpoint",
-                    type(self._user).__name__,
-                    own[0],
-                )
-        else:
-            self._attributes = Attributes(self._user)
+    def begin(self, arrays):
+        """Look, once the arrays are made, whether the state can be kept; take up that of the run gone on with.
+
+        Parameters
+        ----------
+        arrays : dict of str to PerElement, Summed or Common
+            Of the calculation, to be filled in place.
+        """
+        self._arrays = arrays
+        state = self._state()
+        own = (
+            []
+            if any(isinstance(array, Own) for array in state.values())
+            else own_callbacks(self._job.config.user_class)
+        )
+        if own and self._job.rank == self._job.roles.workers[0]:
+            log.warning(
+                "checkpoint: user_class %s has %s of its own, but getState or arrays of a class that it is made from: "
+                "what it keeps besides is not in a checkpoint",
+                self._job.config.user_class.__name__,
+                own[0],
+            )
         if (resume := self._job.resume) is not None:
             self.block, self.processed = resume.block, resume.processed
             try:
@@ -75,15 +76,15 @@ class Keeper:
             except Damaged as damaged:
                 raise RunError(f"--resume: {damaged}") from None
             except (ValueError, TypeError, LookupError, AttributeError) as error:
-                # what setState raises comes as a UserCodeError: this is about what the files say they hold
+                # what a class raises comes as a UserCodeError: this is about what the files say they hold
                 raise RunError(
                     f"--resume: the files of the checkpoint do not fit together: {one_line(error)}"
                 ) from error
 
-    @property
-    def kept(self):
-        """How the user's state is kept: 'state' or 'attributes'."""
-        return "state" if self._has_state else "attributes"
+    def _state(self):
+        """Return what the calculation keeps: its arrays, or what it says."""
+        state = callback(self._calculation, "state")
+        return self._arrays if state is None else state(self._arrays)
 
     def write(self, block, facts):
         """Write this worker's file of a checkpoint; generate a step for each piece.
@@ -103,14 +104,11 @@ class Keeper:
         folder = Path(self._job.h5output + SUFFIX)
         yield from self._wait_for(folder)
         buffer, roles = self._buffer, self._job.roles
-        arrays, about = {"T": (COMMON, buffer.T), "X": (ELEMENTS, buffer.X)}, None
-        if self._has_state:
-            arrays |= {_STATE + name: entry for name, entry in state_of(self._user, buffer.elements).items()}
-        else:
-            about, own = self._attributes.kept()
-            arrays |= {f"{_OWN}{k}": (OWN, array) for k, array in enumerate(own)}
+        state = {_STATE + name: array for name, array in self._state().items()}
+        kept = {"T": Common(buffer.T), "X": PerElement(buffer.X)} | state
+        arrays = {name: (NAMES[type(array)], array.value) for name, array in kept.items()}
         path = part_path(folder, block, roles.workers.index(self._job.rank))
-        steps = write(path, arrays, about)
+        steps = write(path, arrays, None)
         try:
             while True:
                 with self._job.clock.on("publishing"):
@@ -125,12 +123,19 @@ class Keeper:
             ) from None
         self.block, self.processed = block, facts["account"]["processed"]
         common = {
-            name: [zlib.crc32(np.ascontiguousarray(array)), array.dtype.str, array.shape]
-            for name, (kind, array) in arrays.items()
-            if kind == COMMON
+            name: [zlib.crc32(np.ascontiguousarray(array.value)), array.value.dtype.str, array.value.shape]
+            for name, array in kept.items()
+            if isinstance(array, Common)
         }
+        own = any(isinstance(array, Own) for array in kept.values())
         run = facts | {"filled": buffer.filled}
-        return {"block": block, "kept": self.kept, "part": [size, crc], "common": common, "run": run}
+        return {
+            "block": block,
+            "kept": "attributes" if own else "state",
+            "part": [size, crc],
+            "common": common,
+            "run": run,
+        }
 
     def _wait_for(self, folder):
         limit = time.monotonic() + _PATIENCE
@@ -165,19 +170,22 @@ class Keeper:
         if resume.facts["filled"] > len(buffer.T):
             raise Damaged("the manifest of the checkpoint speaks of more times than there are")
         buffer.restore(resume.facts["filled"])
-        if self._has_state:
-            callback(self._user, "setState")(self._state(resume, files))
-        else:
-            file = files[0][0]
-            own = [file.read(name) for name in file.arrays if name.startswith(_OWN)]
-            self._attributes.restore(file.about, own)
+        state = self._read(resume, files)
+        if (restore := callback(self._calculation, "restore")) is not None:
+            restore(state)
+            return
+        mine = self._state()
+        if state.keys() != mine.keys():
+            raise Damaged("the checkpoint holds other arrays than the class has")
+        for name, array in state.items():
+            mine[name].value[...] = array
 
-    def _state(self, resume, files):
-        """Return the user's state for this worker, put together from those of others."""
-        first, elements = files[0][0], self._buffer.elements
+    def _read(self, resume, files):
+        """Return the state for this worker, put together from those of others."""
+        first, elements = files[0][0], self._elements
         rows = {name: row for name, row in first.arrays.items() if name.startswith(_STATE)}
         wanted = {
-            name: (*row["shape"][:-1], elements) if row["kind"] == ELEMENTS else row["shape"]
+            name: (*row["shape"][:-1], elements) if row["kind"] == NAMES[PerElement] else row["shape"]
             for name, row in rows.items()
         }
         need = sum(int(np.prod(wanted[name], dtype=float)) * row["dtype"].itemsize for name, row in rows.items())
@@ -185,9 +193,10 @@ class Keeper:
             raise Damaged(f"the state in the checkpoint takes {need / 2**30:.1f} GiB, more than this host has")
         state = {}
         for name, row in rows.items():
-            if row["kind"] == COMMON:
+            kind = KINDS[row["kind"]]
+            if kind in (Common, Own):
                 array = first.read(name)
-            elif row["kind"] == PARTIAL:
+            elif kind is not PerElement:
                 array = self._partial(resume, name, first)
             else:
                 array = np.empty(wanted[name], row["dtype"], order=row["order"])
@@ -214,7 +223,7 @@ class Keeper:
         except OverflowError as error:
             raise RunError(
                 f"--resume: the sum of Partial {name.removeprefix(_STATE)!r} over the {resume.workers} workers of the "
-                f"checkpoint is {error}: go on with {resume.workers} workers; let {type(self._user).__name__} keep "
+                f"checkpoint is {error}: go on with {resume.workers} workers; let {self._job.config.user_class.__name__} keep "
                 "it as int64 or float64"
             ) from None
 

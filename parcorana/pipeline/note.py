@@ -9,10 +9,10 @@ import json
 import numpy as np
 
 PROGRESS, UPDATE, DONE, CHECKPOINT = 1, 2, 3, 4
-HEADER = 4  # kind, bytes of the description, bytes of the body, full arrays follow
+HEADER = 3  # kind, bytes of the description, bytes of the body
 
 
-def pack(kind, facts, arrays=None, full=False):
+def pack(kind, facts, arrays=None):
     """Return the header and body of a note.
 
     Parameters
@@ -21,12 +21,10 @@ def pack(kind, facts, arrays=None, full=False):
     facts : dict
         Anything that JSON can hold.
     arrays : dict of str to ndarray, optional
-    full : bool
-        Full arrays follow, delay by delay.
 
     Returns
     -------
-    header : (4,) int64
+    header : (3,) int64
     body : (b,) uint8
     """
     arrays = {name: np.asarray(array) for name, array in (arrays or {}).items()}
@@ -36,7 +34,7 @@ def pack(kind, facts, arrays=None, full=False):
     body[: len(text)] = np.frombuffer(text, np.uint8)
     for name, part in _parts(body, len(text), about):
         part[...] = arrays[name]
-    return np.array([kind, len(text), len(body), full], np.int64), body
+    return np.array([kind, len(text), len(body)], np.int64), body
 
 
 def unpack(header, body):

@@ -4,12 +4,13 @@ import os
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from parcorana.files import limits
-from parcorana.job import memory
+from parcorana.calculation.guard import defines
+from parcorana.calculation.says import needs_history
+from parcorana.detector.masks import check_shape
 from parcorana.errors import ConfigError
 from parcorana.events.source import Share, open_source
-from parcorana.detector.masks import check_shape
-from parcorana.results.output import SUFFIX, mode_of, resolve_name
+from parcorana.files import limits
+from parcorana.job import memory
 from parcorana.job.partition import Roles, assign_roles
 from parcorana.pipeline.alone import Alone, check_alone
 from parcorana.pipeline.clock import Clock
@@ -19,8 +20,8 @@ from parcorana.pipeline.stop import SIGNALS, Stop
 from parcorana.pipeline.transport import TAG_STOP, LocalNetwork, run_polling, run_together
 from parcorana.pipeline.viewer import Viewer
 from parcorana.pipeline.worker import Worker
+from parcorana.results.output import SUFFIX, mode_of, resolve_name
 from parcorana.view.progress import Progress, in_terminal
-from parcorana.calculation.userbase import defines, needs_history
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ import time
 
 import numpy as np
 
+from parcorana.calculation.guard import callback
+from parcorana.calculation.userclass import begin
 from parcorana.errors import EventError, RunError
 from parcorana.events.source import Segments
 from parcorana.pipeline import note
@@ -13,8 +15,6 @@ from parcorana.pipeline.job import finished_note
 from parcorana.pipeline.layout import Layout
 from parcorana.pipeline.transport import OUTSIDE, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, WORKED, wait
 from parcorana.pipeline.turns import Turns
-from parcorana.calculation.userbase import callback
-from parcorana.calculation.userclass import begin
 
 log = logging.getLogger("parcorana")
 _NAMED = 5  # bad events that the log names
@@ -33,12 +33,12 @@ class Server:
     def __init__(self, job, source):
         config = job.config
         self.job, self.source = job, source
-        self.user, _, _ = job.make_user()
+        self.calculation = job.make_calculation()
         self.turn = job.roles.servers.index(job.rank)
         self.at = "before the first event"
-        self._event_ok = callback(self.user, "eventOk")
-        self._final_array = callback(self.user, "finalDataArray")
-        self._mends = getattr(type(self.user), "mends_nonfinite", False)
+        self._event_ok = callback(self.calculation, "eventOk")
+        self._final_array = callback(self.calculation, "finalDataArray")
+        self._mends = self.calculation.mends_nonfinite
         index = np.flatnonzero(config.mask)
         self._layout = Layout([index[part] for part in job.parts])
         widths = [part.stop - part.start for part in job.parts]
@@ -50,7 +50,7 @@ class Server:
 
     def run(self):
         """Generate the server's steps until the source has ended, or the run is stopped."""
-        begin(self.user, "initServer")
+        begin(self.calculation, "initServer")
         yield from self._live() if getattr(self.source, "live", False) else self._offline()
         yield from self.job.clock.waiting(wait(*(h for b in self._buffers for h in b.handles)))
         self.source.close()
@@ -252,7 +252,7 @@ class Server:
         if not wrong and self._put(buffer, frames, event.stamp, event.run, array.dtype)[0]:
             wrong = _NOT_FINITE
         if wrong and self._final_array is not None:
-            wrong = f"after {type(self.user).__name__}.finalDataArray {wrong}"
+            wrong = f"after {self.job.config.user_class.__name__}.finalDataArray {wrong}"
         if wrong:
             header[BAD] += 1
             self._name_bad(wrong)

@@ -5,16 +5,17 @@ import time
 
 import numpy as np
 
-from parcorana.results import checkpoint
+from parcorana.calculation.block import Update, spread
+from parcorana.calculation.guard import callback
+from parcorana.calculation.userclass import begin
 from parcorana.errors import RunError
-from parcorana.results.output import ACCOUNT, ResultFile, clear, has_checkpoint, take_over
 from parcorana.pipeline import note
 from parcorana.pipeline.clock import KINDS
 from parcorana.pipeline.gathered import Gathered
 from parcorana.pipeline.hints import Hints
 from parcorana.pipeline.transport import TAG_ARRAY, TAG_BODY, TAG_NOTE, wait
-from parcorana.calculation.userbase import REDUCED, callback
-from parcorana.calculation.userclass import begin
+from parcorana.results import checkpoint
+from parcorana.results.output import ACCOUNT, ResultFile, clear, has_checkpoint, take_over
 
 log = logging.getLogger("parcorana")
 
@@ -32,14 +33,13 @@ class Viewer:
 
     def __init__(self, job, ranks, progress):
         self.job, self.config = job, job.config
-        self.user, self.params, self.names = job.make_user()
+        self.calculation = job.make_calculation()
+        self.params = self.calculation.mpiParams
         self.at = "before the first update"
         self.progress = progress
         self.results = None
         self.ranks = ranks
         self.params.h5output = job.h5output
-        self._array_callback = callback(self.user, "viewerPublishArray")
-        self._reduces = all(callback(self.user, name) for name in REDUCED)
         self._done = {}
         self._last = (time.monotonic(), -1)
         self.finished = None
@@ -61,7 +61,7 @@ class Viewer:
         """Generate the viewer's steps until every rank has said that it is done."""
 
         def init_viewer(group):
-            begin(self.user, "initViewer", self.config.mask, group)
+            begin(self.calculation, "initViewer", self.config.mask, group)
 
         if self.job.h5output is None:
             init_viewer(None)
@@ -81,7 +81,7 @@ class Viewer:
             if header[0] == note.PROGRESS:
                 self.progress.show(facts["account"], facts["total"])
             elif header[0] == note.UPDATE:
-                yield from self._update(facts, arrays, bool(header[3]))
+                yield from self._update(facts, arrays)
             elif header[0] == note.CHECKPOINT:
                 yield from self._checkpoint(facts)
             else:
@@ -105,30 +105,29 @@ class Viewer:
         facts, arrays = note.unpack(header, body)
         return header, facts, arrays
 
-    def _update(self, facts, arrays, full):
+    def _update(self, facts, arrays):
         """Gather one update from all workers and publish it."""
-        clock, gathered = self.job.clock, Gathered(self.user, arrays)
+        clock, gathered = self.job.clock, Gathered(self.calculation, arrays, facts["elements"])
         for rank in self.job.roles.workers[1:]:
             _, other, arrays = yield from self._note(rank)
-            if other["account"] != facts["account"]:
-                raise gathered.disagreement()
-            gathered.add(arrays)
+            gathered.check_account(facts["account"], other["account"])
+            gathered.add(arrays, other["elements"])
         processed = facts["account"]["processed"]
-        self._counts = gathered.counts
+        self._counts = gathered.small.get("counts")
         self.params.processed = processed
         self.at = f"the update at {processed} events"
         start = time.perf_counter()
         waited = clock.seconds["waiting"]
         if self.results is None:
-            yield from self._publish(None, facts, gathered, full)
+            yield from self._publish(None, facts, gathered)
         else:
             steps = self.results.publish(
-                processed, facts, lambda group: self._publish(group, facts, gathered, full), facts["ending"]
+                processed, facts, lambda group: self._publish(group, facts, gathered), facts["ending"]
             )
             yield from steps
         clock.seconds["publishing"] += time.perf_counter() - start - (clock.seconds["waiting"] - waited)
-        self._log_update(facts, gathered.counts, time.perf_counter() - start)
-        for line in self._hints.at_update(facts, gathered.counts):
+        self._log_update(facts, self._counts, time.perf_counter() - start)
+        for line in self._hints.at_update(facts, self._counts):
             log.warning("%s", line)
         self._merged = facts["merged"]
 
@@ -140,7 +139,7 @@ class Viewer:
             for name, common in facts["common"].items():
                 if other["common"].get(name) != common:
                     raise RunError(
-                        f"{type(self.user).__name__}.getState: {name.removeprefix('state ')!r} is Common, but differs "
+                        f"{self.config.user_class.__name__}.getState: {name.removeprefix('state ')!r} is Common, but differs "
                         "between workers"
                     )
             parts.append(other["part"])
@@ -162,46 +161,43 @@ class Viewer:
         self.progress.clear()
         log.info("checkpoint at %s events: %.1f MiB", f"{processed:,}", size)
 
-    def _publish(self, group, facts, gathered, full):
-        """Hand one update to the user class, writing into `group`."""
-        counts, relsec = gathered.counts, facts["relsec"]
-        if self._reduces:
-            callback(self.user, "viewerPublishReduced")(counts, relsec, gathered.reduced, group)
-        if not full:
+    def _publish(self, group, facts, gathered):
+        """Hand one update to the calculation, writing into `group`."""
+        calculation, mask = self.calculation, self.config.mask
+        update = Update(gathered.small, self.params.processed, facts["relsec"])
+        if not calculation.pieces:
+            for name, dtype, axes in gathered.elements:
+                update[name] = np.zeros((*axes, *mask.shape), dtype)
+                for index in np.ndindex(*axes):
+                    update[name][index] = spread(mask, (yield from self._gather(dtype)))
+        callback(calculation, "publish")(update, group)
+        if not calculation.pieces:
             return
-        if self._reduces and self._array_callback is not None:
-            for name in self.names:
-                for delay in self.config.delays:
-                    array = yield from self._gather()
-                    self._array_callback(name, int(delay), array, group)
-            return
-        arrays = {name: {} for name in self.names}
-        for name in self.names:
-            for delay in self.config.delays:
-                arrays[name][int(delay)] = yield from self._gather()
-        int8array = np.zeros(self.config.mask.shape, np.int8)
-        int8array[self.config.mask] = np.concatenate(gathered.int8)
-        callback(self.user, "viewerPublish")(counts, relsec, arrays, int8array, group)
+        publish_piece = callback(calculation, "publish_piece")
+        for name, dtype, axes in gathered.elements:
+            for index in np.ndindex(*axes):
+                flat = yield from self._gather(dtype)
+                publish_piece(name, index, spread(mask, flat), group)
 
-    def _gather(self):
-        """Gather one delay of one array from all workers; return the full ndarray."""
+    def _gather(self, dtype):
+        """Gather one piece of an array from all workers: the included elements, side by side."""
         transport, roles = self.job.transport, self.job.roles
-        flat = np.empty(self.config.elements)
+        flat = np.empty(self.config.elements, dtype)
         handles = [
             transport.receive(rank, TAG_ARRAY, flat[part])
             for rank, part in zip(roles.workers, self.job.parts, strict=True)
         ]
         yield from self.job.clock.waiting(wait(*handles))
-        array = np.zeros(self.config.mask.shape)
-        array[self.config.mask] = flat
-        return array
+        return flat
 
     def _log_update(self, facts, counts, seconds):
         now, (then, before) = time.monotonic(), self._last
         processed = facts["account"]["processed"]
         self._last = (now, processed)
         rate = (processed - max(before, 0)) / max(now - then, 1e-9)
-        pairs = f"{counts.min():,} to {counts.max():,} pairs per delay" if counts.any() else "no pairs"
+        pairs = ""
+        if counts is not None:
+            pairs = f" {counts.min():,} to {counts.max():,} pairs per delay," if counts.any() else " no pairs,"
         self.progress.clear()
         if processed == before:
             log.info("full arrays at %s events: published in %.2f s", f"{processed:,}", seconds)
@@ -209,7 +205,7 @@ class Viewer:
         new = facts["merged"] - self._merged
         merged = f"; {new:,} update{'s' * (new > 1)} before it merged into it, for the viewer was busy" if new else ""
         log.info(
-            "update at %s events: %s events/s since the last, %s, published in %.2f s%s",
+            "update at %s events: %s events/s since the last,%s published in %.2f s%s",
             f"{processed:,}",
             f"{rate:,.0f}",
             pairs,

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from parcorana.detector import masks
 from parcorana._version import __version__
+from parcorana.correlate.reach import is_state
+from parcorana.detector import masks
 from parcorana.errors import ConfigError
 from parcorana.results.output import ACCOUNT, as_json, sync
 from parcorana.results.partfile import Damaged, verify
-from parcorana.correlate.reach import is_state
 
 # What all workers know alike, and what it may be.
 FACTS = {

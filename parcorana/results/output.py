@@ -18,13 +18,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from parcorana._version import __version__
 from parcorana.curves import curvefile
 from parcorana.detector import masks
-from parcorana._version import __version__
-from parcorana.files.datasets import write_dataset
 from parcorana.errors import ConfigError, RunError, one_line
-from parcorana.results.lock import FolderLock, this_process, writer_of
+from parcorana.files.datasets import write_dataset
 from parcorana.files.plain import plain_file
+from parcorana.results.lock import FolderLock, this_process, writer_of
 
 log = logging.getLogger("parcorana")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from parcorana.calculation.userstate import KINDS
+from parcorana.calculation.arrays import KINDS
 
 _MAGIC = b"parcorana checkpoint 1\n"
 _PIECE = 8 << 20  # bytes that are written or read at once

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from parcorana.curves.curvefile import read_curves, read_intensity
-from parcorana.errors import ConfigError, shown
 from parcorana.curves.fits import Fit
-from parcorana.results.output import ACCOUNT, published
+from parcorana.errors import ConfigError, shown
 from parcorana.files.paths import fault_of
+from parcorana.results.output import ACCOUNT, published
 
 _GROUP = "G2_results_at_"
 

@@ -5,8 +5,8 @@ import re
 from glob import escape, glob
 from pathlib import Path
 
-from parcorana.results.checkpoint import check_fits, manifests, read_manifest, unfinished
 from parcorana.errors import ConfigError
+from parcorana.results.checkpoint import check_fits, manifests, read_manifest, unfinished
 from parcorana.results.lock import writer_of
 from parcorana.results.output import SUFFIX, is_complete
 from parcorana.results.partfile import Damaged

@@ -12,15 +12,15 @@ import traceback
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
-from parcorana.files import limits
 from parcorana._version import __version__
-from parcorana.job.config import MODES, format_params, read_config, resolve_config
 from parcorana.correlate.cpu import choose_code_path
 from parcorana.errors import ConfigError, ParCorAnaError, UserCodeError, one_line, out_of, say, shown
+from parcorana.files import limits
+from parcorana.job.config import MODES, format_params, read_config, resolve_config
 from parcorana.pipeline import mpi
+from parcorana.results.resume import find_checkpoint
 from parcorana.watch.links import connect
 from parcorana.watch.watch import Watch, end_without
-from parcorana.results.resume import find_checkpoint
 
 log = logging.getLogger("parcorana")
 _PACKAGE = str(Path(__file__).resolve().parent.parent)

@@ -6,14 +6,14 @@ import sys
 
 import numpy as np
 
-from parcorana.errors import ConfigError, told
-from parcorana.events.dataset import parse_numbers
 from parcorana.curves.fits import KINDS, check_kind, fit_curves
+from parcorana.curves.rounding import with_error
 from parcorana.detector.images import check_both, load_layout, segments_apart
 from parcorana.detector.masks import check_shape
+from parcorana.errors import ConfigError, told
+from parcorana.events.dataset import parse_numbers
 from parcorana.files.plain import plain_file
 from parcorana.results.reading import find_file, read_result, updates_in
-from parcorana.curves.rounding import with_error
 
 _PLAIN_MAPS = ("saturated", "mask", "color", "finecolor")
 _DELAY_MAPS = ("G2", "IP", "IF", "g2")

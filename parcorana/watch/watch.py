@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 
 from parcorana._beat import FINISHED, FRAME, Beats
-from parcorana.calculation.userbase import OF_PROGRAM, ROLE_OF, RUNNING
+from parcorana.calculation.guard import OF_PROGRAM, ROLE_OF, RUNNING
 
 log = logging.getLogger("parcorana")
 

@@ -6,10 +6,10 @@ from functools import partial
 
 import numpy as np
 
+from parcorana.correlate.rolling import pulse_counters
 from parcorana.errors import ConfigError
 from parcorana.events.hdf5.stack import Stack, file_names
 from parcorana.events.source import FrameBlock, even_step
-from parcorana.correlate.rolling import pulse_counters
 
 _BATCH_BYTES = 4 << 20  # what is copied on is then still in the last cache
 # A row of chunks is decompressed as a whole, so a larger batch then saves work.

@@ -5,8 +5,8 @@ import numpy as np
 from parcorana.detector import masks
 from parcorana.errors import ConfigError, one_line
 from parcorana.events.psana2 import library
-from parcorana.files.paths import fault_of
 from parcorana.events.psana_config import CONSTANTS, asks
+from parcorana.files.paths import fault_of
 
 _LOOKED_AT = 3  # events that are compared before and after
 

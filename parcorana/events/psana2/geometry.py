@@ -3,8 +3,8 @@
 import os
 import sys
 
-from parcorana.errors import ConfigError, one_line
 from parcorana.detector.geometry import Geometry, check_size
+from parcorana.errors import ConfigError, one_line
 from parcorana.files.paths import fault_of
 
 

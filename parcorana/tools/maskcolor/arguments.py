@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 
-from parcorana.errors import ConfigError
 from parcorana.detector.images import check_both
+from parcorana.errors import ConfigError
 from parcorana.tools.maskcolor.coloring import need_for_q
 
 _HOT = 10.0

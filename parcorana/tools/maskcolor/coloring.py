@@ -3,8 +3,8 @@
 import numpy as np
 
 from parcorana.detector import colors
-from parcorana.errors import ConfigError
 from parcorana.detector.geometry import KEV_ANGSTROM
+from parcorana.errors import ConfigError
 
 
 def coloring(args, mean, mask, geometry):

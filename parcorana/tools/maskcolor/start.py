@@ -3,9 +3,9 @@
 import numpy as np
 
 from parcorana.detector import colors, masks
-from parcorana.events.dataset import parse_dataset
 from parcorana.detector.geometry import Geometry
 from parcorana.detector.images import load_layout, segments_apart
+from parcorana.events.dataset import parse_dataset
 from parcorana.tools.maskcolor import files
 from parcorana.tools.maskcolor.arguments import check_start
 from parcorana.tools.maskcolor.average import average

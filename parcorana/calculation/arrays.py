@@ -1,0 +1,58 @@
+"""What a calculation has: named arrays, and how the parts of several workers become one.
+
+One declaration serves all: what is gathered at an update, what a checkpoint
+keeps, how a run goes on with other workers, how much memory it takes.
+"""
+
+import numpy as np
+
+
+class _Array:
+    """An array of a calculation, by how the parts of the workers belong together.
+
+    Parameters
+    ----------
+    value : array_like of numbers
+    """
+
+    def __init__(self, value):
+        self.value = np.asanyarray(value)  # a masked array is told from others where it is checked
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.value.dtype} {self.value.shape})"
+
+
+class PerElement(_Array):
+    """The last axis is the elements of this worker; those of all workers lie side by side."""
+
+
+class Summed(_Array):
+    """A worker's part of a sum over all of them, made in a wide type (`sums.widened`).
+
+    Where a run goes on with as many workers each gets its own part again, else
+    the first one the sum and the others zeros.
+    """
+
+
+class Common(_Array):
+    """The same on all workers, which is checked."""
+
+
+class Own(_Array):
+    """What one worker has for itself: it is not gathered, and a run goes on with it on as many workers only."""
+
+
+KINDS = {"elements": PerElement, "partial": Summed, "common": Common, "own": Own}
+NAMES = {kind: name for name, kind in KINDS.items()}
+
+
+def bytes_of(arrays, elements):
+    """Return the bytes of arrays that were made for one element, for so many.
+
+    Parameters
+    ----------
+    arrays : dict of str to _Array
+        As `BlockBase.arrays` returns them for 1 element.
+    elements : int
+    """
+    return sum(array.value.nbytes * (elements if isinstance(array, PerElement) else 1) for array in arrays.values())

@@ -1,0 +1,247 @@
+"""The one interface to a calculation: blocks of events come in, named arrays go out."""
+
+import numpy as np
+
+from parcorana.calculation.arrays import KINDS, PerElement, Summed
+from parcorana.calculation.sums import NUMBERS
+from parcorana.errors import RunError
+
+
+class BlockBase:
+    """Base class of calculations on blocks of events.
+
+    One instance lives on every server, worker and viewer rank (in one process:
+    three, one for each role). `arrays` and `publish` are needed, and `enter` in
+    all but the rarest cases. A method that a class does not define itself is
+    not called.
+
+    In what follows n is the number of elements of a worker, m that of the
+    events of a block. An exception in any method ends the run on all ranks,
+    with exit status 1 and the traceback from the user's frame on; a
+    `parcorana.RunError` is told in one line without traceback.
+
+    Parameters
+    ----------
+    user_params : dict
+        As in the config file, untouched.
+    system_params : dict
+        With all defaults filled in; ``system_params['delays']`` is a list of
+        ints [pulses].
+    mpiParams : MpiParams
+        Rank, role, mask, and functions that log.
+
+    Examples
+    --------
+    Mean and variance of every element::
+
+        class MeanVariance(parcorana.BlockBase):
+            def arrays(self, elements):
+                self.sums, self.events = np.zeros((2, elements)), np.zeros(1, np.int64)
+                return {"sums": PerElement(self.sums), "events": Common(self.events)}
+
+            def enter(self, block):
+                self.sums += block.data.sum(0, "f8"), np.square(block.data, dtype="f8").sum(0)
+                self.events += len(block)
+
+            def publish(self, update, group):
+                mean, square = update["sums"] / update["events"]
+                group[f"mean_at_{update.processed:06d}"] = mean
+                group[f"variance_at_{update.processed:06d}"] = square - mean**2
+    """
+
+    #: Whether workers keep the last `times` events, and their order in memory: 'C', the elements of one event side by
+    #: side; 'F', the times of one element side by side, good for compiled kernels. None: no events are kept.
+    buffer = None
+    #: True for a class whose `enter` puts the events into the buffer itself, by `Block.store` or while it computes.
+    stores = False
+    #: The most events in one block; 0: as many as come together.
+    most = 0
+    #: True for a class that mends values that are not finite in `adjust`; otherwise such an event is bad.
+    mends_nonfinite = False
+    #: True for a class that takes `PerElement` arrays one piece after the other, in `publish_piece`.
+    pieces = False
+    #: True where `collect(last=True)` gives more than `collect(last=False)`: then the last update is made in any case.
+    last_has_more = False
+
+    def __init__(self, user_params, system_params, mpiParams):
+        self.user_params, self.system_params, self.mpiParams = user_params, system_params, mpiParams
+
+    @classmethod
+    def checkParams(cls, user_params, mask, log):
+        """Check `user_params` before the run starts; as `UserBase.checkParams`."""
+
+    # -- on a server --------------------------------------------------------------
+
+    def initServer(self):
+        """Prepare a server: once, before its first event."""
+
+    def eventOk(self, evt):
+        """Decide whether workers should process an event; as `UserBase.eventOk`."""
+
+    def finalDataArray(self, dataArray, evt):
+        """Decide by the data, or change it; as `UserBase.finalDataArray`."""
+
+    # -- on a worker --------------------------------------------------------------
+
+    def arrays(self, elements):
+        """Make the arrays of this worker, and declare them: once, before its first event.
+
+        The program gathers them at updates, keeps them in checkpoints and fills
+        them where a run goes on: change them in place, for it holds the same
+        arrays. It also calls this for 1 element, to know the memory that a run
+        needs: let nothing but the shape depend on `elements`.
+
+        Parameters
+        ----------
+        elements : int
+            How many elements of the detector this worker has (n).
+
+        Returns
+        -------
+        dict of str to PerElement, Summed or Common
+        """
+        raise NotImplementedError
+
+    def adjust(self, block):
+        """Change the elements of events, in place in ``block.offered``, before they are stored.
+
+        Parameters
+        ----------
+        block : Block
+        """
+
+    def enter(self, block):
+        """Take up events that enter: after they were stored, or before if the class `stores` them itself.
+
+        Parameters
+        ----------
+        block : Block
+            At least one event.
+        """
+
+    def end_run(self, buffer):
+        """Take leave of the stored events: the buffer empties, for the next run begins.
+
+        Parameters
+        ----------
+        buffer : parcorana.correlate.rolling.RollingBuffer
+        """
+
+    def collect(self, last, buffer):
+        """Return what the viewer gets of an update.
+
+        Parameters
+        ----------
+        last : bool
+            Whether it is the last update of the job.
+        buffer : parcorana.correlate.rolling.RollingBuffer
+
+        Returns
+        -------
+        dict of str to PerElement, Summed or Common
+            Of the same names, types and leading axes on all workers. Without
+            this method: what `arrays` returned.
+        """
+
+    def named(self, name):
+        """Return how errors name one of the arrays of `collect`."""
+        return f"{type(self).__name__}: array {name!r}"
+
+    # -- checkpoints: a class whose arrays are all in `arrays` needs neither ----------------------------
+
+    def state(self, arrays):
+        """Return what a checkpoint keeps; all of `arrays` without this method.
+
+        Parameters
+        ----------
+        arrays : dict of str to PerElement, Summed or Common
+            What the method of that name has returned.
+
+        Returns
+        -------
+        dict of str to PerElement, Summed or Common
+            Those that do not follow from the buffer.
+        """
+
+    def restore(self, state):
+        """Take up what `state` returned; without this method the arrays are filled in place.
+
+        Parameters
+        ----------
+        state : dict of str to ndarray
+            Of the same names, `PerElement` with the elements of this worker, which may be others than before.
+        """
+
+    # -- on the viewer --------------------------------------------------------------
+
+    def initViewer(self, mask_ndarrayCoords, h5GroupUser):
+        """Prepare the viewer: once, before the first update; as `UserBase.initViewer`."""
+
+    def publish(self, update, group):
+        """Publish an update.
+
+        Parameters
+        ----------
+        update : Update
+            Name to array.
+        group : h5py.Group or None
+            The group ``/user`` of this update's file, open during this call
+            only; None if the run writes no file.
+        """
+        raise NotImplementedError
+
+    def publish_piece(self, name, index, ndarray, group):
+        """Publish one piece of a `PerElement` array, after `publish`: of a class that takes `pieces`.
+
+        Parameters
+        ----------
+        name : str
+        index : tuple of int
+            Of the leading axes.
+        ndarray : (detector's shape) array
+        group : h5py.Group or None
+        """
+
+    def calcAndPublishForTestAlt(self, counters, data, h5UserGroup):
+        """Calculate and publish once more, the plain slow way; as `UserBase.calcAndPublishForTestAlt`."""
+
+
+def check_arrays(who, arrays, elements=None, numbers="iufc"):
+    """Return what a class says of its arrays, checked.
+
+    Parameters
+    ----------
+    who : str
+        Class and method, for errors.
+    arrays : object
+    elements : int, optional
+        How long the last axis of a `PerElement` array must be.
+    numbers : str
+        Kinds of dtype that it may have.
+
+    Raises
+    ------
+    RunError
+        It is no dict of names to arrays of numbers.
+    """
+    if not isinstance(arrays, dict):
+        raise RunError(f"{who} must return a dict of name to array, not {type(arrays).__name__}")
+    kinds = tuple(KINDS.values())
+    for name, array in arrays.items():
+        if not isinstance(name, str):
+            raise RunError(f"{who}: the names must be strings, not {name!r}")
+        if not isinstance(array, kinds):
+            raise RunError(f"{who}: {name!r} must be a PerElement, Summed or Common array, not {type(array).__name__}")
+        dtype, shape = array.value.dtype, array.value.shape
+        if isinstance(array.value, np.ma.MaskedArray):
+            raise RunError(f"{who}: array {name!r} is masked, and its mask would be lost: return it filled")
+        if isinstance(array, Summed) and dtype.kind not in NUMBERS:
+            raise RunError(f"{who}: {name!r} must hold numbers that have a sum, not {dtype}")
+        if dtype.kind not in numbers:
+            raise RunError(f"{who}: array {name!r} must hold numbers, not {dtype}")
+        if isinstance(array, PerElement) and elements is not None and (not shape or shape[-1] != elements):
+            raise RunError(
+                f"{who}: the last axis of array {name!r} must be the {elements} elements of this worker, "
+                f"not of shape {shape}; what is the same on all workers goes into parcorana.Common(...)"
+            )
+    return arrays

@@ -1,0 +1,94 @@
+"""What a calculation gets: blocks of events on workers, updates on the viewer."""
+
+import numpy as np
+
+
+class Block:
+    """Events that enter together, in the order of the sequence; duplicates and late ones are not among them.
+
+    Parameters
+    ----------
+    counters : (k,) int64 [pulses]
+        Of all events that came.
+    offered : (k, n) array of the buffer's dtype, C order
+        Their elements.
+    rows : (m,) int64
+        Which of them enter, in order.
+    values : dict of str to (k,) float64
+    first : int
+        Events processed before.
+    buffer, entry : optional
+        As the attributes.
+    say : callable, optional
+        Takes a text: what is being done, for errors.
+
+    Attributes
+    ----------
+    counters : (m,) int64 [pulses]
+    values : dict of str to (m,) float64
+        Numbers of each event, as the config's `values` names them; NaN where one has none.
+    first : int
+    offered, rows
+        As given.
+    buffer : parcorana.correlate.rolling.RollingBuffer
+        T, X and `filled` of what is stored. X has no elements where the class keeps no `buffer`.
+    entry : parcorana.correlate.rolling.Entry
+        What enters and leaves, row by row, and the pairs that it makes.
+    """
+
+    def __init__(self, counters, offered, rows, values=None, first=0, buffer=None, entry=None, say=None):
+        self.counters = counters[rows]
+        self.values = {name: column[rows] for name, column in (values or {}).items()}
+        self.first, self.offered, self.rows = first, offered, rows
+        self.buffer, self.entry = buffer, entry
+        self._say = say
+
+    def __len__(self):
+        return len(self.rows)
+
+    @property
+    def data(self):
+        """(m, n) array of the buffer's dtype: the elements of the events that enter, each event's side by side."""
+        rows = self.rows
+        if len(rows) == 0 or len(rows) == rows[-1] + 1:
+            return self.offered[: len(rows)]
+        return self.offered[rows]
+
+    def at(self, k):
+        """Name event `k` of the block in errors: for code that goes through them one by one."""
+        if self._say is not None:
+            self._say(f"event {self.first + k} of those processed, T={self.counters[k]}")
+
+    def store(self):
+        """Put the events into the buffer: for a class that `stores` them itself, once."""
+        self.buffer.store(self.entry, self.offered)
+
+    def stored(self):
+        """Say that the class has filled the rows of the buffer's X itself (`entry.row` tells which)."""
+        self.buffer.place(self.entry)
+
+
+class Update(dict):
+    """What all workers together have: name to array, with `Summed` parts added.
+
+    `PerElement` arrays have the leading axes, then the detector's shape, 0
+    outside the mask; they are left out where a class takes them piece by piece.
+
+    Attributes
+    ----------
+    processed : int
+        Events processed so far.
+    relsec : float [s]
+        Time of the newest processed event minus the whole second of the first.
+    """
+
+    def __init__(self, arrays, processed, relsec):
+        super().__init__(arrays)
+        self.processed, self.relsec = processed, relsec
+
+
+def spread(mask, flat):
+    """Return the detector's ndarray of one value per included element, 0 outside the mask."""
+    full = np.zeros(mask.shape, flat.dtype)
+    full[mask] = flat
+    return full

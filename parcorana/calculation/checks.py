@@ -1,0 +1,114 @@
+"""What callbacks of the document return, checked."""
+
+import numpy as np
+
+from parcorana.calculation.guard import callback
+from parcorana.calculation.says import reduced_bytes
+from parcorana.calculation.sums import NUMBERS, wide
+from parcorana.errors import RunError, one_line
+
+_COPIES = 4  # of what `workerReduce` returns: the arrays, the note, the same received, the sum
+_UNSAID = 64 << 20  # bytes beside what is counted that the memory formula allows
+
+
+def check_names(user):
+    """Return the user's array names; raise RunError if they are not distinct strings."""
+    names = callback(user, "arrayNames")()
+    good = isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names)
+    if not good or len(set(names)) != len(names):
+        raise RunError(f"{type(user).__name__}.arrayNames must return a list of distinct strings, not {names!r}")
+    return list(names)
+
+
+def check_result(who, result, names, delays, elements):
+    """Check what `workerCalc` returned (contract, section 6).
+
+    Returns
+    -------
+    arrays : dict of (D, n) float64
+    counts : (D,) int64
+    int8array : (n,) int8
+
+    Raises
+    ------
+    RunError
+        Names the class, the array, what came and what is wanted.
+    """
+    who = f"{who}.workerCalc"
+    if not isinstance(result, tuple) or len(result) != 3:
+        got = f"a tuple of {len(result)}" if isinstance(result, tuple) else type(result).__name__
+        raise RunError(f"{who} must return (arrays, counts, int8array), not {got}")
+    arrays, counts, int8array = result
+    if not isinstance(arrays, dict) or set(arrays) != set(names):
+        got = sorted(map(str, arrays)) if isinstance(arrays, dict) else type(arrays).__name__
+        raise RunError(f"{who}: the arrays must be a dict with the names {sorted(names)}, not {got}")
+    wanted = [(f"array {name!r}", arrays[name], (delays, elements), np.float64) for name in names]
+    wanted += [("counts", counts, (delays,), np.int64), ("int8array", int8array, (elements,), np.int8)]
+    wrong = []
+    for what, array, shape, dtype in wanted:
+        is_array = isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray)
+        if not is_array or array.shape != shape or array.dtype != dtype:
+            got = f"{array.dtype} {array.shape}" if is_array else type(array).__name__
+            wrong.append(f"{what} must be {np.dtype(dtype).name} {shape}, not {got}")
+    if wrong:
+        raise RunError(f"{who}: {'; '.join(wrong)}")
+    return arrays, counts, int8array
+
+
+def check_reduced(who, reduced):
+    """Check what `workerReduce` returned; return it with every value an array.
+
+    Raises
+    ------
+    RunError
+        It is no dict of names to arrays of numbers.
+    """
+    who = f"{who}.workerReduce"
+    if not isinstance(reduced, dict):
+        raise RunError(f"{who} must return a dict of name to array, not {type(reduced).__name__}")
+    arrays = {}
+    for name, value in reduced.items():
+        if not isinstance(name, str):
+            raise RunError(f"{who}: the names must be strings, not {name!r}")
+        if isinstance(value, np.ma.MaskedArray):
+            raise RunError(f"{who}: array {name!r} is masked, which a sum leaves out of account: return it filled")
+        try:
+            array = np.asarray(value)
+        except ValueError as error:
+            raise RunError(f"{who}: {name!r} is no array: {one_line(error)}") from None
+        if array.dtype.kind == "f" and not hasattr(value, "dtype") and _is_whole(np.asarray(value, object)):
+            raise RunError(f"{who}: {name!r} has whole numbers that neither int64 nor uint64 can hold together")
+        if array.dtype.kind not in NUMBERS:
+            raise RunError(f"{who}: array {name!r} must hold numbers, not {array.dtype}")
+        arrays[name] = array
+    return arrays
+
+
+def _is_whole(objects):
+    return objects.size and all(type(item) is int for item in objects.flat)
+
+
+def adjust_in_place(adjust, data, who):
+    """Call a user's `adjustData`.
+
+    Raises
+    ------
+    RunError
+        It returns another array, as if that were used.
+    """
+    returned = adjust(data)
+    if isinstance(returned, np.ndarray) and not np.may_share_memory(returned, data):
+        raise RunError(
+            f"{who}.adjustData returns an array, which nothing uses: it must change data in place (data[:] = ...)"
+        )
+
+
+def size_of_reduced(config, arrays):
+    """Return a warning if what `workerReduce` returned is much more than was known before, else None."""
+    size = sum(array.size * wide(array.dtype).itemsize for array in arrays)
+    if _COPIES * (size - reduced_bytes(config)) <= _UNSAID:
+        return None
+    return (
+        f"{config.user_class.__name__}.workerReduce returns {size / 2**20:.0f} MiB, of which a worker and the viewer "
+        f"hold up to {_COPIES} copies: --check did not count that; say it by the class method reducedBytes"
+    )

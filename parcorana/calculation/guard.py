@@ -1,0 +1,63 @@
+"""User code is called here: what runs is known to those who watch, and what it raises is told as the user's."""
+
+import ctypes
+import inspect
+from array import array
+
+from parcorana.calculation.base import BlockBase
+from parcorana.calculation.userbase import UserBase
+from parcorana.errors import ParCorAnaError, UserCodeError
+
+# What user code runs in this process, for those who watch it: the address of its name, 0 for none, and how many calls
+# there were. Plain memory, so that no interpreter is needed to look at it.
+RUNNING = array("q", (0, 0))
+BASES = (UserBase, BlockBase)  # their own methods are documentation: they are not called
+ROLE_OF = {}  # of each name the role that it was last made for
+OF_PROGRAM = "the program's own "  # how the name of what is no user's begins
+_names = {}  # they stay where they are for good
+
+
+def is_ours(thing):
+    """Tell whether a class or function is the program's, not a user's."""
+    return (getattr(thing, "__module__", None) or "").partition(".")[0] == "parcorana"
+
+
+def guarded(function, where, role):
+    """Return a user's function such that what it raises is a `UserCodeError`.
+
+    What the user raised in our own words (`ParCorAnaError`) stays what it is.
+    `RUNNING` tells that it runs, and whether it is a user's.
+    """
+    running = f"{OF_PROGRAM}{where.rpartition('.')[2]}" if is_ours(function) else where
+    ROLE_OF[running] = role
+    name = ctypes.addressof(_names.setdefault(running, ctypes.create_string_buffer(running.encode())))
+
+    def call(*args):
+        RUNNING[1] += 1
+        outer, RUNNING[0] = RUNNING[0], name
+        try:
+            return function(*args)
+        except (ParCorAnaError, UserCodeError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # SystemExit and StopIteration, too: they must not end a role quietly
+            raise UserCodeError(where, role) from error
+        finally:
+            RUNNING[0] = outer  # one method may call another
+
+    return call
+
+
+def callback(user, name):
+    """Return an object's method, guarded; None if its class does not define it."""
+    if not defines(type(user), name):
+        return None
+    method = getattr(user, name)
+    if getattr(type(user), "passes_on", False):  # what it calls is guarded there
+        return method
+    return guarded(method, f"{type(user).__name__}.{name}", getattr(getattr(user, "mpiParams", None), "role", None))
+
+
+def defines(user_class, name):
+    """Tell whether a class has a method: not None, and not that of a base class which only documents it."""
+    found = inspect.getattr_static(user_class, name, None)
+    return found is not None and all(found is not vars(base).get(name) for base in BASES)

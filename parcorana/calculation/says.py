@@ -1,0 +1,60 @@
+"""What a class says of itself before there is an instance: parameters, history, the size of what it reduces."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from parcorana.calculation.guard import defines
+from parcorana.calculation.userbase import REDUCED
+from parcorana.errors import ConfigError, shown
+
+
+def saved_arrays(user_params):
+    """Return when full arrays are asked for of a class that reduces: 'last', True or False.
+
+    Raises
+    ------
+    ConfigError
+        ``user_params['save_arrays']`` is something else.
+    """
+    value = user_params.get("save_arrays", "last")
+    if not isinstance(value, bool | np.bool_ | int | str) or value not in ("last", True, False):
+        raise ConfigError(f"user_params['save_arrays'] must be 'last', True or False, not {shown(value)}")
+    return value if value == "last" else bool(value)
+
+
+def needs_history(user_class):
+    """Tell whether `times` must reach beyond the delays for these to have pairs."""
+    return not getattr(user_class, "keeps_history", False)
+
+
+@lru_cache(maxsize=1)  # it is asked for every rank, and may read files of colours
+def reduced_bytes(config):
+    """Return the bytes of what `workerReduce` returns on one worker, as many as the sum takes on the viewer.
+
+    One copy of it; a worker and the viewer hold up to four, whatever the number
+    of workers.
+
+    Parameters
+    ----------
+    config : Config
+
+    Returns
+    -------
+    int
+        0 for a class that reduces nothing, or does not say.
+
+    Raises
+    ------
+    ConfigError
+        `reducedBytes` returns no number of bytes.
+    """
+    user_class = config.user_class
+    if not all(defines(user_class, name) for name in (*REDUCED, "reducedBytes")):
+        return 0
+    size = user_class.reducedBytes(dict(config.system_params), dict(config.user_params), config.mask)
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
+        raise ConfigError(
+            f"user_class {user_class.__name__}: reducedBytes must return a number of bytes, not {shown(size)}"
+        )
+    return int(size)

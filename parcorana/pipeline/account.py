@@ -1,0 +1,147 @@
+"""What became of the events, and when they were: every worker counts alike."""
+
+import numpy as np
+
+from parcorana import _core
+from parcorana.correlate.reach import Reach
+from parcorana.correlate.rolling import pulse_counters
+from parcorana.errors import RunError
+from parcorana.job.ratecheck import RateCheck
+from parcorana.pipeline.block import BAD, PULSES, READ, SERVER_COUNTS, TOTAL
+from parcorana.results.checkpoint import FACTS
+
+_EVER = 1 << 62
+_FEW = 100  # events before `max_bad` is looked at
+
+
+class Account:
+    """Counts of events, and the times from which the counter T follows.
+
+    Parameters
+    ----------
+    config : Config
+    first : bool
+        Whether this is the first worker: it looks for the others whether `rate` and `times` fit.
+
+    Attributes
+    ----------
+    account : dict of str to int
+        'read', 'filtered', ..., 'duplicate', 'late', 'processed'.
+    run_now : int or None
+        Ordinal of the run in progress.
+    origin, newest, oldest : int or None [ns or pulses]
+        Times of the first event in sequence, and of the latest and earliest processed ones.
+    pulses : bool
+        Whether times are pulses.
+    total : int
+        Events of the whole sequence, -1 where that is not known.
+    published : int
+        Events processed at the last update; -1 before.
+    """
+
+    def __init__(self, config, first):
+        self._rate, self._check = config.rate, RateCheck(config.rate) if first else None
+        self._first, self._reach = first, Reach(config.delays)
+        self.account = dict.fromkeys((*SERVER_COUNTS, "duplicate", "late", "processed"), 0)
+        self.run_now = self.origin = self.newest = self.oldest = None
+        self.pulses, self.total, self.published = False, -1, -1
+
+    @property
+    def processed(self):
+        """Events processed so far."""
+        return self.account["processed"]
+
+    def add_block(self, header):
+        """Count what a server says of a block."""
+        for k, name in enumerate(SERVER_COUNTS):
+            self.account[name] += int(header[READ + k])
+        self.total, self.pulses = int(header[TOTAL]), bool(header[PULSES])
+
+    def too_many_bad(self, header, most):
+        """Return what to say if more than a fraction of the events are bad; empty if not."""
+        read, bad = self.account["read"], self.account["bad"]
+        if not header[BAD] or read <= _FEW or bad <= most * read:
+            return ""
+        return f"{bad} of {read} events were bad, more than max_bad={most}; see the warnings above"
+
+    def leave_out(self, header):
+        """Count a block that came after the one at which the run was stopped."""
+        self.account["read"] += int(header[READ])
+        self.account["unused"] += int(header[READ])
+
+    def counters(self, stamps, log):
+        """Return the counter T of events (m,) int64 [pulses] from their times.
+
+        Raises
+        ------
+        RunError
+            Times that make no counters.
+        """
+        if self.origin is None:
+            self.origin = int(stamps[0])
+        if self.pulses:
+            if max(abs(int(stamps.max()) - self.origin), abs(int(stamps.min()) - self.origin)) > _EVER:
+                raise RunError(
+                    f"counter: {stamps.min()} to {stamps.max()} is too far from the first one, {self.origin}"
+                )
+            return stamps - self.origin
+        if self._check is not None and (warning := self._check.look(stamps, self.origin)):
+            log.warning("%s", warning)
+        try:
+            return pulse_counters(stamps, self.origin, self._rate)
+        except ValueError:
+            raise RunError(f"times of events: {stamps.min()} to {stamps.max()} ns do not make counters") from None
+
+    def add(self, entry, counters, stamps):
+        """Count what became of events that were offered to the buffer."""
+        if self._first:
+            self._reach.look(entry.union, counters[entry.processed])
+        self.account["processed"] += len(entry.processed)
+        self.account["duplicate"] += int(np.count_nonzero(entry.fate == _core.DUPLICATE))
+        self.account["late"] += int(np.count_nonzero(entry.fate == _core.LATE))
+        if len(entry.processed):
+            seen = stamps[entry.processed]
+            self.newest = int(max(seen.max(), self.newest if self.newest is not None else seen.max()))
+            self.oldest = int(min(seen.min(), self.oldest if self.oldest is not None else seen.min()))
+
+    def relsec(self):
+        """Return the time of the newest processed event minus the whole second of the first one [s]."""
+        if self.newest is None:
+            return 0.0
+        if self.pulses:
+            return (self.newest - self.origin) / self._rate
+        return (self.newest - self.origin // 10**9 * 10**9) / 1e9
+
+    def facts(self):
+        """Return what the viewer is told."""
+        return {
+            "account": self.account,
+            "total": self.total,
+            "relsec": self.relsec(),
+            "first": None if self.pulses else self.oldest,
+            "last": None if self.pulses else self.newest,
+            "pulses": self.pulses,
+            "reach": self._reach.facts(),
+        }
+
+    def end_run(self):
+        """Begin with another run: pairs never span two."""
+        self._reach.clear()
+
+    @property
+    def reached(self):
+        """How far the buffer reached, as a checkpoint keeps it."""
+        return self._reach.state()
+
+    @reached.setter
+    def reached(self, state):
+        self._reach.restore(state)
+
+    def kept(self):
+        """Return what a checkpoint keeps."""
+        return {name: getattr(self, name) for name in FACTS}
+
+    def restore(self, facts):
+        """Take up what `kept` returned."""
+        for name in FACTS:
+            setattr(self, name, facts[name])

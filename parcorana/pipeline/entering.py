@@ -1,0 +1,71 @@
+"""Events enter a worker: its rolling buffer, and its calculation."""
+
+from parcorana.calculation.block import Block
+from parcorana.calculation.guard import callback
+from parcorana.correlate.rolling import RollingBuffer
+
+
+class Entering:
+    """The rolling buffer of a worker and the calculation that it is for.
+
+    Parameters
+    ----------
+    job : Job
+    calculation : BlockBase
+    say : callable
+        Takes a text: what is being done, for errors.
+
+    Attributes
+    ----------
+    buffer : RollingBuffer
+        Without elements where the calculation keeps no events: their counters are stored in any case, for they decide
+        what is a duplicate, and what is late.
+    """
+
+    def __init__(self, job, calculation, say):
+        config, part = job.config, job.part_of(job.rank)
+        order = calculation.buffer
+        elements = part.stop - part.start if order else 0
+        self.buffer = RollingBuffer(config.times, elements, config.block, config.store_dtype, order or "C", job.threads)
+        self._keeps, self._stores, self._most = bool(order), calculation.stores, calculation.most
+        self._adjust = callback(calculation, "adjust")
+        self._enter = callback(calculation, "enter")
+        self._end_run = callback(calculation, "end_run")
+        self._say = say
+
+    def take(self, counters, values, data, first, limit):
+        """Let events enter until `limit` have.
+
+        Parameters
+        ----------
+        counters : (m,) int64 [pulses]
+        values : dict of str to (m,) float64
+        data : (m, n) array of the buffer's dtype
+        first : int
+            Events processed before.
+        limit : int
+
+        Returns
+        -------
+        Entry
+        """
+        buffer = self.buffer
+        entry = buffer.offer(counters, min(limit, self._most) if self._most else limit)
+        if not len(entry.processed):
+            return entry
+        block = Block(counters, data, entry.processed, values, first, buffer, entry, self._say)
+        if self._adjust is not None:
+            self._adjust(block)
+        if not self._stores:
+            block.store() if self._keeps else block.stored()
+        if self._enter is not None:
+            self._enter(block)
+        elif self._stores:
+            block.store()
+        return entry
+
+    def end_run(self):
+        """Empty the buffer, once the calculation has taken leave of what is stored."""
+        if self._end_run is not None:
+            self._end_run(self.buffer)
+        self.buffer.clear()
