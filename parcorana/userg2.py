@@ -35,7 +35,7 @@ from parcorana.curves.timeline import Timeline
 from parcorana.detector import masks
 from parcorana.errors import ConfigError, RunError, nearest, shown
 from parcorana.files.datasets import write_dataset
-from parcorana.results.output import check_picture_name
+from parcorana.view.names import check_picture_name
 
 PARAMS = (
     "color",

@@ -16,8 +16,8 @@ from test_docs import table_of
 from xtc2 import write_run
 
 import parcorana
-from parcorana.events import psana_config as options
 from parcorana.errors import ConfigError
+from parcorana.events import psana_config as options
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.source import Share, open_source
 

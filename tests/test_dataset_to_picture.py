@@ -13,8 +13,8 @@ import pytest
 from conftest import run_command
 from xtc2 import write_run
 
-from parcorana.tools import maskcolor, plot
 from parcorana.detector.geometry import KEV_ANGSTROM
+from parcorana.tools import maskcolor, plot
 
 has_psana = importlib.util.find_spec("psana") is not None
 needs_psana = pytest.mark.skipif(not has_psana, reason="psana of LCLS-II is not installed")

@@ -10,11 +10,11 @@ from conftest import status_of
 from test_pipeline import KIND, check_against_reference
 
 from parcorana.curves import fits
-from parcorana.tools import driver, plot
-from parcorana.view import pictures
-from parcorana.tools.compare import compare
 from parcorana.curves.sums import Curve
 from parcorana.results.reading import read_result
+from parcorana.tools import driver, plot
+from parcorana.tools.compare import compare
+from parcorana.view import pictures
 
 DELAYS = [0, 1, 2, 3, 5, 8, 13, 21, 34, 55]
 

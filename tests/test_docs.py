@@ -29,13 +29,12 @@ import pytest
 from nbclient import NotebookClient
 
 import parcorana
-from parcorana import userg2
+from parcorana import MpiParams, userg2
+from parcorana.events import simulated
 from parcorana.job import config
 from parcorana.tools import maskcolor, plot
+from parcorana.tools.arguments import make_parser
 from parcorana.tools.compare import compare
-from parcorana.tools.driver import make_parser
-from parcorana.events import simulated
-from parcorana import MpiParams
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent

@@ -14,10 +14,16 @@ import pytest
 from conftest import BIN, write_class
 
 from parcorana import ConfigError
-from parcorana.results import lock, output
-from parcorana.tools import driver
 from parcorana.errors import RunError
+from parcorana.results import file, lock
+from parcorana.results import folder as folders
+from parcorana.results.file import ResultFile
+from parcorana.results.folder import ask_to_stop, clear, forget, published, take_over
+from parcorana.results.join import join
 from parcorana.results.lock import FolderLock, this_process, writer_of
+from parcorana.results.name import resolve_name
+from parcorana.tools import driver
+from parcorana.tools.ranks import set_log
 
 FACTS = {"account": {"read": 40, "processed": 40}, "first": 0, "last": 1, "merged": 0}
 HELD = """\
@@ -47,7 +53,7 @@ def config():
 
 
 def begin(path, config, **more):
-    return output.ResultFile(str(path), config, [(0, "viewer", "here")], lambda group: None, **more)
+    return ResultFile(str(path), config, [(0, "viewer", "here")], lambda group: None, **more)
 
 
 def publish(results, *numbers, ending=False):
@@ -88,11 +94,11 @@ def test_two_runs_of_one_name_at_once(setup):
 def test_only_its_own_folder_is_forgotten(tmp_path, config):
     folder = tmp_path / "out.h5.inprogress"
     folder.mkdir()
-    output.forget(tmp_path / "out.h5")
+    forget(tmp_path / "out.h5")
     assert folder.is_dir()  # another process has just made it
     folder.rmdir()
     results = begin(tmp_path / "out.h5", config)
-    output.forget(tmp_path / "out.h5")
+    forget(tmp_path / "out.h5")
     assert not folder.exists()
     results.release()
 
@@ -106,17 +112,17 @@ def test_a_folder_that_published_nothing_is_cleared_under_the_lock(tmp_path, con
         begin(tmp_path / "out.h5", config)
     held = FolderLock(folder)
     with pytest.raises(RunError, match="another run is writing it"):
-        output.clear(tmp_path / "out.h5")
+        clear(tmp_path / "out.h5")
     assert (folder / ".update_000001.tmp").exists()
     held.release()
-    output.clear(tmp_path / "out.h5")
+    clear(tmp_path / "out.h5")
     assert not os.listdir(tmp_path)
-    output.clear(tmp_path / "out.h5")
+    clear(tmp_path / "out.h5")
     results = begin(tmp_path / "out.h5", config)
     publish(results, 1)
     results.release()
     with pytest.raises(RunError, match="another run has written into it"):
-        output.clear(tmp_path / "out.h5")
+        clear(tmp_path / "out.h5")
     assert (folder / "update_000001.h5").exists()
 
 
@@ -127,7 +133,7 @@ def test_what_workers_write_at_once_stays(tmp_path, config, monkeypatch):
         (folder / ".checkpoint_000000001_00000.part.tmp").touch()
         return FolderLock(folder)
 
-    monkeypatch.setattr(output, "FolderLock", lock_late)
+    monkeypatch.setattr(file, "FolderLock", lock_late)
     results = begin(tmp_path / "out.h5", config)
     assert (results.folder / ".checkpoint_000000001_00000.part.tmp").exists()
     results.release()
@@ -178,7 +184,7 @@ def test_join_elsewhere(tmp_path, config, capsys):
 
 def test_what_cannot_be_removed_is_no_error(tmp_path, config, monkeypatch, capsys):
     """As on network file systems, where a file that somebody reads stays; and nobody takes the rest for a run."""
-    driver._set_log("WARNING", 0)
+    set_log("WARNING", 0)
     results = begin(tmp_path / "out.h5", config)
     publish(results, 10, 20)
     with monkeypatch.context() as patch:
@@ -186,7 +192,7 @@ def test_what_cannot_be_removed_is_no_error(tmp_path, config, monkeypatch, capsy
         def fail(path):
             raise OSError(errno.ENOTEMPTY, "Directory not empty")
 
-        patch.setattr(output.shutil, "rmtree", fail)
+        patch.setattr(folders.shutil, "rmtree", fail)
         results.finish(FACTS | {"complete": True, "ended_by": "end of data"})
     said = capsys.readouterr().err
     assert "the result is complete, but " in said and "cannot be removed" in said
@@ -206,7 +212,7 @@ def test_stopped_before_it_was_as_far_as_before(tmp_path, config):
     publish(results, 15, ending=True)
     results.release()
     (results.folder / "checkpoint_000000001.json").touch()
-    again = begin(tmp_path / "out.h5", config, resumed_at=[12], lock=output.take_over(results.folder))
+    again = begin(tmp_path / "out.h5", config, resumed_at=[12], lock=take_over(results.folder))
     publish(again, 25, ending=True)
     facts = FACTS | {"account": {"read": 25, "processed": 25}, "complete": False, "ended_by": "stopped"}
     again.finish(facts)
@@ -214,14 +220,14 @@ def test_stopped_before_it_was_as_far_as_before(tmp_path, config):
     with h5py.File(tmp_path / "out.h5") as file:
         assert file["system"].attrs["resumed_at"].tolist() == [12]
         assert file["system/accounting"].attrs["processed"] == 25
-    assert [path.name for path in output.published(again.folder)] == [
+    assert [path.name for path in published(again.folder)] == [
         "update_000010.h5",
         "update_000020.h5",
         "ending_000025.h5",
         "update_000030.h5",
         "update_000040.h5",
     ]
-    last = begin(tmp_path / "out.h5", config, resumed_at=[12, 25], lock=output.take_over(results.folder))
+    last = begin(tmp_path / "out.h5", config, resumed_at=[12, 25], lock=take_over(results.folder))
     publish(last, 30, 40)
     last.finish(FACTS | {"complete": True, "ended_by": "end of data"})
     assert content(tmp_path / "out.h5") == [10, 20, 30, 40]
@@ -235,7 +241,7 @@ def test_a_run_that_goes_on_replaces_its_own_result_only(tmp_path, config, there
     results.release()
     if there:  # it was stopped before, and left that
         (tmp_path / "out.h5").write_bytes(b"a part")
-    again = begin(tmp_path / "out.h5", config, resumed_at=[12], lock=output.take_over(results.folder))
+    again = begin(tmp_path / "out.h5", config, resumed_at=[12], lock=take_over(results.folder))
     (tmp_path / "other.h5").write_bytes(b"precious")
     os.replace(tmp_path / "other.h5", tmp_path / "out.h5")
     with pytest.raises(RunError, match="a file of that name has come while the run went on"):
@@ -243,7 +249,7 @@ def test_a_run_that_goes_on_replaces_its_own_result_only(tmp_path, config, there
     assert (tmp_path / "out.h5").read_bytes() == b"precious"
     again.release()
     if there:
-        again = begin(tmp_path / "out.h5", config, resumed_at=[12], lock=output.take_over(results.folder))
+        again = begin(tmp_path / "out.h5", config, resumed_at=[12], lock=take_over(results.folder))
         again.finish(FACTS | {"complete": True, "ended_by": "end of data"})
         assert content(tmp_path / "out.h5") == [10]
 
@@ -295,12 +301,12 @@ def test_without_locks_nothing_of_a_run_is_touched(tmp_path, config, no_locks):
     results = begin(tmp_path / "out.h5", config)
     publish(results, 10)
     with pytest.raises(ConfigError, match="is being written by a run"):
-        output.join(results.folder)
+        join(results.folder)
     with pytest.raises(ConfigError, match="another run is writing it"):
-        output.resolve_name(str(tmp_path / "out.h5"), True)
+        resolve_name(str(tmp_path / "out.h5"), True)
     with pytest.raises(ConfigError, match="still goes on"):
-        output.take_over(results.folder)
-    assert output.ask_to_stop(str(tmp_path / "out.h5")).startswith(this_process())
+        take_over(results.folder)
+    assert ask_to_stop(str(tmp_path / "out.h5")).startswith(this_process())
     results.finish(FACTS | {"complete": True, "ended_by": "end of data"})
     assert os.listdir(tmp_path) == ["out.h5"]
 
@@ -330,7 +336,7 @@ def test_a_busy_viewer_makes_no_heap_of_checkpoints(setup):
         most = max(
             most, len({name.split("_")[1] for name in names if name.startswith("checkpoint_") and ".part" in name})
         )
-        if most and len(output.published(folder) if folder.is_dir() else ()) >= 3:
+        if most and len(published(folder) if folder.is_dir() else ()) >= 3:
             os.killpg(job.pid, signal.SIGKILL)
         time.sleep(0.005)
     job.communicate()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from faults import fuzz, parsers
 
+from parcorana.curves.fits import check_kind
 from parcorana.errors import ConfigError
 from parcorana.events.hdf5.stack import _natural
-from parcorana.curves.fits import check_kind
 from parcorana.userg2 import G2atEnd
 
 NUMBER = {"npy": 60, "dataset": 100, "times": 100, "config": 60, "psana_config": 60, "config_file": 40, "stack": 10}

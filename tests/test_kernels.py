@@ -10,10 +10,9 @@ from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from parcorana import _core, reference
+from parcorana import Block, MpiParams, _core, reference
 from parcorana.correlate.lines import Plan
 from parcorana.correlate.rolling import RollingBuffer, pulse_counters
-from parcorana import Block, MpiParams
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 
 CLASSES = {"atend": G2atEnd, "accumulator": G2IncrementalAccumulator, "windowed": G2IncrementalWindowed}

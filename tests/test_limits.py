@@ -12,9 +12,9 @@ import pytest
 from test_config import check_line
 from test_pipeline import write_user_class
 
+from parcorana.errors import ConfigError
 from parcorana.files import limits
 from parcorana.job import memory
-from parcorana.errors import ConfigError
 from parcorana.job.partition import Roles
 
 GIB = 1 << 30

@@ -13,8 +13,8 @@ from conftest import BIN, write_class
 
 from parcorana import reference
 from parcorana.curves import curvefile
-from parcorana.tools.compare import compare
 from parcorana.results.reading import read_result
+from parcorana.tools.compare import compare
 
 TABLES = {
     "delay_curves": "delay_curve_color",

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parcorana.curves import fits
-from parcorana.detector import colors
-from parcorana.tools import maskcolor, plot
 from parcorana.curves.sums import Curve
-from parcorana.errors import ConfigError
+from parcorana.detector import colors
 from parcorana.detector.images import Layout, segments_apart
 from parcorana.detector.statistics import Statistics
+from parcorana.errors import ConfigError
+from parcorana.tools import maskcolor, plot
 
 
 @pytest.fixture

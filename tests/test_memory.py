@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
-from parcorana.job import memory
 from parcorana.correlate.delays import make_delay_list
 from parcorana.correlate.lines import scratch_bytes
+from parcorana.job import memory
 from parcorana.job.partition import Roles
 from parcorana.pipeline import note
 from parcorana.pipeline.gathered import Gathered

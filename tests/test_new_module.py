@@ -10,8 +10,8 @@ import pytest
 from conftest import BIN
 
 import parcorana
-from parcorana.tools import newmodule
 from parcorana.errors import ConfigError, RunError
+from parcorana.tools import newmodule
 
 NAME = "speckle_sums"
 FILES = {f"{NAME}.pyx", f"test_{NAME}.py", "README.md", "config.py", "mask.npy", "pyproject.toml", "setup.py"}

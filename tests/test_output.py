@@ -15,7 +15,8 @@ import pytest
 from conftest import BIN, write_class
 
 from parcorana import ConfigError, __version__
-from parcorana.results import output
+from parcorana.results.join import join
+from parcorana.results.name import resolve_name
 
 GROUP = "user/G2_results_at_{:06d}"
 UPDATES = [70, 140, 210, 228]
@@ -171,15 +172,15 @@ def test_names(setup):
 
 def test_counter_in_the_name(tmp_path):
     template = str(tmp_path / "a%C.h5")
-    assert output.resolve_name(template, False).endswith("a000.h5")
+    assert resolve_name(template, False).endswith("a000.h5")
     (tmp_path / "a000.h5").touch()
     (tmp_path / "a001.h5.inprogress").mkdir()
     (tmp_path / "a003.h5").touch()
-    assert output.resolve_name(template, False).endswith("a002.h5")
+    assert resolve_name(template, False).endswith("a002.h5")
     for k in range(1000):
         (tmp_path / f"a{k:03d}.h5").touch()
     with pytest.raises(ConfigError, match="from 000 to 999 exist"):
-        output.resolve_name(template, True)
+        resolve_name(template, True)
 
 
 def test_no_file(setup):
@@ -369,7 +370,7 @@ def test_join_keeps_what_two_updates_write_into_one_group(tmp_path):
             group.attrs["newest"] = n
             file["user/last"] = n
             file["user"].attrs["last"] = n
-    output.join(folder)
+    join(folder)
     with h5py.File(tmp_path / "a.h5") as file:
         user = read_tree(file["user"])
     history = {f"history/at_{n}": n for n in (1, 2, 10)}

@@ -10,12 +10,12 @@ import pytest
 from matplotlib.figure import Figure
 from test_bias import speckle
 
-from parcorana.tools import plot
-from parcorana.view import pictures
+from parcorana.curves.fits import fit_curve, fit_curves
 from parcorana.curves.sums import Curve
 from parcorana.events import simulated
-from parcorana.curves.fits import fit_curve, fit_curves
 from parcorana.results.reading import read_result
+from parcorana.tools import plot
+from parcorana.view import pictures
 
 
 def picture_of(path, at=None, colors=None):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from parcorana import reference
-from parcorana.tools.compare import compare
 from parcorana.pipeline import transport
+from parcorana.tools.compare import compare
 
 KIND = {"G2atEnd": "atend", "G2IncrementalAccumulator": "accumulator", "G2IncrementalWindowed": "windowed"}
 ARRAYS = ("G2", "IF", "IP")

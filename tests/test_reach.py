@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from parcorana.correlate import reach
 from parcorana.correlate.reach import Reach, is_state
-from parcorana.reference import ReferenceBuffer
 from parcorana.correlate.rolling import RollingBuffer
+from parcorana.reference import ReferenceBuffer
 
 
 def plain(counters, times, delays):

@@ -12,9 +12,9 @@ from local import run_local
 from test_user_class import Reduces
 
 from parcorana import ConfigError, RunError, userg2
-from parcorana.job.config import resolve_config
-from parcorana.calculation.sums import add, narrowed, widened
 from parcorana.calculation.says import reduced_bytes
+from parcorana.calculation.sums import add, narrowed, widened
+from parcorana.job.config import resolve_config
 
 SHAPE = (2, 5, 7)
 WHOLE = [f"{kind}{size}" for kind in ("int", "uint") for size in (8, 16, 32, 64)]

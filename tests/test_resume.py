@@ -17,10 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parcorana.results import partfile
+from parcorana.results.lock import FolderLock
 from parcorana.tools.compare import compare
 from parcorana.tools.driver import main
-from parcorana.results.lock import FolderLock
-from parcorana.calculation.arrays import NAMES, Common, PerElement
 
 CLASSES = ("G2atEnd", "G2IncrementalAccumulator", "G2IncrementalWindowed")
 WHOLES = {}  # what a config gives: the file of an undisturbed run

@@ -10,9 +10,9 @@ import pytest
 from test_pipeline import write_user_class
 
 from parcorana import ConfigError
+from parcorana.pipeline.alone import check_alone
 from parcorana.tools import driver
 from parcorana.tools.compare import compare, main
-from parcorana.pipeline.alone import check_alone
 
 CLASSES = ["G2atEnd", "G2IncrementalAccumulator", "G2IncrementalWindowed"]
 

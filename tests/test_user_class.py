@@ -11,11 +11,11 @@ from conftest import status_of
 from local import run_local
 
 from parcorana import Common, ConfigError, RunError, UserBase
-from parcorana.tools import driver
-from parcorana.tools.compare import compare
 from parcorana.calculation.guard import defines
 from parcorana.calculation.says import reduced_bytes
 from parcorana.calculation.userclass import CALLBACKS, BlockHooks
+from parcorana.tools import driver
+from parcorana.tools.compare import compare
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 
 SHAPE, TIMES, DELAYS = (2, 3, 4), 9, [1, 2]

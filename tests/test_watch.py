@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from parcorana._beat import FINISHED, FRAME, Beats
 
-from parcorana import userg2
-from parcorana.tools import driver
-from parcorana.job.partition import Roles
-from parcorana.watch import links
-from parcorana.pipeline.run import Plan
-from parcorana.watch.watch import Watch
-from parcorana import MpiParams
+from parcorana import MpiParams, userg2
 from parcorana.calculation.guard import OF_PROGRAM, ROLE_OF, RUNNING, guarded
 from parcorana.calculation.userclass import BlockHooks, hooks_of
+from parcorana.job.partition import Roles
+from parcorana.pipeline.run import Plan
+from parcorana.tools import ranks as ranks_module
+from parcorana.tools.ranks import Ranks, set_log
+from parcorana.watch import links
+from parcorana.watch.watch import Watch
 
 
 def connect_all(hosts, monkeypatch, before=lambda offer: None):
@@ -105,11 +105,11 @@ def test_who_cannot_be_reached_is_named(monkeypatch):
 
 def test_the_log_warns_of_ranks_that_nobody_watches(monkeypatch, capsys):
     """Which a firewall between the hosts may bring about; the run goes on without."""
-    ranks = driver._Ranks()
+    ranks = Ranks()
     ranks.comm = "of four ranks"
     plan = Plan(Roles((1,), (2, 3)), ["a", "b", "a", "b"], [1] * 4, [1] * 4)
-    monkeypatch.setattr(driver, "connect", lambda *_: ({}, [1, 3]))
-    driver._set_log("WARNING", 0)
+    monkeypatch.setattr(ranks_module, "connect", lambda *_: ({}, [1, 3]))
+    set_log("WARNING", 0)
     with ranks.watched(SimpleNamespace(heartbeat=10.0, callback_limit=None), plan, [], True):
         pass
     (warning,) = (line for line in capsys.readouterr().err.splitlines() if "ranks " in line)

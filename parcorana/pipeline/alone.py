@@ -15,7 +15,9 @@ from parcorana.calculation.userclass import begin
 from parcorana.correlate.rolling import rate_fraction
 from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.reference import ReferenceBuffer
-from parcorana.results.output import ACCOUNT, ResultFile, clear
+from parcorana.results.facts import ACCOUNT
+from parcorana.results.file import ResultFile
+from parcorana.results.folder import clear
 
 log = logging.getLogger("parcorana")
 

@@ -16,7 +16,7 @@ from parcorana.files import limits
 from parcorana.job.partition import elements_of
 from parcorana.pipeline.transport import OUTSIDE
 from parcorana.results.checkpoint import part_path
-from parcorana.results.output import SUFFIX
+from parcorana.results.folder import SUFFIX
 from parcorana.results.partfile import Damaged, PartFile, write
 
 log = logging.getLogger("parcorana")

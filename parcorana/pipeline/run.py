@@ -20,7 +20,8 @@ from parcorana.pipeline.stop import SIGNALS, Stop
 from parcorana.pipeline.transport import TAG_STOP, LocalNetwork, run_polling, run_together
 from parcorana.pipeline.viewer import Viewer
 from parcorana.pipeline.worker import Worker
-from parcorana.results.output import SUFFIX, mode_of, resolve_name
+from parcorana.results.folder import SUFFIX
+from parcorana.results.name import mode_of, resolve_name
 from parcorana.view.progress import Progress, in_terminal
 
 

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from parcorana.pipeline.transport import TAG_STOP
-from parcorana.results.output import asked_to_stop
+from parcorana.results.folder import asked_to_stop
 
 log = logging.getLogger("parcorana")
 _MESSAGES = 0.02  # s between two looks for messages

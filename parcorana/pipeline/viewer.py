@@ -15,7 +15,9 @@ from parcorana.pipeline.gathered import Gathered
 from parcorana.pipeline.hints import Hints
 from parcorana.pipeline.transport import TAG_ARRAY, TAG_BODY, TAG_NOTE, wait
 from parcorana.results import checkpoint
-from parcorana.results.output import ACCOUNT, ResultFile, clear, has_checkpoint, take_over
+from parcorana.results.facts import ACCOUNT
+from parcorana.results.file import ResultFile
+from parcorana.results.folder import clear, has_checkpoint, take_over
 
 log = logging.getLogger("parcorana")
 

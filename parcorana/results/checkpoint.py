@@ -23,7 +23,8 @@ from parcorana._version import __version__
 from parcorana.correlate.reach import is_state
 from parcorana.detector import masks
 from parcorana.errors import ConfigError
-from parcorana.results.output import ACCOUNT, as_json, sync
+from parcorana.results.disk import sync
+from parcorana.results.facts import ACCOUNT, as_json
 from parcorana.results.partfile import Damaged, verify
 
 # What all workers know alike, and what it may be.

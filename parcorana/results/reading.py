@@ -11,7 +11,8 @@ from parcorana.curves.curvefile import read_curves, read_intensity
 from parcorana.curves.fits import Fit
 from parcorana.errors import ConfigError, shown
 from parcorana.files.paths import fault_of
-from parcorana.results.output import ACCOUNT, published
+from parcorana.results.facts import ACCOUNT
+from parcorana.results.folder import published
 
 _GROUP = "G2_results_at_"
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from parcorana.errors import ConfigError
 from parcorana.results.checkpoint import check_fits, manifests, read_manifest, unfinished
+from parcorana.results.folder import SUFFIX
 from parcorana.results.lock import writer_of
-from parcorana.results.output import SUFFIX, is_complete
+from parcorana.results.name import is_complete
 from parcorana.results.partfile import Damaged
 
 log = logging.getLogger("parcorana")

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from parcorana.curves.rounding import with_error
 from parcorana.errors import ConfigError
-from parcorana.results.output import check_picture_name
+from parcorana.view.names import check_picture_name
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -18,15 +18,15 @@ from functools import partial
 import numpy as np
 from hypothesis import strategies as st
 
-from parcorana.detector import masks
-from parcorana.events import psana_config
-from parcorana.job import config
 from parcorana.correlate.delays import check_delays
+from parcorana.detector import masks
+from parcorana.detector.images import load_layout
 from parcorana.errors import ConfigError, RunError
+from parcorana.events import psana_config
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.hdf5.times import to_int64
 from parcorana.events.simulated import Brownian
-from parcorana.detector.images import load_layout
+from parcorana.job import config
 from parcorana.userg2 import PARAMS, G2atEnd
 
 LONGEST = 5000

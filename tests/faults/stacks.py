@@ -19,13 +19,14 @@ import h5py
 import numpy as np
 
 from faults import parsers
-from parcorana.files import plain
-from parcorana.results import output, reading as results
-from parcorana.tools import compare
 from parcorana.errors import ConfigError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.hdf5.times import to_int64
 from parcorana.events.source import Share, open_source
+from parcorana.files import plain
+from parcorana.results import reading as results
+from parcorana.results.join import join
+from parcorana.tools import compare
 
 SECONDS = 60  # what the program gives up after some seconds may be read several times
 MEMORY = 1 << 30
@@ -271,7 +272,7 @@ def read_result(path, whole, folder):
     run.mkdir()
     for target in ("update_000001.h5", "update_000002.h5"):
         (run / target).write_bytes(Path(path if "2" in target else whole).read_bytes())
-    if outcome(lambda: output.join(run)) is None:
+    if outcome(lambda: join(run)) is None:
         assert len({path.name for path in run.iterdir()} - {".writer"}) == 2, "join has not left what was published"
     else:
         with h5py.File(folder / "joined.h5") as file:

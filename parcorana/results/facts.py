@@ -1,0 +1,75 @@
+"""``/system`` of a result file: config, ranks, accounting, timing."""
+
+import json
+
+import numpy as np
+
+from parcorana._version import __version__
+from parcorana.detector import masks
+from parcorana.files.datasets import write_dataset
+
+ACCOUNT = ("read", "processed", "filtered", "no_data", "duplicate", "late", "bad", "unused")
+
+
+def as_json(params):
+    """Return a dictionary of parameters as JSON, with what JSON does not know by its name."""
+
+    def plain(value):
+        if isinstance(value, dict):
+            return {str(key): plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+    def other(value):
+        if isinstance(value, np.ndarray | np.generic):
+            return value.tolist()
+        if isinstance(value, set | frozenset):  # whose order is another one in each process
+            return sorted(plain(list(value)), key=repr)
+        if isinstance(value, type):
+            return f"{value.__module__}.{value.__qualname__}"
+        return repr(value)
+
+    return json.dumps(plain(params), default=other, indent=1)
+
+
+def write_system(group, config, ranks):
+    group.attrs["version"] = __version__
+    group.attrs["mode"] = config.mode
+    group.attrs["complete"] = False
+    group.attrs["ended_by"] = "not ended"
+    write_dataset(group, "system_params", as_json(config.system_params), "JSON", "system_params as run")
+    write_dataset(group, "user_params", as_json(config.user_params), "JSON", "user_params as run")
+    write_dataset(group, "mask", config.mask.astype(np.int8), "1", "1 for the elements that were processed")
+    write_dataset(group, "delays", config.delays, "pulses", "delays")
+    for key, array in masks.color_files(config):
+        write_dataset(group, key, array, "1", f"the {key} file")
+    rows = [(rank, role.encode(), host.encode()) for rank, role, host in ranks]
+    width = max(len(host) for _, _, host in rows) or 1
+    table = np.array(rows, [("rank", np.int32), ("role", "S8"), ("host", f"S{width}")])
+    write_dataset(group, "ranks", table, "1", "role and host of each rank")
+
+
+def write_facts(group, facts):
+    """Write what is known only as a run goes on into `/system`.
+
+    Parameters
+    ----------
+    group : h5py.Group
+    facts : dict
+        'account': dict of int; 'first', 'last': int [ns] or None; and where
+        known 'merged': int, 'complete': bool, 'ended_by': str, 'timing': table.
+    """
+    account = group.require_group("accounting")
+    for key in ACCOUNT:
+        account.attrs[key] = np.int64(facts["account"].get(key, 0))
+    for key in ("first", "last"):
+        if facts.get(key) is not None:
+            group.attrs[f"{key}_event_time_ns"] = np.int64(facts[key])
+    if "merged" in facts:
+        group.attrs["updates_merged"] = np.int64(facts["merged"])
+    for key in ("complete", "ended_by"):
+        if key in facts:
+            group.attrs[key] = facts[key]
+    if "timing" in facts:
+        if "timing" in group:
+            del group["timing"]
+        write_dataset(group, "timing", facts["timing"], "s", "where each rank's time went; peak_mib is in MiB")

@@ -1,0 +1,207 @@
+"""The folder of a run in progress: whose it is, what is in it, when it goes."""
+
+import errno
+import logging
+import os
+import re
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from parcorana.errors import ConfigError, one_line
+from parcorana.results.disk import explained
+from parcorana.results.lock import FolderLock, this_process, writer_of
+
+log = logging.getLogger("parcorana")
+BASE = "base.h5"
+SUFFIX = ".inprogress"
+STOP = ".stop"
+MADE = set()  # the folders that this process has made
+
+
+def check_folder(folder, overwrite):
+    """Refuse a folder with results of another run; one in which nothing was published goes if `overwrite` says so."""
+    if not folder.exists():
+        return
+    writer = writer_of(folder)
+    if writer:
+        raise ConfigError(f"h5output: {str(folder)!r}: another run is writing it ({writer}); choose another name")
+    if has_checkpoint(folder):
+        raise ConfigError(
+            f"h5output: {str(folder)!r} holds a run that was stopped, killed or failed, and a checkpoint of it: go on "
+            f"with --resume, join what it published with 'parCorAnaDriver --join {folder}', or remove the folder"
+        )
+    if published(folder):
+        raise ConfigError(
+            f"h5output: {str(folder)!r} holds what a run published that was killed or failed; join it with "
+            f"'parCorAnaDriver --join {folder}', or remove the folder"
+        )
+    if not (overwrite and _is_empty(folder)):
+        raise ConfigError(
+            f"h5output: {str(folder)!r} is left from a run that published nothing; remove it, or say --overwrite "
+            "if nothing but that is in it"
+        )
+
+
+def _is_empty(folder):
+    """Tell whether a folder holds only what a run begins with: no result, nothing of anybody else."""
+    nothing = re.compile(
+        # parts of a checkpoint that has no manifest are of no use
+        r"base\.h5|\.writer|\.stop|\.(base|update_\d+|ending_\d+|joined)\.tmp|\.?checkpoint_\d+(_\d+\.part|\.json\.tmp).*"
+    )
+    return all(nothing.fullmatch(path.name) for path in folder.iterdir())
+
+
+def forget(name):
+    """Remove the folder of a run that failed before it published anything; the next run is not to trip over it.
+
+    Only if this process made it: one of the same name may be that of another run.
+    """
+    folder = Path(f"{name}{SUFFIX}")
+    if identity(folder) in MADE and writer_of(folder) in (None, this_process()) and _is_empty(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def identity(path, *more):
+    """Return what tells a file or folder from another one of the same name, and `more` of it; None if there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return tuple(getattr(found, f"st_{key}") for key in ("dev", "ino", *more))
+
+
+def version_of(path):
+    """Return what changes when a file is written again."""
+    return identity(path, "mtime_ns", "size")
+
+
+def clear(name):
+    """Remove the folder that a run left which published nothing, as `resolve_name` allows it; before any rank writes.
+
+    Raises
+    ------
+    RunError
+        Another run has begun meanwhile, or it cannot be removed.
+    """
+    folder = Path(f"{name}{SUFFIX}")
+    if not folder.is_dir():
+        return
+    with explained(f"h5output: cannot remove {str(folder)!r}"):
+        lock = FolderLock(folder)  # from here on nobody else has it
+        if not _is_empty(folder):
+            lock.release()
+            raise FileExistsError(errno.EEXIST, "another run has written into it meanwhile")
+        remove_at_once(folder, lock)
+
+
+def take_over(folder):
+    """Take the folder of an interrupted run, to go on with it; return the lock.
+
+    Raises
+    ------
+    ConfigError
+        Another process has just done so.
+    """
+    try:
+        lock = FolderLock(folder)
+    except BlockingIOError:
+        raise ConfigError(f"--resume: the run in {str(folder)!r} still goes on ({writer_of(folder)})") from None
+    (Path(folder) / STOP).unlink(missing_ok=True)
+    return lock
+
+
+def asked_to_stop(folder):
+    """Tell whether there is a stop file in the folder of a run."""
+    with suppress(OSError):
+        # a listing: network file systems may remember for half a minute that a single file is not there
+        return STOP in os.listdir(folder)
+    return False
+
+
+def ask_to_stop(name):
+    """Ask the run that is writing a result file to stop, by a stop file in its folder.
+
+    Parameters
+    ----------
+    name : str
+        Of the result file, or of its folder `NAME.inprogress`.
+
+    Returns
+    -------
+    str
+        Who is writing it.
+
+    Raises
+    ------
+    ConfigError
+        No run is writing it, or its folder may not be written to.
+    """
+    folder = Path(f"{name.rstrip('/').removesuffix(SUFFIX)}{SUFFIX}")
+    if not folder.is_dir():
+        raise ConfigError(f"--stop: no run is writing {name!r}: there is no folder {str(folder)!r}")
+    writer = writer_of(folder)
+    if not writer:
+        raise ConfigError(f"--stop: the run that wrote {str(folder)!r} goes on no more; see --join")
+    try:
+        (folder / STOP).touch()
+    except OSError as error:
+        raise ConfigError(f"--stop: cannot write into {str(folder)!r}: {error.strerror}") from None
+    return writer
+
+
+def published(folder):
+    """Return the update files in a folder, by the number of events processed."""
+    # 'ending': what a run that can be resumed published when it was stopped, beside what all runs publish there
+    files = [path for path in Path(folder).iterdir() if re.fullmatch(r"(update|ending)_\d{6,}\.h5", path.name)]
+    return sorted(files, key=lambda path: (int(path.stem[7:]), path.name[0] == "e"))
+
+
+def has_checkpoint(folder):
+    """Tell whether a folder holds a checkpoint of a run."""
+    return Path(folder).is_dir() and any(Path(folder).glob("checkpoint_*.json"))
+
+
+def what_is_left(name):
+    """Return a sentence on what a run that failed has published so far; empty if there is no folder of it."""
+    folder = Path(f"{name}{SUFFIX}")
+    if not folder.is_dir():
+        return ""
+    updates = published(folder)
+    again = "; go on from its last checkpoint with --resume" if has_checkpoint(folder) else ""
+    if not updates:
+        # which looks whose the folder is: another run of that name may have it
+        return f"nothing was published{again or ': begin again with --overwrite'}"
+    return (
+        f"what was published is kept: {len(updates)} update{'s' * (len(updates) > 1)} so far, up to "
+        f"{int(updates[-1].stem[7:]):,} events; join with: parCorAnaDriver --join {folder}{again}"
+    )
+
+
+def remove(folder, lock):
+    """Remove the folder of a result that is complete."""
+    try:
+        remove_at_once(folder, lock)
+    except OSError as error:
+        hidden = hidden_name(folder)
+        log.warning(
+            "the result is complete, but %r, from which it was joined, cannot be removed: %s",
+            str(hidden if hidden.is_dir() else folder),
+            one_line(error),
+        )
+
+
+def remove_at_once(folder, lock):
+    """Remove a folder, to all who look at once, so that nobody takes a part for it; release its lock."""
+    hidden = hidden_name(folder)
+    try:
+        if hidden.is_dir():  # of a run that was killed here
+            shutil.rmtree(hidden)
+        folder.rename(hidden)
+    finally:
+        lock.release()  # network file systems keep a file that is removed while it is open
+    shutil.rmtree(hidden)
+
+
+def hidden_name(folder):
+    return folder.with_name(f".{folder.name}.done")

@@ -1,0 +1,143 @@
+"""The files of all updates become one, with the folder of the run gone at once."""
+
+import logging
+import os
+from pathlib import Path
+
+import h5py
+
+from parcorana.curves import curvefile
+from parcorana.errors import ConfigError
+from parcorana.files.plain import plain_file
+from parcorana.results.disk import explained, opened, sync
+from parcorana.results.facts import write_facts
+from parcorana.results.folder import BASE, STOP, SUFFIX, has_checkpoint, published, remove
+from parcorana.results.lock import FolderLock, writer_of
+
+log = logging.getLogger("parcorana")
+
+
+def join(folder, facts=None, lock=None, name=None, overwrite=False):
+    """Join the updates of a run into one file and remove their folder.
+
+    The folder stays if the run was killed, or stopped, and left a checkpoint
+    in it.
+
+    Parameters
+    ----------
+    folder : path
+        `NAME.inprogress`.
+    facts : dict, optional
+        What the end of the run knows; without it the file says that the run
+        was killed.
+    lock : FolderLock, optional
+        Of the run that ends; without it the folder is locked here.
+    name : path, optional
+        Of the file, where it is not the one that the folder is named after.
+    overwrite : bool
+        Whether a killed run's file may replace another one.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    ConfigError
+        There is no such folder, it is not one of ours, or a run, or another
+        one who joins, is writing it.
+    RunError
+        The file cannot be written.
+    """
+    folder = Path(folder)
+    if not folder.is_dir() or not folder.name.endswith(SUFFIX) or folder.name == SUFFIX:
+        raise ConfigError(f"--join: {str(folder)!r} is not a folder NAME{SUFFIX}")
+    if lock is None and (writer := writer_of(folder)):
+        raise ConfigError(
+            f"--join: {str(folder)!r} is being written by a run ({writer}); to look at what it has published, "
+            "open the files update_*.h5 in it"
+        )
+    name = Path(name or folder.with_name(folder.name[: -len(SUFFIX)]))
+    updates, passed = _to_join(folder, facts)
+    if not updates:
+        raise ConfigError(f"--join: {str(folder)!r} holds no update: nothing was published; remove the folder")
+    if name.is_dir() or not name.parent.is_dir():
+        raise ConfigError(f"--join: {str(name)!r} is a folder, or in none; it must be the name of a file")
+    if facts is None and name.exists() and not overwrite:
+        raise ConfigError(f"--join: {str(name)!r} exists; name another file with -o, or say --overwrite")
+    with explained(f"cannot write {str(name)!r}", f"; what was published stays in {str(folder)!r}"):
+        lock = lock or FolderLock(folder)
+        try:
+            said = _write_joined(folder, name, updates, facts)
+        except BaseException:
+            lock.release()
+            raise
+    for text in said:
+        log.warning("%s", text)
+    if has_checkpoint(folder) and not (facts and facts["complete"]):
+        for path in [folder / STOP, *passed]:
+            path.unlink(missing_ok=True)
+        lock.release()
+    else:
+        remove(folder, lock)
+    return name
+
+
+def _to_join(folder, facts):
+    """Return which updates are to be joined, and which of those left out are of no use any more."""
+    updates = published(folder)
+    if facts is None:
+        return updates, []
+    # what the run published when it was stopped before, and went on
+    at = None if facts["complete"] else facts["account"]["processed"]
+    passed = [path for path in updates if path.name.startswith("ending") and int(path.stem[7:]) != at]
+    # where a run that goes on is stopped before it is as far as it was, later updates are there, and wait for it
+    later = [path for path in updates if at is not None and int(path.stem[7:]) > at]
+    return [path for path in updates if path not in passed and path not in later], passed
+
+
+def _write_joined(folder, name, updates, facts):
+    """Write the file; return what the log should say of the last update in it."""
+    # beside a file that is to be elsewhere: the folder's disk may be full
+    beside = name.parent.resolve() != folder.parent.resolve()
+    aside = name.with_name(f".{name.name}.joined.tmp") if beside else folder / ".joined.tmp"
+    try:
+        with opened(aside, "w") as joined:
+            # of an ending run the description is its own, not that of the one it goes on with
+            _join_into(joined, updates, folder / BASE if facts else updates[-1], own=facts is not None)
+            said = curvefile.complete(joined["user"])
+            if facts is None:
+                joined["system"].attrs["ended_by"] = "killed"
+            else:
+                write_facts(joined["system"], facts)
+        sync(aside)
+        os.replace(aside, name)
+    finally:
+        aside.unlink(missing_ok=True)
+    sync(name.parent)
+    return said
+
+
+def _join_into(joined, updates, described, own):
+    user = joined.create_group("user")
+    try:
+        for path in updates:
+            with plain_file(path, own) as update:
+                _merge(update["user"], user)
+        with plain_file(described, own) as file:
+            file.copy("system", joined)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; move it away, and the others can be joined") from None
+
+
+def _merge(source, target):
+    """Copy all below one group into another; of what both have the source's holds."""
+    target.attrs.update(source.attrs)
+    for key in source:
+        if all(group.get(key, getclass=True) is h5py.Group for group in (source, target)):
+            _merge(source[key], target[key])
+            continue
+        if key in target:
+            del target[key]
+        source.copy(key, target)

@@ -1,0 +1,65 @@
+"""The name of a result file: free, or free to be replaced."""
+
+import os
+import time
+from pathlib import Path
+
+from parcorana.errors import ConfigError
+from parcorana.files.plain import plain_file
+from parcorana.results.folder import SUFFIX, check_folder
+
+
+def resolve_name(template, overwrite):
+    """Replace `%T` and `%C` in an output name; check that nothing is in the way.
+
+    Parameters
+    ----------
+    template : str
+        `%T` becomes yyyymmddhhmmss, `%C` the next free three-digit counter.
+    overwrite : bool
+        Whether an existing result may be replaced; a folder of a run in
+        progress never is.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ConfigError
+    """
+    name = template.replace("%T", time.strftime("%Y%m%d%H%M%S"))
+    if "%C" in name:
+        names = (name.replace("%C", f"{k:03d}") for k in range(1000))
+        name = next((n for n in names if not Path(n).exists() and not Path(n + SUFFIX).exists()), None)
+        if name is None:
+            raise ConfigError(f"h5output: all of {template!r} with %C from 000 to 999 exist; move some away")
+    path = Path(name)
+    check_folder(Path(name + SUFFIX), overwrite)
+    if path.is_dir():
+        raise ConfigError(f"h5output: {name!r} is a folder; it must be the name of a file")
+    if path.exists() and not overwrite:
+        raise ConfigError(f"h5output: {name!r} exists; say --overwrite (or overwrite=True), or choose another name")
+    if not path.parent.is_dir():
+        raise ConfigError(f"h5output: the folder {str(path.parent)!r} does not exist")
+    if not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"h5output: the folder {str(path.parent)!r} may not be written to")
+    return name
+
+
+def mode_of(path):
+    """Return what kind of run wrote a result file, as `parcorana.job.config.MODES`; None if it is not one."""
+    try:
+        with plain_file(path) as file:
+            return str(file["system"].attrs.get("mode", "main"))
+    except ConfigError:
+        return None
+
+
+def is_complete(path):
+    """Tell whether a file is anything but the result of a run that was stopped or killed."""
+    try:
+        with plain_file(path) as file:
+            return bool(file["system"].attrs.get("complete", True))
+    except ConfigError:
+        return True  # whatever it is, it is not ours to replace

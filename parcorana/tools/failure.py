@@ -1,0 +1,110 @@
+"""A run that fails: what is told of it, and how its ranks end."""
+
+import faulthandler
+import os
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+
+from parcorana.errors import ParCorAnaError, UserCodeError, one_line, out_of, say
+from parcorana.pipeline import mpi
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent)
+_AT_LAST = 2.0  # s after which a process that ends the run is gone itself
+_AFTER, _TURN, _TURNS = 1.0, 0.5, 4  # s that the second rank of those with the same fault waits, and each one after it
+
+
+def describe(error, roles, ranks, debug):
+    """Return what to tell of an error while running: one line, before it the user's part of the traceback."""
+    where = []
+    role = next((r for r in roles if r.at is not None and _is_of(error, r)), roles[0] if roles else None)
+    if ranks is not None and ranks.comm is not None:
+        where.append(f"rank {ranks.rank}")
+    if role is not None:
+        where.append(
+            f"{type(role).__name__.lower()}{'' if role.at.startswith(('before', 'after')) else ' at'} {role.at}"
+        )
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, UserCodeError):
+        if role is None:
+            where.append(f"{error.role} before the first event")
+        where.append(f"in {error.where}")
+        error = error.__cause__
+        frames += traceback.extract_tb(error.__traceback__)
+    plain = str(error) if isinstance(error, ParCorAnaError) else out_of(error)
+    text = plain or f"{type(error).__name__}: {one_line(error)}"
+    if not debug:
+        own = [k for k, frame in enumerate(frames) if not frame.filename.startswith(_PACKAGE)]
+        first = own[0] if own and not isinstance(error, ParCorAnaError) else len(frames)
+        # from the user's first frame on: what lies above it is ours
+        frames = frames[next((k for k in own if k >= first and "runpy" not in frames[k].filename), len(frames)) :]
+    shown = "".join(traceback.format_list(frames))
+    return f"{shown}parCorAnaDriver: {', '.join([*where, ''])[:-2]}{': ' if where else ''}{text}"
+
+
+def _is_of(error, role):
+    """Tell whether an error is one that a role has kept, or the role's own frame is on its traceback."""
+    if getattr(role, "error", None) is error:
+        return True
+    frame = error.__traceback__
+    while frame:
+        if frame.tb_frame.f_locals.get("self") is role:
+            return True
+        frame = frame.tb_next
+    return False
+
+
+def debugs(args):
+    return (args.verbosity or "").lower() == "debug"
+
+
+def tell(error, text, args):
+    if debugs(args):
+        say("".join(traceback.format_exception(error)).rstrip())
+    say(f"parCorAnaDriver: {text}")
+
+
+def place_of(roles):
+    """Return how many ranks may have the same to tell, and come before this one."""
+    job = getattr(roles[0], "job", None) if roles else None
+    return job.place if job else 0
+
+
+def end_badly(text, ranks, names, place=0):
+    """Say what happened; under MPI end all ranks, for an exception in one leaves the others waiting.
+
+    The same fault often shows on all servers, or workers, at once: the one at
+    the first place tells it, those after it only if they are still there.
+    """
+    from parcorana.results.folder import forget, what_is_left
+
+    if place:
+        time.sleep(_AFTER + _TURN * min(place - 1, _TURNS))  # ended by the one that tells it, if there is one
+    say(text)  # first of all: the file system that is asked now may be what has failed, or hang for ever
+    nowhere = _exit_soon()
+    with suppress(OSError):
+        if names and ranks is not None and ranks.comm is None:  # of several ranks another may be about to publish
+            forget(names[0])
+        if left := what_is_left(names[0]) if names else "":
+            say(left)
+    if ranks is not None and ranks.comm is not None:
+        time.sleep(0.2)  # mpiexec still has to read that line
+        mpi.abort(1)
+    faulthandler.cancel_dump_traceback_later()
+    os.close(nowhere)
+    return 1
+
+
+def _exit_soon():
+    """Have this process end, with exit status 1, whatever hangs in it; return the file that is told of it, to close."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    faulthandler.dump_traceback_later(_AT_LAST, exit=True, file=nowhere)
+    return nowhere
+
+
+def end_by_watch(reason, ranks, names):
+    """End a run that cannot end itself, from the thread that watches it."""
+    _exit_soon()  # whatever may hang now, the log or an MPI that reaches nobody
+    end_badly(f"parCorAnaDriver: {reason}", ranks, names)
+    os._exit(1)

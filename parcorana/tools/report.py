@@ -1,0 +1,50 @@
+"""What ``--check`` prints, and the first line of the log."""
+
+from parcorana._version import __version__
+from parcorana.job.config import format_params
+
+_MIB = 1 << 20
+
+
+def summary(config, plan, size):
+    how = f"mpiexec with {size} ranks" if size > 1 else "one process"
+    if config.mode == "test_alt":
+        return (
+            f"parcorana {__version__}, --test_alt: all events at once; {config.dataset.text}; {config.elements:,} of "
+            f"{config.mask.size:,} elements, {len(config.delays)} delays, {config.user_class.__name__}"
+        )
+    how = f"--{config.mode}, {how}" if config.mode != "main" else how
+    servers, workers = _number(len(plan.roles.servers), "server"), _number(len(plan.roles.workers), "worker")
+    few, many = (choose(plan.threads[rank] for rank in plan.roles.workers) for choose in (min, max))
+    threads = _number(many, "thread") if few == many else f"{few} to {many} threads"
+    return (
+        f"parcorana {__version__}, {how}: {servers}, {workers} with {threads};"
+        f" {config.dataset.text}; {config.elements:,} of {config.mask.size:,} elements,"
+        f" {len(config.delays)} delays {config.delays[0]}..{config.delays[-1]}, times {config.times},"
+        f" {config.user_class.__name__}"
+    )
+
+
+def _number(n, what):
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def report(config, plan, size, needs, tightest):
+    lines = [
+        format_params(config),
+        "",
+        summary(config, plan, size),
+        "rank  role    host              elements     MiB",
+    ]
+    workers = plan.roles.workers
+    from parcorana.job.partition import elements_of
+
+    for rank, role, host in plan.ranks():
+        part = elements_of(workers.index(rank), len(workers), config.elements) if role == "worker" else None
+        elements = f"{part.stop - part.start:,}" if part else ""
+        lines.append(f"{rank:4}  {role:7} {host:16} {elements:>9} {needs[rank] / _MIB:7,.0f}")
+    lines.append(f"memory: {sum(needs) / _MIB:,.0f} MiB in all, at most")
+    lines += tightest
+    if size == 1:
+        lines.append(f"over MPI: mpiexec -n {config.numservers + 2} or more ranks (numservers={config.numservers})")
+    return "\n".join(lines)
