@@ -12,10 +12,9 @@ import traceback
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
-from parcorana import limits
+from parcorana import cpu, limits
 from parcorana._version import __version__
 from parcorana.config import MODES, format_params, read_config, resolve_config
-from parcorana.cpu import choose_code_path
 from parcorana.errors import ConfigError, ParCorAnaError, UserCodeError, one_line, out_of, say, shown
 from parcorana.pipeline import mpi
 from parcorana.pipeline.links import connect
@@ -182,7 +181,6 @@ def _overrides(args, mode):
 
 
 def _configure(args, mode):
-    choose_code_path()
     system_params, user_params = read_config(args.config, args.trust_config)
     return resolve_config(system_params, user_params, mode, **_overrides(args, mode))
 
@@ -291,6 +289,8 @@ def main(argv=None):
 def _run(args, mode, ranks, roles, names):
     from parcorana.pipeline import run
 
+    offers = ranks.gather(ranks.together(cpu.offer))
+    cpu.use(cpu.agree(offers)[0])  # before there is any user code
     config = ranks.together(_configure, args, mode)
     level = config.verbosity
     quiet = max(logging.getLevelName(level), logging.WARNING)
@@ -302,12 +302,14 @@ def _run(args, mode, ranks, roles, names):
     plan = ranks.together(run.make_plan, config, hosts, cores)
     watches = (config.heartbeat or config.callback_limit) and not args.check
     with ranks.watched(config, plan, names, watches) as watch:
-        return _run_watched(args, mode, ranks, roles, names, run, config, plan, watch)
+        return _run_watched(args, mode, ranks, roles, names, run, config, plan, watch, offers)
 
 
-def _run_watched(args, mode, ranks, roles, names, run, config, plan, watch):
+def _run_watched(args, mode, ranks, roles, names, run, config, plan, watch, offers):
     watch.does("the opening of the data")
     resume = find_checkpoint(config, plan, ranks, mode) if args.resume else None
+    path, about_path, warnings = cpu.agree(offers, resume and resume.code_path)
+    cpu.use(path)
     source = ranks.together(_open, run, config, plan, ranks, resume)
     abouts = ranks.gather(run.about_times(source, config) if source is not None else None)[: plan.roles.servers[0] + 1]
     short = ranks.gather(run.short_times(source, config) if source is not None else None)
@@ -320,9 +322,9 @@ def _run_watched(args, mode, ranks, roles, names, run, config, plan, watch):
     h5output = next(filter(None, ranks.gather(h5output)), None)
     names.extend([os.path.abspath(h5output)] if h5output else [])
     if ranks.rank == 0:
-        for about in filter(None, abouts):
+        for about in filter(None, [*abouts, about_path]):
             log.info("%s", about)
-        for text in dict.fromkeys(filter(None, short)):
+        for text in dict.fromkeys(filter(None, [*short, *warnings])):
             log.warning("%s", text)
     if args.check:
         if ranks.rank == 0:

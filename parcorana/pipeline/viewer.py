@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from parcorana import checkpoint
+from parcorana import checkpoint, cpu
 from parcorana.errors import RunError
 from parcorana.output import ACCOUNT, ResultFile, clear, has_checkpoint, take_over
 from parcorana.pipeline import note
@@ -148,7 +148,7 @@ class Viewer:
         self.at = f"the checkpoint at {processed} events"
         made = checkpoint.Checkpoint(
             str(self.results.folder), facts["block"], self.config.elements, parts, facts["kept"], facts["run"],
-            self._fingerprint, self._resumed_at,
+            self._fingerprint, self._resumed_at, cpu.in_use(),
         )  # fmt: skip
         try:
             checkpoint.commit(made)
