@@ -43,6 +43,11 @@ def test_wheel(dist):
     assert {"parCorAnaDriver", "cmpParCorAnaH5Output"} <= set(re.findall(r"^(\w+) = parcorana", commands, re.M))
 
 
+def test_citation(root):
+    text = (root / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {parcorana.__version__}\n" in text
+
+
 def test_commands_in_a_clean_environment(clean):
     assert not os.listdir(clean.folder)
     assert clean("python", "-c", "import parcorana; print(parcorana.__version__)") == f"{parcorana.__version__}\n"
