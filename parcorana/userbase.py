@@ -4,9 +4,12 @@ import ctypes
 import inspect
 import logging
 from array import array
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parcorana.errors import ConfigError, ParCorAnaError, UserCodeError, shown
 
@@ -17,8 +20,8 @@ REDUCED = ("workerReduce", "viewerPublishReduced")  # a class has both or none
 # What user code runs in this process, for those who watch it: the address of its name, 0 for none, and how many calls
 # there were. Plain memory, so that no interpreter is needed to look at it.
 RUNNING = array("q", (0, 0))
-_names = {}  # they stay where they are for good
-ROLE_OF = {}  # of each name the role that it was last made for
+_names: dict[str, Any] = {}  # they stay where they are for good
+ROLE_OF: dict[str, str | None] = {}  # of each name the role that it was last made for
 OF_PROGRAM = "the program's own "  # how the name of what is no user's begins
 
 
@@ -49,30 +52,32 @@ class MpiParams:
         On the viewer: absolute path of the result file.
     """
 
-    def __init__(self, rank, role, mask, part, first_worker=True, threads=1):
+    def __init__(
+        self, rank: int, role: str, mask: Any, part: slice, first_worker: bool = True, threads: int = 1
+    ) -> None:
         self.rank, self.role, self.mask, self.part = rank, role, mask, part
         self.firstWorker, self.threads = first_worker, threads
         self.processed = 0
-        self.h5output = None
+        self.h5output: str | None = None
         self.logger = logging.getLogger("parcorana.user")
 
-    def _log(self, level, msg, allWorkers):
+    def _log(self, level: int, msg: object, allWorkers: bool) -> None:
         if self.role != "worker" or self.firstWorker or allWorkers:
             self.logger.log(level, msg)
 
-    def logInfo(self, msg, allWorkers=False):
+    def logInfo(self, msg: object, allWorkers: bool = False) -> None:
         """Log `msg`; of the workers only the first one does unless `allWorkers`."""
         self._log(logging.INFO, msg, allWorkers)
 
-    def logDebug(self, msg, allWorkers=False):
+    def logDebug(self, msg: object, allWorkers: bool = False) -> None:
         """Log `msg` as debug output, as `logInfo`."""
         self._log(logging.DEBUG, msg, allWorkers)
 
-    def logWarning(self, msg, allWorkers=False):
+    def logWarning(self, msg: object, allWorkers: bool = False) -> None:
         """Log `msg` as a warning, as `logInfo`."""
         self._log(logging.WARNING, msg, allWorkers)
 
-    def logError(self, msg, allWorkers=False):
+    def logError(self, msg: object, allWorkers: bool = False) -> None:
         """Log `msg` as an error, as `logInfo`; the run goes on. To end it, raise an exception."""
         self._log(logging.ERROR, msg, allWorkers)
 
@@ -116,11 +121,11 @@ class UserBase:
     #: that it is made from: a key that none of them takes is a warning. None: any.
     takes_params = None
 
-    def __init__(self, user_params, system_params, mpiParams):
+    def __init__(self, user_params: dict[str, Any], system_params: dict[str, Any], mpiParams: MpiParams) -> None:
         self.user_params, self.system_params, self.mpiParams = user_params, system_params, mpiParams
 
     @classmethod
-    def checkParams(cls, user_params, mask, log):
+    def checkParams(cls, user_params: dict[str, Any], mask: NDArray[np.bool_], log: Callable[[str], object]) -> None:
         """Check `user_params` before the run starts.
 
         Optional, on every rank, before any instance is made and without MPI.
@@ -159,7 +164,7 @@ class UserBase:
             they are summed (see `workerReduce`).
         """
 
-    def arrayNames(self):
+    def arrayNames(self) -> list[str]:
         """Name the arrays that `workerCalc` returns.
 
         On every rank, once, right after ``__init__``. Where it is a class method
@@ -173,10 +178,10 @@ class UserBase:
         """
         raise NotImplementedError
 
-    def initServer(self):
+    def initServer(self) -> None:
         """Prepare a server: once, before its first event. Optional."""
 
-    def eventOk(self, evt):
+    def eventOk(self, evt: Any) -> object:
         """Decide whether workers should process an event, before detector data is fetched.
 
         Optional, on a server, for each event that it reads.
@@ -193,7 +198,7 @@ class UserBase:
             Falsy: the event is counted as filtered.
         """
 
-    def finalDataArray(self, dataArray, evt):
+    def finalDataArray(self, dataArray: NDArray[Any], evt: Any) -> NDArray[Any] | None:
         """Decide by the data, or change it.
 
         Optional, on a server, for each event with data that `eventOk` let through.
@@ -214,7 +219,7 @@ class UserBase:
             finite in an included element: it is counted as bad.
         """
 
-    def initWorker(self, numElementsWorker):
+    def initWorker(self, numElementsWorker: int) -> None:
         """Prepare a worker: once, before its first event.
 
         Parameters
@@ -223,7 +228,7 @@ class UserBase:
             How many elements of the detector this worker has (n).
         """
 
-    def adjustData(self, data):
+    def adjustData(self, data: NDArray[Any]) -> object:
         """Change one event's elements in place, before they are stored.
 
         Optional, on a worker, for each event that enters the buffer: not for
@@ -235,7 +240,7 @@ class UserBase:
             What is returned is ignored.
         """
 
-    def adjustTerms(self, mode, dataIdx, T, X):
+    def adjustTerms(self, mode: str, dataIdx: int, T: NDArray[np.int64], X: NDArray[Any]) -> None:
         """Keep a rolling calculation up to date, one event at a time.
 
         Optional, on a worker. An event that enters a full buffer takes the row
@@ -257,7 +262,7 @@ class UserBase:
             Both as they are at that moment: as in `workerCalc`.
         """
 
-    def adjustTermsBlock(self, mode, dataIdxs, T, X):
+    def adjustTermsBlock(self, mode: str, dataIdxs: NDArray[np.int64], T: NDArray[np.int64], X: NDArray[Any]) -> None:
         """Keep a rolling calculation up to date, many events at a time.
 
         Optional, on a worker, instead of `adjustTerms`. First SUBTRACT with
@@ -275,7 +280,7 @@ class UserBase:
         X : (times, n) float32 or float64
         """
 
-    def bufferClears(self, T, numTimesFilled, X):
+    def bufferClears(self, T: NDArray[np.int64], numTimesFilled: int, X: NDArray[Any]) -> None:
         """Take leave of the stored events: the buffer empties, for the next run begins.
 
         Optional, on a worker, with a dataset of several runs. A class that has
@@ -287,7 +292,9 @@ class UserBase:
             As in `workerCalc`.
         """
 
-    def workerCalc(self, T, numTimesFilled, X):
+    def workerCalc(
+        self, T: NDArray[np.int64], numTimesFilled: int, X: NDArray[Any]
+    ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.int64], NDArray[np.int8]]:
         """Calculate, on a worker, at every update.
 
         Parameters
@@ -311,7 +318,9 @@ class UserBase:
         """
         raise NotImplementedError
 
-    def workerReduce(self, arrays, counts, int8array):
+    def workerReduce(
+        self, arrays: dict[str, NDArray[np.float64]], counts: NDArray[np.int64], int8array: NDArray[np.int8]
+    ) -> dict[str, NDArray[Any]]:
         """Make small arrays of what `workerCalc` returned, to be summed over the workers.
 
         Optional, on a worker, at every update; it takes `viewerPublishReduced`, too.
@@ -322,7 +331,7 @@ class UserBase:
             Of the same shapes and types on all workers.
         """
 
-    def getState(self):
+    def getState(self) -> dict[str, Any]:
         """Return what a checkpoint keeps of this worker beside the buffer.
 
         Optional, with `setState`, on a worker: once after `initWorker`, then at
@@ -341,7 +350,7 @@ class UserBase:
             sum over all of them.
         """
 
-    def setState(self, state):
+    def setState(self, state: dict[str, NDArray[Any]]) -> None:
         """Take up what `getState` returned, in a run that goes on.
 
         Optional, with `getState`, on a worker, once, after `initWorker`, when
@@ -355,7 +364,7 @@ class UserBase:
             copied. Of `Common` and `Partial` the values, as arrays.
         """
 
-    def initViewer(self, mask_ndarrayCoords, h5GroupUser):
+    def initViewer(self, mask_ndarrayCoords: NDArray[np.bool_], h5GroupUser: Any) -> None:
         """Prepare the viewer: once, before the first update. Optional.
 
         Parameters
@@ -366,7 +375,14 @@ class UserBase:
             run writes no file.
         """
 
-    def viewerPublish(self, counts, relsec, name2delay2ndarray, int8array, h5UserGroup):
+    def viewerPublish(
+        self,
+        counts: NDArray[np.int64],
+        relsec: float,
+        name2delay2ndarray: dict[str, dict[int, NDArray[np.float64]]],
+        int8array: NDArray[np.int8],
+        h5UserGroup: Any,
+    ) -> None:
         """Publish an update, on the viewer.
 
         Parameters
@@ -385,7 +401,9 @@ class UserBase:
         """
         raise NotImplementedError
 
-    def viewerPublishReduced(self, counts, relsec, reduced, h5UserGroup):
+    def viewerPublishReduced(
+        self, counts: NDArray[np.int64], relsec: float, reduced: dict[str, NDArray[Any]], h5UserGroup: Any
+    ) -> None:
         """Publish an update from small arrays, on the viewer, instead of `viewerPublish`.
 
         Optional, with `workerReduce`. Full arrays are then gathered only when
@@ -399,7 +417,7 @@ class UserBase:
             What `workerReduce` returned, summed over the workers.
         """
 
-    def viewerPublishArray(self, name, delay, ndarray, h5UserGroup):
+    def viewerPublishArray(self, name: str, delay: int, ndarray: NDArray[np.float64], h5UserGroup: Any) -> None:
         """Publish one full array, on the viewer, after `viewerPublishReduced`.
 
         Optional. Called for each array and delay, so that they need not all fit
@@ -413,7 +431,9 @@ class UserBase:
         h5UserGroup : h5py.Group or None
         """
 
-    def calcAndPublishForTestAlt(self, counters, data, h5UserGroup):
+    def calcAndPublishForTestAlt(
+        self, counters: NDArray[np.int64], data: NDArray[np.float64], h5UserGroup: Any
+    ) -> None:
         """Calculate and publish once more, the plain slow way, for ``--test_alt``.
 
         Optional, on the one instance of a run without MPI, whose `mpiParams.role`
@@ -438,7 +458,7 @@ def is_ours(thing):
     return (getattr(thing, "__module__", None) or "").partition(".")[0] == "parcorana"
 
 
-def guarded(function, where, role):
+def guarded(function: Callable[..., Any], where: str, role: str | None) -> Callable[..., Any]:
     """Return a user's function such that what it raises is a `UserCodeError`.
 
     What the user raised in our own words (`ParCorAnaError`) stays what it is.
@@ -448,7 +468,7 @@ def guarded(function, where, role):
     ROLE_OF[running] = role
     name = ctypes.addressof(_names.setdefault(running, ctypes.create_string_buffer(running.encode())))
 
-    def call(*args):
+    def call(*args: Any) -> Any:
         RUNNING[1] += 1
         RUNNING[0] = name
         try:
@@ -463,7 +483,7 @@ def guarded(function, where, role):
     return call
 
 
-def callback(user, name):
+def callback(user: Any, name: str) -> Callable[..., Any] | None:
     """Return a user object's callback, guarded; None if its class does not define it."""
     if not defines(type(user), name):
         return None

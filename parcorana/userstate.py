@@ -13,6 +13,7 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import PurePath
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ _PLAIN = "biufcSUmM"
 class Common:
     """In what `getState` returns: an array, or a number, that is the same on all workers."""
 
-    def __init__(self, value):
+    def __init__(self, value: Any) -> None:
         self.value = value
 
 
@@ -42,7 +43,7 @@ class Partial:
     zeros. A sum beyond that type is an error then: keep wide types.
     """
 
-    def __init__(self, value):
+    def __init__(self, value: Any) -> None:
         self.value = value
 
 
