@@ -29,6 +29,7 @@ lint: $(VENV)/test
 	$(WITH_BIN) ruff check
 	$(WITH_BIN) ruff format --check
 	$(WITH_BIN) cython-lint pyx
+	$(WITH_BIN) mypy
 	@for file in csrc/*.c; do for openmp in -fopenmp -Wno-unknown-pragmas; do \
 	  cc $(WARN) $$openmp -c $$file -o /dev/null || exit 1; \
 	done; done

@@ -31,7 +31,7 @@ def test_wheel(dist):
     compiled = {name for name in packages if name.endswith(".so")}
     modules = {re.sub(r"\..*", "", name) for name in compiled}
     assert modules == {"parcorana/_beat", "parcorana/_core", "parcorana/_move", "parcorana/kernels"}
-    for pattern in ("*.pxd", "include/**/*.h", "templates/*/*.in"):
+    for pattern in ("py.typed", "*.pyi", "*.pxd", "include/**/*.h", "templates/*/*.in"):
         needed = {str(path.relative_to(dist[2])) for path in (dist[2] / "parcorana").glob(pattern)}
         assert needed and needed <= packages
     sources = {str(path.relative_to(dist[2])) for path in dist[2].glob("parcorana/**/*.py")}
