@@ -1,6 +1,6 @@
 """Embedded speckle simulator: frames of a Brownian sample whose g2 is known exactly.
 
-Each element carries a complex Gaussian field E with <|E|^2> = 1 that follows an
+Each element carries a complex Gaussian field E with ``<|E|^2> = 1`` that follows an
 Ornstein-Uhlenbeck process in time (Uhlenbeck and Ornstein, Phys. Rev. 36, 823,
 1930), so the field correlation is ``exp(-d / tau_c)`` for every delay d. By the
 Siegert relation (Goodman, Speckle Phenomena in Optics, 2007) the intensity
