@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 WITH_BIN = PATH="$(abspath $(BIN)):$$PATH"
-SOURCES = $(wildcard csrc/* pyx/*.px*) setup.py pyproject.toml
+SOURCES = $(wildcard csrc/* pyx/*.px*) setup.py incremental.py pyproject.toml
 
 .PHONY: demo test bench lint lint-oldest docs faults faults-openmpi test-openmpi sanitize clean
 
