@@ -26,6 +26,7 @@ import h5py
 import nbformat
 import numpy as np
 import pytest
+from effort import PATIENCE
 from nbclient import NotebookClient
 
 import parcorana
@@ -64,7 +65,12 @@ def run(command, folder):
     """Run a block as its reader would, with warnings as errors; never longer than two minutes."""
     env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONWARNINGS": "error"}
     done = subprocess.run(
-        ["timeout", "-k", "5", "120", *command], cwd=folder, env=env, capture_output=True, text=True, check=False
+        ["timeout", "-k", "5", str(PATIENCE), *command],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, f"{command[-1]}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -180,7 +186,7 @@ def test_notebook_of_the_results(ran):
     folder = {"metadata": {"path": str(ran("results.md"))}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Jupyter's own packages have to say
-        NotebookClient(notebook, timeout=60, resources=folder).execute()
+        NotebookClient(notebook, timeout=PATIENCE, resources=folder).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     text = "".join(output.get("text", "") for output in outputs)
     assert "complete: True - end of data" in text and "'processed': 1000" in text and "colour 3: tau = 0.03" in text
