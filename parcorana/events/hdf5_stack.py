@@ -114,8 +114,9 @@ def file_names(dataset):
     if os.path.exists(dataset.name):
         return [dataset.name]
     names = []
-    for part in dataset.name.split(","):
-        found = sorted(glob.glob(part), key=_natural) if re.search(r"[*?\[]", part) else [part]
+    for part in dataset.names:
+        is_pattern = re.search(r"[*?\[]", part) and not os.path.lexists(part)  # a name may have such characters
+        found = sorted(glob.glob(part), key=_natural) if is_pattern else [part]
         if not found:
             raise ConfigError(f"h5={dataset.name}: no file fits {part!r}")
         names += found

@@ -7,6 +7,7 @@ import re
 import h5py
 
 from parcorana.errors import ConfigError, one_line
+from parcorana.events.dataset import escaped
 
 _DEPTH = 8  # links and virtual datasets, one within the other
 _LINKS = 1000  # in one path, with those that they lead through: each may stand for many
@@ -114,7 +115,7 @@ class Trust:
         if self.folder is None or os.path.commonpath([self.folder, real]) != self.folder:
             raise ConfigError(
                 f"{where}: {what} {path}; other files are read only in a folder that you trust: "
-                f"add ':dir={os.path.dirname(path) or '.'}' to the dataset"
+                f"add ':dir={escaped(os.path.dirname(path)) or '.'}' to the dataset"
             )
         if "%" not in path and not os.path.isfile(real):
             raise ConfigError(f"{where}: {what} {path}, which is not there")
