@@ -1,11 +1,11 @@
 """``cmpParCorAnaH5Output``: are two result files the same?"""
 
-import argparse
 import sys
 
 import h5py
 import numpy as np
 
+from parcorana.arguments import Parser
 from parcorana.errors import ConfigError, one_line, printable
 from parcorana.plain import plain_file
 
@@ -158,7 +158,7 @@ def _compare(path_a, path_b, rtol, atol, ignore, subset):
 
 def main(argv=None):
     """Run the command; return the exit status: 0 same, 1 different, 2 unreadable."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="cmpParCorAnaH5Output",
         description="Compare two result files: all datasets and attributes but those that say how a run was done.",
         epilog="exit status: 0 same, 1 different, 2 a file cannot be read or the arguments are wrong",

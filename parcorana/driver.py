@@ -14,6 +14,7 @@ from pathlib import Path
 
 from parcorana import cpu, limits
 from parcorana._version import __version__
+from parcorana.arguments import Parser
 from parcorana.config import MODES, format_params, read_config, resolve_config
 from parcorana.errors import ConfigError, ParCorAnaError, UserCodeError, one_line, out_of, say, shown
 from parcorana.pipeline import mpi
@@ -45,7 +46,7 @@ exit status: 0 done, or stopped by SIGTERM, Ctrl-C or --stop; 1 failed while run
 
 def make_parser():
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="parCorAnaDriver",
         description="Correlate the detector frames of a run, for every element and delay, over MPI or in one process.",
         epilog=_EPILOG,

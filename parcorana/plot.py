@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 
+from parcorana.arguments import Parser
 from parcorana.errors import ConfigError, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.fits import KINDS, check_kind, fit_curves
@@ -32,7 +33,7 @@ exit status: 0 done; 1 failed while running; 2 wrong arguments or input files.
 
 def make_parser():
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="parCorAnaPlot",
         description="Draw delay curves, intensity over time, pairs, what became of the events, and maps.",
         epilog=_EPILOG,

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 
+from parcorana.arguments import Parser
 from parcorana.errors import ConfigError
 from parcorana.images import check_both
 from parcorana.maskcolor.coloring import need_for_q
@@ -63,7 +64,7 @@ def _shape(text):
 
 def make_parser():
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="parCorAnaMaskColorTool",
         description="Make, convert, draw and check masks and colour files.",
         epilog=_EPILOG,
