@@ -18,7 +18,7 @@ KERNELS = {"_beat", "_core", "_move", "kernels"}  # compiled
 LAYERS = {
     "core": "_version errors datasets delays partition masks ratecheck psana_config rolling lines cpu lock"
     " userbase userstate partfile curves plaing2 timeline images geometry statistics colors reference memory paths"
-    " trial sums userclass limits reach bias rounding",
+    " trial sums userclass limits reach bias rounding hot",
     "events": "events",
     "config": "config",
     "output": "output checkpoint progress results fits curvefile pictures plain",
