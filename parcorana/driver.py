@@ -17,6 +17,7 @@ from parcorana._version import __version__
 from parcorana.arguments import Parser
 from parcorana.config import MODES, format_params, read_config, resolve_config
 from parcorana.errors import ConfigError, ParCorAnaError, UserCodeError, one_line, out_of, say, shown
+from parcorana.paths import allow_open_files
 from parcorana.pipeline import mpi
 from parcorana.pipeline.links import connect
 from parcorana.pipeline.watch import Watch, end_without
@@ -234,6 +235,7 @@ def main(argv=None):
     """Run the command; return the exit status."""
     args = _parsed(argv)
     _fill_standard_streams()
+    allow_open_files()
     faulthandler.enable(2)  # a library that crashes takes us along: then this at least says where
     roles, ranks, names, threads = [], None, [], set(threading.enumerate())
     # psana, which a config file may import, would else take over all ranks of the job

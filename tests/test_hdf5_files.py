@@ -82,14 +82,22 @@ def test_virtual_dataset(parts):
 def test_virtual_dataset_without_its_parts(parts):
     """HDF5 itself would give zeros."""
     (parts / "parts" / "part1.h5").unlink()
-    with pytest.raises(ConfigError, match=r"part1\.h5, which is not there"):
+    lines = []
+    source = opened(f"h5={parts}/master.h5:dir={parts}", log=lines.append)
+    frames = [event.data() for block in source.blocks() for event in block]
+    assert [k for k, frame in enumerate(frames) if frame is None] == list(range(8, 16))
+    assert "no data in 8 of 23 frames: 8-15 (parts/part1.h5: there is no such file)" in lines[0]
+    for k in (0, 2):
+        (parts / "parts" / f"part{k}.h5").unlink()
+    with pytest.raises(ConfigError, match=r"part0\.h5, which is not there"):
         opened(f"h5={parts}/master.h5:dir={parts}")
 
 
 def test_trust_is_not_deceived(parts, tmp_path):
     """By links out of the folder, and by parts that draw in others themselves."""
     text, part = f"h5={parts}/master.h5:dir={parts}/parts", parts / "parts" / "part0.h5"
-    outside = tmp_path / "outside.h5"
+    (tmp_path / "away").mkdir()
+    outside = tmp_path / "away" / "outside.h5"
     part.rename(outside)
     part.symlink_to(outside)
     with pytest.raises(ConfigError, match="only in a folder that you trust"):

@@ -39,8 +39,8 @@ ONLY_IN = {
     "psana": {"events.psana2", "events.psana1"},  # in the modules of these folders, too
     "requests": {"events.psana2"},  # psana brings it along
     "h5py": {"output", "compare", "curvefile", "plain", "__main__"}
-    | {"events.hdf5_stack", "events.hdf5_times", "events.hdf5_trust"},
-    "hdf5plugin": {"events.hdf5_stack"},
+    | {f"events.hdf5_{name}" for name in ("files", "plain", "series", "slab", "stack", "times", "trust", "virtual")},
+    "hdf5plugin": {"events.hdf5_plain"},
     "tqdm": {"progress"},
     "matplotlib": {"pictures"},
     "scipy": {"fits"},

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from effort import PATIENCE
-from parcorana._beat import FINISHED, FRAME, Beats
 
 from parcorana import driver, userg2
+from parcorana._beat import FINISHED, FRAME, Beats
 from parcorana.partition import Roles
 from parcorana.pipeline import links
 from parcorana.pipeline.run import Plan

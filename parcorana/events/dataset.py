@@ -6,7 +6,7 @@ from pathlib import Path
 
 from parcorana.errors import ConfigError, nearest
 
-_FLAGS = ("live", "idx", "smd")
+_FLAGS = ("live", "idx", "smd", "runs")
 _KEYS = ("exp", "run", "dir", "stream", "file", "shmem", "h5", "sim")
 _STARTS = ("exp", "file", "shmem", "h5", "sim")
 _PATHS = ("dir", "file", "h5")
@@ -35,6 +35,8 @@ class Dataset:
         draw in.
     live, idx, smd : bool
         Modes.
+    apart : bool
+        ``runs``: each of the files is a run of its own.
     options : dict of str to str
         ``sim=`` only: the other parts.
     """
@@ -49,6 +51,7 @@ class Dataset:
     live: bool = False
     idx: bool = False
     smd: bool = False
+    apart: bool = False
     options: dict = field(default_factory=dict)
 
     @property
@@ -172,6 +175,7 @@ def parse_dataset(text):
         live="live" in flags,
         idx="idx" in flags,
         smd="smd" in flags,
+        apart="runs" in flags,
         options=options,
     )
 
@@ -181,7 +185,7 @@ def _check_parts(text, kind, values, flags):
         "exp": ({"exp", "run", "dir", "stream"}, {"live", "idx", "smd"}),
         "file": ({"file"}, set()),
         "shmem": ({"shmem", "stream"}, set()),
-        "h5": ({"h5", "dir"}, {"live"}),
+        "h5": ({"h5", "dir"}, {"live", "runs"}),
         "sim": ({"sim"}, {"live"}),
     }
     keys, modes = allowed[kind]
@@ -190,5 +194,7 @@ def _check_parts(text, kind, values, flags):
             _fail_part(text, f"{part!r} has no meaning beside '{kind}='")
     if kind == "exp" and "run" not in values:
         _fail(text, "'exp=' needs 'run='")
+    if {"live", "runs"} <= flags:
+        _fail(text, "'live' and 'runs' exclude each other: 'live' follows one file, which is one run")
     if {"live", "idx"} <= flags:
         _fail(text, "'live' and 'idx' exclude each other: index mode needs the finished run")

@@ -8,6 +8,7 @@ for each command: `start` (with `average`, `included` and `coloring`),
 from parcorana.errors import told
 from parcorana.maskcolor import check, convert, plot, start
 from parcorana.maskcolor.arguments import make_parser
+from parcorana.paths import allow_open_files
 
 _COMMANDS = {
     "start": start.start,
@@ -21,4 +22,5 @@ _COMMANDS = {
 def main(argv=None):
     """Run the command; return the exit status."""
     args = make_parser().parse_args(argv)
+    allow_open_files()
     return told("parCorAnaMaskColorTool", _COMMANDS[args.command], args)

@@ -11,7 +11,7 @@ from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.output import ACCOUNT, ResultFile, clear
 from parcorana.pipeline.job import adjust_in_place, check_names, make_instance
 from parcorana.reference import ReferenceBuffer
-from parcorana.rolling import rate_fraction
+from parcorana.rolling import FAR, rate_fraction
 from parcorana.userbase import MpiParams, callback
 from parcorana.userclass import begin
 
@@ -141,6 +141,8 @@ class Alone:
                 f"{self.account['read'] - 1} events: set testnumevents to at most that"
             )
         self._run_number = event.run
+        if self._origin is not None and abs(event.stamp - self._origin) > FAR:
+            return "bad"
         counter = self._counter(event.stamp)
         fate = self._buffer.enter(counter, None)
         if fate == "processed":

@@ -11,7 +11,20 @@ from parcorana import _core
 from parcorana.checkpoint import FACTS
 from parcorana.errors import RunError
 from parcorana.pipeline import note
-from parcorana.pipeline.block import BAD, END, HEADER, NUMBER, PULSES, READ, SERVER_COUNTS, STOPPED, TOTAL, BlockBuffer
+from parcorana.pipeline.block import (
+    BAD,
+    END,
+    EVENTS,
+    HEADER,
+    NUMBER,
+    PULSES,
+    READ,
+    SERVER_COUNTS,
+    STOPPED,
+    TOTAL,
+    BlockBuffer,
+    EventBlock,
+)
 from parcorana.pipeline.job import adjust_in_place, check_reduced, check_result, finished_note, size_of_reduced
 from parcorana.pipeline.keep import Keeper
 from parcorana.pipeline.transport import (
@@ -26,7 +39,7 @@ from parcorana.pipeline.transport import (
 )
 from parcorana.ratecheck import RateCheck
 from parcorana.reach import Reach
-from parcorana.rolling import UNFILLED, RollingBuffer, pulse_counters
+from parcorana.rolling import FAR, UNFILLED, RollingBuffer, far_from, first_stamp, pulse_counters
 from parcorana.userbase import ADD, REDUCED, SUBTRACT, callback, saved_arrays
 from parcorana.userclass import begin, hooks_of
 
@@ -38,6 +51,7 @@ _BYTES = 8 << 20  # the same, of their bodies
 _AHEAD = 2  # updates that wait for the viewer, beyond which those of a live run are merged
 _ARRAYS = 2  # the same for full arrays
 _FEW = 100  # events before `max_bad` is looked at
+_NAMED = 5  # bad events that the log names
 
 
 class Worker:
@@ -88,6 +102,7 @@ class Worker:
         self._updates = []  # of these the headers of updates
         self._checkpoint = []  # the header of the last checkpoint's
         self._words = []  # messages under way to the other workers
+        self._named = 0
         self.merged, self._left = 0, -1  # updates left to later ones, and where the last of them was
         self._progress_at = time.monotonic()
         self._keeper = Keeper(job, self.user, self.buffer) if job.resumable else None
@@ -125,6 +140,7 @@ class Worker:
                     yield from self._keep(number)
                 with clock.on("moving"):
                     block = now.as_block(self.job.threads)
+                block = self._without_bad(block)
                 stopped = self._count(block.header)
                 self._coming = then.handles
                 yield from self._take(block)
@@ -171,21 +187,35 @@ class Worker:
         self.account["read"] += int(header[READ])
         self.account["unused"] += int(header[READ])
 
-    def _counters(self, stamps):
+    def _without_bad(self, block):
+        """Return a block without the events whose times are none; count them in its header, as a server does.
+
+        All workers see the same times, so they decide alike.
+        """
+        if not block.events:
+            return block
         if self.origin is None:
-            self.origin = int(stamps[0])
+            self.origin = first_stamp(block.stamps)
+        pulses = bool(block.header[PULSES])
+        far = far_from(block.stamps, self.origin, FAR if pulses else FAR * min(1, 1e9 / self.config.rate))
+        if not far.any():
+            return block
+        count = int(np.count_nonzero(far))
+        block.header[[EVENTS, BAD]] += [-count, count]
+        for stamp in block.stamps[far].tolist() if self.first else ():
+            self._named += 1
+            if self._named <= _NAMED:
+                more = "; more will be counted but not named" if self._named == _NAMED else ""
+                what = f"{'counter' if pulses else 'time [ns]'} {stamp} is too far from the first one, {self.origin}"
+                log.warning("bad event skipped (block %d): its %s%s", block.header[NUMBER], what, more)
+        return EventBlock(block.header, block.stamps[~far], block.runs[~far], block.data[~far])
+
+    def _counters(self, stamps):
         if self.pulses:
-            if max(abs(int(stamps.max()) - self.origin), abs(int(stamps.min()) - self.origin)) > _EVER:
-                raise RunError(
-                    f"counter: {stamps.min()} to {stamps.max()} is too far from the first one, {self.origin}"
-                )
             return stamps - self.origin
         if self._rate_check is not None and (warning := self._rate_check.look(stamps, self.origin)):
             log.warning("%s", warning)
-        try:
-            return pulse_counters(stamps, self.origin, self.config.rate)
-        except ValueError:
-            raise RunError(f"times of events: {stamps.min()} to {stamps.max()} ns do not make counters") from None
+        return pulse_counters(stamps, self.origin, self.config.rate)
 
     def _take(self, block):
         """Let the events of a block enter, cut where a run or an update ends."""
