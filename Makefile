@@ -4,9 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 WITH_BIN = PATH="$(abspath $(BIN)):$$PATH"
-SOURCES = $(wildcard csrc/* pyx/*.px*) setup.py pyproject.toml
+SOURCES = $(wildcard csrc/* pyx/*.px*) setup.py incremental.py pyproject.toml
 
-.PHONY: demo test bench lint lint-oldest faults faults-openmpi test-openmpi sanitize clean
+.PHONY: demo test bench lint lint-oldest docs faults faults-openmpi test-openmpi sanitize clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo_files.py
@@ -29,6 +29,7 @@ lint: $(VENV)/test
 	$(WITH_BIN) ruff check
 	$(WITH_BIN) ruff format --check
 	$(WITH_BIN) cython-lint pyx
+	$(WITH_BIN) mypy
 	@for file in csrc/*.c; do for openmp in -fopenmp -Wno-unknown-pragmas; do \
 	  cc $(WARN) $$openmp -c $$file -o /dev/null || exit 1; \
 	done; done
@@ -39,6 +40,10 @@ lint-oldest: $(VENV)/test
 	sh .ci/system-packages $(OLDEST)
 	@for file in csrc/*.c; do $(OLDEST) $(WARN) -fopenmp -c $$file -o /dev/null || exit 1; done
 	$(WITH_BIN) python -m pytest -q tests/test_elsewhere.py -k $(OLDEST) $(PYTEST_ARGS)
+
+# the site, in build/docs: a warning is an error
+docs: $(VENV)/test
+	$(WITH_BIN) python -m sphinx -q -W --keep-going -E -c docs -d build/doctrees . build/docs
 
 # every fault of docs/reliability.md, provoked; the table there is made by this
 faults: $(VENV)/test
@@ -75,7 +80,7 @@ $(VENV)/demo: $(SOURCES)
 
 $(VENV)/test: $(SOURCES)
 	sh .ci/system-packages cc venv krb5
-	$(call install,mpich$(,)fit$(,)lint$(,)psana$(,)test)
+	$(call install,mpich$(,)docs$(,)fit$(,)lint$(,)psana$(,)test)
 
 , := ,
 # in place, so that changes of .py files need no second installation

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from parcorana import make_delay_list, userg2
-from parcorana.pipeline.block import BlockBuffer
+from parcorana import MpiParams, make_delay_list, userg2
 from parcorana.correlate.rolling import RollingBuffer
-from parcorana import MpiParams
+from parcorana.pipeline.block import BlockBuffer
 
 BIN = Path(sys.executable).parent
 BLOCK = 512

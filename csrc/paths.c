@@ -13,17 +13,20 @@ static const char *const names[PCA_PATHS] = {
 
 static int chosen = -1;
 
+/* Everything that the TARGET of a path's files lets the compiler use, and that the system keeps those registers. */
 static int runs_here(int path)
 {
 #if defined(__x86_64__)
+    __builtin_cpu_init();
     switch (path) {
     case PCA_V4:
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        return runs_here(PCA_V3) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
     case PCA_V3:
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+        return runs_here(PCA_V2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+               __builtin_cpu_supports("bmi2");
     case PCA_V2:
-        return __builtin_cpu_supports("sse4.2");
+        return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
     default:
         break;
     }

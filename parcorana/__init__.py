@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 
-def get_include():
+def get_include() -> str:
     """Return the folder of the C headers, for `include_dirs` of modules that use ``parcorana.kernels`` by cimport."""
     from pathlib import Path
 

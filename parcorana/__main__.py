@@ -1,10 +1,11 @@
 """``python -m parcorana``: what is installed here, for bug reports and for the curious; and `new-module`."""
 
-import argparse
 import os
 import platform
 import sys
 from importlib import metadata
+
+from parcorana.tools.parser import Parser
 
 
 def _version(package):
@@ -56,7 +57,7 @@ def report():
 
 def main(argv=None):
     """Run the command; return the exit status: 0 done, 1 failed, 2 wrong arguments."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m parcorana",
         description="Without a command: say what is installed here.",
         epilog="exit status: 0 done, 1 failed, 2 wrong arguments",

@@ -4,9 +4,14 @@ Plain loops over dictionaries and float64 arrays, one event at a time, written
 from section 1 of the contract and from nothing else.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 KINDS = ("atend", "accumulator", "windowed")
+Sums = dict[str, NDArray[Any]]
 
 
 class ReferenceBuffer:
@@ -18,11 +23,11 @@ class ReferenceBuffer:
         The most events that are stored.
     """
 
-    def __init__(self, times):
+    def __init__(self, times: int) -> None:
         self.times = times
-        self.stored = {}
+        self.stored: dict[int, NDArray[np.float64]] = {}
 
-    def enter(self, counter, event):
+    def enter(self, counter: int, event: NDArray[np.float64]) -> str:
         """Let one event enter; return 'processed', 'duplicate' or 'late'."""
         if counter in self.stored:
             return "duplicate"
@@ -34,7 +39,9 @@ class ReferenceBuffer:
         return "processed"
 
 
-def pairs_sums(events, delays, elements):
+def pairs_sums(
+    events: Mapping[int, NDArray[np.float64]], delays: Sequence[int] | NDArray[np.int64], elements: int
+) -> Sums:
     """Sum over all pairs of stored events.
 
     Parameters
@@ -57,7 +64,15 @@ def pairs_sums(events, delays, elements):
     return sums
 
 
-def g2(counters, data, times, delays, kind, runs=None, limit=None):
+def g2(
+    counters: ArrayLike,
+    data: ArrayLike,
+    times: int,
+    delays: Sequence[int] | NDArray[np.int64],
+    kind: str,
+    runs: Sequence[int] | NDArray[np.int64] | None = None,
+    limit: int | None = None,
+) -> dict[str, Any]:
     """Compute G2, IP, IF and counts of a sequence of events by brute force.
 
     Parameters
@@ -86,7 +101,7 @@ def g2(counters, data, times, delays, kind, runs=None, limit=None):
     buffer = ReferenceBuffer(times)
     sums = _zeros(len(delays), data.shape[1])
     fates = {"processed": 0, "duplicate": 0, "late": 0}
-    for k, counter in enumerate(int(c) for c in counters):
+    for k, counter in enumerate(int(c) for c in np.asarray(counters)):
         if limit is not None and fates["processed"] == limit:
             break
         if runs is not None and k and runs[k] != runs[k - 1]:
@@ -105,12 +120,12 @@ def g2(counters, data, times, delays, kind, runs=None, limit=None):
     return sums | fates
 
 
-def _zeros(delays, elements):
-    sums = {name: np.zeros((delays, elements)) for name in ("G2", "IP", "IF", "scale")}
+def _zeros(delays: int, elements: int) -> Sums:
+    sums: Sums = {name: np.zeros((delays, elements)) for name in ("G2", "IP", "IF", "scale")}
     return sums | {"counts": np.zeros(delays, np.int64)}
 
 
-def _add(sums, d, past, future):
+def _add(sums: Sums, d: int, past: NDArray[np.float64], future: NDArray[np.float64]) -> None:
     sums["G2"][d] += past * future
     sums["scale"][d] += abs(past * future)
     sums["IP"][d] += past
@@ -118,7 +133,15 @@ def _add(sums, d, past, future):
     sums["counts"][d] += 1
 
 
-def delay_curve(arrays, counts, color, saturated, normalization, wanted, finecolor=None):
+def delay_curve(
+    arrays: Mapping[str, NDArray[np.float64]],
+    counts: NDArray[np.int64],
+    color: NDArray[np.integer[Any]],
+    saturated: ArrayLike,
+    normalization: str,
+    wanted: int,
+    finecolor: Any = None,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Compute a delay curve of one colour, element by element.
 
     Parameters

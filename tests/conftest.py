@@ -10,10 +10,10 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-import effort  # noqa: F401 - registers a profile before pytest asks hypothesis for it
 import h5py
 import numpy as np
 import pytest
+from effort import PATIENCE  # which registers profiles before pytest asks hypothesis for one
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -24,7 +24,7 @@ def root():
     return ROOT
 
 
-def run_command(*args, cwd, ranks=0, seconds=120, env=None):
+def run_command(*args, cwd, ranks=0, seconds=PATIENCE, env=None):
     """Run a command, under mpiexec if `ranks`; never longer than `seconds`."""
     command = [str(a) for a in args]
     if ranks:
@@ -201,7 +201,7 @@ def left_out(folder, names):
 
 def succeed(*args, cwd, env=None):
     env = {k: v for k, v in (env or os.environ).items() if k not in ("PYTHONPATH", "PYTHONWARNINGS")}
-    command = ["timeout", "-k", "5", "300", *map(str, args)]
+    command = ["timeout", "-k", "5", str(PATIENCE), *map(str, args)]
     run = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout

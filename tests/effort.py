@@ -1,8 +1,16 @@
-"""How many examples hypothesis draws: fewer with ``--hypothesis-profile=few``."""
+"""How much a test does, and how long it may take: as long as it likes, for machines may be slow or busy.
 
-from hypothesis import settings
+Fewer examples are drawn with ``--hypothesis-profile=few``.
+"""
 
-settings.register_profile("few", max_examples=15)
+from hypothesis import HealthCheck, settings
+
+PATIENCE = 900  # s after which something hangs; to be right nothing has to be quick
+
+_SLOW = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("usual", **_SLOW)
+settings.register_profile("few", max_examples=15, **_SLOW)
+settings.load_profile("usual")
 USUAL = 100  # hypothesis' own default
 
 

@@ -10,6 +10,8 @@ import time
 from functools import cache
 from pathlib import Path
 
+from effort import PATIENCE
+
 ENTER = """\
 #!/bin/sh
 # What mpiexec calls in place of ssh: a host, and what to run there. Options are meant for ssh.
@@ -100,7 +102,7 @@ class Hosts:
     def _wait_until_up(self):
         """The kernel takes up to a second to call a link up."""
         for host in self.names:
-            end = time.monotonic() + 10
+            end = time.monotonic() + PATIENCE
             command = ["ip", "netns", "exec", self._of(host), "cat", "/sys/class/net/eth0/operstate"]
             while subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() != "up":
                 if time.monotonic() > end:

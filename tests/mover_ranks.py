@@ -4,6 +4,7 @@ import sys
 import time
 
 import numpy as np
+from effort import PATIENCE
 
 from parcorana.pipeline import mpi
 from parcorana.pipeline.transport import TAG_DATA, run_polling, wait
@@ -18,7 +19,7 @@ def sends():
 
 def receives():
     coming = transport.receive(0, TAG_DATA, data)
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     with transport.meanwhile([coming]):
         while not coming.finished and time.monotonic() < end:
             time.sleep(0.01)

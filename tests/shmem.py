@@ -22,6 +22,8 @@ import time
 import uuid
 from pathlib import Path
 
+from effort import PATIENCE
+
 from parcorana.events.psana2.queues import discovery, waiting
 
 _PROMPT = b"--hit CR--"
@@ -96,7 +98,7 @@ class SharedMemory:
         for thread in self._threads:
             thread.start()
 
-    def _offers_itself(self, seconds=20):
+    def _offers_itself(self, seconds=PATIENCE):
         limit = time.monotonic() + seconds
         while not self._errors and self.process.poll() is None and time.monotonic() < limit:
             if waiting(discovery(self.name)):
@@ -105,7 +107,7 @@ class SharedMemory:
             time.sleep(0.01)
         return False
 
-    def wait_held(self, seconds=60):
+    def wait_held(self, seconds=PATIENCE):
         """Wait until `hold` datagrams were sent."""
         assert self._held.wait(seconds)
 

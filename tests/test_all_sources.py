@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 from conftest import BIN, CONFIG, Setup, run_command
+from effort import PATIENCE
 from shmem import SharedMemory
 from test_hdf5_files import WRITER
 from test_psana_pipeline import ENVIRONMENT
@@ -69,7 +70,6 @@ def job(data, tmp_path_factory):
             f"{name}.py",
             cwd=setup.folder,
             ranks=servers + 2 if servers > 1 else 0,
-            seconds=90,
             env=ENVIRONMENT,
         )
         assert done.returncode == 0, done.stderr
@@ -161,7 +161,7 @@ def test_shared_memory_that_ends_early(job, data):
         job.write("hung", f"shmem={hung.name}", update=100, latency=0.2)
         env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **ENVIRONMENT}
         pipes = {"cwd": job.folder, "env": env, "stderr": subprocess.PIPE, "text": True}
-        launch = ["timeout", "-k", "5", "90"]
+        launch = ["timeout", "-k", "5", str(PATIENCE)]
         two = subprocess.Popen([*launch, "mpiexec", "-n", "4", "parCorAnaDriver", "-c", "killed.py"], **pipes)
         one = subprocess.Popen([*launch, "parCorAnaDriver", "-c", "hung.py"], **pipes)
         killed.wait_held()
@@ -173,7 +173,7 @@ def test_shared_memory_that_ends_early(job, data):
         time.sleep(0.5)  # more than latency: it has now all that came, and waits
         one.send_signal(signal.SIGTERM)
         for name, running in (("killed", two), ("hung", one)):
-            _, log = running.communicate(timeout=90)
+            _, log = running.communicate()
             assert running.returncode == 0, log
             assert account_of(job.folder / f"{name}.h5") == {
                 "read": sent, "no_data": lacking, "processed": sent - lacking

@@ -12,6 +12,7 @@ import urllib.parse
 import numpy as np
 import pytest
 from conftest import serving
+from effort import PATIENCE
 from test_docs import table_of
 from xtc2 import write_run
 
@@ -234,7 +235,7 @@ def test_constants_of_the_facility(folder, frames, constants):
     with serving(Facility) as port:
         url = {"LCLS_CALIB_HTTP": f"http://127.0.0.1:{port}", "NO_PROXY": "127.0.0.1"}
         done = subprocess.run(
-            ["timeout", "-k", "5", "60", sys.executable, "-W", "ignore", "-c", DRIVE, folder],
+            ["timeout", "-k", "5", str(PATIENCE), sys.executable, "-W", "ignore", "-c", DRIVE, folder],
             env=os.environ | url,
             capture_output=True,
             text=True,

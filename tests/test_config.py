@@ -100,7 +100,7 @@ def test_wrong_user_params(setup, user, words):
 @pytest.mark.parametrize("servers", [1, 2])
 def test_too_few_ranks(setup, servers):
     setup.write(numservers=servers)
-    run = setup.drive(ranks=servers + 1, seconds=20)
+    run = setup.drive(ranks=servers + 1)
     check_line(run, f"need mpiexec -n {servers + 2} or more")
 
 
@@ -109,12 +109,12 @@ def test_more_workers_than_elements(setup):
     mask.flat[3] = 1
     np.save(setup.folder / "mask.npy", mask)
     setup.write(user={})
-    check_line(setup.drive(ranks=4, seconds=20), "2 workers are too many for a mask with 1 elements")
+    check_line(setup.drive(ranks=4), "2 workers are too many for a mask with 1 elements")
 
 
 def test_errors_under_mpi_come_once(setup):
     setup.write(tymes=5)
-    check_line(setup.drive(ranks=4, seconds=20), "unknown key 'tymes'")
+    check_line(setup.drive(ranks=4), "unknown key 'tymes'")
 
 
 def test_an_error_in_the_config_file_names_the_line(setup):

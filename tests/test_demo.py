@@ -14,6 +14,7 @@ import h5py
 import matplotlib.image
 import numpy as np
 import pytest
+from effort import PATIENCE
 
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.simulated import Brownian, SimulatedSource, true_g2
@@ -35,7 +36,7 @@ def run(*command, cwd, **environment):
     """Run a command as a user would, but with warnings as errors and never for more than two minutes."""
     variables = {key: value for key, value in os.environ.items() if key != "PARCORANA_DEMO"}
     variables |= {"PATH": PATH, "PYTHONWARNINGS": "error", **environment}
-    command = ["timeout", "-k", "5", "120", *map(str, command)]
+    command = ["timeout", "-k", "5", str(PATIENCE), *map(str, command)]
     return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
 
 

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from conftest import BIN, write_class
+from effort import PATIENCE
 
 from parcorana import ConfigError
 from parcorana.errors import RunError
@@ -69,7 +70,7 @@ def publish(results, *numbers, ending=False):
 def start(*command, cwd, **how):
     """Start a command of this environment; what it says on standard error can be read."""
     env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
-    command = ["timeout", "-k", "5", "60", *command]
+    command = ["timeout", "-k", "5", str(PATIENCE), *command]
     return subprocess.Popen(command, cwd=cwd, env=env, stderr=subprocess.PIPE, text=True, **how)
 
 
@@ -82,7 +83,7 @@ def test_two_runs_of_one_name_at_once(setup):
     """One of them has it, whichever that is, and the other one ends with a line and takes nothing away."""
     write_class(setup, HELD, "Held", overwrite=False, update=15)
     jobs = [start("parCorAnaDriver", "-c", "config.py", cwd=setup.folder) for _ in range(2)]
-    said = [job.communicate(timeout=70)[1] for job in jobs]
+    said = [job.communicate()[1] for job in jobs]
     good, bad = sorted(range(2), key=lambda k: jobs[k].returncode)
     assert jobs[good].returncode == 0, said
     assert jobs[bad].returncode in (1, 2) and said[bad].count("parCorAnaDriver: ") == 1, said
@@ -158,7 +159,7 @@ def test_two_joins_at_once(tmp_path, config):
     for _ in range(3):
         jobs.append(start("parCorAnaDriver", "--join", "out.h5.inprogress", cwd=tmp_path))
         time.sleep(0.1)
-    said = [job.communicate(timeout=70)[1] for job in jobs]
+    said = [job.communicate()[1] for job in jobs]
     assert sorted(job.returncode > 0 for job in jobs) == [False, True, True], said
     assert content(tmp_path / "out.h5") == list(range(1, 60))
     assert os.listdir(tmp_path) == ["out.h5"]

@@ -1,6 +1,7 @@
 """HDF5 stacks: the frames and times as they were written, read in batches, and every refusal."""
 
 import itertools
+import re
 from fractions import Fraction
 
 import h5py
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, EventError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.hdf5 import source as hdf5
 from parcorana.events.hdf5 import times as hdf5_times
@@ -222,7 +223,7 @@ def test_timestamp_in_seconds_is_rounded_to_nanoseconds(path):
 
 @given(st.floats(-9e9, 9e9))
 def test_seconds_are_rounded_exactly(seconds):
-    stamp = int(hdf5_times.to_int64(np.array([seconds]), "here")[0])
+    stamp = int(hdf5_times.to_int64(np.array([seconds]))[0][0])
     assert abs(Fraction(stamp) - Fraction(seconds) * 10**9) <= Fraction(1, 2) + Fraction(1, 10**6)
 
 
@@ -234,21 +235,67 @@ def test_seconds_are_rounded_exactly(seconds):
         ("counter", 5, "has shape ()"),
         ("counter", np.arange(23.0), "has dtype float64, and must be an integer, pulses"),
         ("counter", np.zeros(23, bool), "has dtype bool"),
-        ("counter", np.full(23, 2**63, np.uint64), "is 9223372036854775808 at index 0, and must fit in int64"),
+        ("counter", np.full(23, 2**63, np.uint64), "is 9223372036854775808 at index 0, and must be near those of the"),
+        ("counter", np.r_[np.full(12, 2**63, np.uint64), np.arange(11, dtype="u8")], "; so it is with 12 of 23"),
+        (
+            "counter",
+            np.repeat([-(2**62), 0, 2**62], [8, 7, 8]),
+            "at index 0, and must be near those of the other events",
+        ),
         ("counter", h5py.Empty("i8"), "has shape None"),
         ("timestamp", np.arange(24.0), "has shape (24,)"),
         ("timestamp", np.arange(23, dtype="f4"), "has dtype float32, and must be float64, seconds, or an integer"),
         ("timestamp", np.zeros(23, "S9"), "has dtype |S9"),
         ("timestamp", np.zeros(23, complex), "has dtype complex128"),
-        ("timestamp", np.r_[np.zeros(22), np.nan], "is nan at index 22, and must be finite"),
-        ("timestamp", np.r_[np.inf, np.zeros(22)], "is inf at index 0, and must be finite"),
-        ("timestamp", np.full(23, 1.7e18), "and must be less than 292 years of seconds"),
-        ("timestamp", np.full(23, 2**64 - 1, np.uint64), "must fit in int64"),
+        (
+            "timestamp",
+            np.r_[np.zeros(11), np.full(12, np.nan)],
+            "is nan at index 11, and must be finite, within 292 years",
+        ),
+        ("timestamp", np.full(23, np.inf), "is inf at index 0, and must be finite"),
+        ("timestamp", np.full(23, 1.7e18), "and must be finite, within 292 years; so it is with 23 of 23"),
+        ("timestamp", np.full(23, 2**64 - 1, np.uint64), "must be near those of the other events"),
     ],
 )
 def test_wrong_times(path, name, times, what):
     text = refusal(write(path, times={name: times}))
     assert f"/run/{name} " in text and what in text
+
+
+NONE = [2**63 - 1, -(2**63), 2**63 - 5, 2**62, -(2**62)]
+
+
+@pytest.mark.parametrize(
+    ("name", "times", "bogus"),
+    [
+        *(("counter", np.arange(23) * 10 + 7, value) for value in NONE),
+        ("counter", np.arange(23, dtype=np.uint64) + 7, 2**64 - 1),
+        *(("timestamp", np.arange(23) * 10**9 + 17 * 10**17, value) for value in (2**63 - 1, -(2**63), -(10**18))),
+        *(("timestamp", np.arange(23) / 10 + 1.7e9, value) for value in (np.nan, np.inf, -np.inf, 1e300, 9.2e9)),
+        ("timestamp", (np.arange(23, dtype="u8") + 1_700_000_000) << np.uint64(32), 2**64 - 1),
+    ],
+)
+@pytest.mark.parametrize("at", [0, 9, 22])
+def test_a_time_that_is_none_is_a_bad_event(path, name, times, bogus, at):
+    """All others are as they would be without it."""
+    right = sequence(write(path, times={name: times}))[0]
+    times = times.copy()
+    times[at] = bogus
+    source, found, pieces = make(write(path, times={name: times})), [], []
+    for block in source.blocks():
+        for event in block:
+            if len(found) == at:
+                with pytest.raises(
+                    EventError, match=f"/run/{name} is {re.escape(str(times[at]))} at index {at}, and must"
+                ):
+                    event.data()
+            found.append(None if len(found) == at else (event.stamp, event.data().copy()))
+        pieces += [piece for _, piece in block.pieces()]
+    source.close()
+    assert [event and event[0] for event in found] == [None if k == at else stamp for k, stamp in enumerate(right)]
+    assert all(event is None or np.array_equal(event[1], frame) for event, frame in zip(found, FRAMES, strict=True))
+    assert sum(len(piece) for piece in pieces if not isinstance(piece, EventError)) == 22
+    assert sum(isinstance(piece, EventError) for piece in pieces) == 1
 
 
 def test_times_that_are_no_dataset(path):

@@ -7,6 +7,7 @@ import h5py
 import hdf5plugin
 import numpy as np
 import pytest
+from effort import PATIENCE
 from test_hdf5 import FRAMES, make, refusal, sequence, write
 
 from parcorana.errors import ConfigError
@@ -81,14 +82,22 @@ def test_virtual_dataset(parts):
 def test_virtual_dataset_without_its_parts(parts):
     """HDF5 itself would give zeros."""
     (parts / "parts" / "part1.h5").unlink()
-    with pytest.raises(ConfigError, match=r"part1\.h5, which is not there"):
+    lines = []
+    source = opened(f"h5={parts}/master.h5:dir={parts}", log=lines.append)
+    frames = [event.data() for block in source.blocks() for event in block]
+    assert [k for k, frame in enumerate(frames) if frame is None] == list(range(8, 16))
+    assert "no data in 8 of 23 frames: 8-15 (parts/part1.h5: there is no such file)" in lines[0]
+    for k in (0, 2):
+        (parts / "parts" / f"part{k}.h5").unlink()
+    with pytest.raises(ConfigError, match=r"part0\.h5, which is not there"):
         opened(f"h5={parts}/master.h5:dir={parts}")
 
 
 def test_trust_is_not_deceived(parts, tmp_path):
     """By links out of the folder, and by parts that draw in others themselves."""
     text, part = f"h5={parts}/master.h5:dir={parts}/parts", parts / "parts" / "part0.h5"
-    outside = tmp_path / "outside.h5"
+    (tmp_path / "away").mkdir()
+    outside = tmp_path / "away" / "outside.h5"
     part.rename(outside)
     part.symlink_to(outside)
     with pytest.raises(ConfigError, match="only in a folder that you trust"):
@@ -268,7 +277,7 @@ def writer(tmp_path, command, in_thread):
     return start
 
 
-def followed(source, seconds=20):
+def followed(source, seconds=PATIENCE):
     """Read a source to its end; in one process HDF5 takes two readers of a file for one, so there is but one."""
     found, limit = [], time.monotonic() + seconds
     for event in source.events():
@@ -292,9 +301,12 @@ def test_live(writer, server, servers):
     assert np.array_equal([frame for _, frame in found], FRAMES[own])
 
 
-def test_live_writer_killed(writer, monkeypatch):
-    text, lines = writer(0.01, "kill"), []
-    source = opened(text, log=lines.append)
+def test_live_writer_killed(tmp_path, command, monkeypatch):
+    """It has gone when the reader comes: how long it took to write does not matter then."""
+    np.save(tmp_path / "frames.npy", FRAMES)
+    path, lines = tmp_path / "live.h5", []
+    command(sys.executable, "-c", WRITER, path, tmp_path / "frames.npy", 0, "kill", cwd=tmp_path)
+    source = opened(f"h5={path}:live", log=lines.append)
     monkeypatch.setenv("PARCORANA_PATIENCE", "1")
     assert len(followed(source)) == EVENTS
     assert "nothing came for 1.0 s, which ends the run after 23 frames: was its writer killed?" in lines[-1]
@@ -314,7 +326,7 @@ def test_live_wrong(tmp_path, path, monkeypatch):
     begin = time.monotonic()
     with pytest.raises(ConfigError, match="there is no such file"):
         opened(f"h5={tmp_path}/none.h5:live")
-    assert 0.3 < time.monotonic() - begin < 5
+    assert time.monotonic() - begin > 0.3
     write(path)
     write(tmp_path / "b.h5")
     with pytest.raises(ConfigError, match="'live' follows one file, not 2"):

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from conftest import BIN, Setup
+from effort import PATIENCE
 from hosts import Hosts, missing
 
 from parcorana.tools.compare import compare
@@ -29,7 +30,7 @@ def drive(hosts, setup, ranks, *args):
     """Run the driver with so many ranks on each host."""
     env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONWARNINGS": "error"} | hosts.environment(*ranks)
     command = [*hosts.start(), "mpiexec", "-n", sum(ranks), "parCorAnaDriver", "-c", "config.py", *args]
-    command = ["timeout", "-k", "5", "100", *map(str, command)]
+    command = ["timeout", "-k", "5", str(PATIENCE), *map(str, command)]
     return subprocess.run(command, cwd=setup.folder, env=env, capture_output=True, text=True, check=False)
 
 

@@ -24,7 +24,7 @@ def limited(setup, command, limit, *args, ranks=0):
     """Run the driver in a shell that has set a limit."""
     launcher = f"mpiexec -n {ranks} " if ranks else ""
     line = f"ulimit {limit}; exec {launcher}parCorAnaDriver -c config.py {' '.join(args)}"
-    return command("bash", "-c", line, cwd=setup.folder, seconds=1000)
+    return command("bash", "-c", line, cwd=setup.folder)
 
 
 @pytest.mark.parametrize("flag", ["-v", "-d"])

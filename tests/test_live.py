@@ -6,6 +6,7 @@ import time
 import h5py
 import numpy as np
 import pytest
+from effort import PATIENCE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,7 +78,7 @@ class Run:
         return self.viewer.finished
 
 
-def until(happened, seconds=5):
+def until(happened, seconds=PATIENCE):
     """Yield NOTHING until something has happened."""
     end = time.monotonic() + seconds
     while not happened():

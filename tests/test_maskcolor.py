@@ -1,6 +1,8 @@
 """parCorAnaMaskColorTool: every wrong file its sentence, conversions, statistics; parCorAnaPlot, pictures, fits."""
 
+import dataclasses
 import shutil
+from pathlib import Path
 
 import h5py
 import hypothesis.extra.numpy as hnp
@@ -13,11 +15,13 @@ from hypothesis import strategies as st
 
 from parcorana.curves import fits
 from parcorana.curves.sums import Curve
-from parcorana.detector import colors
+from parcorana.detector import colors, hot
+from parcorana.detector.geometry import Geometry
 from parcorana.detector.images import Layout, segments_apart
 from parcorana.detector.statistics import Statistics
 from parcorana.errors import ConfigError
 from parcorana.tools import maskcolor, plot
+from parcorana.tools.maskcolor.coloring import coloring
 
 
 @pytest.fixture
@@ -129,23 +133,61 @@ def test_losses_are_named(tool):
     assert "are these index files?" in tool("ndarr2img", "-i", "array.npy", "-o", "no.npy", *both)[2]
 
 
-def test_hot_dead_and_broken():
+def test_hot_dead_broken_and_gaps():
     rng = np.random.default_rng(0)
     frames = rng.poisson(50, (40, 2, 30, 40)).astype(float)
     frames[:, 0, 3, 4] += 300
     frames[:, 1, 5, 6] = 50 + 60 * (-1.0) ** np.arange(40)  # the usual mean, but restless
     frames[:, 0, 7, 8] = 51
     frames[3, 1, 9, 9] = np.nan
+    frames[4, 1, 8, 9] = np.inf
+    statistics = statistics_of(frames)
+    assert np.argwhere(hot.find(statistics, ~statistics.broken(), 1e-5).where).tolist() == [[0, 3, 4], [1, 5, 6]]
+    assert np.argwhere(statistics.dead()).tolist() == [[0, 7, 8]]
+    assert np.argwhere(statistics.broken()).tolist() == [[1, 8, 9], [1, 9, 9]]
+    assert np.array_equal(np.isnan(statistics.mean), statistics.broken()) and not statistics.gaps().any()
+
+
+def statistics_of(frames):
     statistics = Statistics()
     for frame in frames:
         statistics.add(frame)
-    assert np.argwhere(statistics.hot(10)).tolist() == [[0, 3, 4], [1, 5, 6]]
-    assert np.argwhere(statistics.dead()).tolist() == [[0, 7, 8]]
-    assert np.argwhere(statistics.broken()).tolist() == [[1, 9, 9]]
-    few = Statistics()
-    for k in range(5):
-        few.add((np.arange(100).reshape(10, 10) == k * 7).astype(float))
-    assert few.hot(10) is None  # hardly any photon: nothing is usual
+    return statistics
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", ">u2", "f4", "f8"])
+def test_statistics_are_those_of_numpy(kind):
+    """Whatever the type: sums do not overflow, and the type's largest value is a gap, not a count."""
+    dtype = np.dtype(kind)
+    top = (np.finfo if dtype.kind == "f" else np.iinfo)(dtype).max
+    frames = np.random.default_rng(0).integers(90, 126, (30, 3, 4)).astype(dtype)
+    frames[:, 0, 0] = top
+    frames[7, 0, 1] = top
+    frames[:, 0, 2] = frames[:, 0, 2] // 2
+    statistics = statistics_of(frames)
+    assert np.argwhere(statistics.gaps()).tolist() == [[0, 0], [0, 1]] and statistics.sometimes_a_gap() == 1
+    assert np.isnan(statistics.mean[0, :2]).all()
+    good = ~statistics.gaps()
+    exact = np.where(good, frames, 0).astype(np.float64)
+    np.testing.assert_allclose(statistics.mean[good], exact.mean(axis=0)[good], rtol=1e-14)
+    np.testing.assert_allclose(statistics.deviation[good], exact.std(axis=0)[good], rtol=1e-12)
+    mean, deviation = statistics.without_largest()
+    rest = np.sort(exact, axis=0)[:-1]
+    np.testing.assert_allclose(mean[good], rest.mean(axis=0)[good], rtol=1e-14)
+    np.testing.assert_allclose(deviation[good], rest.std(axis=0)[good], rtol=1e-12)
+
+
+@pytest.mark.parametrize("events", [1, 20])
+def test_negative_numbers_that_stand_for_gaps(events):
+    counts = np.random.default_rng(1).poisson(5, (events, 6, 7)).astype(np.int32)
+    counts[:, 1, 1], counts[:, 2, 2], counts[-1, 3, 3] = -1, -2, -1
+    gaps = np.argwhere(statistics_of(counts).gaps()).tolist()
+    assert gaps == [[1, 1], [2, 2], [3, 3]]
+    noise = counts - 7  # negative as others are: only what never changes is no data
+    noise[:, 4, 4] = -9
+    found = np.argwhere(statistics_of(noise).gaps()).tolist()
+    assert found == ([] if events == 1 else [[1, 1], [2, 2], [4, 4]])
+    assert not statistics_of(noise.astype(np.float32)).gaps().any()
 
 
 def test_colours_by_intensity_and_the_test_mask():
@@ -175,11 +217,68 @@ def test_colours_by_intensity_and_the_test_mask():
         (["--iX", "a.npy"], "--iX and --iY belong together"),
         (["-b", "no/where"], "the folder 'no' does not exist"),
         (["--center", "5"], "'5' is not ROW,COLUMN"),
+        (["--by", "q", "--energy", "9500"], "--energy 9500 is in keV: 9.5 would be 9500 eV"),
+        (["--by", "q", "--wavelength", "1.3e-10"], "--wavelength 1.3e-10 is in angstrom"),
+        (["-m", "nowhere.npy"], "-m: the file 'nowhere.npy' does not exist"),
+        (["--iX", "a.npy", "--iY", "b.npy"], "iX: the file 'a.npy' does not exist"),
     ],
 )
 def test_wrong_arguments_of_start(tool, args, sentence):
     status, _, error = tool("start", "-d", "sim=brownian:shape=12x16:events=4", *args)
     assert status == 2 and sentence in error
+
+
+@pytest.mark.parametrize(
+    ("args", "warned"),
+    [
+        (["--distance", "5000", "--pixel", "75"], ""),
+        (["--distance", "5", "--pixel", "7500"], "the largest scattering angle of the detector is 85.9 degrees"),
+        (
+            ["--distance", "5000", "--pixel", "0.000075"],
+            "the largest scattering angle of the detector is 7.99e-09 degrees",
+        ),
+    ],
+)
+def test_lengths_of_another_unit(tool, args, warned):
+    by_q = ["--by", "q", "--energy", "9.5", "-c", "2", "--finecolor", "2", *args]
+    status, _, error = tool("start", "-d", "sim=brownian:shape=12x16:events=4", "-b", "m", *by_q)
+    assert status == 0 and warned in error and bool(warned) == bool(error)
+    assert not warned or "are --distance, in mm, and --pixel, in um, right?" in error
+
+
+def test_lengths_that_are_not_those_of_the_geometry(capsys):
+    geometry = dataclasses.replace(Geometry.of_layout(segments_apart((12, 16)), ""), pixel=75.0, distance=5000.0)
+    for options, warned in (
+        ({}, []),
+        ({"distance": 5010.0}, []),
+        ({"distance": 4000.0, "pixel": 50.0}, ["--distance is 4000 mm, the geometry's is 5000", "--pixel is 50 um"]),
+    ):
+        args = maskcolor.make_parser().parse_args(["start", "-d", "x", "--by", "q", "--energy", "9"])
+        vars(args).update(options)
+        coloring(args, np.ones((12, 16)), np.ones((12, 16), bool), geometry, (5, 5), [])
+        error = capsys.readouterr().err
+        assert error.count("warning") == len(warned) and all(text in error for text in warned)
+
+
+def test_how_many_events_are_looked_at(tool):
+    """The first so many, of how many; those without data and those that cannot be used."""
+    dataset = "sim=brownian:shape=12x16:events=40"
+    assert (
+        "30 more events of the dataset are not looked at (-n)" in tool("start", "-d", dataset, "-n", 10, "-b", "a")[1]
+    )
+    assert "more events" not in tool("start", "-d", dataset, "-n", 40, "-b", "b")[1]
+    frames = np.random.default_rng(0).poisson(5, (8, 12, 16)).astype(np.uint16)
+    with h5py.File("frames.h5", "w") as file:
+        file.create_dataset("f", data=frames, chunks=(1, 12, 16), fletcher32=True)
+        at = [file["f"].id.get_chunk_info(k).byte_offset for k in (2, 5)]
+    with open("frames.h5", "r+b") as file:
+        for offset in at:  # what is written there does not fit the checksum
+            file.seek(offset)
+            file.write(b"\xff\x00\xff")
+    status, said, error = tool("start", "-d", "h5=frames.h5", "-s", "f", "-b", "c", "-n", 5)
+    assert status == 0 and "average: 5 events of 12x16 elements; 1 more events" in said
+    assert "warning: of the first 7 events 0 had no data, 2 were bad" in error
+    np.testing.assert_allclose(np.load("c_avg_ndarrCoords.npy"), frames[[0, 1, 3, 4, 6]].mean(0), rtol=1e-12)
 
 
 def test_rings_need_a_geometry(tool):
@@ -191,7 +290,17 @@ def test_rings_need_a_geometry(tool):
     assert tool("start", "-d", "sim=brownian:shape=4x12x16:events=4", *args)[0] == 0
     mask, color = np.load("four_mask_ndarrCoords.npy"), np.load("four_color_ndarrCoords.npy")
     assert np.array_equal(mask == 1, color > 0) and 0 < mask.mean() < 0.5
+    status, said, error = tool("start", "-d", "sim=brownian:shape=4x12x16:events=4", *args)
+    assert status == 0 and "unchanged: four_" in said  # the same files again
+    before = {path.name: path.read_bytes() for path in Path().glob("four_*")}
+    for changed in (["-n", "2"], ["--high", "7"], ["--edges", "1"]):
+        status, said, error = tool("start", "-d", "sim=brownian:shape=4x12x16:events=4", *args, *changed)
+        assert status == 2 and "exists, and would be another one now; say --force to replace it" in error
+    Path("four_iX.npy").unlink()
     assert "exists; say --force" in tool("start", "-d", "sim=brownian:shape=4x12x16:events=4", *args)[2]
+    assert before == {path.name: path.read_bytes() for path in Path().glob("four_*")} | {
+        "four_iX.npy": before["four_iX.npy"]
+    }
 
 
 # -- fits ----------------------------------------------------------------------

@@ -24,7 +24,7 @@ def peaks(setup, user_class="G2IncrementalAccumulator", user=None, **system):
     check = setup.drive("--check", ranks=3)
     assert check.returncode == 0, check.stderr
     said = {role: float(mib.replace(",", "")) for role, mib in re.findall(r"\d  (\w+) .* ([\d,]+)\n", check.stdout)}
-    run = setup.drive(ranks=3, seconds=1000)
+    run = setup.drive(ranks=3)
     assert run.returncode == 0, run.stderr
     found = {role: float(mib) for role, mib in re.findall(r"\n  1 (\w+) .* (\d+)(?=\n)", run.stderr)}
     assert len(found) == len(said) == 3

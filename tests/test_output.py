@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 from conftest import BIN, write_class
+from effort import PATIENCE
 
 from parcorana import ConfigError, __version__
 from parcorana.results.join import join
@@ -163,10 +164,11 @@ def test_names(setup):
     before = (setup.folder / "g2calc_frames.h5").stat().st_ino
     assert setup.drive("--overwrite").returncode == 0
     assert (setup.folder / "g2calc_frames.h5").stat().st_ino != before
+    begin = int(time.time())
     assert setup.drive("-o", "r%T_%C.h5").returncode == 0
     (name,) = (path.name for path in setup.folder.glob("r*.h5"))
     stamp = re.fullmatch(r"r(\d{14})_000\.h5", name)[1]
-    assert 0 <= time.time() - time.mktime(time.strptime(stamp, "%Y%m%d%H%M%S")) < 60
+    assert begin <= time.mktime(time.strptime(stamp, "%Y%m%d%H%M%S")) <= time.time()
     assert not list(setup.folder.glob("*.inprogress"))
 
 
@@ -234,14 +236,20 @@ def test_params_of_a_users_own_class(setup):
 # -- while running, and after a kill ------------------------------------------------
 
 SLOW = """\
+import os
 import time
 
 from parcorana import userg2
 
 
 class Slow(userg2.G2IncrementalAccumulator):
+    seen = 0
+
     def finalDataArray(self, dataArray, evt):
+        self.seen += 1
         time.sleep(0.005)
+        while self.seen > 150 and os.path.exists("hold"):
+            time.sleep(0.005)
         return dataArray
 """
 
@@ -257,7 +265,7 @@ def slow(setup):
 
     def start(*args, ranks=0):
         command = ["parCorAnaDriver", "-c", "config.py", *args]
-        command = ["timeout", "-k", "5", "60", *(["mpiexec", "-n", str(ranks)] if ranks else []), *command]
+        command = ["timeout", "-k", "5", str(PATIENCE), *(["mpiexec", "-n", str(ranks)] if ranks else []), *command]
         env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
         with open(setup.folder / "log", "w", encoding="utf-8") as log:
             jobs.append(subprocess.Popen(command, cwd=setup.folder, env=env, stderr=log, process_group=0))
@@ -268,7 +276,7 @@ def slow(setup):
     for job in jobs:
         if job.poll() is None:
             os.killpg(job.pid, signal.SIGKILL)
-            job.wait(20)
+            job.wait(PATIENCE)
 
 
 def published(folder):
@@ -280,7 +288,7 @@ def published(folder):
     return found
 
 
-def wait_for_update(folder, job, seconds=30):
+def wait_for_update(folder, job, seconds=PATIENCE):
     end = time.monotonic() + seconds
     while not list(folder.glob("update_*.h5")):
         assert time.monotonic() < end and job.poll() is None
@@ -301,6 +309,7 @@ def check_against_undisturbed(trees, whole):
 
 
 def test_while_it_runs_the_folder_holds_complete_files(slow):
+    (slow.folder / "hold").touch()  # it does not come to its end meanwhile
     job = slow.start()
     folder, seen = slow.folder / "out.h5.inprogress", {}
     wait_for_update(folder, job)
@@ -312,7 +321,8 @@ def test_while_it_runs_the_folder_holds_complete_files(slow):
                     seen[path.stem] = read_tree(file)
         time.sleep(0.01)
     assert len(seen) >= 6
-    assert job.wait(60) == 0
+    (slow.folder / "hold").unlink()
+    assert job.wait(PATIENCE) == 0
     assert not folder.exists()
     with h5py.File(slow.folder / "out.h5") as file:
         check_against_undisturbed({int(name[7:]): tree for name, tree in seen.items()}, read_tree(file))
@@ -323,16 +333,15 @@ def test_kill_at_any_moment(slow, ranks, kills):
     assert slow.drive("-o", "whole.h5", ranks=ranks).returncode == 0
     with h5py.File(slow.folder / "whole.h5") as file:
         whole = read_tree(file)
-    folder, killed = slow.folder / "out.h5.inprogress", 0
+    folder = slow.folder / "out.h5.inprogress"
+    (slow.folder / "hold").touch()  # it does not come to its end before it is killed
     for delay in np.random.default_rng().uniform(0, 0.4, kills):
         (slow.folder / "out.h5").unlink(missing_ok=True)
         job = slow.start(ranks=ranks)
         wait_for_update(folder, job)
         time.sleep(delay)
         os.killpg(job.pid, signal.SIGKILL)
-        if job.wait(20) == 0:  # on a busy machine it may have come to its end
-            continue
-        killed += 1
+        assert job.wait(PATIENCE) != 0
         wait_until_quiet(folder)
         trees = published(folder)
         assert 1 <= len(trees) < 16
@@ -348,7 +357,6 @@ def test_kill_at_any_moment(slow, ranks, kills):
         groups = [GROUP.format(n) for n in trees]
         wanted = {p: v for p, v in whole.items() if re.sub("(user/[^/@]*).*", r"\1", p) in groups}
         check_same({p: v for p, v in joined.items() if p.startswith("user")}, wanted)
-    assert killed
 
 
 def wait_until_quiet(folder):

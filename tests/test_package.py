@@ -13,7 +13,8 @@ import parcorana
 def test_sdist(dist):
     with tarfile.open(dist[0]) as file:
         names = {name.partition("/")[2] for name in file.getnames()}
-    needed = {"pyproject.toml", "setup.py", "MANIFEST.in", "Makefile", "README.md", "LICENSE", "PKG-INFO"}
+    needed = {"pyproject.toml", "setup.py", "incremental.py", "MANIFEST.in", "Makefile"}
+    needed |= {"README.md", "CONTRIBUTING.md", "LICENSE", "PKG-INFO"}
     for pattern in ("csrc/*.[ch]", "pyx/*.pyx", "parcorana/**/*", "tests/*.py", "examples/**/*.py*", "docs/**/*.md"):
         found = {str(path.relative_to(dist[2])) for path in dist[2].glob(pattern) if path.is_file()}
         assert found
@@ -31,7 +32,7 @@ def test_wheel(dist):
     compiled = {name for name in packages if name.endswith(".so")}
     modules = {re.sub(r"\..*", "", name) for name in compiled}
     assert modules == {"parcorana/_beat", "parcorana/_core", "parcorana/_move", "parcorana/kernels"}
-    for pattern in ("*.pxd", "include/**/*.h", "templates/*/*.in"):
+    for pattern in ("py.typed", "*.pyi", "*.pxd", "include/**/*.h", "templates/*/*.in"):
         needed = {str(path.relative_to(dist[2])) for path in (dist[2] / "parcorana").glob(pattern)}
         assert needed and needed <= packages
     sources = {str(path.relative_to(dist[2])) for path in dist[2].glob("parcorana/**/*.py")}
@@ -41,6 +42,11 @@ def test_wheel(dist):
     required = set(re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*$", metadata, re.M))
     assert required == {"numpy", "h5py", "mpi4py", "matplotlib", "tqdm"}
     assert {"parCorAnaDriver", "cmpParCorAnaH5Output"} <= set(re.findall(r"^(\w+) = parcorana", commands, re.M))
+
+
+def test_citation(root):
+    text = (root / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {parcorana.__version__}\n" in text
 
 
 def test_commands_in_a_clean_environment(clean):

@@ -25,7 +25,7 @@ def project(root, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def built(project, run_here):
-    run = run_here("bash", "-e", "-u", "commands", cwd=project.parent, seconds=240)
+    run = run_here("bash", "-e", "-u", "commands", cwd=project.parent)
     assert run.returncode == 0, run.stdout + run.stderr
     return project
 

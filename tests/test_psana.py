@@ -9,13 +9,13 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import serving
+from effort import PATIENCE
 from xtc2 import L1_ACCEPT, write_run
 
 from parcorana.errors import ConfigError, EventError, RunError
@@ -577,11 +577,9 @@ def test_logbook_is_silent(folder, monkeypatch):
     monkeypatch.setattr(library, "REACH_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
         set_logbook(monkeypatch, server.getsockname()[1])
-        begin = time.monotonic()
         source = opened(text_of(folder, "7,8"))
         assert "logbook cannot be reached" in source.about
         assert_same([event for block in read(source) for event in block], [*expected(7, 0), *expected(8, 1)])
-        assert time.monotonic() - begin < 3
 
 
 def test_logbook_answers(folder, monkeypatch):
@@ -649,7 +647,18 @@ def test_under_mpiexec(plain, imported, tmp_path):
     root = str(Path(files.__file__).parents[3])
     environ = {name: value for name, value in os.environ.items() if name != "PS_PARALLEL"}
     run = subprocess.run(
-        ["timeout", "-k", "5", "40", mpiexec, "-n", "3", sys.executable, tmp_path / "program.py", text_of(plain)],
+        [
+            "timeout",
+            "-k",
+            "5",
+            str(PATIENCE),
+            mpiexec,
+            "-n",
+            "3",
+            sys.executable,
+            tmp_path / "program.py",
+            text_of(plain),
+        ],
         env=environ | {"PYTHONPATH": root},
         capture_output=True,
         text=True,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from effort import PATIENCE
 from shmem import SharedMemory
 from xtc2 import grow, write_run
 
@@ -47,7 +48,7 @@ def folder(tmp_path_factory, frames):
 def quick(monkeypatch):
     """No logbook, and short waits."""
     monkeypatch.setenv("PS_PARALLEL", "none")
-    monkeypatch.setenv("PARCORANA_PATIENCE", "5")
+    monkeypatch.setenv("PARCORANA_PATIENCE", "60")
     for name in ("HTTPS_PROXY", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "")
@@ -75,19 +76,21 @@ def opened(text, servers=1, log=lambda line: None):
     return sources
 
 
-def followed(sources, seconds=40):
-    """Read all sources in turn to their end; return (run, time, array or None) of each, and how many were lost."""
+def followed(sources, seconds=PATIENCE, asked=lambda: None):
+    """Read all sources in turn to their end; return (run, time, array or None) of each, and how many were lost.
+
+    `asked` is called when a source has nothing now.
+    """
     found, lost = [[] for _ in sources], 0
     streams, limit = {k: source.events() for k, source in enumerate(sources)}, time.monotonic() + seconds
     while streams:
         assert time.monotonic() < limit
         for k, stream in list(streams.items()):
-            begin = time.monotonic()
             event = next(stream, END)
-            assert time.monotonic() - begin < 0.5  # a source must not block
             if event is END:
                 del streams[k]
             elif event is None:
+                asked()
                 time.sleep(1e-3)
             elif event.evt is None:
                 lost += 1
@@ -127,10 +130,23 @@ def writer(folder, tmp_path, in_thread):
 @pytest.mark.parametrize("servers", [1, 2])
 def test_live(writer, frames, servers):
     """Also where the files get their names right after the last write, upon which psana alone loses the tail."""
-    sources, lines = opened(writer(pause=0.25), servers), []
+    # a source must not block: once it is open, the next piece comes when the reader was told that there is nothing now
+    reading, nothing, pieces = threading.Event(), threading.Event(), []
+
+    def pause():
+        pieces.append("before")
+        if len(pieces) < 4:  # to open it takes some
+            return
+        reading.wait(PATIENCE)
+        nothing.clear()
+        pieces[-1] = nothing.wait(PATIENCE)
+
+    sources, lines = opened(writer(pause=pause), servers), []
+    reading.set()
     assert all(source.live and source.stamps == "ns" and source.total is None for source in sources)
     assert "logbook cannot be reached" in sources[0].about
-    found, lost = followed(sources)
+    found, lost = followed(sources, asked=nothing.set)
+    assert pieces == ["before"] * 3 + [True] * 5
     assert_all_there([event for part in found for event in part], frames, LACKING)
     assert [len(part) for part in found] == [EVENTS // servers] * servers
     assert (lost, lines) == (0, [])
@@ -158,11 +174,12 @@ def test_what_never_comes_is_counted(writer, frames):
 
 @NO_PSANA
 @pytest.mark.parametrize("finish", [True, False])
-def test_a_run_without_its_end(writer, folder, frames, finish, monkeypatch):
+def test_a_run_without_its_end(folder, tmp_path, frames, finish, monkeypatch):
     """The writer was killed: what is there is read, and the log says so."""
     monkeypatch.setenv("PARCORANA_PATIENCE", "2")
     lines = []
-    (found,), lost = followed(opened(writer(folder / "open", pause=0.05, finish=finish), log=lines.append))
+    grow(folder / "open", tmp_path, pause=0, finish=finish)
+    (found,), lost = followed(opened(f"exp=tstx00126:run=9:dir={tmp_path}:live", log=lines.append))
     assert_all_there(found, frames)
     assert lost == 0
     (line,) = lines
@@ -184,7 +201,7 @@ def test_no_files_come(tmp_path, monkeypatch):
 @pytest.mark.parametrize("comes", [True, False])
 def test_the_configuration_comes_with_the_end(folder, tmp_path, frames, in_thread, monkeypatch, comes):
     """All of a short run is written while psana waits for the rest of its configuration, or nothing more is."""
-    monkeypatch.setenv("PARCORANA_PATIENCE", "2")
+    monkeypatch.setenv("PARCORANA_PATIENCE", "60" if comes else "2")
     before, paths = held(), sorted((folder / "open").rglob("*.xtc2"))
     to = [tmp_path / path.relative_to(folder / "open") for path in paths]
     (tmp_path / "smalldata").mkdir()
@@ -193,7 +210,7 @@ def test_the_configuration_comes_with_the_end(folder, tmp_path, frames, in_threa
         Path(f"{growing}.inprogress").write_bytes(data[:100] if ".smd." in path.name else data)
 
     def finish():
-        limit = time.monotonic() + 20
+        limit = time.monotonic() + PATIENCE
         while not any(".smd." in name for name in held() - before) and time.monotonic() < limit:
             time.sleep(0.01)
         time.sleep(0.3)
@@ -347,7 +364,7 @@ def test_shared_memory_whose_server_does_not_answer(folder):
             command = [sys.executable, "-W", "ignore", "-c", CONNECT, memory.name]
             clients[memory.name] = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         for name, client in clients.items():
-            _, said = client.communicate(timeout=60)
+            _, said = client.communicate(timeout=PATIENCE)
             assert client.returncode == 1
             assert f"'shmem={name}': the server of this shared memory offers itself, but does not answer in 2 s" in said
             assert "Traceback" not in said and "Thread 0x" not in said

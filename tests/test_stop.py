@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from conftest import BIN
+from effort import PATIENCE
 
 from parcorana.pipeline import stop as stops
 
@@ -51,7 +52,7 @@ SLOW_VIEWER = """
         super().viewerPublishReduced(*args)
         if args[0].any() and os.path.exists("slow"):
             open("sleeps", "w").close()
-            time.sleep(60)
+            time.sleep(600)
 """
 OFFLINE = "sim=brownian:shape=2x5x7:events=20000"
 
@@ -73,7 +74,7 @@ def start(make_setup):
         hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         job = subprocess.Popen(command, cwd=setup.folder, env=env, stderr=subprocess.PIPE, text=True, preexec_fn=hear)  # noqa: PLW1509
         jobs.append(job)
-        end = time.monotonic() + 40
+        end = time.monotonic() + PATIENCE
         while not list(setup.folder.glob("out.h5.inprogress/update_*")):
             assert time.monotonic() < end and job.poll() is None
             time.sleep(0.01)
@@ -83,7 +84,7 @@ def start(make_setup):
     for job in jobs:
         if job.poll() is None:
             job.kill()
-            job.communicate(timeout=20)
+            job.communicate(timeout=PATIENCE)
 
 
 def stop(job, setup, command, how):
@@ -96,10 +97,7 @@ def stop(job, setup, command, how):
         who, name = how.split()
         pid = job.pid if who == "job" else int((setup.folder / f"pid_{who}").read_text(encoding="utf-8"))
         os.kill(pid, getattr(signal, name))
-        if who != "job":  # launcher and terminal may bring the same one twice
-            time.sleep(0.1)
-            os.kill(pid, getattr(signal, name))
-    log = job.communicate(timeout=30)[1]
+    log = job.communicate(timeout=PATIENCE)[1]
     assert job.returncode == 0, log
     assert f"stopped by {name}: what was read is computed" in log
     assert "Traceback" not in log
@@ -181,7 +179,7 @@ def test_a_second_signal_ends_at_once(start, ranks):
     time.sleep(3)
     assert job.poll() is None
     job.send_signal(signal.SIGTERM)
-    log = job.communicate(timeout=20)[1]
+    log = job.communicate(timeout=PATIENCE)[1]
     assert job.returncode == 1, log
     # the callback keeps it from ending, and the log says so
     assert log.count("stopped by SIGTERM: as soon as Mine.viewerPublishReduced returns, which runs since ") == 1, log
@@ -198,9 +196,21 @@ def test_a_signal_after_stop_ends_at_once(start, command, ranks):
         assert line
     (setup.folder / "slow").touch()
     job.send_signal(signal.SIGTERM)
-    log = job.communicate(timeout=20)[1]
+    log = job.communicate(timeout=PATIENCE)[1]
     assert job.returncode == 1, log
     assert log.count("parCorAnaDriver: interrupted") == 1
+
+
+def test_launcher_and_terminal_may_bring_the_same_signal_twice(monkeypatch):
+    monkeypatch.setattr(stops, "_AGAIN", 1e9)
+    stop = stops.Stop()
+    with stop.on_signals([signal.SIGUSR1]):
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)
+        assert stop.look() == "stopped by SIGUSR1"
+        monkeypatch.setattr(stops, "_AGAIN", -1)
+        with pytest.raises(KeyboardInterrupt):  # long after the first one it is a second wish
+            signal.raise_signal(signal.SIGUSR1)
 
 
 def test_a_signal_that_comes_once_more_when_all_is_over(monkeypatch):

@@ -210,7 +210,7 @@ def test_a_class_without_the_callback_is_refused(setup, here):
 
 def test_under_mpiexec_it_is_refused(setup, here):
     setup.write()
-    run = setup.drive("--test_alt", ranks=3, seconds=20)
+    run = setup.drive("--test_alt", ranks=3)
     assert run.returncode == 2
     assert run.stderr.splitlines()[-1].startswith("parCorAnaDriver: --test_alt and --cmp run in one process")
 

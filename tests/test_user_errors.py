@@ -283,7 +283,7 @@ UNDER_MPI = [
 @pytest.mark.parametrize(("where", "roles", "error", "words"), UNDER_MPI)
 def test_under_mpiexec_all_ranks_end(setup, where, roles, error, words):
     write_failing(setup, where, f"{error.__name__}('by me')", roles)
-    run = setup.drive(ranks=4, seconds=20)
+    run = setup.drive(ranks=4)
     check_failure(run.returncode, run.stderr, f"{words}", where)
     assert f"in Failing.{where}: {error.__name__}: by me" in run.stderr
 
@@ -291,7 +291,7 @@ def test_under_mpiexec_all_ranks_end(setup, where, roles, error, words):
 @pytest.mark.parametrize("ranks", [0, 4])
 def test_a_config_error_at_the_start_is_a_wrong_input(setup, ranks):
     write_failing(setup, "__init__", "parcorana.ConfigError('user_params lacks the key x')", ("worker",))
-    run = setup.drive(ranks=ranks, seconds=20)
+    run = setup.drive(ranks=ranks)
     assert run.returncode == 2
     assert run.stderr.splitlines()[-1] == "parCorAnaDriver: user_params lacks the key x"
     assert not list(setup.folder.glob("out.h5*"))
@@ -302,7 +302,7 @@ def test_what_checkparams_raises_by_mistake_is_told_once(setup):
     text = (setup.folder / "config.py").read_text(encoding="utf-8")
     text = text.replace("userg2.G2atEnd", "Mine").replace("system_params =", MISTAKEN + "\nsystem_params =", 1)
     (setup.folder / "config.py").write_text(text, encoding="utf-8")
-    run = setup.drive(ranks=4, seconds=20)
+    run = setup.drive(ranks=4)
     assert run.returncode == 1
     assert run.stderr.count("KeyError: 'width'") == 1 and 'config.py", line' in run.stderr
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from effort import PATIENCE
 
 from parcorana import reference
 
@@ -58,7 +59,7 @@ def run_documented(folder, frames):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "PYTHONWARNINGS": "error"}
     for line in documented_commands():
-        command = ["timeout", "-k", "5", "120", *shlex.split(line)]
+        command = ["timeout", "-k", "5", str(PATIENCE), *shlex.split(line)]
         done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{line}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return Run(folder, as_table(done.stdout))

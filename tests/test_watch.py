@@ -10,9 +10,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from parcorana._beat import FINISHED, FRAME, Beats
+from effort import PATIENCE
 
 from parcorana import MpiParams, userg2
+from parcorana._beat import FINISHED, FRAME, Beats
 from parcorana.calculation.guard import OF_PROGRAM, ROLE_OF, RUNNING, guarded
 from parcorana.calculation.userclass import BlockHooks, hooks_of
 from parcorana.job.partition import Roles
@@ -30,11 +31,11 @@ def connect_all(hosts, monkeypatch, before=lambda offer: None):
     def rank_of(rank):
         def gather(value):
             values[rank] = value
-            barrier.wait(10)
+            barrier.wait(PATIENCE)
             everything = [values[k] for k in range(len(hosts))]
             if rank == 0 and isinstance(value, tuple):
                 before(value)
-            barrier.wait(10)
+            barrier.wait(PATIENCE)
             return everything
 
         found[rank] = links.connect(gather, rank, hosts)
@@ -44,7 +45,7 @@ def connect_all(hosts, monkeypatch, before=lambda offer: None):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE)
     return found
 
 
@@ -70,9 +71,8 @@ def test_all_are_connected_whatever_strangers_do(monkeypatch, hosts):
                 strangers[-1].connect(address)
                 strangers[-1].sendall(said)
 
-    start = time.monotonic()
+    monkeypatch.setattr(links, "_PATIENCE", 10.0 * PATIENCE)  # who waited for a stranger would hang
     found = connect_all(list(hosts), monkeypatch, intrude)
-    assert time.monotonic() - start < 4  # nobody waited for a stranger
     assert [missing for _, missing in found] == [[]] * 4
     assert [sorted(got) for got, _ in found] == [[1, 2, 3], [0], [0], [0]]
     for rank in (1, 2, 3):
@@ -80,15 +80,15 @@ def test_all_are_connected_whatever_strangers_do(monkeypatch, hosts):
         assert found[rank][0][0].family == kind
         found[rank][0][0].send(b"%d" % rank)
         viewer = found[0][0][rank]
-        assert select.select([viewer], [], [], 5)[0] and viewer.recv(9) == b"%d" % rank
+        assert select.select([viewer], [], [], PATIENCE)[0] and viewer.recv(9) == b"%d" % rank
     for stranger in strangers:  # gone; and nobody listens any more
-        stranger.settimeout(5)
+        stranger.settimeout(PATIENCE)
         with suppress(ConnectionError):
             assert stranger.recv(1) == b""
         stranger.close()
     for kind, address in addressed:
         with socket.socket(kind, socket.SOCK_STREAM) as again:
-            again.settimeout(5)
+            again.settimeout(PATIENCE)
             with pytest.raises(ConnectionError):
                 again.connect(address)
     close_all(found)
@@ -116,9 +116,9 @@ def test_the_log_warns_of_ranks_that_nobody_watches(monkeypatch, capsys):
     assert "WARNING ranks 1, 3 on b do not reach the viewer on a by a socket, so nobody watches them" in warning
 
 
-def frames_of(link, seconds=5):
+def frame_of(link):
     """Return the next beat, unpacked."""
-    link.settimeout(seconds)
+    link.settimeout(PATIENCE)
     data = b""
     while len(data) < FRAME.size and (more := link.recv(FRAME.size - len(data))):
         data += more
@@ -132,14 +132,18 @@ def test_beats_tell_which_callback_runs():
     beats.say("event 7")
     beats.add(one.fileno(), 0.05)
     try:
-        guarded(lambda: time.sleep(0.3), "Mine.slow", "worker")()
-        seen = [frames_of(two) for _ in range(6)]
+        begin = time.monotonic()
+        guarded(lambda: time.sleep(0.5), "Mine.slow", "worker")()
+        slow = time.monotonic() - begin
+        seen = [frame_of(two) for _ in range(6)]
         assert seen[-1][4].rstrip(b"\0") == b"Mine.slow" and seen[-1][5].rstrip(b"\0") == b"event 7"
-        assert 0.1 < max(frame[2] for frame in seen) < 1
+        assert 0.05 < max(frame[2] for frame in seen) <= slow
         quick = guarded(lambda: time.sleep(0.001), "Mine.quick", "worker")
-        until = time.monotonic() + 0.5
-        while time.monotonic() < until:
+        longest = [0.0]
+        while len(longest) < 500:
+            begin = time.monotonic()
             quick()
+            longest.append(time.monotonic() - begin)
             name, seconds = beats.look()
             assert name == "" and seconds == 0
         with pytest.raises(Exception, match=r"Mine\.fails"):
@@ -147,18 +151,13 @@ def test_beats_tell_which_callback_runs():
         assert beats.look() == ("", 0.0)
     finally:
         beats.stop()
-    two.settimeout(5)
-    kinds, quickest = [], []
-    while True:
-        try:
-            frame = frames_of(two, 0.2)
-        except (TimeoutError, OSError):
-            break
-        kinds.append(frame[0])
-        quickest.append(frame[2])
-    assert kinds[-1] == FINISHED and FINISHED not in kinds[:-1]
-    assert max(quickest[7:]) < 0.2
+    frames = [frame_of(two)]
+    while frames[-1][0] != FINISHED:
+        frames.append(frame_of(two))
+    quick = [frame[2] for frame in frames if frame[4].rstrip(b"\0") != b"Mine.slow"]
+    assert len(quick) > 2 and max(quick) <= max(longest)
     one.close()
+    assert two.recv(1) == b""  # nothing came after it
     two.close()
     beats.stop()  # once more does no harm
 
@@ -216,7 +215,7 @@ def test_a_peer_that_does_not_read_or_goes_does_no_harm():
     four.close()
     time.sleep(0.1)
     for _ in range(40):  # what was held up comes in whole beats
-        kind, pid, _, _, callback, _ = frames_of(two)
+        kind, pid, _, _, callback, _ = frame_of(two)
         assert kind == 0 and pid > 0 and not callback.rstrip(b"\0")
     beats.stop()
     for link in (one, two, three):

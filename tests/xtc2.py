@@ -100,7 +100,7 @@ def write_run(
             path = folder / part[0]
             path.write_bytes(b"".join(part[1:]))
             one = folder / "smalldata" / f"{stem}.smd.xtc2"
-            subprocess.run([smdwriter, "-f", path, "-o", one], check=True, stdout=subprocess.DEVNULL, timeout=60)
+            subprocess.run([smdwriter, "-f", path, "-o", one], check=True, stdout=subprocess.DEVNULL)
             made = one.read_bytes()
             # of the later ones without the configuration, which comes first
             small += made[12 + int.from_bytes(made[20:24], "little") if small else 0 :]
@@ -118,8 +118,10 @@ def grow(source, folder, *, pieces=8, pause=0.1, wait=0.0, cut=0, finish=True):
         Folder that `write_run` wrote.
     folder : path
         Made if need be.
-    pieces, pause : int, float [s]
-        How many, and how long between two of them.
+    pieces : int
+        How many.
+    pause : float [s], or callable
+        How long to wait after each of them; or called then, and waits itself.
     wait : float [s]
         Between the last piece and the final names.
     cut : int [bytes]
@@ -138,7 +140,7 @@ def grow(source, folder, *, pieces=8, pause=0.1, wait=0.0, cut=0, finish=True):
         for data, to in growing:
             with open(f"{to}.inprogress", "ab") as file:
                 file.write(data[len(data) * piece // pieces : len(data) * (piece + 1) // pieces])
-        time.sleep(pause)
+        pause() if callable(pause) else time.sleep(pause)
     time.sleep(wait)
     for _, to in growing if finish else ():
         Path(f"{to}.inprogress").rename(to)

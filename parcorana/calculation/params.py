@@ -1,6 +1,7 @@
 """What a calculation knows of the rank that it lives on."""
 
 import logging
+from typing import Any
 
 
 class MpiParams:
@@ -30,29 +31,31 @@ class MpiParams:
         On the viewer: absolute path of the result file.
     """
 
-    def __init__(self, rank, role, mask, part, first_worker=True, threads=1):
+    def __init__(
+        self, rank: int, role: str, mask: Any, part: slice, first_worker: bool = True, threads: int = 1
+    ) -> None:
         self.rank, self.role, self.mask, self.part = rank, role, mask, part
         self.firstWorker, self.threads = first_worker, threads
         self.processed = 0
-        self.h5output = None
+        self.h5output: str | None = None
         self.logger = logging.getLogger("parcorana.user")
 
-    def _log(self, level, msg, allWorkers):
+    def _log(self, level: int, msg: object, allWorkers: bool) -> None:
         if self.role != "worker" or self.firstWorker or allWorkers:
             self.logger.log(level, msg)
 
-    def logInfo(self, msg, allWorkers=False):
+    def logInfo(self, msg: object, allWorkers: bool = False) -> None:
         """Log `msg`; of the workers only the first one does unless `allWorkers`."""
         self._log(logging.INFO, msg, allWorkers)
 
-    def logDebug(self, msg, allWorkers=False):
+    def logDebug(self, msg: object, allWorkers: bool = False) -> None:
         """Log `msg` as debug output, as `logInfo`."""
         self._log(logging.DEBUG, msg, allWorkers)
 
-    def logWarning(self, msg, allWorkers=False):
+    def logWarning(self, msg: object, allWorkers: bool = False) -> None:
         """Log `msg` as a warning, as `logInfo`."""
         self._log(logging.WARNING, msg, allWorkers)
 
-    def logError(self, msg, allWorkers=False):
+    def logError(self, msg: object, allWorkers: bool = False) -> None:
         """Log `msg` as an error, as `logInfo`; the run goes on. To end it, raise an exception."""
         self._log(logging.ERROR, msg, allWorkers)

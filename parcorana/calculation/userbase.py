@@ -1,5 +1,13 @@
 """What a user class of the document is: every callback, with its documentation."""
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parcorana.calculation.params import MpiParams
+
 ADD = "ADD"
 SUBTRACT = "SUBTRACT"
 REDUCED = ("workerReduce", "viewerPublishReduced")  # a class has both or none
@@ -44,11 +52,11 @@ class UserBase:
     #: that it is made from: a key that none of them takes is a warning. None: any.
     takes_params = None
 
-    def __init__(self, user_params, system_params, mpiParams):
+    def __init__(self, user_params: dict[str, Any], system_params: dict[str, Any], mpiParams: MpiParams) -> None:
         self.user_params, self.system_params, self.mpiParams = user_params, system_params, mpiParams
 
     @classmethod
-    def checkParams(cls, user_params, mask, log):
+    def checkParams(cls, user_params: dict[str, Any], mask: NDArray[np.bool_], log: Callable[[str], object]) -> None:
         """Check `user_params` before the run starts.
 
         Optional, on every rank, before any instance is made and without MPI.
@@ -87,7 +95,7 @@ class UserBase:
             they are summed (see `workerReduce`).
         """
 
-    def arrayNames(self):
+    def arrayNames(self) -> list[str]:
         """Name the arrays that `workerCalc` returns.
 
         On every rank, once, right after ``__init__``. Where it is a class method
@@ -101,10 +109,10 @@ class UserBase:
         """
         raise NotImplementedError
 
-    def initServer(self):
+    def initServer(self) -> None:
         """Prepare a server: once, before its first event. Optional."""
 
-    def eventOk(self, evt):
+    def eventOk(self, evt: Any) -> object:
         """Decide whether workers should process an event, before detector data is fetched.
 
         Optional, on a server, for each event that it reads.
@@ -121,7 +129,7 @@ class UserBase:
             Falsy: the event is counted as filtered.
         """
 
-    def finalDataArray(self, dataArray, evt):
+    def finalDataArray(self, dataArray: NDArray[Any], evt: Any) -> NDArray[Any] | None:
         """Decide by the data, or change it.
 
         Optional, on a server, for each event with data that `eventOk` let through.
@@ -142,7 +150,7 @@ class UserBase:
             finite in an included element: it is counted as bad.
         """
 
-    def initWorker(self, numElementsWorker):
+    def initWorker(self, numElementsWorker: int) -> None:
         """Prepare a worker: once, before its first event.
 
         Parameters
@@ -151,7 +159,7 @@ class UserBase:
             How many elements of the detector this worker has (n).
         """
 
-    def adjustData(self, data):
+    def adjustData(self, data: NDArray[Any]) -> object:
         """Change one event's elements in place, before they are stored.
 
         Optional, on a worker, for each event that enters the buffer: not for
@@ -163,7 +171,7 @@ class UserBase:
             What is returned is ignored.
         """
 
-    def adjustTerms(self, mode, dataIdx, T, X):
+    def adjustTerms(self, mode: str, dataIdx: int, T: NDArray[np.int64], X: NDArray[Any]) -> None:
         """Keep a rolling calculation up to date, one event at a time.
 
         Optional, on a worker. An event that enters a full buffer takes the row
@@ -185,7 +193,7 @@ class UserBase:
             Both as they are at that moment: as in `workerCalc`.
         """
 
-    def adjustTermsBlock(self, mode, dataIdxs, T, X):
+    def adjustTermsBlock(self, mode: str, dataIdxs: NDArray[np.int64], T: NDArray[np.int64], X: NDArray[Any]) -> None:
         """Keep a rolling calculation up to date, many events at a time.
 
         Optional, on a worker, instead of `adjustTerms`. First SUBTRACT with
@@ -203,7 +211,7 @@ class UserBase:
         X : (times, n) float32 or float64
         """
 
-    def bufferClears(self, T, numTimesFilled, X):
+    def bufferClears(self, T: NDArray[np.int64], numTimesFilled: int, X: NDArray[Any]) -> None:
         """Take leave of the stored events: the buffer empties, for the next run begins.
 
         Optional, on a worker, with a dataset of several runs. A class that has
@@ -215,7 +223,9 @@ class UserBase:
             As in `workerCalc`.
         """
 
-    def workerCalc(self, T, numTimesFilled, X):
+    def workerCalc(
+        self, T: NDArray[np.int64], numTimesFilled: int, X: NDArray[Any]
+    ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.int64], NDArray[np.int8]]:
         """Calculate, on a worker, at every update.
 
         Parameters
@@ -239,7 +249,9 @@ class UserBase:
         """
         raise NotImplementedError
 
-    def workerReduce(self, arrays, counts, int8array):
+    def workerReduce(
+        self, arrays: dict[str, NDArray[np.float64]], counts: NDArray[np.int64], int8array: NDArray[np.int8]
+    ) -> dict[str, NDArray[Any]]:
         """Make small arrays of what `workerCalc` returned, to be summed over the workers.
 
         Optional, on a worker, at every update; it takes `viewerPublishReduced`, too.
@@ -250,7 +262,7 @@ class UserBase:
             Of the same shapes and types on all workers.
         """
 
-    def getState(self):
+    def getState(self) -> dict[str, Any]:
         """Return what a checkpoint keeps of this worker beside the buffer.
 
         Optional, with `setState`, on a worker: once after `initWorker`, then at
@@ -269,7 +281,7 @@ class UserBase:
             sum over all of them.
         """
 
-    def setState(self, state):
+    def setState(self, state: dict[str, NDArray[Any]]) -> None:
         """Take up what `getState` returned, in a run that goes on.
 
         Optional, with `getState`, on a worker, once, after `initWorker`, when
@@ -283,7 +295,7 @@ class UserBase:
             copied. Of `Common` and `Partial` the values, as arrays.
         """
 
-    def initViewer(self, mask_ndarrayCoords, h5GroupUser):
+    def initViewer(self, mask_ndarrayCoords: NDArray[np.bool_], h5GroupUser: Any) -> None:
         """Prepare the viewer: once, before the first update. Optional.
 
         Parameters
@@ -294,7 +306,14 @@ class UserBase:
             run writes no file.
         """
 
-    def viewerPublish(self, counts, relsec, name2delay2ndarray, int8array, h5UserGroup):
+    def viewerPublish(
+        self,
+        counts: NDArray[np.int64],
+        relsec: float,
+        name2delay2ndarray: dict[str, dict[int, NDArray[np.float64]]],
+        int8array: NDArray[np.int8],
+        h5UserGroup: Any,
+    ) -> None:
         """Publish an update, on the viewer.
 
         Parameters
@@ -313,7 +332,9 @@ class UserBase:
         """
         raise NotImplementedError
 
-    def viewerPublishReduced(self, counts, relsec, reduced, h5UserGroup):
+    def viewerPublishReduced(
+        self, counts: NDArray[np.int64], relsec: float, reduced: dict[str, NDArray[Any]], h5UserGroup: Any
+    ) -> None:
         """Publish an update from small arrays, on the viewer, instead of `viewerPublish`.
 
         Optional, with `workerReduce`. Full arrays are then gathered only when
@@ -327,7 +348,7 @@ class UserBase:
             What `workerReduce` returned, summed over the workers.
         """
 
-    def viewerPublishArray(self, name, delay, ndarray, h5UserGroup):
+    def viewerPublishArray(self, name: str, delay: int, ndarray: NDArray[np.float64], h5UserGroup: Any) -> None:
         """Publish one full array, on the viewer, after `viewerPublishReduced`.
 
         Optional. Called for each array and delay, so that they need not all fit
@@ -341,7 +362,9 @@ class UserBase:
         h5UserGroup : h5py.Group or None
         """
 
-    def calcAndPublishForTestAlt(self, counters, data, h5UserGroup):
+    def calcAndPublishForTestAlt(
+        self, counters: NDArray[np.int64], data: NDArray[np.float64], h5UserGroup: Any
+    ) -> None:
         """Calculate and publish once more, the plain slow way, for ``--test_alt``.
 
         Optional, on the one instance of a run without MPI, whose `mpiParams.role`

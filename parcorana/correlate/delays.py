@@ -2,15 +2,17 @@
 
 import operator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parcorana.errors import ConfigError, shown
 
 _LARGEST = 1 << 40  # nearly 300 years at 120 Hz; a counter and a delay must add up within int64
 
 
-def make_delay_list(start, stop, num, spacing="log", logbase=10):
+def make_delay_list(start: int, stop: int, num: int, spacing: str = "log", logbase: float = 10) -> list[int]:
     """Make an increasing list of distinct delays.
 
     Parameters
@@ -55,7 +57,7 @@ def make_delay_list(start, stop, num, spacing="log", logbase=10):
     num = min(num, stop - start + 1)
     if start == 0 and spacing == "log" and num > 1:
         return [0, *make_delay_list(1, stop, num - 1)]
-    delays = []
+    delays: list[int] = []
     current = start
     for left in range(num, 0, -1):
         # The point that divides what is left evenly, but never the one before,
@@ -79,7 +81,7 @@ def _is_whole(value):
         return False
 
 
-def check_delays(delays):
+def check_delays(delays: Any) -> NDArray[np.int64]:
     """Return `delays` as an int64 array, or raise ConfigError with the offending values."""
     wrong = ConfigError(f"delays must be a list of at least one whole number, not {shown(delays)}")
     if isinstance(delays, str | bytes | dict | set | frozenset | np.ma.MaskedArray):

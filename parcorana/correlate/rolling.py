@@ -10,6 +10,7 @@ from parcorana.correlate.lines import Union, plan_store
 from parcorana.errors import ConfigError
 
 UNFILLED = np.iinfo(np.int64).min
+FAR = 1 << 61  # pulses or ns: longer than any run, and small enough that differences fit into int64
 
 
 def rate_fraction(rate):
@@ -40,6 +41,33 @@ def pulse_counters(stamps, first, rate):
     counters = np.empty(len(stamps), np.int64)
     _core.counters(stamps, first, *rate_fraction(rate), counters)
     return counters
+
+
+def first_stamp(stamps):
+    """Return the first of some stamps that is not far from most of them: from it on counters are counted."""
+    return int(stamps[np.argmin(far_from(stamps, middle_of(stamps)))])
+
+
+def middle_of(stamps):
+    """Return a stamp that as many are above as below."""
+    return int(np.partition(stamps, len(stamps) // 2)[len(stamps) // 2])
+
+
+def far_from(stamps, reference, bound=FAR):
+    """Tell which stamps are farther from one than any run is long, so that they are none.
+
+    Parameters
+    ----------
+    stamps : (m,) int64 [ns or pulses]
+    reference : int
+    bound : float
+
+    Returns
+    -------
+    (m,) bool
+    """
+    # float64: a difference need not fit into int64
+    return np.abs(stamps.astype(float) - float(reference)) > bound
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,14 @@ relation; Goodman, Speckle Phenomena in Optics, 2007).
 
 import importlib.util
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from parcorana.curves.sums import Curve
 from parcorana.errors import ConfigError, shown
 from parcorana.files.datasets import write_dataset
 
@@ -56,23 +60,24 @@ class Fit:
     ok: bool = False
     why: str = ""
 
-    def model(self, delays):
+    def model(self, delays: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float64]:
         """Return g2 at delays [pulses]."""
-        return self.baseline + self.contrast * np.exp(-2 * (delays / self.tau) ** self.exponent)
+        decay: NDArray[np.float64] = np.exp(-2 * (delays / self.tau) ** self.exponent)
+        return self.baseline + self.contrast * decay
 
     @classmethod
-    def read(cls, group):
+    def read(cls, group: Any) -> "dict[int, Fit]":
         """Return ``{colour: Fit}`` from what `write` has written."""
         kind, names = group.attrs["kind"], [field.name for field in fields(cls)[1:-1]]
         columns = {name: group[name][:].tolist() for name in names}
         whys = group["why"].asstr()[:]
         return {
-            int(c): cls(kind, *(columns[name][k] for name in names[:-1]), bool(columns["ok"][k]), str(whys[k]))
+            int(c): cls(kind, *(columns[name][k] for name in names[:-1]), bool(columns["ok"][k]), str(whys[k]))  # type: ignore[call-arg]
             for k, c in enumerate(group["colors"][:])
         }
 
 
-def check_kind(kind):
+def check_kind(kind: Any) -> None:
     """Raise ConfigError unless there is such a fit, and SciPy to make it."""
     if kind is not None and kind is not False and not (isinstance(kind, str) and kind in KINDS):
         raise ConfigError(f"fit must be one of {', '.join(KINDS)}, or None, not {shown(kind)}")
@@ -80,7 +85,7 @@ def check_kind(kind):
         raise ConfigError(f"fit {kind!r} needs SciPy, which is not installed: pip install 'parcorana[fit]'")
 
 
-def fit_curve(delays, curve, kind):
+def fit_curve(delays: NDArray[np.int64], curve: Curve, kind: str) -> Fit:
     """Fit one delay curve.
 
     Parameters
@@ -144,12 +149,12 @@ def _judged(kind, d, best, errors):
     return Fit(kind, points=len(d), why=why)
 
 
-def fit_curves(delays, curves, kind):
+def fit_curves(delays: NDArray[np.int64], curves: Mapping[int, Curve], kind: str) -> dict[int, Fit]:
     """Fit all curves, ``{colour: Curve}``; return ``{colour: Fit}``."""
     return {color: fit_curve(delays, curve, kind) for color, curve in curves.items()}
 
 
-def write(group, found, rate):
+def write(group: Any, found: Mapping[int, Fit], rate: float) -> None:
     """Write fits into an HDF5 group.
 
     Parameters

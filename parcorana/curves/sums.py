@@ -5,9 +5,12 @@ few numbers per colour and delay. Each worker makes those of its own elements,
 they are added over the workers, and `ColorSums.curves` divides.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parcorana import _core
 
@@ -32,10 +35,10 @@ class Curve:
         Unsaturated elements left out for a zero denominator.
     """
 
-    g2: np.ndarray
-    error: np.ndarray
-    elements: np.ndarray
-    left_out: np.ndarray
+    g2: NDArray[np.float64]
+    error: NDArray[np.float64]
+    elements: NDArray[np.int64]
+    left_out: NDArray[np.int64]
 
     def each(self, colors):
         """Return ``{colour: Curve}`` of the curves of all colours, (C,)."""
@@ -58,7 +61,13 @@ class ColorSums:
         without it. One that no included element has gets NaN.
     """
 
-    def __init__(self, color, finecolor, normalization, colors=None):
+    def __init__(
+        self,
+        color: NDArray[np.int64],
+        finecolor: Any,
+        normalization: str,
+        colors: Sequence[int] | NDArray[np.int64] | None = None,
+    ) -> None:
         if normalization not in NORMALIZATIONS:
             raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, not {normalization!r}")
         self.normalization = normalization
@@ -74,7 +83,15 @@ class ColorSums:
         else:
             self._group = np.where(color > 0, np.searchsorted(self.colors, color), -1)
 
-    def reduce(self, arrays, counts, saturated, part, threads=1, pending=None):
+    def reduce(
+        self,
+        arrays: Mapping[str, NDArray[np.float64]],
+        counts: NDArray[np.int64],
+        saturated: NDArray[np.int8],
+        part: slice,
+        threads: int = 1,
+        pending: tuple[Any, Any, Any] | None = None,
+    ) -> dict[str, NDArray[np.float64]]:
         """Sum over one worker's elements.
 
         Parameters
@@ -157,7 +174,7 @@ class ColorSums:
         """Return what belongs to the mean that divides each group, (groups, ...)."""
         return values[self._pairs % len(self._fine)] if self.normalization == "finecolor" else values
 
-    def curves(self, sums, counts):
+    def curves(self, sums: Mapping[str, NDArray[np.float64]], counts: NDArray[np.int64]) -> dict[int, Curve]:
         """Divide: return ``{colour: Curve}`` from the sums over all workers."""
         return self.table(sums, counts).each(self.colors)
 

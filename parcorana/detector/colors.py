@@ -80,6 +80,25 @@ def by_intensity(mean, mask, number):
     return color
 
 
+def of_level(level, mean, color):
+    """Return the colour by intensity that elements would have if their mean were a given level.
+
+    Parameters
+    ----------
+    level, mean : float arrays of the detector's shape
+    color : int32 array of that shape
+        As `by_intensity` made it of `mean`.
+
+    Returns
+    -------
+    int64 array of that shape
+        0 where the level is NaN.
+    """
+    number = color.max()
+    highest = [mean[color == c].max() for c in range(1, number)]
+    return np.where(np.isfinite(level), np.searchsorted(highest, level) + 1, 0)
+
+
 def some_around(mean, mask, fraction, number):
     """Return a mask of a few included elements whose mean is around a quantile.
 

@@ -9,6 +9,8 @@ from parcorana.detector import masks
 from parcorana.errors import ConfigError
 
 _GAP = 2  # pixels between segments that are laid out side by side
+_MARKS = (-2, -1)  # stand for elements without data, where they are the smallest numbers
+_LARGEST = tuple(float(np.iinfo(f"{kind}{size}").max) for kind in ("uint", "int") for size in (16, 32, 64))
 _SPARSE = 100  # image pixels for each element, beyond which index files must be wrong
 
 
@@ -84,6 +86,36 @@ class Layout:
     def ndarray(self, image):
         """Take an ndarray from its image: each element gets the value of its pixel."""
         return image[self.iX, self.iY]
+
+
+def is_data(array):
+    """Return where a frame, or an average of frames, has data, and not a value that stands for a gap.
+
+    Gaps are what is not finite, the largest value of the type, and -1 (and -2)
+    where no smaller number is. Of floats, which may have been integers, the
+    largest of all values is a gap, too, if it is the largest of an integer type
+    of 16 bits or more.
+
+    Parameters
+    ----------
+    array : ndarray of real numbers
+
+    Returns
+    -------
+    bool array of the same shape
+    """
+    if array.dtype.kind == "b":
+        return np.ones(array.shape, bool)
+    if array.dtype.kind == "f":
+        data = np.isfinite(array) & (array != np.finfo(array.dtype).max)
+        largest = array.max(where=data, initial=-np.inf)
+        if largest in _LARGEST:
+            data &= array != largest
+    else:
+        data = array != np.iinfo(array.dtype).max
+    if array.dtype.kind != "u" and array.min(where=data, initial=0) in _MARKS:
+        data &= array >= 0
+    return data
 
 
 def segments_apart(shape):

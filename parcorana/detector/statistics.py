@@ -1,9 +1,6 @@
-"""What a few hundred events say of a detector's elements: their mean, and which of them are hot, dead or broken."""
+"""What a few hundred events say of a detector's elements: mean and deviation, which are dead, gaps or broken."""
 
 import numpy as np
-
-_AROUND = 2  # elements to each side that count as neighbours
-_STRIP = 64  # rows at a time: bounds the memory of the neighbours' medians
 
 
 class Statistics:
@@ -12,6 +9,9 @@ class Statistics:
     Attributes
     ----------
     events : int
+    top : int or float
+        The largest value of the frames' dtype: it stands for gaps, masked and
+        overflown elements.
     """
 
     def __init__(self):
@@ -20,24 +20,46 @@ class Statistics:
     def add(self, frame):
         """Add one event's ndarray."""
         if not self.events:
+            self.top = (np.iinfo if frame.dtype.kind in "iu" else np.finfo)(frame.dtype).max
             self._first = np.asarray(frame, np.float64).copy()
             self._sum, self._squares = np.zeros(frame.shape), np.zeros(frame.shape)
+            self._largest = np.zeros(frame.shape)
+            self._at_top, self._negative = np.zeros((2, *frame.shape), np.int32)
+            self._smallest = 0
         # from the first frame on: what does not change stays exactly 0, and large offsets cost no digits
-        change = frame - self._first
-        self._sum += change
-        self._squares += change**2
+        with np.errstate(over="ignore", invalid="ignore"):  # of what is not finite, or as good as not
+            change = frame - self._first
+            self._sum += change
+            self._squares += change**2
+            np.maximum(self._largest, change, out=self._largest)
+        self._at_top += frame == self.top
+        if frame.dtype.kind == "i":
+            self._negative += frame < 0
+            self._smallest = min(self._smallest, int(frame.min(initial=0)))
         self.events += 1
 
     @property
+    def shape(self):
+        """Shape of the frames."""
+        return self._first.shape
+
+    @property
     def mean(self):
-        """Mean of each element over the events; NaN where one was not finite."""
-        return self._first + self._sum / self.events
+        """Mean of each element over the events; NaN where it is a gap, or not finite in one of them."""
+        with np.errstate(invalid="ignore"):
+            return np.where(self.gaps() | self.broken(), np.nan, self._first + self._sum / self.events)
 
     @property
     def deviation(self):
         """Standard deviation of each element over the events."""
-        mean = self._sum / self.events
-        return np.sqrt(np.maximum(self._squares / self.events - mean**2, 0))
+        return _deviation(self._sum, self._squares, self.events)
+
+    def without_largest(self):
+        """Return mean and standard deviation of each element without its largest value; of two events at least."""
+        events = self.events - 1
+        with np.errstate(invalid="ignore", over="ignore"):
+            rest, squares = self._sum - self._largest, self._squares - self._largest**2
+            return self._first + rest / events, _deviation(rest, squares, events)
 
     def broken(self):
         """Return where an event had a value that is not finite."""
@@ -47,41 +69,25 @@ class Statistics:
         """Return where the value is the same in every event; nowhere if there is only one."""
         return (self._squares == 0) & (self.events > 1)
 
-    def hot(self, times):
-        """Return where the mean or the deviation is far above that of the neighbours.
+    def gaps(self):
+        """Return where an event had the type's largest value; or a negative whole number that stands for none.
 
-        Far is `times` the standard deviation of all elements' distance from
-        the median of their 5 x 5 neighbours, estimated from its median
-        (1.4826 median absolute deviations), so that hot elements do not hide
-        themselves. None if more than half of the elements are like their
-        neighbours, as with too few counts: then nothing is usual.
+        Detectors mark gaps and masked elements so: as 65535, 4294967295, -1.
+        Negative are only -1 and -2, or else an element is so in every event.
         """
-        found = [_outliers(values, times) for values in (self.mean, self.deviation)]
-        found = [where for where in found if where is not None]
-        return np.logical_or.reduce(found) if found else None
+        marked = self._at_top > 0
+        if self._smallest in (-1, -2):
+            marked |= self._negative > 0
+        elif self._smallest < 0:
+            marked |= self.dead() & (self._negative > 0)
+        return marked
+
+    def sometimes_a_gap(self):
+        """Return how many of the gaps are none in some events."""
+        always = (self._at_top == self.events) | (self._negative == self.events)
+        return int(np.count_nonzero(self.gaps() & ~always))
 
 
-def _outliers(values, times):
-    distance = values - _median_around(values)
-    usual = distance[np.isfinite(distance)]
-    middle = np.median(usual) if len(usual) else 0.0
-    spread = 1.4826 * np.median(np.abs(usual - middle)) if len(usual) else 0.0
-    if spread <= 1e-9 * np.abs(usual).max(initial=0.0):
-        return None
-    with np.errstate(invalid="ignore"):
-        return distance > middle + times * spread
-
-
-def _median_around(values):
-    """Return the median of each element and its neighbours, along the last two axes."""
-    shape = values.shape
-    rows, columns = (1, *shape)[-2:]
-    result = np.empty(values.size).reshape(-1, rows, columns)
-    size = 2 * _AROUND + 1
-    for segment, into in zip(values.reshape(-1, rows, columns), result, strict=True):
-        padded = np.pad(segment, _AROUND, mode="reflect" if min(rows, columns) > _AROUND else "edge")
-        window = np.lib.stride_tricks.sliding_window_view(padded, (size, size))
-        for first in range(0, rows, _STRIP):
-            strip = window[first : first + _STRIP].reshape(-1, columns, size * size)
-            into[first : first + _STRIP] = np.partition(strip, strip.shape[-1] // 2, axis=-1)[..., strip.shape[-1] // 2]
-    return result.reshape(shape)
+def _deviation(sums, squares, events):
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.sqrt(np.maximum(squares / events - (sums / events) ** 2, 0))

@@ -6,15 +6,16 @@ from pathlib import Path
 
 from parcorana.errors import ConfigError, nearest
 
-_FLAGS = ("live", "idx", "smd")
+_FLAGS = ("live", "idx", "smd", "runs")
 _KEYS = ("exp", "run", "dir", "stream", "file", "shmem", "h5", "sim")
 _STARTS = ("exp", "file", "shmem", "h5", "sim")
+_PATHS = ("dir", "file", "h5")
 _EXAMPLE = "right would be, for example, 'exp=xpptut15:run=54', 'h5=frames.h5' or 'sim=brownian:events=1000'"
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a dataset string says.
+    r"""What a dataset string says.
 
     Attributes
     ----------
@@ -23,7 +24,10 @@ class Dataset:
     kind : {'exp', 'file', 'shmem', 'h5', 'sim'}
         Which key names the data.
     name : str
-        Experiment, file, shared memory name, HDF5 file or simulator.
+        Experiment, file, shared memory name, HDF5 file or simulator; without
+        the backslashes of ``\:`` and ``\,``.
+    names : tuple of str
+        With ``h5=``, what `name` lists: files, and patterns of files.
     runs, streams : tuple of int
         Run and stream numbers, in the order given; empty if not given.
     dir : str or None
@@ -31,6 +35,8 @@ class Dataset:
         draw in.
     live, idx, smd : bool
         Modes.
+    apart : bool
+        ``runs``: each of the files is a run of its own.
     options : dict of str to str
         ``sim=`` only: the other parts.
     """
@@ -38,12 +44,14 @@ class Dataset:
     text: str
     kind: str
     name: str
+    names: tuple = ()
     runs: tuple = ()
     streams: tuple = ()
     dir: str | None = None
     live: bool = False
     idx: bool = False
     smd: bool = False
+    apart: bool = False
     options: dict = field(default_factory=dict)
 
     @property
@@ -64,11 +72,32 @@ class Dataset:
             return experiment + "".join(f"-r{run:04d}" for run in self.runs)
         if self.kind == "sim":
             return f"sim-{self.name}"
-        return re.sub(r"[*?\[\]]", "", Path(self.name.split(",")[0]).stem)
+        return re.sub(r"[:,]", "_", re.sub(r"[*?\[\]]", "", Path((self.names or (self.name,))[0]).stem))
+
+
+def escaped(name):
+    """Return a path as it stands in a dataset string: its colons and commas are none of the grammar's."""
+    return re.sub("[:,]", r"\\\g<0>", name)
+
+
+def _split(text, mark):
+    """Split at a mark that no backslash stands before."""
+    return re.split(rf"(?<!\\){mark}", text)
+
+
+def _plain(text):
+    return re.sub(r"\\([:,])", r"\1", text)
 
 
 def _fail(text, what):
     raise ConfigError(f"dataset {text!r}: {what}; {_EXAMPLE}")
+
+
+def _fail_part(text, what):
+    """Fail over a part that is none, which may be the rest of a name."""
+    if any(f"{key}=" in text for key in _PATHS):
+        what += r"; if it belongs to a name, write the colon before it as \:"
+    _fail(text, what)
 
 
 def parse_numbers(text, what="run"):
@@ -94,12 +123,13 @@ def parse_numbers(text, what="run"):
 
 
 def parse_dataset(text):
-    """Parse a dataset string.
+    r"""Parse a dataset string.
 
     Parameters
     ----------
     text : str
-        Parts joined by ``:``, as in ``exp=xpptut15:run=54-56:smd``.
+        Parts joined by ``:``, as in ``exp=xpptut15:run=54-56:smd``. A colon
+        within a name is ``\:``, a comma within the name of an HDF5 file ``\,``.
 
     Returns
     -------
@@ -114,16 +144,16 @@ def parse_dataset(text):
         raise ConfigError(f"dataset must be a non-empty string, not {text!r}; {_EXAMPLE}")
     values, flags, options = {}, set(), {}
     is_sim = text.lstrip().startswith("sim=")
-    for part in text.strip().split(":"):
+    for part in _split(text.strip(), ":"):
         key, equals, value = part.partition("=")
         if not equals:
             if key not in _FLAGS:
-                _fail(text, f"unknown part {part!r}{nearest(key, _FLAGS + _KEYS)}")
+                _fail_part(text, f"unknown part {part!r}{nearest(key, _FLAGS + _KEYS)}")
             flags.add(key)
             continue
         target = options if is_sim and key != "sim" else values
         if target is values and key not in _KEYS:
-            _fail(text, f"unknown key {key!r}{nearest(key, _KEYS)}")
+            _fail_part(text, f"unknown key {key!r}{nearest(key, _KEYS)}")
         if key in target:
             _fail(text, f"{key!r} is given twice")
         if not value:
@@ -137,13 +167,15 @@ def parse_dataset(text):
     return Dataset(
         text=text,
         kind=kind,
-        name=values[kind],
+        name=_plain(values[kind]),
+        names=tuple(map(_plain, _split(values["h5"], ","))) if kind == "h5" else (),
         runs=parse_numbers(values["run"]) if "run" in values else (),
         streams=parse_numbers(values["stream"], "stream") if "stream" in values else (),
-        dir=values.get("dir"),
+        dir=_plain(values["dir"]) if "dir" in values else None,
         live="live" in flags,
         idx="idx" in flags,
         smd="smd" in flags,
+        apart="runs" in flags,
         options=options,
     )
 
@@ -153,14 +185,16 @@ def _check_parts(text, kind, values, flags):
         "exp": ({"exp", "run", "dir", "stream"}, {"live", "idx", "smd"}),
         "file": ({"file"}, set()),
         "shmem": ({"shmem", "stream"}, set()),
-        "h5": ({"h5", "dir"}, {"live"}),
+        "h5": ({"h5", "dir"}, {"live", "runs"}),
         "sim": ({"sim"}, {"live"}),
     }
     keys, modes = allowed[kind]
     for part in [*values, *sorted(flags)]:
         if part not in keys | modes:
-            _fail(text, f"{part!r} has no meaning beside '{kind}='")
+            _fail_part(text, f"{part!r} has no meaning beside '{kind}='")
     if kind == "exp" and "run" not in values:
         _fail(text, "'exp=' needs 'run='")
+    if {"live", "runs"} <= flags:
+        _fail(text, "'live' and 'runs' exclude each other: 'live' follows one file, which is one run")
     if {"live", "idx"} <= flags:
         _fail(text, "'live' and 'idx' exclude each other: index mode needs the finished run")

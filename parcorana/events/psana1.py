@@ -73,6 +73,8 @@ class Psana1Source:
         try:
             self._source = psana.DataSource(text_for_psana(dataset))
             self._detector = psana.Detector(src)
+        except ConfigError:
+            raise
         except Exception as error:  # whatever psana raises
             raise ConfigError(f"dataset {dataset.text!r}, src {src!r}: psana: {error}") from error
         self._field = getattr(self._detector, self._type, None)
@@ -156,7 +158,15 @@ def text_for_psana(dataset):
 
     Without a mode it reads by small data. Run and stream numbers are listed one
     by one, which psana takes as well as ranges.
+
+    Raises
+    ------
+    ConfigError
+        A colon in a name, which this psana's grammar does not know.
     """
+    for name in (dataset.name, dataset.dir or ""):
+        if ":" in name:
+            raise ConfigError(f"dataset {dataset.text!r}: psana of LCLS-I takes no name with a colon, as {name!r}")
     parts = [f"{dataset.kind}={dataset.name}"]
     parts += [f"run={','.join(map(str, dataset.runs))}"] if dataset.runs else []
     parts += [f"stream={','.join(map(str, dataset.streams))}"] if dataset.streams else []

@@ -1,5 +1,7 @@
 """``make_psana_config``: every option of psana's calibration in one dictionary that can be edited."""
 
+from typing import Any
+
 from parcorana.errors import ConfigError, nearest, shown
 
 # name: (default with 'calib' and 'image', default otherwise, what it is)
@@ -29,7 +31,7 @@ CALIBRATED = ("calib", "image")
 """Fields of a detector that psana calibrates."""
 
 
-def make_psana_config(src, type="calib", **adjust):
+def make_psana_config(src: str, type: str = "calib", **adjust: Any) -> dict[str, Any]:
     """Return a dictionary for the key `psana_config`, with every option in it.
 
     Parameters
@@ -56,7 +58,7 @@ def make_psana_config(src, type="calib", **adjust):
         An unknown option, or a value that is none.
     """
     calibrated = str(type).rpartition(".")[2] in CALIBRATED
-    config = {"src": src, "type": type}
+    config: dict[str, Any] = {"src": src, "type": type}
     config |= {name: values[not calibrated] for name, values in OPTIONS.items()}
     for name in adjust:
         if name not in OPTIONS:
@@ -65,7 +67,7 @@ def make_psana_config(src, type="calib", **adjust):
     return check_psana_config(config)
 
 
-def check_psana_config(config, src=None, type_=None):
+def check_psana_config(config: dict[str, Any], src: str | None = None, type_: str | None = None) -> dict[str, Any]:
     """Check a dictionary as `make_psana_config` makes it; return it.
 
     Parameters
@@ -110,7 +112,7 @@ def check_psana_config(config, src=None, type_=None):
     return config
 
 
-def asks(config):
+def asks(config: dict[str, Any]) -> list[str]:
     """Return the corrections that a configuration asks for."""
     names = (*CONSTANTS, "neighbors", "edges", "center", "common_mode")
     return [name for name in names if config[name] not in (False, None, 0)]

@@ -1,6 +1,6 @@
 """Embedded speckle simulator: frames of a Brownian sample whose g2 is known exactly.
 
-Each element carries a complex Gaussian field E with <|E|^2> = 1 that follows an
+Each element carries a complex Gaussian field E with ``<|E|^2> = 1`` that follows an
 Ornstein-Uhlenbeck process in time (Uhlenbeck and Ornstein, Phys. Rev. 36, 823,
 1930), so the field correlation is ``exp(-d / tau_c)`` for every delay d. By the
 Siegert relation (Goodman, Speckle Phenomena in Optics, 2007) the intensity
@@ -18,13 +18,16 @@ generators are (NEP 19), on one type of CPU.
 import math
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from parcorana.errors import ConfigError, nearest
 from parcorana.events.dataset import Dataset, parse_dataset
-from parcorana.events.source import Event, even_step
+from parcorana.events.source import Event, Share, even_step
 from parcorana.events.speckle import GAPS, ORDER, PHOTONS, PULSE, Fields, generator, rings
 
 
@@ -107,7 +110,7 @@ class Brownian:
         the pulses of a free-electron laser is, and independent from pulse to pulse.
     """
 
-    shape: tuple = (2, 185, 388)
+    shape: tuple[int, ...] = (2, 185, 388)
     events: int = 1000
     tau: float = 30.0
     seed: int = 1
@@ -121,7 +124,7 @@ class Brownian:
     sase: float = 0.0
 
     @classmethod
-    def of(cls, options):
+    def of(cls, options: Any) -> "Brownian":
         """Make the options of a `Dataset`, its text, or a dict of options.
 
         Parameters
@@ -180,12 +183,15 @@ class Brownian:
             raise ConfigError(f"{where}: mean={self.mean:g} must be at most {most} counts with poisson=1{with_sase}")
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[Any]:
         """Dtype of the frames: uint16 with photon noise, else float32."""
         return np.dtype(np.uint16 if self.poisson else np.float32)
 
 
-def true_g2(options, delays, color=1):
+Options = Dataset | str | dict[str, Any] | Brownian
+
+
+def true_g2(options: Options, delays: ArrayLike, color: int = 1) -> NDArray[np.float64]:
     """Return the g2 that the ensemble of simulated runs has.
 
     Parameters
@@ -206,11 +212,11 @@ def true_g2(options, delays, color=1):
     options = Brownian.of(options)
     if not 1 <= color <= options.colors:
         raise ValueError(f"color must be from 1 to {options.colors}, not {color}")
-    delays = np.asarray(delays, np.float64)
-    return 1 + options.contrast * np.exp(-2 * delays * color**2 / options.tau)
+    decay: NDArray[np.float64] = np.exp(-2 * np.asarray(delays, np.float64) * color**2 / options.tau)
+    return 1 + options.contrast * decay
 
 
-def colors(options):
+def colors(options: Options) -> NDArray[np.int32]:
     """Return the colour of each element: rings around the middle of each image.
 
     Parameters
@@ -273,7 +279,7 @@ class SimulatedSource:
 
     stamps = "pulses"
 
-    def __init__(self, dataset, share):
+    def __init__(self, dataset: Dataset, share: Share) -> None:
         self.options = Brownian.of(dataset)
         self.pulses = _pulses(self.options)
         self.total = min(self.pulses.size, share.numevents or self.pulses.size)
@@ -281,7 +287,7 @@ class SimulatedSource:
         self.dtype = self.options.dtype
         self.live = dataset.live
         self._share = share
-        self._fields = None
+        self._fields: Fields | None = None
 
     def pulse(self, pulse):
         """Return the intensity of a pulse, of mean 1: 1 without `sase`."""
@@ -294,7 +300,7 @@ class SimulatedSource:
         """Return the pulses from each event to the next, if all are equally far apart; see `EventSource`."""
         return even_step(self.pulses[: self.total])
 
-    def frame(self, pulse):
+    def frame(self, pulse: int) -> NDArray[Any]:
         """Return the frame at `pulse`, also where that pulse is in a gap.
 
         Parameters
@@ -322,7 +328,7 @@ class SimulatedSource:
             return generator(self.options, PHOTONS, int(pulse)).poisson(intensity).astype(np.uint16)
         return intensity
 
-    def blocks(self):
+    def blocks(self) -> Iterator[Iterator[Event]]:
         """Yield this server's blocks, each an iterator of `Event`."""
         for first, last in self._share.blocks(self.total):
             yield self._block(first, last)
@@ -334,7 +340,7 @@ class SimulatedSource:
     def _event(self, index, pulse):
         return Event(0, pulse, lambda: self.frame(pulse), index=index, values=lambda: (self.pulse(pulse),))
 
-    def events(self):
+    def events(self) -> Iterator[Event | None]:
         """Yield every so many-th event at its time, the first pulse being now; None in between."""
         start, hz = time.monotonic(), self.options.hz
         for index in range(self._share.server, len(self.pulses), self._share.servers):
@@ -343,6 +349,6 @@ class SimulatedSource:
                 yield None
             yield self._event(index, pulse)
 
-    def close(self):
+    def close(self) -> None:
         """Free the fields; a later frame makes them anew."""
         self._fields = None

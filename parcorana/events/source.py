@@ -111,22 +111,23 @@ class FrameBlock:
 
     Attributes
     ----------
-    run : int
-        Ordinal of the run in the dataset.
+    runs : (m,) int64
+        Ordinal of each event's run in the dataset.
     stamps : (m,) int64
     pieces : callable
         Returns an iterator over pairs: the position in the block from which on,
-        and an array of frames, (k, *shape), or the exception that one frame
-        cannot be read for. The array may be overwritten by the next piece.
+        and an array of frames of one run, (k, *shape), or the exception that
+        one frame cannot be read for, or the number of frames without data. The
+        array may be overwritten by the next piece.
     """
 
-    def __init__(self, run, stamps, read, pieces):
-        self.run, self.stamps, self.pieces = run, stamps, pieces
+    def __init__(self, runs, stamps, read, pieces):
+        self.runs, self.stamps, self.pieces = runs, stamps, pieces
         self._read = read
 
     def __iter__(self):
-        for k, stamp in enumerate(self.stamps.tolist()):
-            yield Event(self.run, stamp, partial(self._read, k))
+        for k, (run, stamp) in enumerate(zip(self.runs.tolist(), self.stamps.tolist(), strict=True)):
+            yield Event(run, stamp, partial(self._read, k))
 
 
 class EventSource(Protocol):
@@ -148,6 +149,9 @@ class EventSource(Protocol):
         event of this server has data).
     dtype : numpy.dtype or None
         Its dtype.
+    unmapped : (shape) bool or None
+        Elements that no frame has data for, so that the mask must leave them
+        out; None, or no such attribute, if there are none.
     live : bool
         Whether events come as time goes by (`events`), or are all there
         (`blocks`). A source without this attribute is not live.
@@ -244,7 +248,7 @@ def open_source(dataset, *, src=None, type_=None, share=None, log=print, psana_c
             return HDF5Live(dataset, src, share, log)
         from parcorana.events.hdf5.source import HDF5Source
 
-        return HDF5Source(dataset, src, share)
+        return HDF5Source(dataset, src, share, log)
     from parcorana.events.psana1 import psana_of_lcls1
 
     if (psana := psana_of_lcls1()) is not None:

@@ -1,7 +1,9 @@
-"""What a path names: a file that can be read to its end, or something that cannot."""
+"""What a path names: a file that can be read to its end, or something that cannot; and how many may be open."""
 
 import os
+import resource
 import stat
+from contextlib import suppress
 
 _KINDS = (
     (stat.S_ISDIR, "is a folder"),
@@ -10,6 +12,13 @@ _KINDS = (
     (stat.S_ISBLK, "is a device, and must be a file"),
     (stat.S_ISSOCK, "is a socket, and must be a file"),
 )
+
+
+def allow_open_files():
+    """Let this process open as many files as it may at most; the usual limit is 1024, a run may have more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def fault_of(path):

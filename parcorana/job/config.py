@@ -358,7 +358,7 @@ def format_params(config):
     return "\n".join(lines)
 
 
-def check_config(system_params, user_params):
+def check_config(system_params: dict[str, Any], user_params: dict[str, Any]) -> None:
     """Check and pretty-print a config file; for the last lines of one::
 
         if __name__ == "__main__":

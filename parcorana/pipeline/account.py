@@ -1,16 +1,18 @@
 """What became of the events, and when they were: every worker counts alike."""
 
+import logging
+
 import numpy as np
 
 from parcorana import _core
 from parcorana.correlate.reach import Reach
-from parcorana.correlate.rolling import pulse_counters
-from parcorana.errors import RunError
+from parcorana.correlate.rolling import FAR, far_from, first_stamp, pulse_counters
 from parcorana.job.ratecheck import RateCheck
-from parcorana.pipeline.block import BAD, PULSES, READ, SERVER_COUNTS, TOTAL
+from parcorana.pipeline.block import BAD, EVENTS, NUMBER, PULSES, READ, SERVER_COUNTS, TOTAL, EventBlock
 from parcorana.results.checkpoint import FACTS
 
-_EVER = 1 << 62
+log = logging.getLogger("parcorana")
+_NAMED = 5  # bad events that the log names
 _FEW = 100  # events before `max_bad` is looked at
 
 
@@ -41,6 +43,7 @@ class Account:
 
     def __init__(self, config, first):
         self._rate, self._check = config.rate, RateCheck(config.rate) if first else None
+        self._named = 0
         self._first, self._reach = first, Reach(config.delays)
         self.account = dict.fromkeys((*SERVER_COUNTS, "duplicate", "late", "processed"), 0)
         self.run_now = self.origin = self.newest = self.oldest = None
@@ -69,28 +72,37 @@ class Account:
         self.account["read"] += int(header[READ])
         self.account["unused"] += int(header[READ])
 
-    def counters(self, stamps, log):
-        """Return the counter T of events (m,) int64 [pulses] from their times.
+    def without_bad(self, block):
+        """Return a block without the events whose times are none; count them in its header, as a server does.
 
-        Raises
-        ------
-        RunError
-            Times that make no counters.
+        All workers see the same times, so they decide alike.
         """
+        if not block.events:
+            return block
         if self.origin is None:
-            self.origin = int(stamps[0])
+            self.origin = first_stamp(block.stamps)
+        pulses = bool(block.header[PULSES])
+        far = far_from(block.stamps, self.origin, FAR if pulses else FAR * min(1, 1e9 / self._rate))
+        if not far.any():
+            return block
+        count = int(np.count_nonzero(far))
+        block.header[[EVENTS, BAD]] += [-count, count]
+        for stamp in block.stamps[far].tolist() if self._first else ():
+            self._named += 1
+            if self._named <= _NAMED:
+                more = "; more will be counted but not named" if self._named == _NAMED else ""
+                what = f"{'counter' if pulses else 'time [ns]'} {stamp} is too far from the first one, {self.origin}"
+                log.warning("bad event skipped (block %d): its %s%s", block.header[NUMBER], what, more)
+        values = {name: column[~far] for name, column in block.values.items()}
+        return EventBlock(block.header, block.stamps[~far], block.runs[~far], block.data[~far], values)
+
+    def counters(self, stamps):
+        """Return the counter T of events (m,) int64 [pulses] from their times."""
         if self.pulses:
-            if max(abs(int(stamps.max()) - self.origin), abs(int(stamps.min()) - self.origin)) > _EVER:
-                raise RunError(
-                    f"counter: {stamps.min()} to {stamps.max()} is too far from the first one, {self.origin}"
-                )
             return stamps - self.origin
         if self._check is not None and (warning := self._check.look(stamps, self.origin)):
             log.warning("%s", warning)
-        try:
-            return pulse_counters(stamps, self.origin, self._rate)
-        except ValueError:
-            raise RunError(f"times of events: {stamps.min()} to {stamps.max()} ns do not make counters") from None
+        return pulse_counters(stamps, self.origin, self._rate)
 
     def add(self, entry, counters, stamps):
         """Count what became of events that were offered to the buffer."""

@@ -12,7 +12,7 @@ from parcorana.calculation.guard import callback
 from parcorana.calculation.make import make_calculation
 from parcorana.calculation.params import MpiParams
 from parcorana.calculation.userclass import begin
-from parcorana.correlate.rolling import rate_fraction
+from parcorana.correlate.rolling import FAR, rate_fraction
 from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.reference import ReferenceBuffer
 from parcorana.results.facts import ACCOUNT
@@ -144,6 +144,8 @@ class Alone:
                 f"{self.account['read'] - 1} events: set testnumevents to at most that"
             )
         self._run_number = event.run
+        if self._origin is not None and abs(event.stamp - self._origin) > FAR:
+            return "bad"
         counter = self._counter(event.stamp)
         fate = self._buffer.enter(counter, None)
         if fate == "processed":

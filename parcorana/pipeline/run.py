@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass, replace
 from itertools import chain
 
+import numpy as np
+
 from parcorana.calculation.guard import defines
 from parcorana.calculation.says import needs_history
 from parcorana.detector.masks import check_shape
@@ -105,6 +107,12 @@ def open_share(config, plan, rank, log, resume=None):
     if source.shape is not None:
         path = config.system_params["mask"]
         check_shape("mask", path, config.mask.shape, source.shape, f"the data of {config.dataset.text!r}")
+        unmapped = getattr(source, "unmapped", None)
+        if unmapped is not None and (some := np.argwhere(unmapped & config.mask)).size:
+            raise ConfigError(
+                f"mask: {str(path)!r} includes {len(some):,} elements, as {some[0].tolist()}, that no frame of "
+                f"{config.dataset.text!r} has data for: gaps between modules? Set them to 0 in the mask"
+            )
     return source
 
 

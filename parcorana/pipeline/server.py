@@ -188,14 +188,17 @@ class Server:
             read = time.perf_counter()
             seconds["reading"] += read - start
             self.at = f"event {first + k} of the sequence"
-            wrong = frames if isinstance(frames, Exception) else self._unfit(frames.shape[1:], frames.dtype)
-            count = 1 if isinstance(frames, Exception) else len(frames)
+            without, failed = isinstance(frames, int), isinstance(frames, Exception)
+            count = frames if without else 1 if failed else len(frames)
             header[READ] += count
-            if wrong:
+            wrong, bad = "", np.zeros(0, np.uint8)
+            if without:
+                header[NO_DATA] += count
+            elif wrong := frames if failed else self._unfit(frames.shape[1:], frames.dtype):
                 bad = np.ones(count, np.uint8)
             else:
                 rows, stamps = frames.reshape(count, -1), block.stamps[k : k + count]
-                bad = self._put(buffer, rows, stamps, block.run, frames.dtype)
+                bad = self._put(buffer, rows, stamps, int(block.runs[k]), frames.dtype)
             for j in np.flatnonzero(bad):
                 self.at = f"event {first + k + j} of the sequence"
                 header[BAD] += 1

@@ -8,6 +8,7 @@ import numpy as np
 from parcorana.calculation.block import Update, spread
 from parcorana.calculation.guard import callback
 from parcorana.calculation.userclass import begin
+from parcorana.correlate import cpu
 from parcorana.errors import RunError
 from parcorana.pipeline import note
 from parcorana.pipeline.clock import KINDS
@@ -149,7 +150,7 @@ class Viewer:
         self.at = f"the checkpoint at {processed} events"
         made = checkpoint.Checkpoint(
             str(self.results.folder), facts["block"], self.config.elements, parts, facts["kept"], facts["run"],
-            self._fingerprint, self._resumed_at,
+            self._fingerprint, self._resumed_at, cpu.in_use(),
         )  # fmt: skip
         try:
             checkpoint.commit(made)

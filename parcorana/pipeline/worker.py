@@ -85,6 +85,8 @@ class Worker:
                     yield from self._keep(number)
                 with clock.on("moving"):
                     block = now.as_block(self.job.threads)
+                block = self._without_bad(block)
+                block = self.events.without_bad(block)
                 stopped = self._count(block.header)
                 self._coming = then.handles
                 yield from self._take(block)
@@ -123,7 +125,7 @@ class Worker:
         if not block.events:
             return
         events, update = self.events, self.config.update
-        counters = events.counters(block.stamps, log)
+        counters = events.counters(block.stamps)
         at = 0
         while at < block.events:
             if block.runs[at] != events.run_now:

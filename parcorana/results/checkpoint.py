@@ -84,6 +84,8 @@ class Checkpoint:
         As `fingerprint` makes it.
     resumed_at : list of int
         Events processed where the run was gone on with before.
+    code_path : str
+        As `parcorana.correlate.cpu.in_use` says it: on another one the last bits would differ. Empty: not known.
     version : str
         Of the program.
     """
@@ -96,6 +98,7 @@ class Checkpoint:
     facts: dict
     config: dict
     resumed_at: list
+    code_path: str = ""
     version: str = __version__
 
     def __post_init__(self):
@@ -104,6 +107,7 @@ class Checkpoint:
         whole += [number for part in self.parts for number in part]
         good = self.parts and all(len(part) == 2 for part in self.parts) and set(account) == set(ACCOUNT)
         good &= all(type(self.config[key]) is dict for key in ("system_params", "user_params", "files"))
+        good &= type(self.code_path) is str
         good &= self.kept in ("state", "attributes") and set(facts) == {"filled", *FACTS}
         good &= all(type(facts[name]) in kinds for name, kinds in FACTS.items())
         good &= is_state(facts["reached"], len(self.config["system_params"].get("delays") or ()))

@@ -6,6 +6,7 @@ from contextlib import redirect_stderr, redirect_stdout
 
 from parcorana._version import __version__
 from parcorana.pipeline import mpi
+from parcorana.tools.parser import Parser
 
 _EPILOG = """\
 examples:
@@ -24,7 +25,7 @@ exit status: 0 done, or stopped by SIGTERM, Ctrl-C or --stop; 1 failed while run
 
 def make_parser():
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="parCorAnaDriver",
         description="Correlate the detector frames of a run, for every element and delay, over MPI or in one process.",
         epilog=_EPILOG,

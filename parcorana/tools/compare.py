@@ -1,6 +1,5 @@
 """``cmpParCorAnaH5Output``: are two result files the same?"""
 
-import argparse
 import sys
 
 import h5py
@@ -8,6 +7,7 @@ import numpy as np
 
 from parcorana.errors import ConfigError, one_line, printable
 from parcorana.files.plain import plain_file
+from parcorana.tools.parser import Parser
 
 # What says how and when a run was done, not what came out of it.
 HOW = (
@@ -158,7 +158,7 @@ def _compare(path_a, path_b, rtol, atol, ignore, subset):
 
 def main(argv=None):
     """Run the command; return the exit status: 0 same, 1 different, 2 unreadable."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="cmpParCorAnaH5Output",
         description="Compare two result files: all datasets and attributes but those that say how a run was done.",
         epilog="exit status: 0 same, 1 different, 2 a file cannot be read or the arguments are wrong",

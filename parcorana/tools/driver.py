@@ -8,9 +8,10 @@ import sys
 import threading
 import time
 
-from parcorana.correlate.cpu import choose_code_path
+from parcorana.correlate import cpu
 from parcorana.errors import ConfigError, say, shown
 from parcorana.files import limits
+from parcorana.files.paths import allow_open_files
 from parcorana.job.config import MODES, read_config, resolve_config
 from parcorana.pipeline import mpi
 from parcorana.results.resume import find_checkpoint
@@ -31,7 +32,6 @@ def _overrides(args, mode):
 
 
 def _configure(args, mode):
-    choose_code_path()
     system_params, user_params = read_config(args.config, args.trust_config)
     return resolve_config(system_params, user_params, mode, **_overrides(args, mode))
 
@@ -76,6 +76,7 @@ def main(argv=None):
     """Run the command; return the exit status."""
     args = parsed(argv)
     _fill_standard_streams()
+    allow_open_files()
     faulthandler.enable(2)  # a library that crashes takes us along: then this at least says where
     roles, ranks, names, threads = [], None, [], set(threading.enumerate())
     # psana, which a config file may import, would else take over all ranks of the job
@@ -133,6 +134,8 @@ def main(argv=None):
 def _run(args, mode, ranks, roles, names):
     from parcorana.pipeline import run
 
+    offers = ranks.gather(ranks.together(cpu.offer))
+    cpu.use(cpu.agree(offers)[0])  # before there is any user code
     config = ranks.together(_configure, args, mode)
     level = config.verbosity
     quiet = max(logging.getLevelName(level), logging.WARNING)
@@ -144,12 +147,14 @@ def _run(args, mode, ranks, roles, names):
     plan = ranks.together(run.make_plan, config, hosts, cores)
     watches = (config.heartbeat or config.callback_limit) and not args.check
     with ranks.watched(config, plan, names, watches) as watch:
-        return _run_watched(args, mode, ranks, roles, names, run, config, plan, watch)
+        return _run_watched(args, mode, ranks, roles, names, run, config, plan, watch, offers)
 
 
-def _run_watched(args, mode, ranks, roles, names, run, config, plan, watch):
+def _run_watched(args, mode, ranks, roles, names, run, config, plan, watch, offers):
     watch.does("the opening of the data")
     resume = find_checkpoint(config, plan, ranks, mode) if args.resume else None
+    path, about_path, warnings = cpu.agree(offers, resume and resume.code_path)
+    cpu.use(path)
     source = ranks.together(_open, run, config, plan, ranks, resume)
     abouts = ranks.gather(run.about_times(source, config) if source is not None else None)[: plan.roles.servers[0] + 1]
     short = ranks.gather(run.short_times(source, config) if source is not None else None)
@@ -162,9 +167,9 @@ def _run_watched(args, mode, ranks, roles, names, run, config, plan, watch):
     h5output = next(filter(None, ranks.gather(h5output)), None)
     names.extend([os.path.abspath(h5output)] if h5output else [])
     if ranks.rank == 0:
-        for about in filter(None, abouts):
+        for about in filter(None, [*abouts, about_path]):
             log.info("%s", about)
-        for text in dict.fromkeys(filter(None, short)):
+        for text in dict.fromkeys(filter(None, [*short, *warnings])):
             log.warning("%s", text)
     if args.check:
         if ranks.rank == 0:

@@ -8,12 +8,13 @@ import numpy as np
 
 from parcorana.curves.fits import KINDS, check_kind, fit_curves
 from parcorana.curves.rounding import with_error
-from parcorana.detector.images import check_both, load_layout, segments_apart
+from parcorana.detector.images import check_both, is_data, load_layout, segments_apart
 from parcorana.detector.masks import check_shape
 from parcorana.errors import ConfigError, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.files.plain import plain_file
 from parcorana.results.reading import find_file, read_result, updates_in
+from parcorana.tools.parser import Parser
 
 _PLAIN_MAPS = ("saturated", "mask", "color", "finecolor")
 _DELAY_MAPS = ("G2", "IP", "IF", "g2")
@@ -32,7 +33,7 @@ exit status: 0 done; 1 failed while running; 2 wrong arguments or input files.
 
 def make_parser():
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="parCorAnaPlot",
         description="Draw delay curves, intensity over time, pairs, what became of the events, and maps.",
         epilog=_EPILOG,
@@ -87,12 +88,17 @@ def _array(file, result, text):
         raise ConfigError(f"--map {text}: {number} is none of the delays {', '.join(map(str, result.delays))}")
     if "G2" not in group:
         raise ConfigError(f"--map {text}: the update has no arrays; user_params['save_arrays'] says which updates have")
-    if name != "g2":
-        return group[f"{name}/delay_{number:06d}"][:], f"{name} at the delay {number}"
     G2, IP, IF = (group[f"{each}/delay_{number:06d}"][:] for each in ("G2", "IP", "IF"))
     n = result.counts[list(result.delays).index(number)]
+    data = is_data(IP / max(n, 1))
+    gaps = np.count_nonzero((result.mask != 0) & ~data)
+    note = f"; {gaps:,} elements of the mask have no data" if gaps else ""
+    if name != "g2":
+        array = np.where(data, {"G2": G2, "IP": IP, "IF": IF}[name], np.nan)
+        return array, f"{name} at the delay {number}{note}"
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(IP * IF != 0, n * G2 / (IP * IF), np.nan), f"each element's g2 at the delay {number}"
+        array = np.where(data & (IP * IF != 0), n * G2 / (IP * IF), np.nan)
+    return array, f"each element's g2 at the delay {number}{note}"
 
 
 def _draw(args):

@@ -87,7 +87,7 @@ def brightness(values):
 # -- masks and colours ---------------------------------------------------------
 
 
-def draw_elements(figure, kind, image, average, covered, title):
+def draw_elements(figure, kind, image, average, covered, title, scaled=None, note=""):
     """Draw one of the tool's files over the average.
 
     Parameters
@@ -96,34 +96,41 @@ def draw_elements(figure, kind, image, average, covered, title):
     kind : {'mask', 'testmask', 'color', 'finecolor', 'avg'}
     image : 2-D array
     average : 2-D float array or None
+        NaN is left blank.
     covered : 2-D bool array
         Where there is an element.
     title : str
+    scaled : 2-D bool array, optional
+        What of the average its scale goes by; all that is covered without it.
+    note : str, optional
+        Further lines of the title, each after a line break.
     """
+    scaled = covered if scaled is None else scaled
     axes = figure.add_subplot()
     axes.set(xlabel="column of the image", ylabel="row of the image")
     if kind == "avg":
-        _image(figure, axes, image, covered, "mean intensity", "viridis")
-        axes.set_title(title)
+        _image(figure, axes, image, covered, "mean intensity", "viridis", scaled)
+        axes.set_title(f"{title}{note}")
         return
     if average is not None:
-        shown_average = np.ma.masked_array(average, ~covered)
-        axes.imshow(shown_average, cmap="gray", norm=brightness(average[covered]), interpolation="none")
+        shown_average = np.ma.masked_invalid(np.ma.masked_array(average, ~covered))
+        axes.imshow(shown_average, cmap="gray", norm=brightness(average[scaled]), interpolation="none")
     else:
         axes.imshow(np.ma.masked_array(np.ones(image.shape), ~covered), cmap="gray", vmin=0, vmax=2)
     if kind == "mask":
         number = np.count_nonzero(image[covered])
         _overlay(axes, covered & (image == 0), "#D55E00", 0.65)
-        axes.legend(handles=[Patch(color="#D55E00", alpha=0.65, label="left out")], **_OUTSIDE)
-        axes.set_title(f"{title}: {number:,} of {np.count_nonzero(covered):,} pixels to process")
+        figure.legend(handles=[Patch(color="#D55E00", alpha=0.65, label="left out")], loc="outside right upper")
+        axes.set_title(f"{title}: {number:,} of {np.count_nonzero(covered):,} pixels to process{note}")
     elif kind == "testmask":
         rows, columns = np.nonzero(image)
         axes.scatter(columns, rows, s=90, facecolors="none", edgecolors="#D55E00", linewidths=1.5)
-        axes.set_title(f"{title}: {len(rows)} pixels, in circles")
+        axes.set_title(f"{title}: {len(rows)} pixels, in circles{note}")
     else:
         _color_overlay(figure, axes, image)
         number = np.unique(image[image > 0])
-        axes.set_title(f"{title}: {len(number)} colours, {np.count_nonzero(covered & (image == 0)):,} pixels in none")
+        none = np.count_nonzero(covered & (image == 0))
+        axes.set_title(f"{title}: {len(number)} colours, {none:,} pixels in none{note}")
 
 
 _OUTSIDE = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
@@ -152,9 +159,10 @@ def _color_overlay(figure, axes, image, alpha=0.6):
         bar.set_ticks(ticks, labels=[str(numbers[k]) for k in ticks])
 
 
-def _image(figure, axes, image, covered, label, colormap):
+def _image(figure, axes, image, covered, label, colormap, scaled=None):
     values = np.ma.masked_invalid(np.ma.masked_array(image, ~covered))
-    drawn = axes.imshow(values, cmap=colormap, norm=brightness(values.compressed()), interpolation="none")
+    norm = brightness(values.compressed() if scaled is None else image[scaled])
+    drawn = axes.imshow(values, cmap=colormap, norm=norm, interpolation="none")
     figure.colorbar(drawn, ax=axes, shrink=0.8, label=label)
 
 

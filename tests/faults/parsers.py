@@ -8,6 +8,7 @@ warning) is raised.
 
 import io
 import os
+import re
 import string
 import types
 import warnings
@@ -23,7 +24,7 @@ from parcorana.detector import masks
 from parcorana.detector.images import load_layout
 from parcorana.errors import ConfigError, RunError
 from parcorana.events import psana_config
-from parcorana.events.dataset import parse_dataset
+from parcorana.events.dataset import escaped, parse_dataset
 from parcorana.events.hdf5.times import to_int64
 from parcorana.events.simulated import Brownian
 from parcorana.job import config
@@ -260,6 +261,8 @@ VALUES = st.one_of(
             "1e3",
             "inf",
             "12345678901234567890123",
+            r"a\:b\,c,d",
+            "a\\",
         ]
     ),
     st.text(max_size=6),
@@ -285,8 +288,12 @@ def dataset(text):
     taken, found = outcome(partial(parse_dataset, text), "dataset", "run=", "stream=")
     if not taken:
         return
-    parts = [part.partition("=") for part in text.strip().split(":")]
+    parts = [part.partition("=") for part in re.split(r"(?<!\\):", text.strip())]
     given = {key: value for key, equals, value in parts if equals}
+    if found.kind == "h5":
+        assert [escaped(name) for name in found.names] == re.split(r"(?<!\\),", given["h5"])
+    names = {"exp", "file", "shmem", "h5", "dir"} if found.kind != "sim" else {"sim"}
+    given |= {key: re.sub(r"\\([:,])", r"\1", value) for key, value in given.items() if key in names}
     assert len(given) == sum(bool(equals) for _, equals, _ in parts)
     said = {found.kind: found.name} | ({"dir": found.dir} if found.dir is not None else {}) | found.options
     for key, numbers in (("run", found.runs), ("stream", found.streams)):

@@ -1,23 +1,38 @@
-"""``h5=FILE:live``: an HDF5 file that another program is writing, in SWMR mode."""
+"""``h5=FILE:live``: HDF5 files that another program is writing, in SWMR mode."""
 
 import os
 import time
+from functools import partial
 
-from parcorana.errors import ConfigError, RunError
+import numpy as np
+
+from parcorana.correlate.rolling import far_from, middle_of
+from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.events.feed import patience
-from parcorana.events.hdf5.source import HDF5Source, batch_rows
-from parcorana.events.hdf5.stack import Stack, file_names, is_written
-from parcorana.events.source import Event
+from parcorana.events.hdf5.files import Files, Unreadable, is_written
+from parcorana.events.hdf5.mapped import Mapped
+from parcorana.events.hdf5.missing import Missing
+from parcorana.events.hdf5.plain import Plain
+from parcorana.events.hdf5.slab import Axis
+from parcorana.events.hdf5.source import HDF5Source, batch_rows, same
+from parcorana.events.hdf5.stack import Stack, file_names
+from parcorana.events.source import Event, Lost
 
 _LOOK = 0.02  # s between two looks whether the file has grown
+_SHARE = 4  # a look that takes long is taken no more often than in one part of so many of the time
+_GROUP = 16  # frames of a virtual dataset that one server reads together
+_HOLE = 30.0  # s for which a frame is waited for when later ones are there
+_AHEAD = 4096  # frames, among which such later ones are looked for
 
 
 class HDF5Live(HDF5Source):
-    """Follows the frames of one file until its writer closes it.
+    """Follows the frames of one file until its writer closes it, and those that it draws in.
 
     The writer must have the file in SWMR mode (single writer, multiple
-    readers), and write and flush frames before their times. Server k of S
-    reads every S-th row of chunks.
+    readers). A frame is there when its chunks were written, and its time was;
+    so frames are written and flushed before their times. In chunks of many
+    frames without times, those at the end that hold nothing but the fill value
+    are not there yet. Server k of S reads every S-th row of chunks.
 
     Parameters
     ----------
@@ -28,15 +43,16 @@ class HDF5Live(HDF5Source):
 
     Attributes
     ----------
-    stamps, total, shape, dtype, live
+    stamps, total, shape, dtype, unmapped, live
         As `EventSource` says; the number of events is not known.
 
     Raises
     ------
     ConfigError
-        As `HDF5Source`; no file in the time of `parcorana.events.feed.patience`.
+        As `HDF5Source`; no file in the time of `parcorana.events.feed.patience`;
+        a dataset of which nobody can tell what was written.
     RunError
-        While events come: times that are none.
+        While events come: times that cannot be read.
     """
 
     live = True
@@ -46,75 +62,173 @@ class HDF5Live(HDF5Source):
         if len(names) > 1:
             raise ConfigError(f"dataset {dataset.text!r}: 'live' follows one file, not {len(names)}")
         self._name, self._share, self._log = names[0], share, log
-        self._start, self._stop, self._batch = 0, 0, None
-        self._damaged = range(0)
-        self._stacks, self._first = [], [0, 0]
-        self._stacks.append(self._opened(src, dataset.dir))
-        stack = self._stacks[0]
+        self._start, self._stop, self._batch, self._there = 0, 0, None, None
+        self._damaged, self._state, self._apart = range(0), None, False
+        self._files, self._open, self._asked = Files(swmr=True, log=log), {self._name}, 0.0
+        self._reference = self._hole = None  # the median of the first times; since when later frames are there
+        try:
+            stack = self._stack = self._opened(src, dataset.dir)
+            self._datasets = [each for each in (stack.frames, stack.times.dataset) if each is not None]
+            self._check_telling()
+            for each in self._datasets:
+                each.look()
+        except BaseException:
+            self.close()
+            raise
+        self._stacks, self._first, self._missing = [stack], [0, 0], [Missing(stack, None, log)]
         self.total, self.typical_step = None, None
-        self.stamps, self.about = stack.times.stamps, stack.times.about(stack.file)
-        self.shape, self.dtype = stack.item.shape[1:], stack.item.dtype.newbyteorder("=")
-        self._group = min(batch_rows(stack.item), stack.item.chunks[0] if stack.item.chunks else 1)
+        self.stamps, self.about = stack.times.stamps, stack.times.about()
+        frames = stack.frames
+        self.shape, self.dtype, self.unmapped = frames.shape[1:], frames.dtype.newbyteorder("="), frames.unmapped()
+        # of what it is made of one server may know more than another, so that must not decide
+        self._group = _GROUP if isinstance(frames, Mapped) else min(batch_rows(frames), frames.rows)
+        self._guess(True)
+
+    def _check_telling(self):
+        """Refuse a dataset that is being written, if nobody can tell how far."""
+        frames, times = self._stack.frames, self._stack.times.dataset
+        for each in (frames, times):
+            # HDF5 has no SWMR mode for what is not in chunks; of chunks without their own time of birth, times tell
+            told = not isinstance(each, Plain) or each.tells or (each is frames and each.chunked and times is not None)
+            if not told and is_written(each.name):
+                raise ConfigError(
+                    f"h5={self._name}: {each.path} is not in chunks that get their room as they are written, so nobody "
+                    "can tell what is there while it is written: write it in chunks, or read the finished file"
+                )
+
+    def _guess(self, guesses):
+        times = self._stack.times.dataset
+        (self._stack.frames if times is None else times).guess(guesses)
 
     def events(self):
         """Yield the frames of this server as they come, None when there is none now."""
-        share, at, grown, looked = self._share, 0, time.monotonic(), 0.0
-        item = self._stacks[0].item
+        share, group, at, final = self._share, self._group, 0, 0
+        grown, looked, pause, before = time.monotonic(), 0.0, _LOOK, None
         while True:
             now = time.monotonic()
-            if now - looked < _LOOK:
+            if now - looked < pause:
                 yield None
                 continue
             looked = now
-            writing = is_written(self._name)  # before the last look at the length
-            count = self._length(item)
-            if count > at:
-                grown = now
-                stamps = self._stamps(at, count)
-                self._stacks[0].check_length()
-                for index in range(at, count):
-                    if index // self._group % share.servers == share.server:
-                        limits = self._limits(index, count)
-                        yield Event(0, stamps(index), lambda index=index, limits=limits: self._frame(index, *limits))
-                at = count
-            elif not writing:
-                return
-            elif now - grown > patience():
+            writing = self._is_written()  # before the last look at what there is
+            if not writing:
+                self._guess(False)
+            last, extent = self._refresh()
+            pause = max(_LOOK, _SHARE * (time.monotonic() - now))
+            grown, before = (grown, before) if extent == before else (now, extent)
+            final = last if writing else self._end(at, last)
+            while at < final:
+                end = min((at // group + 1) * group, final)
+                if at // group % share.servers == share.server:
+                    at += yield from self._those(at, end)
+                    if at < end:
+                        if writing and not self._given_up(at, last):
+                            break
+                        self._missing[0].note(at, np.zeros(1, bool))
+                        yield Lost()
+                        at += 1
+                else:
+                    at = end
+            if at >= final and not writing:
+                if final < last and share.server == 0:
+                    self._log(f"h5={self._name}: it was closed by its writer after {final:,} of {last:,} frames")
+                break
+            if writing and now - grown > patience():
                 self._log(
                     f"h5={self._name}: nothing came for {patience()} s, which ends the run after {at} frames: was its "
                     "writer killed?"
                 )
-                return
+                break
             yield None
+        self._missing[0].close()
 
-    def _limits(self, index, count):
-        """Return the frames that are read with one: those of its row of chunks that are there."""
-        first = index - index % self._group
-        return first, min(first + self._group, count)
+    def _those(self, first, last):
+        """Yield the events of frames, up to the first one that is not there; return how many there were."""
+        there = self._written(first, last)
+        if there[0] and self._is_first_known():
+            last = first + same(there)
+            times, state = self._read_times_of(first, last)
+            for k in range(last - first):
+                wrong = None if times is None or state[k] == 0 else first + k
+                read = partial(self._read_one, first + k, last, wrong)
+                yield Event(0, first + k if times is None else int(times[k]), read)
+            self._hole = None
+            return last - first
+        return 0
 
-    def _frame(self, index, first, last):
-        # what was read of a row of chunks may have become more meanwhile
-        if not self._start <= index < self._stop:
-            self._fetch(index, index, last)
-        return self._batch[index - self._start]
+    def _read_one(self, index, last, wrong):
+        if wrong is not None:
+            raise EventError(self._stack.times.fault(wrong))
+        return self._frame(index, index, last)
 
-    def _length(self, item):
-        self._stacks[0].check_length()
-        times = self._stacks[0].times.item
-        for growing in (item, times):
-            if growing is not None:
-                growing.refresh()
-        # the times are written last: without its time a frame is not there yet
-        count = item.shape[0] if times is None else min(item.shape[0], times.shape[0])
-        self._first = [0, item.shape[0]]
-        return count
+    def _together(self, index, first, last):
+        return first, last
 
-    def _stamps(self, first, last):
+    def _written(self, first, last):
+        """Tell which frames, (n,) bool, are there, with their times."""
+        there, times = self._stack.written(first, last), self._stack.times.dataset
+        return there if times is None else there & times.written([Axis.run(first, last - first)])
+
+    def _read_times_of(self, first, last):
         try:
-            times = self._stacks[0].times.read(first, last)
+            times, state = self._stack.times.read(first, last)
         except ConfigError as error:
             raise RunError(str(error)) from error
-        return int if times is None else lambda index: int(times[index - first])
+        if times is not None and self._reference is not None:
+            state[far_from(times, self._reference) & (state == 0)] = 2
+        return times, state
+
+    def _is_first_known(self):
+        """Tell whether it is known from where times are counted: one that is hardly a time waits for two more."""
+        if self._reference is None and self._stack.times.dataset is not None:
+            times, state = self._read_times_of(0, min(self._last, 3))
+            good = times[state == 0]
+            if self._open and (not len(good) or (len(good) < 3 and far_from(good, 0).any())):
+                return False
+            self._reference = middle_of(good) if len(good) else 0
+        return True
+
+    def _given_up(self, index, last):
+        """Tell whether a frame that is not there has been waited for, while later ones came, for long enough."""
+        now = time.monotonic()
+        if now - self._asked > 1:
+            self._asked = now
+            if last <= index + 1 or not self._written(index + 1, min(last, index + 1 + _AHEAD)).any():
+                self._hole = None
+            elif self._hole is None:
+                self._hole = now
+        return self._hole is not None and now - self._hole > _HOLE
+
+    def _end(self, first, last):
+        """Return where the frames end that were written, from one on."""
+        last = min([last, *(each.bound() for each in self._datasets)])
+        while first < last:
+            begin = max(first, last - _AHEAD)
+            there = np.flatnonzero(self._written(begin, last))
+            if len(there):
+                return begin + int(there[-1]) + 1
+            last = begin
+        return first
+
+    def _is_written(self):
+        """Tell whether anybody may still write to one of the files."""
+        names = (self._open - {None}) | set(self._stack.frames.files())
+        self._open = {name for name in names if name is None or is_written(name)}
+        return bool(self._open)
+
+    def _refresh(self):
+        """Look again; return how many frames there may be, and what changes whenever something comes."""
+        frames, times = self._stack.frames, self._stack.times.dataset
+        try:
+            for each in self._datasets:
+                each.refresh()
+        except Unreadable as error:
+            raise RunError(f"h5={self._name}: {error}") from error
+        except (OSError, RuntimeError):  # HDF5 met what its writer has only half written
+            pass
+        self._first = [0, frames.shape[0]]
+        self._last = frames.shape[0] if times is None else min(frames.shape[0], times.shape[0])
+        return self._last, (frames.extent(), times and times.extent())
 
     def _opened(self, src, folder):
         """Open the file once it is there and its writer lets readers in."""
@@ -122,8 +236,9 @@ class HDF5Live(HDF5Source):
         while True:
             before = is_written(self._name)
             try:
-                return Stack(self._name, src, folder, swmr=True)
+                return Stack(self._files, self._name, src, folder)
             except ConfigError as error:
+                self._files.close()  # it is looked at anew
                 waited = time.monotonic() - begin
                 # a finished file will not get any better; one that is begun may
                 if (os.path.exists(self._name) and before is False) or waited > patience():

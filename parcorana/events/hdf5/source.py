@@ -6,14 +6,19 @@ from functools import partial
 
 import numpy as np
 
-from parcorana.correlate.rolling import pulse_counters
-from parcorana.errors import ConfigError
+from parcorana.correlate.rolling import far_from, middle_of, pulse_counters
+from parcorana.errors import ConfigError, EventError, RunError
+from parcorana.events.hdf5.files import Files, Unreadable
+from parcorana.events.hdf5.missing import Missing, ranges
+from parcorana.events.hdf5.order import check_alike, check_order
+from parcorana.events.hdf5.slab import runs_of
 from parcorana.events.hdf5.stack import Stack, file_names
 from parcorana.events.source import FrameBlock, even_step
 
 _BATCH_BYTES = 4 << 20  # what is copied on is then still in the last cache
 # A row of chunks is decompressed as a whole, so a larger batch then saves work.
 _BATCH_BYTES_CHUNKED = 64 << 20
+_GOOD, _UNWRITTEN, _WRONG = 0, 1, 2  # what becomes of an event by its time
 
 
 class HDF5Source:
@@ -22,11 +27,14 @@ class HDF5Source:
     The times are in the same group: ``counter``, integer pulses; else
     ``timestamp``, float64 seconds or integer nanoseconds; with neither the
     pulses are 0, 1, 2, ... (contract, section 4). Several files are one run, in
-    the order given.
+    the order given, or with ``runs`` one run each.
+
+    A frame that was never written has no data; one whose time is none is a bad
+    event.
 
     Memory: one batch of frames, 4 MiB or one frame; up to 64 MiB where the
-    chunks of the dataset hold that many frames. With the times, 8 bytes per
-    frame of the files.
+    chunks of the dataset hold that many frames. With the times, 9 bytes per
+    frame of the files, and one more for what is missing.
 
     Parameters
     ----------
@@ -34,10 +42,12 @@ class HDF5Source:
     src : str
         Path of the stack in the file: T x detector's ndarray, integer or float.
     share : parcorana.events.source.Share
+    log : callable
+        Takes one line of text for the user.
 
     Attributes
     ----------
-    stamps, total, shape, dtype
+    stamps, total, shape, dtype, unmapped
         As `EventSource` says; stamps are pulses, or nanoseconds with
         ``timestamp``; the dtype is the stack's in this machine's byte order.
 
@@ -48,33 +58,81 @@ class HDF5Source:
         differ from file to file.
     """
 
-    def __init__(self, dataset, src, share):
-        self._share = share
-        self._start, self._stop, self._batch = 0, 0, None
+    def __init__(self, dataset, src, share, log=print):
+        self._share, self._apart = share, dataset.apart
+        self._start, self._stop, self._batch, self._there = 0, 0, None, None
         self._damaged = range(0)
-        self._stacks = []
+        # what all servers know alike is said by the first one
+        say = log if share.server == 0 else lambda line: None
+        self._files, self._stacks, self._missing = Files(log=say), [], []
         try:
             for name in file_names(dataset):
-                self._stacks.append(Stack(name, src, dataset.dir))
-                _check_alike(self._stacks)
-            times = [stack.times.read() for stack in self._stacks]
+                self._stacks.append(Stack(self._files, name, src, dataset.dir))
+                check_alike(self._stacks)
+            self._first = np.cumsum([0] + [stack.frames.shape[0] for stack in self._stacks]).tolist()
+            self.total = min(self._first[-1], share.numevents or self._first[-1])
+            self._read_times(dataset, say)
+            self._look(say, log)
         except BaseException:
             self.close()
             raise
         first = self._stacks[0]
-        self._first = np.cumsum([0] + [stack.item.shape[0] for stack in self._stacks]).tolist()
-        self._times = None if times[0] is None else np.concatenate(times)
         self.stamps = first.times.stamps
-        self.total = min(self._first[-1], share.numevents or self._first[-1])
-        self.about, self.typical_step = first.times.about(first.file), None
-        if self._times is not None and self.stamps == "ns" and len(self._times) > 1:
-            self.typical_step = float(np.median(np.diff(self._times))) * 1e-9
-        self.shape = first.item.shape[1:]
-        self.dtype = first.item.dtype.newbyteorder("=")
-        self._rows = batch_rows(first.item)
+        self.about, self.typical_step = first.times.about(), None
+        if self._times is not None and self.stamps == "ns" and np.count_nonzero(self._state == _GOOD) > 1:
+            self.typical_step = float(np.median(np.diff(self._times[self._state == _GOOD]))) * 1e-9
+        self.shape = first.frames.shape[1:]
+        self.dtype = first.frames.dtype.newbyteorder("=")
+        self._rows = batch_rows(first.frames)
+        found = [each for stack in self._stacks if (each := stack.frames.unmapped()) is not None]
+        self.unmapped = np.logical_or.reduce(found) if found else None
+
+    def _read_times(self, dataset, say):
+        """Read the times of all files, and find those that are none."""
+        read = [stack.times.read() for stack in self._stacks]
+        times, states = [one for one, _ in read], [state for _, state in read]
+        self._times = self._state = None
+        if times[0] is not None:
+            groups = [[k] for k in range(len(times))] if self._apart else [list(range(len(times)))]
+            for group in groups:
+                joined, state = (np.concatenate([each[k] for k in group]) for each in (times, states))
+                good = state == _GOOD
+                if not good.any():
+                    continue
+                far = good & far_from(joined, middle_of(joined[good]))
+                ends = np.cumsum([0] + [len(times[k]) for k in group])
+                for k, a, b in zip(group, ends, ends[1:], strict=False):
+                    states[k][far[a:b]] = _WRONG
+            for stack, state in zip(self._stacks, states, strict=True):
+                _check_times(stack, state)
+            self._times, self._state = np.concatenate(times), np.concatenate(states)
+        if len(self._stacks) > 1 and not self._apart:
+            check_order(dataset, self._stacks, times, states, say)
+
+    def _look(self, say, log):
+        """Say what is missing, as far as that is known beforehand."""
+        for stack, first in zip(self._stacks, self._first, strict=False):
+            last = max(min(stack.frames.shape[0], self.total - first), 0)
+            self._missing.append(Missing(stack, last, log))
+            line = self._missing[-1].look()
+            if line:
+                stack.check_any()
+            for text in filter(None, (*stack.warnings, *stack.trust.warnings(), line, _unsure(stack, last))):
+                say(text)
+            if self._state is not None:
+                found = runs_of(self._state[first : first + last] == _UNWRITTEN)
+                if found:
+                    path = stack.times.path.strip("/")
+                    say(f"h5={stack.name}: no data in frames {ranges(found)} (their time in {path} was never written)")
+
+    def _of(self, index):
+        """Return in which file an event is."""
+        return bisect_right(self._first, index, hi=len(self._stacks)) - 1
 
     def pulses_apart(self, rate):
         """Return the pulses from each event to the next, if all are equally far apart; see `EventSource`."""
+        if self.unmapped is not None or (self._state is not None and (self._state[: self.total] != _GOOD).any()):
+            return None
         if self._times is None:
             return 1
         times = self._times[: self.total]
@@ -86,82 +144,133 @@ class HDF5Source:
             # A lone server's blocks adjoin, so its batches may go across them.
             limits = (self._share.first * self._share.block, self.total) if self._share.servers == 1 else (first, last)
             stamps = np.arange(first, last) if self._times is None else self._times[first:last]
+            runs = np.zeros(last - first, np.int64)
+            if self._apart:
+                runs += np.searchsorted(self._first[1:], np.arange(first, last), "right")
             read = partial(self._read_at, first, limits)
-            yield FrameBlock(0, stamps, read, partial(self._pieces, first, last, limits))
+            yield FrameBlock(runs, stamps, read, partial(self._pieces, first, last, limits))
+        for missing in self._missing:
+            missing.close()
 
     def _read_at(self, first, limits, k):
-        return self._frame(first + k, *limits)
+        index = first + k
+        state = _GOOD if self._state is None else self._state[index]
+        if state == _WRONG:
+            k = self._of(index)
+            raise EventError(self._stacks[k].times.fault(index - self._first[k]))
+        return None if state == _UNWRITTEN else self._frame(index, *limits)
 
     def _pieces(self, first, last, limits):
         """Yield what of each batch is in the block."""
         index = first
         while index < last:
             try:
-                self._frame(index, *limits)
-            except OSError as error:
+                frame = self._read_at(first, limits, index - first)
+            except (OSError, EventError) as error:
                 yield index - first, error
                 index += 1
                 continue
-            end = min(self._stop, last)
-            yield index - first, self._batch[index - self._start : end - self._start]
+            end = self._first[self._of(index) + 1] if self._apart else last
+            end = index + self._alike(index, min(end, last))
+            yield index - first, end - index if frame is None else self._batch[index - self._start : end - self._start]
             index = end
 
+    def _alike(self, index, last):
+        """Return how many events from one on are to be treated like it."""
+        size = last - index
+        if self._state is not None:
+            size = same(self._state[index : index + size])
+            if self._state[index] == _UNWRITTEN:
+                return size
+        return same(self._there[index - self._start : min(index + size, self._stop) - self._start])
+
     def _frame(self, index, first, last):
+        """Return a frame, None where nothing was written."""
         if not self._start <= index < self._stop:
+            self._fetch(index, *self._together(index, first, last))
+        return self._batch[index - self._start] if self._there[index - self._start] else None
+
+    def _together(self, index, first, last):
+        """Return which frames are read with one: those of its row of chunks, or a few rows."""
+        frames = self._stacks[0].frames
+        if frames.rows == 1:
             start = index - index % self._rows
-            self._fetch(index, max(start, first), min(start + self._rows, last))
-        return self._batch[index - self._start]
+            return max(start, first), min(start + self._rows, last)
+        k = self._of(index)
+        begin, frames = self._first[k], self._stacks[k].frames
+        start, stop = (begin + at for at in frames.together(index - begin, self._rows))
+        if frames.packed and frames.rows <= self._rows:
+            # chunks are unpacked as a whole: what is beside is kept for the blocks to come
+            first, last = first - (first - begin) % frames.rows, last + (begin - last) % frames.rows
+        return max(start, first), min(stop, last, self._first[k + 1])
 
     def _fetch(self, index, start, stop):
         self._start = self._stop = 0
-        self._batch = None
+        self._batch = self._there = None
         # A damaged chunk must not take the good frames of its batch along.
         if index not in self._damaged:
             try:
-                self._batch = self._read(start, stop)
+                self._batch, self._there = self._read(start, stop)
             except OSError:
                 self._damaged = range(start, stop)
         if index in self._damaged:
             start, stop = index, index + 1
-            self._batch = self._read(start, stop)
+            self._batch, self._there = self._read(start, stop)
         self._start, self._stop = start, stop
 
     def _read(self, start, stop):
         batch = np.empty((stop - start, *self.shape), self.dtype)
+        there = np.zeros(stop - start, bool)
         at = start
         while at < stop:
-            k = bisect_right(self._first, at) - 1
+            k = self._of(at)
             first, last = at - self._first[k], min(stop, self._first[k + 1]) - self._first[k]
-            self._stacks[k].item.read_direct(batch[at - start : at - start + last - first], np.s_[first:last])
-            self._stacks[k].check_length()
+            some = slice(at - start, at - start + last - first)
+            try:
+                there[some] = self._stacks[k].read(first, last, batch[some])
+            except Unreadable as error:
+                raise RunError(f"h5={self._stacks[k].name}: {error}") from error
+            except ConfigError as error:
+                raise RunError(str(error)) from error
+            if not there[some].all():
+                self._missing[k].note(first, there[some])
             at += last - first
-        return batch
+        return batch, there
 
     def close(self):
         """Close the files; may be called again."""
-        self._batch = None
+        self._batch = self._there = None
         self._start = self._stop = 0
-        for stack in self._stacks:
-            stack.close()
+        self._files.close()
 
 
-def batch_rows(item):
+def batch_rows(frames):
     """Frames in a batch: whole rows of chunks where those are small enough."""
-    frame = item.dtype.itemsize * math.prod(item.shape[1:])
-    rows = max(1, _BATCH_BYTES // frame)
-    chunk = item.chunks[0] if item.chunks else 1
+    frame = frames.dtype.itemsize * math.prod(frames.shape[1:])
+    rows, chunk = max(1, _BATCH_BYTES // frame), frames.rows
     if chunk > rows:
         return max(1, min(chunk, _BATCH_BYTES_CHUNKED // frame))
     return rows - rows % chunk
 
 
-def _check_alike(stacks):
-    """Refuse a file whose frames or times are not like those of the first."""
-    first, last = stacks[0], stacks[-1]
-    for what, of in (
-        ("frames of shape", lambda stack: stack.item.shape[1:]),
-        ("frames of dtype", lambda stack: stack.item.dtype),
-        ("times from", lambda stack: stack.times.path or "none"),
-    ):
-        if of(first) != of(last):
-            raise ConfigError(f"h5={last.name}: {what} {of(last)}, but {first.name} has {what} {of(first)}")
+def same(values):
+    """Return how many of the first values are the same."""
+    other = np.flatnonzero(values != values[0])
+    return int(other[0]) if len(other) else len(values)
+
+
+def _check_times(stack, state):
+    """Refuse times of which most are none."""
+    wrong = np.flatnonzero(state == _WRONG)
+    if len(wrong) and 2 * len(wrong) >= np.count_nonzero(state != _UNWRITTEN):
+        raise ConfigError(f"{stack.times.fault(int(wrong[0]))}; so it is with {len(wrong):,} of {len(state):,}")
+
+
+def _unsure(stack, last):
+    """Return a line on frames at the end that may never have been written."""
+    if last < stack.frames.shape[0] or not (count := stack.fill_at_end()):
+        return None
+    return (
+        f"h5={stack.name}: the last {count:,} of {last:,} frames hold nothing but {stack.frames.fill}, the fill value, "
+        f"and HDF5 cannot tell whether they were ever written; if they were not, leave them out with -n {last - count}"
+    )

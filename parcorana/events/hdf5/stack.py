@@ -3,22 +3,27 @@
 import glob
 import math
 import os
+import posixpath
 import re
 from contextlib import suppress
 
 import h5py
+import numpy as np
 
-from parcorana.errors import ConfigError, RunError, nearest, one_line
-from parcorana.events.hdf5.times import Times, dtype_of
+from parcorana.errors import ConfigError, nearest, one_line
+from parcorana.events.hdf5.files import Unreadable
+from parcorana.events.hdf5.mapped import Mapped
+from parcorana.events.hdf5.plain import Plain, check_bytes, dtype_of, is_fill
+from parcorana.events.hdf5.series import numbers_of, parts_of, series
+from parcorana.events.hdf5.slab import Axis
+from parcorana.events.hdf5.times import Times
 from parcorana.events.hdf5.trust import Trust
-from parcorana.files.limits import available
-from parcorana.files.paths import fault_of
+from parcorana.events.hdf5.virtual import dataset_of
 from parcorana.files.trial import tried
 
 _LISTED = 10
 _LOOKED_AT = 2000  # objects of a file, for the list of what there is
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_WRITING = 0x01 | 0x04  # in the superblock: open for writing, as a single writer with many readers
+_LOOKED_BACK = 16 << 20  # bytes of frames that are looked at together
 
 
 class Stack:
@@ -26,81 +31,169 @@ class Stack:
 
     Parameters
     ----------
+    files : parcorana.events.hdf5.files.Files
     name : str
         Of the file.
     src : str
-        Path of the dataset T x detector's ndarray; or of a NeXus group that
-        names it in its attribute `signal`.
+        Path of the dataset T x detector's ndarray; or of a group of
+        data_000001, data_000002, ..., or of a NeXus group that names the
+        dataset in its attribute `signal`.
     folder : str or None
         Of other files that this one may draw in (see `Trust`).
-    swmr : bool
-        The file is being written in single-writer multiple-reader mode.
 
     Attributes
     ----------
-    item : h5py.Dataset
+    frames : Plain or Mapped
     times : Times
+    warnings : list of str
+        What the user should know of it.
     """
 
-    def __init__(self, name, src, folder=None, swmr=False):
-        self.name = name
-        self.file = _open(name, swmr)
-        self._swmr, self._size = swmr, os.stat(name).st_size
+    def __init__(self, files, name, src, folder=None):
+        self.name, self.trust = name, Trust(files, name, folder)
+        self._where = f"h5={name}: src={src}"
+        self.warnings = []
         try:
-            trust = Trust(folder)
-            self.item = _find(self.file, name, src, trust)
-            own = self.item.file.filename == self.file.filename  # not reached by a link into another file
-            path = self.item.name if own else "/" + src.strip("/")
-            self.times = Times(
-                self.file,
-                name,
-                self.item,
-                path,
-                lambda path, where: trust.check_path(self.file, path, where),
-                lambda item, where: trust.check_storage(item, where, _check_chunks),
-            )
-        except BaseException:
-            self.close()
+            file = self.trust.file(name)
+        except Unreadable as error:
+            raise ConfigError(f"h5={name}: {error}") from error
+        path, numbers = self._find(file, src)
+        self.times = Times(self.trust, path, self.frames.shape[0], numbers)
+
+    def _find(self, file, src):
+        """Find the frames; return their path in the file, and the numbers that they state of themselves."""
+        if not src:
+            raise ConfigError(f"h5={self.name}: src must be given, the path of the frames in the file{_offer(file)}")
+        if not isinstance(src, str):
+            raise ConfigError(f"h5={self.name}: src must be the path of the frames in the file, a str, not {src!r}")
+        try:
+            path, found, item = self._signal("/" + src.strip("/"), *self._walk(file, "/" + src.strip("/")))
+            if isinstance(item, h5py.Group) and parts_of(item):
+                self.frames = series(self.trust, found, item, self._where, self.warnings)
+                self._check_frames(file)
+                return posixpath.join(path, "parts"), None
+            self._check(file, src, item)
+            self.frames = dataset_of(self.trust, found, item, self._where)
+        except ConfigError:
             raise
+        except Unreadable as error:
+            raise ConfigError(f"{self._where}: {error}") from error
+        except Exception as error:  # whatever h5py raises over a damaged file
+            raise ConfigError(f"{self._where}: cannot be opened ({one_line(error)}){_offer(file)}") from error
+        self._check_frames(file)
+        self._warn_of_part(file, src, path)
+        numbers = numbers_of(item) if isinstance(self.frames, Plain) and not self.trust.files.swmr else None
+        return (item.name if found == self.name else path), numbers
 
-    def check_length(self):
-        """Raise RunError if the file has become shorter: HDF5 then reads zeros, and says nothing."""
-        size = os.stat(self.name).st_size if os.path.exists(self.name) else self._size
-        # whoever closes a file that he wrote may give back what he had made room for
-        if size < self._size and not (self._swmr and size >= _closed_end(self.name)):
-            raise RunError(
-                f"h5={self.name}: the file was cut off while it was read: it had {self._size:,} bytes, now {size:,}"
+    def _walk(self, group, path):
+        return self.trust.walk(self.name, group, path, self._where)
+
+    def _signal(self, path, found, item):
+        """Follow a NeXus group to the data that it says is its signal; of a series of parts, to the group."""
+        for attribute in ("default", "default", "signal"):
+            if not isinstance(item, h5py.Group):
+                break
+            if fault := tried(item.attrs.get, attribute):
+                raise ConfigError(f"{self._where}: {fault}")
+            name = item.attrs.get(attribute)
+            if isinstance(name, bytes):
+                name = name.decode(errors="replace")
+            if isinstance(name, str) and name not in parts_of(item):
+                file, there = self.trust.walk(found, item, name, self._where)
+                if there is not None:
+                    path, found, item = posixpath.join(path, name), file, there
+        return path, found, item
+
+    def _check(self, file, src, item):
+        """Refuse what is no stack of frames."""
+        where = self._where
+        if item is None:
+            beside = self._of_parts(file, posixpath.dirname("/" + src.strip("/")))
+            raise ConfigError(f"{where}: there is no such dataset in the file{beside or _offer(file, src.strip('/'))}")
+        if not isinstance(item, h5py.Dataset):
+            raise ConfigError(f"{where}: this is a group, and must be a dataset{_offer(file)}")
+        if not _has_numbers(item):
+            right = "and must be an integer or a float"
+            raise ConfigError(f"{where}: its dtype is {dtype_of(item)}, {right}{_offer(file)}")
+        if len(item.shape or ()) < 2:
+            shape = "nothing" if item.shape is None else f"shape {item.shape}"
+            right = "and must be frames, time first, then the detector"
+            raise ConfigError(f"{where}: it has {shape}, {right}{_offer(file)}")
+
+    def _check_frames(self, file):
+        shape = self.frames.shape[1:]
+        if 0 in shape:
+            raise ConfigError(f"{self._where}: its frames of shape {shape} have no elements")
+        check_bytes(f"{self._where}: a frame", math.prod(shape) * self.frames.dtype.itemsize)
+
+    def _of_parts(self, file, path):
+        """Return a hint to the series that a group has, '' if it has none."""
+        try:
+            _, group = self._walk(file, path)
+        except (ConfigError, Unreadable):
+            return ""
+        names = parts_of(group) if isinstance(group, h5py.Group) else []
+        if not names:
+            return ""
+        return f"; src={path.strip('/')} is its {len(names)} parts, {names[0]} to {names[-1]}, as one run"
+
+    def _warn_of_part(self, file, src, path):
+        """Say that a series has more than the part that `src` names."""
+        group, name = posixpath.split("/" + src.strip("/"))
+        _, item = self._walk(file, group)
+        names = parts_of(item) if isinstance(item, h5py.Group) else []
+        if name in names and len(names) > 1:
+            self.warnings.append(
+                f"{self._where}: the {self.frames.shape[0]:,} frames of one of {len(names)} parts are read, not those "
+                f"of the others, {names[0]} to {names[-1]}: src={group.strip('/')} is all of them as one run"
             )
-        self._size = size
 
-    def close(self):
-        """Close the file; may be called again."""
-        self.file.close()
+    def check_any(self):
+        """Refuse a stack of which no source can be read."""
+        sources = self.frames.sources if isinstance(self.frames, Mapped) else []
+        for source in sources:
+            try:
+                source.dataset()
+            except Unreadable as error:
+                fault = error
+            else:
+                return
+        if sources:
+            name = sources[0].found()  # refused, if it is not there, with where it was looked for
+            raise ConfigError(f"{self._where}: it is a virtual dataset, made of {name}: {fault}")
 
+    def written(self, first, last):
+        """Return which frames, (n,) bool, were written."""
+        return self.frames.written(self._rows(first, last))
 
-def _superblock(name):
-    """Return the first bytes of a file from where HDF5's begin; None if it is no HDF5 file, or not yet."""
-    try:
-        with open(name, "rb") as file:
-            head = file.read(4096)
-    except OSError:
-        return None
-    # before it may be what others wrote there
-    found = (head[at : at + 36] for at in (0, 512, 1024, 2048) if head[at : at + 8] == _SIGNATURE)
-    return next((each for each in found if len(each) == 36), None)
+    def read(self, first, last, out):
+        """Read frames into an array; return which, (n,) bool, were written, the others are left as they are."""
+        return self.frames.box(self._rows(first, last), 0, out)
 
+    def _rows(self, first, last):
+        return [Axis.run(first, last - first), *(Axis.run(0, size) for size in self.frames.shape[1:])]
 
-def is_written(name):
-    """Tell whether a program has a file open for writing; None if it is no HDF5 file, or not yet."""
-    head = _superblock(name)
-    # older superblocks than the third have no such flag, and no SWMR mode
-    return head and head[8] >= 3 and bool(head[11] & _WRITING)
+    def why(self, index):
+        """Return why a frame does not count as written, and up to which frame that may hold."""
+        if isinstance(self.frames, Mapped):
+            return self.frames.why_frame(index)
+        return self.frames.why(self._rows(index, index + 1)), self.frames.shape[0]
 
-
-def _closed_end(name):
-    """Return how long a file says that it is, once it is closed; before, and of others, more than any file is."""
-    head = _superblock(name)
-    return int.from_bytes(head[28:36], "little") if head and head[8] >= 3 and not head[11] & _WRITING else 2**64
+    def fill_at_end(self):
+        """Return how many frames at the end hold nothing but the fill value, though HDF5 gives them for written."""
+        last, size = self.frames.shape[0], self.frames.dtype.itemsize * math.prod(self.frames.shape[1:])
+        if isinstance(self.frames, Plain) and self.frames.tells:
+            return self.frames.fill_at_end()
+        found, rows = 0, 1
+        while found < last and rows * size <= _LOOKED_BACK:
+            rows = min(rows, last - found)
+            frames = np.zeros((rows, *self.frames.shape[1:]), self.frames.dtype.newbyteorder("="))
+            there = self.read(last - found - rows, last - found, frames)
+            more = np.flatnonzero(~(is_fill(frames, self.frames.fill) & there))
+            if len(more):
+                return found + rows - 1 - int(more[-1])
+            found, rows = found + rows, 2 * rows
+        return found
 
 
 def file_names(dataset):
@@ -114,38 +207,28 @@ def file_names(dataset):
     if os.path.exists(dataset.name):
         return [dataset.name]
     names = []
-    for part in dataset.name.split(","):
-        found = sorted(glob.glob(part), key=_natural) if re.search(r"[*?\[]", part) else [part]
+    for part in dataset.names:
+        is_pattern = re.search(r"[*?\[]", part) and not os.path.lexists(part)  # a name may have such characters
+        found = sorted(glob.glob(part), key=_natural) if is_pattern else [part]
         if not found:
             raise ConfigError(f"h5={dataset.name}: no file fits {part!r}")
         names += found
-    if len(set(names)) != len(names):
+    if len({_identity(name) for name in names}) != len(names):
         raise ConfigError(f"h5={dataset.name}: a file is given twice")
     return names
+
+
+def _identity(name):
+    """Return what two names of one file have in common."""
+    with suppress(OSError):
+        found = os.stat(name)
+        return found.st_dev, found.st_ino
+    return name
 
 
 def _natural(name):
     """Order names by the numbers in them."""
     return [int(part) if k % 2 else part for k, part in enumerate(re.split(r"(\d+)", name))]
-
-
-def _open(name, swmr):
-    fault = fault_of(name)
-    if fault == "does not exist":
-        raise ConfigError(f"h5={name}: there is no such file")
-    if fault == "is a folder":
-        raise ConfigError(f"h5={name}: this is a folder, and must be an HDF5 file")
-    if fault:
-        raise ConfigError(f"h5={name}: this {fault}")
-    if not h5py.is_hdf5(name):
-        raise ConfigError(f"h5={name}: this is not an HDF5 file")
-    try:
-        return h5py.File(name, "r", locking="best-effort", swmr=swmr)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
-        if cut := re.search(r"truncated file: eof = (\d+), .*stored_eof = (\d+)", str(error)):
-            there, all_ = (f"{int(number):,}" for number in cut.groups())
-            raise ConfigError(f"h5={name}: the file is cut off: it has {there} of {all_} bytes") from error
-        raise ConfigError(f"h5={name}: the file is damaged or still being written ({one_line(error)})") from error
 
 
 def _candidates(file):
@@ -178,77 +261,3 @@ def _offer(file, wanted=None):
     more = f" and {len(texts) - _LISTED} more" if len(texts) > _LISTED else ""
     hint = nearest(wanted, paths) if wanted else ""
     return f"{hint}; the file has {', '.join(texts[:_LISTED])}{more}"
-
-
-def _find(file, name, src, trust):
-    if not src:
-        raise ConfigError(f"h5={name}: src must be given, the path of the frames in the file{_offer(file)}")
-    if not isinstance(src, str):
-        raise ConfigError(f"h5={name}: src must be the path of the frames in the file, a str, not {src!r}")
-    where = f"h5={name}: src={src}"
-    try:
-        item = trust.check_path(file, "/" + src.strip("/"), where)
-        item = _signal(item, where, trust)
-    except ConfigError:
-        raise
-    except Exception as error:  # whatever h5py raises over a damaged file
-        raise ConfigError(f"{where}: cannot be opened ({one_line(error)}){_offer(file)}") from error
-    if item is None:
-        raise ConfigError(f"{where}: there is no such dataset in the file{_offer(file, src.strip('/'))}")
-    if not isinstance(item, h5py.Dataset):
-        raise ConfigError(f"{where}: this is a group, and must be a dataset{_offer(file)}")
-    if not _has_numbers(item):
-        raise ConfigError(f"{where}: its dtype is {dtype_of(item)}, and must be an integer or a float{_offer(file)}")
-    if len(item.shape or ()) < 2:
-        shape = "nothing" if item.shape is None else f"shape {item.shape}"
-        raise ConfigError(f"{where}: it has {shape}, and must be frames, time first, then the detector{_offer(file)}")
-    if 0 in item.shape[1:]:
-        raise ConfigError(f"{where}: its frames of shape {item.shape[1:]} have no elements")
-    try:
-        trust.check_storage(item, where, _check_chunks)
-    except ConfigError:
-        raise
-    except Exception as error:  # whatever h5py raises over a damaged file
-        raise ConfigError(f"{where}: cannot be read ({one_line(error)})") from error
-    _check_bytes(f"{where}: a frame", math.prod(item.shape[1:]) * item.dtype.itemsize)
-    return item
-
-
-def _signal(item, where, trust):
-    """Follow a NeXus group to the data that it says is its signal."""
-    for attribute in ("default", "default", "signal"):
-        if not isinstance(item, h5py.Group):
-            break
-        if fault := tried(item.attrs.get, attribute):
-            raise ConfigError(f"{where}: {fault}")
-        name = item.attrs.get(attribute)
-        if isinstance(name, bytes):
-            name = name.decode(errors="replace")
-        if isinstance(name, str):
-            item = trust.check_path(item, name, where) or item
-    return item
-
-
-def _check_bytes(what, nbytes):
-    """Refuse what does not fit in the memory twice: as it is, and as it is compressed or copied."""
-    if 2 * nbytes > (free := available()):
-        raise ConfigError(f"{what} takes {nbytes / 2**30:,.1f} GiB, and {free / 2**30:,.1f} GiB of memory are free")
-
-
-def _check_chunks(item, where):
-    """Refuse a compression that this HDF5 cannot undo, or that gives more than the memory holds."""
-    if item.chunks:
-        _check_bytes(f"{where}: a chunk", math.prod(item.chunks) * item.dtype.itemsize)
-    plist = item.id.get_create_plist()
-    for k in range(plist.get_nfilters()):
-        code, _, _, text = plist.get_filter(k)
-        if h5py.h5z.filter_avail(code):
-            continue
-        with suppress(ImportError):
-            import hdf5plugin  # noqa: F401  it registers its filters
-        if not h5py.h5z.filter_avail(code):
-            text = text.decode(errors="replace") or "unknown"
-            raise ConfigError(
-                f"{where}: it is compressed with the filter {code} ({text}), which HDF5 has not by itself: "
-                "pip install parcorana[compression]"
-            )

@@ -1,12 +1,18 @@
 """The times of a stack of frames in an HDF5 file."""
 
 import posixpath
+from contextlib import suppress
 from itertools import islice
 
 import h5py
 import numpy as np
 
 from parcorana.errors import ConfigError, nearest, one_line
+from parcorana.events.hdf5.files import Unreadable
+from parcorana.events.hdf5.plain import dtype_of
+from parcorana.events.hdf5.slab import Axis
+from parcorana.events.hdf5.trust import NotThere
+from parcorana.events.hdf5.virtual import dataset_of
 from parcorana.files.limits import available
 
 _INT64 = np.iinfo(np.int64)
@@ -22,6 +28,7 @@ _KEYS = {
     # of small data of LCLS-I
     "event_time": ("ns", {"i": 8, "u": 8}, "an integer"),
 }
+_UNIQUE = "instrument/NDAttributes/NDArrayUniqueId"  # areaDetector's number of a frame, beside its entry's data
 
 
 class Times:
@@ -29,100 +36,166 @@ class Times:
 
     The dataset `counter` or `timestamp` in the stack's own group; or else one
     of the right length in a group above it, as in LCLS small data, which has
-    `timestamp` (LCLS-II) or `event_time` (LCLS-I) at the top.
+    `timestamp` (LCLS-II) or `event_time` (LCLS-I) at the top; or else the
+    numbers that areaDetector gave the frames; or else those that an Eiger did.
 
     Parameters
     ----------
-    file : h5py.File
-    name : str
-        Of the file, for errors.
-    stack : h5py.Dataset
+    trust : parcorana.events.hdf5.trust.Trust
     path : str
-        Of the stack in `file`.
-    check : callable
-        Takes a path and where it is used; refuses links into other files.
-    check_storage : callable
-        Takes a dataset and where it is used; refuses values in other files.
+        Of the stack in the file that the user named.
+    length : int
+        Frames of the stack.
+    numbers : (length,) int64 or None
+        Of the frames, as their own dataset states them.
 
     Attributes
     ----------
     stamps : {'pulses', 'ns'}
-    item : h5py.Dataset or None
-        None for 0, 1, 2, ...
-    path : str
-        Of `item`.
+    dataset : Plain, Mapped or None
+        None for 0, 1, 2, ..., or for numbers.
+    path : str or None
+        Of the times, or what the numbers are from.
     """
 
-    def __init__(self, file, name, stack, path, check, check_storage):
-        self._name, self._path = name, path
-        self._check_storage = check_storage
-        self.stamps, self.item, self.path = "pulses", None, None
-        if stack.shape[0] > _MOST:
-            raise ConfigError(f"h5={name}: {path} has {stack.shape[0]:,} frames, more than {_MOST:,}: damaged?")
-        group, own = posixpath.dirname(path), True
-        while self.item is None:
-            for key in _KEYS if not own else ("counter", "timestamp", "event_time"):
-                self._look(file, posixpath.join(group, key), key, stack, own and key != "event_time", check)
-                if self.item is not None:
+    def __init__(self, trust, path, length, numbers=None):
+        self._trust, self._path, self._length, self._numbers = trust, path, length, numbers
+        self._where = f"h5={trust.name}"
+        self._grows = trust.files.swmr  # then frames and times need not be as many now
+        self.stamps, self.dataset, self.path, self._hint = "pulses", None, None, ""
+        if length > _MOST:
+            raise ConfigError(f"{self._where}: {path} has {length:,} frames, more than {_MOST:,}: damaged?")
+        groups = [posixpath.dirname(path)]
+        while groups[-1] != "/":
+            groups.append(posixpath.dirname(groups[-1]))
+        for group in groups:
+            for key in _KEYS:
+                self._look(posixpath.join(group, key), key, group == groups[0] and key != "event_time")
+                if self.dataset is not None:
                     return
-            if group == "/":
+        for group in groups:
+            self._look_for_unique(posixpath.join(group, _UNIQUE))
+            if self.dataset is not None:
                 return
-            group, own = posixpath.dirname(group), False
+        if numbers is not None:
+            self.path = "image_nr_low"
 
-    def _look(self, file, place, key, stack, strict, check):
-        if place == self._path or file.get(place, getlink=True) is None:
-            return
-        where, length = f"h5={self._name}: {place}", stack.shape[0]
-        stamps, narrowest, right = _KEYS[key]
+    def _at(self, place):
+        """Return file and item at a path of the file, (name, None) if there is none."""
         try:
-            check(place, where)
-            item = file[place]
+            return self._trust.walk(self._trust.name, self._trust.file(self._trust.name)["/"], place, self._of(place))
         except ConfigError:
             raise
         except Exception as error:  # whatever h5py raises over a damaged file
-            raise ConfigError(f"{where} cannot be read ({one_line(error)})") from error
+            raise ConfigError(f"{self._of(place)} cannot be read ({one_line(error)})") from error
+
+    def _of(self, place):
+        return f"{self._where}: {place}"
+
+    def _look(self, place, key, strict):
+        if place == self._path:
+            return
+        name, item = self._at(place)
+        if item is None:
+            return
+        length = self._length
+        stamps, narrowest, right = _KEYS[key]
         fault = None
         if not isinstance(item, h5py.Dataset):
             fault = f"is a group, and must be a dataset of shape ({length},)"
-        elif item.shape != (length,):
+        elif item.shape != (length,) and not (self._grows and strict and len(item.shape or ()) == 1):
             fault = (
                 f"has shape {item.shape}, and must have ({length},), a time for each frame of {self._path.strip('/')}"
             )
         elif dtype_of(item).itemsize < narrowest.get(dtype_of(item).kind, 99):
             fault = f"has dtype {dtype_of(item)}, and must be {right}"
         if fault is None:
-            self._check_storage(item, where)
-            self.stamps, self.item, self.path = stamps, item, place
+            self.dataset = dataset_of(self._trust, name, item, self._of(place))
+            self.stamps, self.path = stamps, place
         elif strict:
-            raise ConfigError(f"{where} {fault}")
+            raise ConfigError(f"{self._of(place)} {fault}")
+
+    def _look_for_unique(self, place):
+        with suppress(NotThere):
+            name, item = self._at(place)
+            if not isinstance(item, h5py.Dataset) or dtype_of(item).kind not in "iu" or len(item.shape or ()) != 1:
+                return
+            if item.shape != (self._length,) and not self._grows:
+                self._hint = f"; {place.strip('/')} is there, but has {item.shape[0]:,} numbers, so it is not used"
+                return
+            self.dataset, self.path = dataset_of(self._trust, name, item, self._of(place)), place
+            numbers, state = self.read(0, 0 if self._grows else None)
+            if len(np.unique(numbers[state == 0])) < len(numbers):
+                self.dataset = self.path = None
+                self._hint = f"; {place.strip('/')} is there, but repeats numbers, so it is not used"
 
     def read(self, first=0, last=None):
-        """Return times `first` to `last` as int64, pulses or nanoseconds; None without times."""
-        if self.item is None:
-            return None
-        where = f"h5={self._name}: {self.path}"
-        number = (self.item.shape[0] if last is None else last) - first
-        if number * _BYTES > available():
-            raise ConfigError(f"{where}: {number:,} times are more than the memory holds")
+        """Return times `first` to `last`, and what is wrong with them.
+
+        Returns
+        -------
+        times : (n,) int64
+            Pulses or nanoseconds.
+        state : (n,) uint8
+            0; 1 where no time was ever written; 2 where it is none. Both are
+            None without times.
+
+        Raises
+        ------
+        ConfigError
+            They cannot be read.
+        """
+        last = self._length if last is None else last
+        if self.dataset is None:
+            if self._numbers is None:
+                return None, None
+            return self._numbers[first:last], np.zeros(last - first, np.uint8)
+        where = self._of(self.path)
+        if (last - first) * _BYTES > available():
+            raise ConfigError(f"{where}: {last - first:,} times are more than the memory holds")
+        times = np.zeros(last - first, self.dataset.dtype.newbyteorder("="))
         try:
-            return to_int64(self.item[first:last], where, self.stamps == "ns")
+            there = self.dataset.box([Axis.run(first, last - first)], 0, times)
         except ConfigError:
             raise
+        except Unreadable as error:
+            raise ConfigError(f"{where}: {error}") from error
         except Exception as error:  # whatever h5py raises over a damaged file
             raise ConfigError(f"{where} cannot be read ({one_line(error)})") from error
+        found = np.zeros(last - first, np.int64)
+        found[there], good = to_int64(times[there], self.stamps == "ns")
+        state = np.where(there, 0, 1).astype(np.uint8)
+        state[there] = np.where(good, 0, 2)
+        return found, state
 
-    def about(self, file):
-        """Return a line on where the times are from."""
-        if self.item is not None:
-            return f"times: {self.path.strip('/')}" if self.stamps == "ns" else None
-        group = file[posixpath.dirname(self._path)]
+    def fault(self, index):
+        """Return what is wrong with a time that is none."""
+        value = np.zeros(1, self.dataset.dtype.newbyteorder("="))
+        self.dataset.box([Axis.run(index, 1)], 0, value)
+        right = "finite, within 292 years" if value.dtype.kind == "f" else "near those of the other events"
+        return f"{self._of(self.path)} is {value[0]} at index {index}, and must be {right}"
+
+    def about(self):
+        """Return a line on where the times are from; None where they are beside the frames."""
+        path = (self.path or "").strip("/")
+        if self.stamps == "ns":
+            return f"times: {path}"
+        if path.endswith(_UNIQUE):
+            return f"times: {path}, areaDetector's numbers of the frames, count as pulses"
+        if self.dataset is not None:
+            return None
+        if self.path is not None:
+            return f"times: {self.path} of the frames, their numbers, count as pulses"
+        file = self._trust.file(self._trust.name)
+        _, group = self._at(posixpath.dirname(self._path))
         close = [key for key in islice(group, _LOOKED_AT) if nearest(key, ("counter", "timestamp"))]
         hint = f" ({close[0]!r} is there, which is not read)" if close else ""
         seconds = _frame_time(file, group)
         if seconds:
             hint += f"; frame_time says {seconds:.6g} s, so rate={1 / seconds:.6g} gives them their time"
         return (
-            f"times: no counter or timestamp for {self._path.strip('/')}{hint}, so frames count as pulses 0, 1, 2, ..."
+            f"times: no counter or timestamp for {self._path.strip('/')}{hint}{self._hint}, so frames count as pulses "
+            "0, 1, 2, ..."
         )
 
 
@@ -151,41 +224,35 @@ def _own(group, name):
     return None
 
 
-def dtype_of(item):
-    """Return a dataset's dtype, one without numbers where NumPy has none for it."""
-    try:
-        return item.dtype
-    except TypeError:  # HDF5 has types that NumPy has not
-        return np.dtype("V")
-
-
-def to_int64(times, where, clock=True):
+def to_int64(times, clock=True):
     """Return times as int64: integers as they are, seconds as nanoseconds.
 
     LCLS's own form, seconds in the upper 32 bits and nanoseconds in the lower,
     is told from nanoseconds by its size: it would be the year 2050 at least.
 
-    Raises
-    ------
-    ConfigError
-        Times that do not fit, or are not finite.
+    Parameters
+    ----------
+    times : (n,) array of integers or floats
+    clock : bool
+        Whether they are times, not counters.
+
+    Returns
+    -------
+    times : (n,) int64
+    good : (n,) bool
+        False for those that do not fit, or are not finite.
     """
     if times.dtype.kind == "f":
-        _require(np.isfinite(times), times, where, "must be finite")
-        _require(np.abs(times) < _INT64.max // 10**9, times, where, "must be less than 292 years of seconds")
+        good = np.abs(times) < _INT64.max // 10**9  # not of NaN
+        times = np.where(good, times, 0)
         whole = np.floor(times)
         # Whole and fraction apart: the product of both with 1e9 would lose the last digits.
-        return whole.astype(np.int64) * 10**9 + np.rint((times - whole) * 1e9).astype(np.int64)
+        return whole.astype(np.int64) * 10**9 + np.rint((times - whole) * 1e9).astype(np.int64), good
     if clock and times.size and times.dtype.itemsize == 8:
         packed = times.astype(np.uint64)
         seconds, nanoseconds = packed >> np.uint64(32), packed & np.uint64(0xFFFFFFFF)
-        if (seconds >= 600_000_000).all() and (seconds < 1 << 31).all() and (nanoseconds < 10**9).all():
-            return seconds.astype(np.int64) * 10**9 + nanoseconds.astype(np.int64)
-    _require(times <= _INT64.max, times, where, "must fit in int64")
-    return times.astype(np.int64)
-
-
-def _require(good, times, where, right):
-    if not good.all():
-        index = int(np.argmin(good))
-        raise ConfigError(f"{where} is {times[index]} at index {index}, and {right}")
+        good = (seconds >= 600_000_000) & (seconds < 1 << 31) & (nanoseconds < 10**9)
+        if 2 * np.count_nonzero(good) > len(good):  # a few may be none
+            return seconds.astype(np.int64) * 10**9 + nanoseconds.astype(np.int64), good
+    good = times <= _INT64.max
+    return np.where(good, times, 0).astype(np.int64), good

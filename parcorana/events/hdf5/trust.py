@@ -1,38 +1,144 @@
-"""What an HDF5 file may draw in from other files: nothing, but what lies in a folder that the user trusts."""
+"""What an HDF5 file may draw in from other files: what lies beside it, or in a folder that the user trusts."""
 
-import glob
 import os
-import re
 
 import h5py
 
-from parcorana.errors import ConfigError, one_line
+from parcorana.errors import ConfigError
+from parcorana.events.dataset import escaped
 
-_DEPTH = 8  # links and virtual datasets, one within the other
+_DEPTH = 8  # links, one within the other
 _LINKS = 1000  # in one path, with those that they lead through: each may stand for many
-_PARTS = 100_000  # of a virtual dataset, with theirs
+
+
+class NotThere(ConfigError):
+    """A file or a dataset that another one speaks of is not there."""
 
 
 class Trust:
-    """Looks at where the data of a dataset really is.
+    """Finds what links and virtual datasets lead to, and looks whether it may be read.
 
     Parameters
     ----------
+    files : parcorana.events.hdf5.files.Files
+    name : str
+        Of the file that the user named: those in its folder may be drawn in,
+        and where it is a link, those in the folder of what it leads to.
     folder : str or None
-        Its files, and those of the folders in it, may be drawn in.
+        Its files, and those of the folders in it, may be drawn in, too.
     """
 
-    def __init__(self, folder):
+    def __init__(self, files, name, folder=None):
+        self.files, self.name, self._given = files, name, folder
         self.folder = None if folder is None else os.path.realpath(folder)
-        self._links = self._parts = 0
+        self._own = {os.path.realpath(os.path.dirname(os.path.abspath(name))), os.path.dirname(os.path.realpath(name))}
+        self._links = 0
+        self.parts = 0  # of virtual datasets, all together
+        self.passed_over = {}  # what a file names but is not trusted, and what was found instead
 
-    def check_path(self, group, path, where, depth=0):
-        """Refuse a path that leads through links into other files than trusted ones.
+    def allows(self, path):
+        """Tell whether a file may be drawn in, wherever links of the file system lead."""
+        real = os.path.realpath(path)
+        return os.path.dirname(real) in self._own or (
+            self.folder is not None and os.path.commonpath([self.folder, real]) == self.folder
+        )
+
+    def file(self, name):
+        """Return a file as `Files.file` does; what has come to lead elsewhere meanwhile is refused."""
+        if not self.files.has(name) and not self.allows(name):
+            self._refuse(name, f"h5={self.name}", "it draws in")
+        return self.files.file(name)
+
+    def dataset(self, name, path):
+        """Return a dataset of a file, until others are opened."""
+        self.file(name)
+        return self.files.dataset(name, path)
+
+    def find(self, holder, wanted, where, what, prefix):
+        """Return the file that another one names, looked for where HDF5 does, then in the folder that is trusted.
+
+        Parameters
+        ----------
+        holder : str
+            The file that speaks of it.
+        wanted : str
+            As it does so.
+        where, what : str
+            Begin the sentence of an error.
+        prefix : str
+            The environment variable with more folders.
+
+        Raises
+        ------
+        NotThere
+        ConfigError
+            It is there, but not to be trusted.
+        """
+        places = self.places(holder, wanted, prefix)
+        there = [place for place in places if os.path.isfile(place)]
+        found = next(filter(self.allows, there), None)
+        if found is None:
+            if there:
+                self._refuse(there[0], where, what)
+            raise NotThere(f"{where}: {what} {places[0]}, which is not there{self._elsewhere(places)}")
+        if found != there[0]:
+            self.passed_over[there[0]] = found
+        return found
+
+    def _refuse(self, path, where, what):
+        folder = os.path.dirname(os.path.realpath(path))
+        if self.folder is not None:
+            folder = os.path.commonpath([self.folder, folder])  # one that has both
+        folder = escaped(folder)
+        advice = f"add ':dir={folder}' to the dataset" if self.folder is None else f"':dir={folder}' has it, too"
+        if folder == "/":
+            advice = f"bring them together in one, {self._given} and this file have none"
+        raise ConfigError(f"{where}: {what} {path}; other files are read only in a folder that you trust: {advice}")
+
+    def _elsewhere(self, places):
+        folders = list(dict.fromkeys(map(os.path.dirname, places)))[1:]
+        beside = f", nor in {' or '.join(folders)}" if folders else ""
+        return f"{beside}: if it was moved, name its folder by ':dir='" if self.folder is None else beside
+
+    def places(self, holder, wanted, prefix):
+        """Return where a file may be that another one names, in HDF5's order; the trusted folder comes last."""
+        base = os.path.basename(wanted) if os.path.isabs(wanted) else wanted
+        beside, real = os.path.dirname(os.path.abspath(holder)), os.path.dirname(os.path.realpath(holder))
+        folders = [each.replace("${ORIGIN}", beside) for each in os.environ.get(prefix, "").split(":") if each]
+        folders += [beside, os.getcwd(), real]
+        places = [wanted] if os.path.isabs(wanted) else []
+        places += [os.path.join(folder, base) for folder in folders]
+        if self.folder is not None:
+            places += [os.path.join(self.folder, base), os.path.join(self.folder, os.path.basename(base))]
+        return list(dict.fromkeys(map(os.path.normpath, places)))
+
+    def walk(self, name, group, path, where, depth=0):
+        """Follow a path, through links into other files only where those are trusted.
+
+        Parameters
+        ----------
+        name : str
+            Of the file that `group` is in.
+        group : h5py.Group
+        path : str
+        where : str
+            Names what is looked for, in errors.
 
         Returns
         -------
-        h5py object or None
-            What is at `path`, None if nothing is.
+        name : str
+            Of the file that the path leads to.
+        item : h5py object or None
+            What is at the path, None if nothing is.
+
+        Raises
+        ------
+        NotThere
+            A link leads to nothing.
+        ConfigError
+            A link into a file that is not trusted, too many links.
+        parcorana.events.hdf5.files.Unreadable
+            A file on the way.
         """
         self._links = self._links + 1 if depth else 0
         if depth > _DEPTH or self._links > _LINKS:
@@ -41,84 +147,28 @@ class Trust:
         for part in filter(None, path.split("/")):
             link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None
             if link is None:
-                return None
+                return name, None
+            to = f"{part!r} is a link to"
             if isinstance(link, h5py.ExternalLink):
-                self._check_link(node.file, part, link, where, depth)
-            elif isinstance(link, h5py.SoftLink) and self.check_path(node, link.path, where, depth + 1) is None:
-                raise ConfigError(f"{where}: {part!r} is a link to {link.path!r}, which is not there")
-            node = node[part]
-        return node
+                name = self.find(name, link.filename, where, to, "HDF5_EXT_PREFIX")
+                name, node = self.walk(name, self.file(name)["/"], f"/{link.path.strip('/')}", where, depth + 1)
+                if node is None:
+                    raise NotThere(f"{where}: {to} {link.path!r} in {name}, which is not there")
+            elif isinstance(link, h5py.SoftLink):
+                name, node = self.walk(name, node, link.path, where, depth + 1)
+                if node is None:
+                    raise NotThere(f"{where}: {to} {link.path!r}, which is not there")
+            else:
+                node = node[part]
+        return name, node
 
-    def _check_link(self, file, part, link, where, depth):
-        """Look at what a link into another file leads to: it may be such a link again."""
-        name = _beside(file, link.filename)
-        self._check_file(name, where, f"{part!r} is a link to")
-        with h5py.File(name, "r", locking="best-effort") as opened:
-            if self.check_path(opened, "/" + link.path.strip("/"), where, depth + 1) is None:
-                raise ConfigError(f"{where}: {part!r} is a link to {link.path!r} in {name}, which is not there")
-
-    def check_storage(self, item, where, check, depth=0):
-        """Refuse a dataset whose values lie in other files than trusted ones.
-
-        Parameters
-        ----------
-        item : h5py.Dataset
-        where : str
-            Names it in errors.
-        check : callable
-            Called with each dataset that holds values itself, and `where`.
-        """
-        self._parts = self._parts + 1 if depth else 0
-        if depth > _DEPTH or self._parts > _PARTS:
-            raise ConfigError(
-                f"{where}: more than {_DEPTH} virtual datasets, one within the other, or {_PARTS:,} in all"
-            )
-        if item.external:
-            raise ConfigError(
-                f"{where}: its values are in external storage ({item.external[0][0]}), which is not read: copy them "
-                "into the file, for example with h5repack"
-            )
-        if not item.is_virtual:
-            return check(item, where)
-        for name, path in sorted({(source.file_name, source.dset_name) for source in item.virtual_sources()}):
-            if name == ".":
-                self._check_part(item.file, path, where, check, depth)
-                continue
-            for file in self._files(_beside(item.file, name), where):
-                try:
-                    opened = h5py.File(file, "r", locking="best-effort")
-                except OSError as error:
-                    raise ConfigError(f"{where}: its part {file} cannot be read ({one_line(error)})") from error
-                with opened:
-                    self._check_part(opened, path, f"{where}: {file}", check, depth)
-        return None
-
-    def _check_part(self, file, path, where, check, depth):
-        part = self.check_path(file, path, where)
-        if not isinstance(part, h5py.Dataset):
-            raise ConfigError(f"{where}: its part {path} is not a dataset of that file")
-        self.check_storage(part, where, check, depth + 1)
-
-    def _files(self, path, where):
-        """Return the files that a name in a virtual dataset stands for."""
-        found = [path]
-        if re.search(r"%\d*b", path):  # a number that counts the files
-            found = sorted(glob.glob(re.sub(r"%\d*b", "*", glob.escape(path))))
-            self._check_file(path, where, "it is a virtual dataset, made of")
-        for file in found:
-            self._check_file(file, where, "it is a virtual dataset, made of")
-        return found
-
-    def _check_file(self, path, where, what):
-        real = os.path.realpath(path)
-        if self.folder is None or os.path.commonpath([self.folder, real]) != self.folder:
-            raise ConfigError(
-                f"{where}: {what} {path}; other files are read only in a folder that you trust: "
-                f"add ':dir={os.path.dirname(path) or '.'}' to the dataset"
-            )
-        if "%" not in path and not os.path.isfile(real):
-            raise ConfigError(f"{where}: {what} {path}, which is not there")
-
-
-def _beside(file, name):
-    return os.path.join(os.path.dirname(os.path.abspath(file.filename)), name)
+    def warnings(self):
+        """Return lines on files that were not read where they were named."""
+        if not self.passed_over:
+            return []
+        named, found = next(iter(self.passed_over.items()))
+        more = f" (and {len(self.passed_over) - 1} more)" if len(self.passed_over) > 1 else ""
+        return [
+            f"h5={self.name}: {found} is read{more}, and not {named}, which the file names, for that is in no folder "
+            "that you trust"
+        ]

@@ -6,6 +6,7 @@ for each command: `start` (with `average`, `included` and `coloring`),
 """
 
 from parcorana.errors import told
+from parcorana.files.paths import allow_open_files
 from parcorana.tools.maskcolor import check, convert, plot, start
 from parcorana.tools.maskcolor.arguments import make_parser
 
@@ -21,4 +22,5 @@ _COMMANDS = {
 def main(argv=None):
     """Run the command; return the exit status."""
     args = make_parser().parse_args(argv)
+    allow_open_files()
     return told("parCorAnaMaskColorTool", _COMMANDS[args.command], args)

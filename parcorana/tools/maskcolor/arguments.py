@@ -5,11 +5,15 @@ import re
 
 import numpy as np
 
-from parcorana.detector.images import check_both
+from parcorana.detector.images import check_both, load_layout
+from parcorana.detector.masks import load_mask
 from parcorana.errors import ConfigError
+from parcorana.files.paths import fault_of
 from parcorana.tools.maskcolor.coloring import need_for_q
+from parcorana.tools.parser import Parser
 
-_HOT = 10.0
+_HOT = 5.0
+_HIGHEST_KEV, _SHORTEST_ANGSTROM = 250.0, 0.05  # beyond, the number is one of another unit
 _EPILOG = """\
 examples:
   parCorAnaMaskColorTool start -d exp=xpptut15:run=54 -s jungfrau -t calib -n 300 -c 6 --finecolor 18 -b first
@@ -55,6 +59,13 @@ def _positive(text):
     return value
 
 
+def _decades(text):
+    (value,) = _numbers(1, "a number")(text)
+    if not 3 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 3 to 100: 5 for a chance of 1 in 10^5")
+    return value
+
+
 def _shape(text):
     if not re.fullmatch(r"[1-9]\d{0,8}(x[1-9]\d{0,8})*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a shape like 32x185x388")
@@ -63,7 +74,7 @@ def _shape(text):
 
 def make_parser():
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="parCorAnaMaskColorTool",
         description="Make, convert, draw and check masks and colour files.",
         epilog=_EPILOG,
@@ -173,23 +184,34 @@ def _add_start(parser):
     leave.add_argument("--dead", action="store_true", help="elements that never change")
     leave.add_argument(
         "--hot",
-        type=_positive,
+        type=_decades,
         nargs="?",
         const=_HOT,
-        metavar="TIMES",
-        help=f"elements whose mean or deviation is so many times the usual spread above their neighbours' ({_HOT:g})",
+        metavar="N",
+        help="elements brighter or more restless than speckle, photons and noise around them allow: at most 1 good "
+        f"element in 10^N is taken for one ({_HOT:g})",
     )
 
 
-def check_start(args):
-    """Raise ConfigError if options of `start` contradict each other."""
+def check_start(args, dataset):
+    """Raise ConfigError if options of `start` contradict each other, or name files that cannot be read."""
     if args.wavelength and args.energy:
         raise ConfigError("--wavelength and --energy say the same thing: give one of them")
+    if args.energy and args.energy > _HIGHEST_KEV:
+        raise ConfigError(f"--energy {args.energy:g} is in keV: {args.energy / 1e3:g} would be {args.energy:g} eV")
+    if args.wavelength and args.wavelength < _SHORTEST_ANGSTROM:
+        raise ConfigError(f"--wavelength {args.wavelength:g} is in angstrom: 1.3 is that of 9.5 keV")
     check_both(args.iX, args.iY)
     if args.geometry and args.iX:
         raise ConfigError("-g and --iX, --iY say the same thing: give one of them")
+    if args.geometry and (fault := fault_of(args.geometry)):
+        raise ConfigError(f"-g: the file {args.geometry!r} {fault}")
+    if args.iX:
+        load_layout(args.iX, args.iY)
+    if args.mask:
+        load_mask(args.mask, "-m")
     if args.by == "q":  # a geometry, psana's too, may know the other two
-        there = args.geometry or not args.dataset.startswith(("h5=", "sim="))
+        there = args.geometry or dataset.kind not in ("h5", "sim")
         need_for_q(args.wavelength or args.energy, args.distance or there, args.pixel or there)
     if args.by != "intensity":
         return

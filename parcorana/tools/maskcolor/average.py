@@ -2,9 +2,7 @@
 
 import sys
 import time
-from itertools import chain
-
-import numpy as np
+from itertools import chain, islice
 
 from parcorana.detector.statistics import Statistics
 from parcorana.errors import ConfigError, EventError, RunError
@@ -12,6 +10,7 @@ from parcorana.events.dataset import parse_dataset
 from parcorana.events.source import Share, open_source
 
 _BLOCK = 32  # events that are read ahead
+_FEW = 10  # events that show where gaps are
 _PAUSE = 0.002  # s between two looks at a live run
 
 
@@ -42,13 +41,12 @@ def average(args, dataset):
     statistics, without, bad = Statistics(), 0, 0
     try:
         for frame in _frames(source):
-            if isinstance(frame, str) or (statistics.events and frame.shape != statistics.mean.shape):
-                bad += 1
-            elif frame is None:
+            if frame is None:
                 without += 1
+            elif isinstance(frame, str) or (statistics.events and frame.shape != statistics.shape):
+                bad += 1
             else:
-                with np.errstate(over="ignore", invalid="ignore"):
-                    statistics.add(frame)
+                statistics.add(frame)
                 if statistics.events == args.numevents:
                     break
         place = getattr(source, "geometry", None)
@@ -62,9 +60,15 @@ def average(args, dataset):
         source.close()
     if not statistics.events:
         raise ConfigError(f"-d {args.dataset!r}: of {without + bad} events none has data that can be read")
-    more = f"; {without} more had no data, {bad} were bad" if without or bad else ""
-    shape = "x".join(map(str, statistics.mean.shape))
-    print(f"average: {statistics.events} events of {shape} elements{more}")
+    seen, total = statistics.events + without + bad, source.total
+    more = f"; {total - seen:,} more events of the dataset are not looked at (-n)" if total and seen < total else ""
+    print(f"average: {statistics.events} events of {'x'.join(map(str, statistics.shape))} elements{more}")
+    if without or bad:
+        print(
+            f"warning: of the first {seen:,} events {without:,} had no data, {bad:,} were bad: they are not in the "
+            "average",
+            file=sys.stderr,
+        )
     return statistics, known
 
 
@@ -90,12 +94,28 @@ def _live(source):
             yield event
 
 
-def shape_of_data(args):
-    """Return the shape of the ndarrays of ``args.dataset``; ConfigError if the first events tell none."""
-    source = _opened(args, parse_dataset(args.dataset))
+def first_events(args):
+    """Return the shape of the ndarrays of ``args.dataset``, and statistics of its first few events.
+
+    Of data that come as time goes by no events are taken: they would be lost
+    for a run.
+
+    Raises
+    ------
+    ConfigError
+        The first events tell no shape.
+    """
+    dataset = parse_dataset(args.dataset)
+    source, statistics = _opened(args, dataset), Statistics()
     try:
         if source.shape is None:
             raise ConfigError(f"-d {args.dataset!r}: the first {_BLOCK} events have no data that would tell the shape")
-        return source.shape
+        for frame in islice(_frames(source), 0 if dataset.goes_on else _FEW):
+            if frame is not None and not isinstance(frame, str) and frame.shape == source.shape:
+                statistics.add(frame)
+        return source.shape, statistics
+    except RunError as error:
+        print(f"warning: {error}", file=sys.stderr)
+        return source.shape, statistics
     finally:
         source.close()

@@ -7,7 +7,7 @@ import numpy as np
 
 from parcorana.detector import masks
 from parcorana.errors import ConfigError
-from parcorana.tools.maskcolor.average import shape_of_data
+from parcorana.tools.maskcolor.average import first_events
 
 
 def check(args):
@@ -20,10 +20,12 @@ def check(args):
     if not paths["mask"]:
         raise ConfigError("say which files to check: -b PREFIX or --mask FILE")
     mask = masks.load_mask(paths["mask"])
-    wanted = args.shape or (shape_of_data(args) if args.dataset else None)
-    if wanted is not None:
-        what = f"the data of {args.dataset!r}" if args.dataset and not args.shape else "--shape"
-        masks.check_shape("mask", paths["mask"], mask.shape, wanted, what)
+    if args.shape:
+        masks.check_shape("mask", paths["mask"], mask.shape, args.shape, "--shape")
+    if args.dataset:
+        data, statistics = first_events(args)
+        masks.check_shape("mask", paths["mask"], mask.shape, data, f"the data of {args.dataset!r}")
+        _warn_of_gaps(mask, statistics)
     shape = "x".join(map(str, mask.shape))
     print(f"mask: {paths['mask']}: {shape}, {np.count_nonzero(mask):,} of {mask.size:,} elements to process")
     if paths["testmask"]:
@@ -43,6 +45,22 @@ def check(args):
         if warning:
             print(f"warning: {warning}", file=sys.stderr)
     print("all right")
+
+
+def _warn_of_gaps(mask, statistics):
+    """Say how many included elements have no data in the first events: a run would take their values for counts."""
+    if not statistics.events:
+        return
+    for where, what in (
+        (statistics.gaps(), f"at {statistics.top:,}, the largest value of their type, or at -1 or the like"),
+        (statistics.broken(), "not finite, for which a run takes an event for bad"),
+    ):
+        if number := np.count_nonzero(mask & where):
+            print(
+                f"warning: {number:,} of the elements to process are {what}, in the first {statistics.events} events: "
+                "leave them out, as start does",
+                file=sys.stderr,
+            )
 
 
 def _print_colors(key, path, color, mask):

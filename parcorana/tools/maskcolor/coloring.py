@@ -1,13 +1,20 @@
 """Colours and fine colours: by intensity, or in rings and sectors; and the table of them."""
 
+import sys
+
 import numpy as np
 
-from parcorana.detector import colors
+from parcorana.detector import colors, hot
 from parcorana.detector.geometry import KEV_ANGSTROM
 from parcorana.errors import ConfigError
 
+_MANY = 0.01  # of a colour: more that are left out than that deserve a look
+_APART = 0.01  # of a length, by which what is given is not what is known
+_NARROWEST, _WIDEST = 0.005, 75.0  # degrees: largest scattering angles that a detector may see
+_NAMED = 10  # colours that a line names
 
-def coloring(args, mean, mask, geometry):
+
+def coloring(args, mean, mask, geometry, center, found):
     """Make the colours, and say how many of what size.
 
     Parameters
@@ -19,6 +26,10 @@ def coloring(args, mean, mask, geometry):
     mask : bool array of that shape
         With ``--rings-only`` elements in no ring are taken out of it.
     geometry : parcorana.detector.geometry.Geometry
+    center : (float, float) or None
+        Row and column of the beam in the image, where that is known.
+    found : list of parcorana.tools.maskcolor.included.LeftOut
+        Said for each colour that it would have had.
 
     Returns
     -------
@@ -37,15 +48,18 @@ def coloring(args, mean, mask, geometry):
     if args.by == "intensity":
         colors.check_sizes(max(args.color, args.finecolor), np.count_nonzero(mask))
         color, fine = (colors.by_intensity(mean, mask, number) for number in (args.color, args.finecolor))
-        value, unit, angle = mean, "intensity", None
+        value, unit = mean, "intensity"
+        if any(each.where.any() for each in found):
+            _say_left_out(found, mask, colors.of_level(hot.surroundings(mean, mask)[0], mean, color))
     else:
-        value, unit, angle = _value(args, geometry)
+        value, unit, angle = _value(args, geometry, center)
         low, high = _range(args, value[mask])
-        made = []
-        for number in (args.color, args.finecolor):
-            rings = colors.Rings(low, high, number, args.sectors, args.begin[0], args.log)
-            made.append(np.where(mask, rings.colors(value, angle), 0))
-        color, fine = made
+        everywhere, fine = (
+            colors.Rings(low, high, number, args.sectors, args.begin[0], args.log).colors(value, angle)
+            for number in (args.color, args.finecolor)
+        )
+        _say_left_out(found, mask, everywhere)
+        color, fine = np.where(mask, everywhere, 0), np.where(mask, fine, 0)
         print(f"rings: {args.by} from {low:.6g} to {high:.6g} {unit}{', logarithmic' if args.log else ''}")
         if not (color > 0).any():
             inside = value[mask]
@@ -68,13 +82,12 @@ def need_for_q(wavelength, distance, pixel):
         raise ConfigError(f"--by q needs {', '.join(missing)}")
 
 
-def _value(args, geometry):
+def _value(args, geometry, center):
     """Return what rings are made of: values, unit, directions."""
     if not geometry.metric:
         raise ConfigError(
             "rings need to know where the segments are: give a geometry file (-g) or index files (--iX, --iY)"
         )
-    center = args.center or geometry.beam or geometry.middle
     named = "--center" if args.center else ("the geometry's origin" if geometry.beam else "the middle of the image")
     print(f"rings: around row {center[0]:.6g}, column {center[1]:.6g} ({named})")
     angle = geometry.angle(center)
@@ -84,18 +97,59 @@ def _value(args, geometry):
     pixel, distance = args.pixel or geometry.pixel, args.distance or geometry.distance
     need_for_q(wavelength, distance, pixel)
     print(f"rings: distance {distance:.6g} mm, pixel {pixel:.6g} um, wavelength {wavelength:.6g} angstrom")
-    return geometry.q(center, distance, pixel, wavelength), "1/angstrom", angle
+    for option, given, known, unit in (
+        ("--distance", args.distance, geometry.distance, "mm"),
+        ("--pixel", args.pixel, geometry.pixel, "um"),
+    ):
+        if given and known and abs(given - known) > _APART * known:
+            print(
+                f"warning: {option} is {given:g} {unit}, the geometry's is {known:g} {unit}; {option} holds",
+                file=sys.stderr,
+            )
+    q = geometry.q(center, distance, pixel, wavelength)
+    degrees = np.degrees(2 * np.arcsin(min(q.max() * wavelength / (4 * np.pi), 1.0)))
+    if not _NARROWEST < degrees < _WIDEST:
+        print(
+            f"warning: the largest scattering angle of the detector is {degrees:.3g} degrees; are --distance, in mm, "
+            "and --pixel, in um, right?",
+            file=sys.stderr,
+        )
+    return q, "1/angstrom", angle
 
 
 def _range(args, inside):
     """Return inner and outer edge of all rings, where not given those of the included elements' values."""
-    low = args.low[0] if args.low else float(inside[inside > 0].min() if args.log else inside.min())
+    positive = inside[inside > 0] if args.log else inside
+    low = args.low[0] if args.low else float(positive.min(initial=np.inf))
     high = args.high[0] if args.high else float(inside.max())
     if not low < high:
         raise ConfigError(f"--low {low:g} must be below --high {high:g}")
     if args.log and low <= 0:
         raise ConfigError(f"--low {low:g} must be above 0 for rings on a logarithmic scale")
     return low, high
+
+
+def _say_left_out(found, mask, color):
+    """Say how many elements of each colour an option has left out, and warn where they are many."""
+    there = mask.copy()
+    for each in found:
+        there |= each.where
+    of_all = np.bincount(color[there], minlength=2)
+    for each in found:
+        out = np.bincount(color[each.where], minlength=len(of_all))
+        out[0] = 0
+        numbers = sorted(np.flatnonzero(out), key=lambda c: -out[c] / of_all[c])
+        texts = [f"{out[c]:,} of {of_all[c]:,} in colour {c} ({out[c] / of_all[c]:.2%})" for c in numbers[:_NAMED]]
+        more = f", and fewer in {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+        if texts:
+            print(f"color: {each.option} left out {', '.join(texts)}{more}")
+        if many := [c for c in numbers if out[c] > max(1, _MANY * of_all[c])]:
+            print(
+                f"warning: {each.option} left out more than {_MANY:.0%} of {len(many)} colours, {texts[0]}: are they "
+                "good elements that few events show badly, or a feature of the pattern? plot the mask, or take more "
+                "events (-n)",
+                file=sys.stderr,
+            )
 
 
 def _table(args, color, value, unit):

@@ -1,6 +1,7 @@
 """The files of ``parCorAnaMaskColorTool``: what `start` calls them, and what a name says."""
 
 import csv
+import io
 import re
 from pathlib import Path
 
@@ -39,19 +40,48 @@ def check_free(names, force):
             raise ConfigError(f"{name!r} exists; say --force to replace it, or choose another name")
 
 
+def are_there(names):
+    """Return whether all files exist: they may be what would be written again."""
+    return all(Path(name).exists() for name in names)
+
+
+def check_same(contents):
+    """Raise ConfigError unless all files exist and hold just what would be written.
+
+    Parameters
+    ----------
+    contents : dict of str to ndarray or list
+        Arrays, and rows of a table, by the files' names.
+    """
+    for name, content in contents.items():
+        wanted = io.BytesIO()
+        _write(wanted, content)
+        try:
+            same = Path(name).read_bytes() == wanted.getvalue()
+        except OSError:
+            same = False
+        if not same:
+            raise ConfigError(
+                f"{name!r} exists, and would be another one now; say --force to replace it, or choose another name"
+            )
+
+
 def parts_of(path):
     """Return prefix, kind and coordinates ('ndarr' or 'img') that a file's name says, None for what it does not."""
     found = _NAME.fullmatch(str(path))
     return (found["prefix"], found["kind"], found["coords"]) if found else (None, None, None)
 
 
-def write_table(path, rows):
-    """Write rows of str and numbers as CSV."""
-    with open(path, "w", newline="", encoding="ascii") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
+def save(path, content):
+    """Save an array as .npy, whatever the file is called; or rows of str and numbers as CSV."""
+    with open(path, "wb") as file:
+        _write(file, content)
 
 
-def save(path, array):
-    """Save an array as .npy, whatever the file is called."""
-    with open(path, "wb") as file:  # numpy.save would add .npy to another suffix
-        np.save(file, array)
+def _write(file, content):
+    if isinstance(content, np.ndarray):
+        np.save(file, content)  # with a name it would add .npy to another suffix
+        return
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(content)
+    file.write(text.getvalue().encode("ascii"))

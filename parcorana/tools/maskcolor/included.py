@@ -1,12 +1,31 @@
 """Which elements the new mask includes."""
 
+import sys
+from dataclasses import dataclass
+
 import numpy as np
 
-from parcorana.detector import masks
+from parcorana.detector import hot, masks
 from parcorana.errors import ConfigError
 
+_WEAK = 8.0  # times its surroundings: where less is not hot for sure, little can be told
 
-def included(args, statistics, geometry):
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Elements that an option has left out by what the events say of them.
+
+    Attributes
+    ----------
+    option : str
+    where : bool array of the detector's shape
+    """
+
+    option: str
+    where: np.ndarray
+
+
+def included(args, statistics, geometry, center):
     """Make the mask, and say what it leaves out.
 
     Parameters
@@ -15,56 +34,101 @@ def included(args, statistics, geometry):
         Of the command `start`.
     statistics : parcorana.detector.statistics.Statistics
     geometry : parcorana.detector.geometry.Geometry
+    center : (float, float) or None
+        Row and column of the beam in the image, where that is known.
 
     Returns
     -------
-    bool array of the detector's shape
+    mask : bool array of the detector's shape
+    found : list of LeftOut
 
     Raises
     ------
     ConfigError
         The file of another mask is wrong, or no element remains.
     """
-    shape = statistics.mean.shape
-    mask = np.ones(shape, bool)
+    shape = statistics.shape
+    mask, found = np.ones(shape, bool), []
 
-    def leave_out(where, why, always=False):
-        more = np.count_nonzero(mask & where)
+    def leave_out(where, why, option=None, always=True):
+        where = mask & where
         mask[where] = False
-        if more or always:
-            print(f"mask: {more:,} elements left out: {why}")
+        if always or where.any():
+            print(f"mask: {np.count_nonzero(where):,} elements left out: {why}")
+        if option:
+            found.append(LeftOut(option, where))
 
-    leave_out(statistics.broken(), "not finite in some event")
+    leave_out(statistics.broken(), "not finite in some event", always=False)
+    leave_out(statistics.gaps(), _gaps(statistics), always=False)
     if args.mask:
         given = masks.load_mask(args.mask, "-m")
         masks.check_shape("-m", args.mask, given.shape, shape, "the data")
-        leave_out(~given, f"by {args.mask}", True)
+        leave_out(~given, f"by {args.mask}")
     down, right = geometry.down, geometry.right
     for first_row, first_column, row, column in args.rectangle:
         inside = (np.rint(down) >= first_row) & (np.rint(down) < row) & (np.rint(right) >= first_column)
         text = f"rectangle {first_row:g},{first_column:g},{row:g},{column:g}"
-        leave_out(inside & (np.rint(right) < column), text, True)
+        leave_out(inside & (np.rint(right) < column), text)
     for row, column, radius in args.circle:
-        leave_out(geometry.radius((row, column)) <= radius, f"circle {row:g},{column:g},{radius:g}", True)
+        leave_out(geometry.radius((row, column)) <= radius, f"circle {row:g},{column:g},{radius:g}")
     if args.edges:
         inside = np.zeros((1, *shape)[-2:], bool)
         inside[args.edges : -args.edges, args.edges : -args.edges] = True
-        leave_out(np.broadcast_to(~inside if len(shape) > 1 else ~inside[0], shape), f"{args.edges} at the edges", True)
+        leave_out(np.broadcast_to(~inside if len(shape) > 1 else ~inside[0], shape), f"{args.edges} at the edges")
+    _check_some(mask)
+    if args.hot:  # before the dead ones go: what never changes and is bright is hot
+        radius = None if center is None else geometry.radius(center)
+        leave_out(*_hot(args.hot, statistics, mask, radius), "--hot")
     dead = statistics.dead() & mask
     if args.dead:
-        leave_out(dead, f"the same in all {statistics.events} events", True)
+        leave_out(dead, f"the same in all {statistics.events} events", "--dead")
     elif dead.any():
         number = f"{np.count_nonzero(dead):,} elements are the same in all {statistics.events} events"
         print(f"mask: {number}: --dead leaves them out")
-    if args.hot:
-        hot = statistics.hot(args.hot)
-        if hot is None:
-            print("mask: --hot: too few events or counts to tell which elements are hot")
-        else:
-            why = f"mean or deviation {args.hot:g} times the usual above the neighbours'"
-            leave_out(hot, why, True)
-    included = np.count_nonzero(mask)
-    if not included:
+    _check_some(mask)
+    print(f"mask: {np.count_nonzero(mask):,} of {mask.size:,} elements to process")
+    return mask, found
+
+
+def _check_some(mask):
+    if not mask.any():
         raise ConfigError("the mask leaves out every element: nothing to process")
-    print(f"mask: {included:,} of {mask.size:,} elements to process")
-    return mask
+
+
+def _gaps(statistics):
+    text = f"at {statistics.top:,}, the largest value of their type, or at -1 or the like: gaps"
+    if some := statistics.sometimes_a_gap():
+        text += f"; {some:,} of them in some events only: too bright, or not read out"
+    return text
+
+
+def _hot(decades, statistics, mask, radius):
+    """Return the hot elements, and why they are left out; say what could be told."""
+    if statistics.events < hot.EVENTS:
+        print(
+            f"warning: --hot: {statistics.events} events are too few to tell which elements are hot, {hot.EVENTS} are "
+            "the least: none is left out",
+            file=sys.stderr,
+        )
+        return np.zeros_like(mask), "hot"
+    found = hot.find(statistics, mask, 10.0**-decades, radius)
+    limit = found.limit[mask & np.isfinite(found.limit)]
+    if len(limit):
+        low, high = np.quantile(limit, (0.05, 0.95))
+        print(
+            f"mask: --hot: too bright is what exceeds its surroundings {low:.3g} to {high:.3g} times (90% of the "
+            f"elements); by speckle, photons and noise at most 1 good element in {10**decades:,.0f} does"
+        )
+        if (weak := np.mean(limit > _WEAK)) > 0.01:
+            print(
+                f"warning: --hot: around {weak:.0%} of the elements the mean of {statistics.events} events tells no "
+                f"speckle from a hot element of {_WEAK:g} times its surroundings: speckle changes too little in that "
+                "time, or photons are few; take more events (-n)",
+                file=sys.stderr,
+            )
+    kinds = (
+        (found.bright, "too bright"),
+        (found.restless, "too restless"),
+        (found.stuck, "bright, but never changing"),
+    )
+    return found.where, f"hot ({', '.join(f'{np.count_nonzero(where):,} {what}' for where, what in kinds)})"

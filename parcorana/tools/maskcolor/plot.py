@@ -1,12 +1,15 @@
 """``plot``: a mask, colours or an average as a picture."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 
 from parcorana.detector import masks
-from parcorana.detector.images import check_both, load_layout, segments_apart
+from parcorana.detector.images import check_both, is_data, load_layout, segments_apart
 from parcorana.tools.maskcolor import files
+
+_KINDS = {"avg": "a frame or an average", "mask": "a mask", "color": "colours"}
 
 
 def plot(args):
@@ -18,21 +21,51 @@ def plot(args):
     is_image = coords == "img"
     layout = _layout_of(args, prefix)
     if is_image and layout is not None and layout.shape != array.shape:
+        _check_named(args, array.shape, layout.shape, "image that they make")
         layout = None
     if not is_image and (layout is None or layout.iX.shape != array.shape):
-        if layout is not None and args.iX:
-            masks.check_shape("-i", args.input, array.shape, layout.iX.shape, f"{args.iX!r}")
+        if layout is not None:
+            _check_named(args, array.shape, layout.iX.shape, "index files")
         layout = segments_apart(array.shape)
-    average = _average_of(args, prefix, "img" if is_image else "ndarr", array.shape)
+    if kind is None:
+        kind = _kind_of(array)
+        print(f"{args.input}: drawn as {_KINDS.get(kind, kind)}: its name does not say what it is")
+    coords = "img" if is_image else "ndarr"
+    average = _beside(args.avg, "--avg", prefix, "avg", coords, array.shape, args.input)
+    mask = _beside(None, "mask", prefix, "mask", coords, array.shape, args.input)
     covered = layout.covered() if layout is not None else np.ones(array.shape, bool)
-    if not is_image:
-        array = layout.image(array)
-        average = layout.image(average) if average is not None else None
-    kind = kind or _kind_of(array)
+    as_image = (lambda values: values) if is_image else layout.image
+    shown = array if kind == "avg" else average
+    scaled, note = None, ""
+    if shown is not None:
+        shown, scaled, note = _to_show(shown, mask, covered if is_image else np.ones(array.shape, bool))
+        shown, scaled = as_image(shown), as_image(scaled)
     with pictures.shown(args.output) as figure:
-        pictures.draw_elements(figure, kind, array, average, covered, Path(args.input).name)
+        image = shown if kind == "avg" else as_image(array)
+        pictures.draw_elements(figure, kind, image, shown, covered, Path(args.input).name, scaled, note)
     if args.output:
         print(args.output)
+
+
+def _check_named(args, shape, wanted, what):
+    """Refuse index files of another shape if they were named, else say that they are not used."""
+    if args.iX:
+        masks.check_shape("-i", args.input, shape, wanted, f"the {what} {args.iX!r}, {args.iY!r}")
+    print(f"warning: the index files beside {args.input!r} are of another shape, and are not used", file=sys.stderr)
+
+
+def _to_show(values, mask, there):
+    """Return an average with NaN where it is none, what its scale goes by, and a note on both."""
+    data = is_data(values)
+    blank = np.count_nonzero(there & ~data)
+    scaled = data & there & (mask != 0 if mask is not None else True)
+    if not scaled.any():
+        scaled = data & there
+    notes = [f"without data in {blank:,} elements, left blank"] if blank else []
+    if outside := np.count_nonzero(there & data & ~scaled):
+        notes.append(f"scaled without the {outside:,} more that the mask leaves out")
+    note = f"\nintensity: {'; '.join(notes)}" if notes else ""
+    return np.where(data, values, np.nan).astype(np.float64), scaled, note
 
 
 def _layout_of(args, prefix):
@@ -45,17 +78,23 @@ def _layout_of(args, prefix):
     return None
 
 
-def _average_of(args, prefix, coords, shape):
-    path = args.avg or f"{prefix}_avg_{coords}Coords.npy"
-    if not args.avg and not Path(path).is_file():
+def _beside(path, option, prefix, kind, coords, shape, name):
+    """Return the average or the mask that is named, or that has the same prefix; None if there is none."""
+    if path:
+        array = masks.load_numbers(option, path)
+        masks.check_shape(option, path, array.shape, shape, f"{name!r}")
+        return array
+    path = f"{prefix}_{kind}_{coords}Coords.npy"
+    if prefix is None or not Path(path).is_file():
         return None
-    average = masks.load_numbers("--avg", path)
-    if args.avg:
-        masks.check_shape("--avg", path, average.shape, shape, f"{args.input!r}")
-    return average.astype(np.float64) if average.shape == shape else None
+    array = masks.load_numbers(option, path)
+    if array.shape == shape:
+        return array
+    print(f"warning: {path!r} is of another shape than {name!r}, and is not used", file=sys.stderr)
+    return None
 
 
 def _kind_of(array):
-    if array.dtype.kind == "f":
+    if array.dtype.kind == "f" or not is_data(array).all() or array.min() < 0:
         return "avg"
-    return "mask" if array.max() <= 1 and array.min() >= 0 else "color"
+    return "mask" if array.max() <= 1 else "color"

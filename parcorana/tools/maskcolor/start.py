@@ -19,32 +19,43 @@ def start(args):
     """Average some events; write masks, colours and average, as ndarray and image, and index files."""
     dataset = parse_dataset(args.dataset)
     prefix = args.basename or files.prefix_of(dataset, args.src)
-    files.check_free(files.all_names(prefix), args.force)
-    check_start(args)
+    names = files.all_names(prefix)
+    again = not args.force and files.are_there(names)
+    files.check_free(names, args.force or again)
+    check_start(args, dataset)
+    if again:
+        print(f"all files of {prefix} exist: they stay if they come out the same, else they need --force")
     statistics, source_geometry = average(args, dataset)
     mean = statistics.mean
-    shape = mean.shape
-    geometry = _geometry(args, shape, source_geometry)
+    geometry = _geometry(args, statistics.shape, source_geometry)
     print(f"geometry: {geometry.source}; {geometry.layout.describe()}")
-    mask = included(args, statistics, geometry)
-    color, fine, table = coloring(args, mean, mask, geometry)
-    arrays = {
-        "mask": mask.astype(np.int8),
-        "testmask": colors.some_around(mean, mask, _TEST_QUANTILE, _TEST_ELEMENTS),
-        "color": color,
-        "finecolor": fine,
-        "avg": np.nan_to_num(mean),
-    }
-    for kind, array in arrays.items():
-        np.save(f"{prefix}_{kind}_ndarrCoords.npy", array)
-        np.save(f"{prefix}_{kind}_imgCoords.npy", geometry.layout.image(array))
-    np.save(f"{prefix}_iX.npy", geometry.layout.iX)
-    np.save(f"{prefix}_iY.npy", geometry.layout.iY)
-    files.write_table(f"{prefix}_colors.csv", table)
-    print(f"testmask: {np.count_nonzero(arrays['testmask'])} elements around the 95th percentile of the average")
-    print(f"wrote {prefix}_{{{','.join(files.SAVED)}}}_{{ndarrCoords,imgCoords}}.npy")
-    print(f"wrote {prefix}_iX.npy, {prefix}_iY.npy, {prefix}_colors.csv")
+    center = _center(args, geometry)
+    mask, found = included(args, statistics, geometry, center)
+    color, fine, table = coloring(args, mean, mask, geometry, center, found)
+    test = colors.some_around(mean, mask, _TEST_QUANTILE, _TEST_ELEMENTS)
+    contents = {}
+    for kind, array in zip(files.SAVED, (mask.astype(np.int8), test, color, fine, mean), strict=True):
+        contents[f"{prefix}_{kind}_ndarrCoords.npy"] = array
+        contents[f"{prefix}_{kind}_imgCoords.npy"] = geometry.layout.image(array)
+    contents[f"{prefix}_iX.npy"], contents[f"{prefix}_iY.npy"] = geometry.layout.iX, geometry.layout.iY
+    contents[f"{prefix}_colors.csv"] = table
+    if again:
+        files.check_same(contents)
+    else:
+        for name, content in contents.items():
+            files.save(name, content)
+    print(f"testmask: {np.count_nonzero(test)} elements around the 95th percentile of the average")
+    wrote = "unchanged:" if again else "wrote"
+    print(f"{wrote} {prefix}_{{{','.join(files.SAVED)}}}_{{ndarrCoords,imgCoords}}.npy")
+    print(f"{wrote} {prefix}_iX.npy, {prefix}_iY.npy, {prefix}_colors.csv")
     print(f"next: parCorAnaMaskColorTool plot -i {prefix}_color_ndarrCoords.npy -o {prefix}_color.png")
+
+
+def _center(args, geometry):
+    """Return row and column of the beam in the image; None if nobody has said where it is."""
+    if not geometry.metric:
+        return None
+    return args.center or geometry.beam or (geometry.middle if args.by != "intensity" else None)
 
 
 def _geometry(args, shape, known):
