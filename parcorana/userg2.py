@@ -26,7 +26,7 @@ from parcorana.calculation.checks import adjust_in_place, check_reduced, check_r
 from parcorana.calculation.guard import callback
 from parcorana.calculation.says import saved_arrays
 from parcorana.calculation.userclass import Apart, calls_inherited, is_own
-from parcorana.correlate.lines import plan_accumulated, plan_stored, plan_tails, plan_window
+from parcorana.correlate.lines import plan_accumulated, plan_stored, plan_tails, plan_window, scratch_bytes
 from parcorana.correlate.plaing2 import PlainG2
 from parcorana.curves import curvefile, fits
 from parcorana.curves.bias import bias_of, sentence
@@ -58,6 +58,7 @@ UNITS = {"G2": "intensity^2", "IP": "intensity", "IF": "intensity"}
 
 
 _LARGEST = sys.float_info.max
+_RUNS = 6  # bytes of plans for each row of the buffer and each delay
 _SAMPLE = 4096  # elements that tell whether the data are whole numbers
 _OWN = "parcorana."  # before the names of what is reduced and kept here: a class made from these adds its own
 
@@ -134,6 +135,7 @@ class _G2(PlainG2, Apart, BlockBase):
     buffer = "F"
     stores = True
     pieces = True
+    pairs = "counts"
     takes_params = PARAMS
     #: Callbacks of the document that these classes call themselves, so that a class made from them may override them.
     takes_callbacks = (
@@ -186,6 +188,16 @@ class _G2(PlainG2, Apart, BlockBase):
         if _number(user_params, "saturated_value") is not None:
             size += -(-len(color) // 8) * 8  # eight elements to a number, summed as 64 bit
         return size
+
+    def extra_bytes(self, elements, threads):
+        """Return the bytes of the kernels' scratch, and of plans.
+
+        Where all stored pairs are planned at once, gaps may part them into runs.
+        """
+        given, delays = self.system_params, self.delays
+        itemsize = np.dtype(given["store_dtype"]).itemsize
+        planned = _RUNS * len(delays) * (given["times"] + given["block"]) if self.forgets else 0
+        return planned + scratch_bytes(given["times"], given["block"], delays, itemsize, threads, elements)
 
     def arrays(self, elements):
         """Declare the sums, the saturated elements, and the intensity over time."""
@@ -276,16 +288,18 @@ class _G2(PlainG2, Apart, BlockBase):
         return self._reduced(arrays, counts, int8array), counts
 
     def named(self, name):
-        """Name the callback that made an array."""
+        """Name the callback that makes an array."""
         who = type(self).__name__
-        return f"{who}.workerReduce: array {name[5:]!r}" if name.startswith("sums.") else f"{who}.workerCalc: {name}"
+        if name.startswith("sums."):
+            return f"{who}.workerReduce", f"array {name.removeprefix('sums.').removeprefix(_OWN)!r}"
+        return f"{who}.workerCalc", name if name == "counts" else f"array {name!r}"
 
     def workerReduce(self, arrays, counts, int8array):
         """Sum per colour what the delay curves need; and the saturated elements as bits."""
         if missing := [name for name in UNITS if name not in arrays]:
             raise RunError(
-                f"{type(self).__name__}: delay curves need the arrays {', '.join(UNITS)}, and workerCalc returns no "
-                f"{missing[0]}: override workerReduce and viewerPublishReduced, too"
+                f"{type(self).__name__}: delay curves need the arrays {', '.join(UNITS)}, and workerReduce gets no "
+                f"{missing[0]}: override viewerPublishReduced, too"
             )
         return self._reduced(arrays, counts, int8array)
 
@@ -318,7 +332,7 @@ class _G2(PlainG2, Apart, BlockBase):
         group = h5UserGroup.require_group(f"G2_results_at_{self.mpiParams.processed:06d}")
         group.attrs["relsec"] = relsec
         mask, reduced = self.mpiParams.mask, _without_own(reduced)
-        if not reduced:
+        if "events" not in reduced:  # beside the intensity over time
             raise RunError(
                 f"{type(self).__name__}: workerReduce must add to what super().workerReduce returns, for the delay "
                 "curves are made of that; or override viewerPublishReduced, too"

@@ -173,7 +173,7 @@ def test_profile_of_a_class(ran):
     code = "import pstats; pstats.Stats('profile.out').print_stats('mine.py|userg2.py')"
     said = run([sys.executable, "-c", code], ran("performance.md"))
     assert re.search(r"^ *2000 .*mine.py:\d+\(adjustData\)$", said, re.MULTILINE), said
-    assert re.search(r"userg2.py:\d+\(enterEvents\)$", said, re.MULTILINE), said
+    assert re.search(r"userg2.py:\d+\(enter\)$", said, re.MULTILINE), said
 
 
 def test_picture_of_the_results(ran):

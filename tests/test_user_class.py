@@ -10,17 +10,18 @@ import pytest
 from conftest import status_of
 from local import run_local
 
-from parcorana import Common, ConfigError, RunError, UserBase
+from parcorana import BlockBase, Common, ConfigError, PerElement, RunError, UserBase
 from parcorana.calculation.guard import defines
 from parcorana.calculation.says import reduced_bytes
-from parcorana.calculation.userclass import CALLBACKS, BlockHooks
+from parcorana.calculation.userclass import CALLBACKS, METHODS
+from parcorana.job import memory
+from parcorana.job.partition import Roles
 from parcorana.tools import driver
 from parcorana.tools.compare import compare
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 
 SHAPE, TIMES, DELAYS = (2, 3, 4), 9, [1, 2]
 SHIPPED = [G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed]
-HOOKS = [name for name in vars(BlockHooks) if name[0] != "_"]
 
 
 class Own:
@@ -63,7 +64,18 @@ class Reduces(Derived):
         pass
 
 
-KINDS = [Own, Derived, Reduces, *SHIPPED]
+class Blocks(BlockBase):
+    """A class on blocks, with what is needed."""
+
+    def arrays(self, elements):
+        self.sum = np.zeros((2, elements))
+        return {"sum": PerElement(self.sum)}
+
+    def publish(self, update, group):
+        pass
+
+
+KINDS = [Own, Derived, Reduces, *SHIPPED, Blocks]
 
 
 def run_class(tmp_path, user_class, **more):
@@ -77,14 +89,20 @@ def run_class(tmp_path, user_class, **more):
 
 def noting(name, base, called):
     """Return a callback that notes that it is called, and does what it replaces, or as little as it may."""
-    inherited = getattr(base, name, None)
+    inherited = getattr(base, name, None) if defines(base, name) else None
 
     def call(self, *args):
         called.append(name)
-        if inherited is not None and inherited is not getattr(UserBase, name):
+        if inherited is not None:
             return inherited(self, *args)
         defaults = {"eventOk": lambda evt: True, "finalDataArray": lambda array, evt: array}
         defaults |= {"workerReduce": lambda *args: {"x": 1}, "getState": dict}
+        defaults |= {
+            "collect": lambda last, buffer: {},
+            "state": lambda arrays: {},
+            "extra_bytes": lambda n, threads: 5,
+        }
+        defaults |= {"named": lambda name: ("Mine.x", name)}
         return defaults[name](*args) if name in defaults else None
 
     if name in ("checkParams", "reducedBytes"):
@@ -103,15 +121,36 @@ REFUSED = {
     (Derived, "viewerPublishReduced"): BOTH,
     (Derived, "viewerPublishArray"): BOTH,
     (Derived, "reducedBytes"): BOTH,
-    **{(kind, "viewerPublish"): "for viewerPublishArray is called instead" for kind in (Reduces, *SHIPPED)},
-    **{
-        (kind, name): f"for {kind.__name__} keeps its sums by whole blocks"
-        for kind in SHIPPED[1:]
-        for name in ("adjustTerms", "adjustTermsBlock")
-    },
+    (Reduces, "viewerPublish"): "for viewerPublishArray is called instead",
+}
+# For a class on blocks: what to override instead.
+INSTEAD = {
+    "arrayNames": "arrays or collect",
+    "initWorker": "arrays",
+    "adjustData": "adjust",
+    "adjustTerms": "enter",
+    "adjustTermsBlock": "enter",
+    "bufferClears": "end_run",
+    "workerCalc": "collect",
+    "workerReduce": "collect",
+    "viewerPublish": "publish",
+    "viewerPublishReduced": "publish",
+    "viewerPublishArray": "publish_piece",
+    "reducedBytes": "extra_bytes",
+    "getState": "arrays or state",
+    "setState": "arrays or restore",
+}
+SHARED = {"initWorker", "adjustData", "workerCalc", "workerReduce", "viewerPublishReduced", "viewerPublishArray"}
+SHARED |= {"reducedBytes"}  # the shipped classes call these themselves
+REFUSED |= {
+    (kind, name): f"is never called, for {'BlockBase' if kind is Blocks else kind.__name__} takes whole blocks of "
+    f"events: override {instead}, or make the class from parcorana.UserBase"
+    for kind in (*SHIPPED, Blocks)
+    for name, instead in INSTEAD.items()
+    if kind is Blocks or name not in SHARED
 }
 # Called by another part of the program than a run: of a class that has nothing else to call, by these tests below.
-ELSEWHERE = {"getState", "setState", "calcAndPublishForTestAlt", "reducedBytes"}
+ELSEWHERE = {"getState", "setState", "state", "restore", "calcAndPublishForTestAlt", "reducedBytes", "extra_bytes"}
 
 
 @pytest.mark.parametrize("name", CALLBACKS)
@@ -128,21 +167,40 @@ def test_called_or_refused(tmp_path, kind, name):
     assert name in called
 
 
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("kind", [Blocks, *SHIPPED])
+def test_methods_of_blocks_are_called(tmp_path, kind, name):
+    called = []
+    body = {name: noting(name, kind, called)}
+    if name == "named":  # for an error
+        body["collect"] = lambda self, last, buffer: {"x": Common(self.mpiParams.part.start)}
+        with pytest.raises(RunError, match="workers disagree on"):
+            run_class(tmp_path, type("Mine", (kind,), body))
+    else:
+        Mine = type("Mine", (kind,), body | ({"pieces": True} if (kind, name) == (Blocks, "publish_piece") else {}))
+        elsewhere(tmp_path, Mine, name) if name in ELSEWHERE else run_class(tmp_path, Mine)
+    assert name in called
+
+
 def elsewhere(tmp_path, user_class, name):
     """Do the part of the program that calls it: the memory formula, ``--test_alt``, a checkpoint and its resuming."""
     if name == "reducedBytes":
         reduced_bytes(run_class(tmp_path, user_class)[0].config)
+    elif name == "extra_bytes":
+        memory.bytes_of_ranks(run_class(tmp_path, user_class)[0].config, Roles((1,), (2,)), [1] * 3)
     elif name == "calcAndPublishForTestAlt":
         run_driver(tmp_path, user_class, {}, "--test_alt")
     else:
         rest = {"getState": lambda self: {}, "setState": lambda self, state: None}
-        body = {other: do for other, do in rest.items() if not defines(user_class, other)}
+        wanted = () if issubclass(user_class, BlockBase) else rest
+        body = {other: rest[other] for other in wanted if not defines(user_class, other)}
         interrupt(tmp_path, type("Whole", (user_class,), body), {})
 
 
 def interrupt(tmp_path, user_class, user):
     """Run a class until it fails at 40 events, and go on."""
     publish = "viewerPublishReduced" if defines(user_class, "workerReduce") else "viewerPublish"
+    publish = "publish" if issubclass(user_class, BlockBase) else publish
 
     def fail_once(self, *args):
         if self.mpiParams.processed == 40 and not (tmp_path / "failed").exists():
@@ -177,24 +235,24 @@ class Given:
 
 @pytest.mark.parametrize("kind", [Own, Derived, Reduces])
 def test_a_method_of_ones_own_is_never_called_for_its_name(tmp_path, kind):
-    """The names of the shipped classes' hooks and methods are free for everybody else."""
-    taken = {name for shipped in SHIPPED for cls in shipped.__mro__[:-2] for name in vars(cls)}
-    taken = {name for name in {*taken, *HOOKS} if not name.startswith("__") and name not in vars(UserBase)}
+    """The names of the methods of classes on blocks, and of the shipped ones, are free for everybody else."""
+    taken = {name for shipped in SHIPPED for cls in shipped.__mro__[:-1] for name in vars(cls)}
+    taken = {name for name in taken if not name.startswith("__") and name not in vars(UserBase)}
 
     def call(self, *args):
         raise AssertionError("called for its name")
 
-    assert taken >= {"enterEvents", "watchEvents", "adjustEvents", "workerCalcReduced", "hooks"}
+    assert taken >= {*METHODS, "buffer", "stores", "forgets", "pairs"} - set(vars(UserBase))
     Mine = type("Mine", (kind,), dict.fromkeys(taken, call))
-    assert run_class(tmp_path, Mine)[0].finished["processed"] == 27
+    assert run_class(tmp_path, Mine, system={"times": 2})[0].finished["processed"] == 27
 
 
 @pytest.mark.parametrize("kind", SHIPPED)
-@pytest.mark.parametrize("name", [*HOOKS, "_reset", "TURNOVERS", "write_results", "forgets", "takes"])
+@pytest.mark.parametrize("name", ["_reset", "TURNOVERS", "write_results", "takes", "buffer", "stores", "forgets"])
 @pytest.mark.parametrize("where", ["itself", "mixin before", "mixin after"])
 def test_a_name_of_the_shipped_class_is_refused(tmp_path, kind, name, where):
     """But not those that it does not have."""
-    body = {name: lambda self, *args: None}
+    body = {name: {"buffer": "C", "stores": True, "forgets": True}.get(name, lambda self, *args: None)}
     if where == "itself":
         Mine = type("Mine", (kind,), body)
     else:
@@ -203,7 +261,10 @@ def test_a_name_of_the_shipped_class_is_refused(tmp_path, kind, name, where):
     if not hasattr(kind, name):
         run_class(tmp_path, Mine)
         return
-    with pytest.raises(ConfigError, match=f"^user_class Mine: '{name}' is a name that {kind.__name__} uses itself"):
+    words = f"'{name}' is a name that {kind.__name__} uses itself"
+    if where == "mixin after" and name in ("buffer", "stores", "forgets"):
+        words = f"{name} of Mixin is hidden by that of "
+    with pytest.raises(ConfigError, match=f"^user_class Mine: {words}"):
         run_class(tmp_path, Mine)
 
 
@@ -226,7 +287,7 @@ def test_an_attribute_of_the_shipped_class_is_refused(tmp_path, kind, name):
     own = {"total": kind is not G2IncrementalAccumulator, "entered": kind is not G2IncrementalWindowed}
     if own.get(name):
         roles = run_class(tmp_path, Mine)
-        assert getattr(roles[-1].user, name) == roles[-1].user.seen == 27
+        assert getattr(roles[-1].calculation, name) == roles[-1].calculation.seen == 27
         return
     with pytest.raises(ConfigError, match=rf"^user_class Mine: it sets self\.{name}, an attribute that the shipped"):
         run_class(tmp_path, Mine)
@@ -242,8 +303,9 @@ def test_names_of_what_is_reduced_and_kept_do_not_meet(tmp_path, kind):
         def workerReduce(self, arrays, counts, int8array):
             return super().workerReduce(arrays, counts, int8array) | dict.fromkeys(names, 7)
 
-        def getState(self):
-            return super().getState() | dict.fromkeys(names, Common(7))
+        def arrays(self, elements):
+            kept = super().arrays(elements)
+            return kept | {f"mine {name}": Common(7) for name in names}
 
     run_driver(tmp_path, kind, user, name="theirs.h5")
     interrupt(tmp_path, Mine, user)
@@ -268,14 +330,83 @@ WRONG = {
     "mends nothing": ("mends_nonfinite", True, "it has no adjustData of its own that would mend"),
     "one name": ("takes_params", "width", "must be a tuple of names of user_params, not 'width'"),
 }
+OTHERS = {"a list", "an order"}  # which mean nothing to a class on blocks, or are refused with other words
+WRONG_BLOCKS = {
+    "a property": ("enter", property(lambda self: lambda block: None), MUST),
+    "a generator": ("enter", lambda self, block: (yield), "nothing in enter would run, for it has a 'yield'"),
+    "a value": ("publish", 5, f"{MUST} 5"),
+    "a plain checkParams": ("checkParams", lambda self, *args: None, "put @classmethod above it"),
+    "an order": ("buffer", "fortran", "buffer must be 'C', 'F' or None, not 'fortran'"),
+    "a word": ("last_has_more", "no", "last_has_more must be True or False, not 'no'"),
+    "a method for a word": ("pieces", lambda self: True, "pieces must be True or False, not <function"),
+    "pieces for nobody": ("pieces", True, "pieces is True, but it lacks the method 'publish_piece'"),
+    "nobody's pieces": (
+        "publish_piece",
+        lambda self, *args: None,
+        "publish_piece is never called, for pieces is False",
+    ),
+    "nothing to store in": ("stores", True, "stores is True, but it has no buffer: set buffer to 'C' or 'F'"),
+    "half an event": ("most", 0.5, "most must be a whole number of events, 0 for any, not 0.5"),
+    "fewer than none": ("most", -1, "most must be a whole number of events, 0 for any, not -1"),
+    "pairs of what": ("pairs", 1, "pairs must be the name of an array or None, not 1"),
+    "mends nothing": ("mends_nonfinite", True, "it has no adjust of its own that would mend"),
+    "one name": ("takes_params", "width", "must be a tuple of names of user_params, not 'width'"),
+}
 
 
-@pytest.mark.parametrize("kind", [Reduces, G2atEnd])
-@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.parametrize(
+    ("kind", "case"),
+    [
+        *((Reduces, case) for case in WRONG),
+        *((G2atEnd, case) for case in WRONG if case not in OTHERS),
+        *((Blocks, case) for case in WRONG_BLOCKS),
+    ],
+)
 def test_what_cannot_be_called_is_refused(tmp_path, kind, case):
-    name, value, words = WRONG[case]
+    name, value, words = (WRONG_BLOCKS if kind is Blocks else WRONG)[case]
     with pytest.raises(ConfigError, match=f"^user_class Mine: .*{words}"):
         run_class(tmp_path, type("Mine", (kind,), {name: value}))
+
+
+@pytest.mark.parametrize("how", ["__init__", "arrays", "initServer", "initViewer"])
+def test_what_an_instance_on_blocks_needs(tmp_path, how):
+    """It may say so by itself, in `__init__`, before it is asked; and rightly."""
+
+    def body(**needs):
+        def begin(self, *args):
+            made = getattr(Blocks, how)(self, *args)
+            vars(self).update(needs)
+            return made
+
+        return {how: begin}
+
+    if how == "__init__":
+        roles = run_class(tmp_path, type("Mine", (Blocks,), body(buffer="F")))
+        assert roles[-1].entering.buffer.X.flags.f_contiguous and roles[-1].entering.buffer.X.any()
+        words, needs = "buffer must be 'C', 'F' or None, not 'G'", {"buffer": "G"}
+    else:
+        words, needs = (
+            rf"{how} sets self\.buffer, which is asked for before: set it in the class or in",
+            {"buffer": "F"},
+        )
+    with pytest.raises(ConfigError, match=f"^user_class Mine: {words}"):
+        run_class(tmp_path, type("Mine", (Blocks,), body(**needs)))
+
+
+def test_arrays_are_changed_in_place(tmp_path):
+    """What the program holds would else stay as it was: sums of nothing, published without a word."""
+
+    class Mine(Blocks):
+        def enter(self, block):
+            self.sum = self.sum + block.data.sum(axis=0)
+
+    with pytest.raises(
+        RunError, match=r"^Mine: self\.sum is no longer the array that arrays returned.*change it in pl"
+    ):
+        run_class(tmp_path, Mine)
+    with open(tmp_path / "said", "w+", encoding="utf-8") as said:
+        run_driver(tmp_path, Mine, {}, status=1, update=0, checkpoint=20, said=said.name)
+        assert "the checkpoint at 20 events: Mine: self.sum is no longer the array" in said.read()
 
 
 @pytest.mark.parametrize("kind", [Own, Derived])
@@ -297,10 +428,12 @@ def test_static_and_class_methods_are_called(tmp_path, kind, how):
 def test_an_instance_is_not_looked_at(tmp_path, kind, name, when):
     """What an instance sets in the place of a callback, None or a function, would be called here and not there."""
 
+    when = "arrays" if (kind, when) == (Blocks, "initWorker") else when
+
     def begin(self, *args):
-        if hasattr(kind, when):
-            getattr(kind, when)(self, *args)
+        made = getattr(kind, when)(self, *args) if hasattr(kind, when) else None
         setattr(self, name, None if len(name) % 2 else lambda *args: None)
+        return made
 
     words = rf"^user_class Mine: it sets self\.{name}, (which is looked for in the class|an attribute that the shipped)"
     with pytest.raises(ConfigError, match=words):
@@ -335,14 +468,19 @@ def test_a_mixin_is_called_or_refused(tmp_path, kind, name):
     """Behind a base that has the name, if only for its documentation, Python does not come to it."""
     called = []
     mixin = type("Mixin", (), {name: "F" if name == "storage_order" else noting(name, kind, called)})
+    if name == "storage_order" and issubclass(kind, BlockBase):
+        for bases in ((mixin, kind), (kind, mixin)):
+            with pytest.raises(ConfigError, match=r"^user_class Mine: storage_order is never read, .*: see buffer$"):
+                run_class(tmp_path, type("Mine", bases, {}))
+        return
     if name != "__init__":
         roles = run_class(tmp_path, type("Mine", (mixin, kind), {}))
-        assert called or roles[-1].buffer.X.flags.f_contiguous
+        assert called or roles[-1].entering.buffer.X.flags.f_contiguous
     mine = type("Mine", (kind, mixin), {})
     if kind in (Derived, Reduces) and name == "__init__":
         run_class(tmp_path, mine)  # that of a user's own class comes first, as it should in Python
         return
-    hidden = f"^user_class Mine: {name} of Mixin is hidden by that of (UserBase|_G2): name Mixin first among the base"
+    hidden = f"^user_class Mine: {name} of Mixin is hidden by that of (UserBase|BlockBase|_G2): name Mixin first among the base"
     with pytest.raises(ConfigError, match=hidden):
         run_class(tmp_path, mine)
 
@@ -353,16 +491,19 @@ def test_what_replaces_a_part_of_a_shipped_class_without_calling_it_is_said(tmp_
         def adjustData(self, data):
             data *= 1
 
-        def bufferClears(self, T, numTimesFilled, X):
+        def end_run(self, buffer):
             pass
 
-        def getState(self):
+        def state(self, arrays):
             return {}
+
+        def enter(self, block):
+            block.store()
 
     run_class(tmp_path, Mine, user={"saturated_value": 3.0}, runs=None)
     said = [record.message for record in caplog.records if "does not call" in record.message]
     does = "Mine.adjustData does not call super().adjustData(data): user_params['saturated_value'] does nothing"
-    kept = ["getState"] + ["bufferClears"] * (kind is not G2atEnd)
+    kept = ["enter"] + ["state"] * (kind is not G2IncrementalAccumulator) + ["end_run"] * (kind is not G2atEnd)
     for name in kept:
         (line,) = (line for line in said if f"{name} does not call super().{name}" in line)
         assert line.endswith(f"so {kind.__name__} does not do its part of it")
@@ -372,16 +513,19 @@ def test_what_replaces_a_part_of_a_shipped_class_without_calling_it_is_said(tmp_
 @pytest.mark.parametrize("kind", SHIPPED)
 def test_what_the_curves_need_is_said(tmp_path, kind):
     class Other(kind):
-        arrayNames, workerCalc = Own.arrayNames, Own.workerCalc
+        workerCalc = Own.workerCalc
 
         def initWorker(self, numElementsWorker):
             super().initWorker(numElementsWorker)
             self.n = numElementsWorker
 
     with pytest.raises(
-        RunError, match=r"^Other: delay curves need the arrays G2, IP, IF, and workerCalc returns no G2"
+        RunError, match=r"^Other\.workerCalc: the arrays must be a dict with the names \['G2', 'IF', 'IP'"
     ):
         run_class(tmp_path, Other)
+    Less = type("Less", (kind,), {"workerReduce": lambda self, arrays, *args: kind.workerReduce(self, {}, *args)})
+    with pytest.raises(RunError, match=r"^Less: delay curves need the arrays G2, IP, IF, and workerReduce gets no G2"):
+        run_class(tmp_path, Less)
     said = tmp_path / "said"
     run_driver(tmp_path, type("Mine", (kind,), {"workerReduce": Reduces.workerReduce, "n": 3}), {}, status=1, said=said)
     assert "Mine: workerReduce must add to what super().workerReduce returns, for the delay curves" in said.read_text()
@@ -398,7 +542,7 @@ def test_own_adjustdata_of_a_shipped_class(tmp_path, kind, caplog):
             seen.append(data.copy())
 
     user = {"saturated_value": 9.0, "notzero": 2.0}
-    mine, theirs = (run_class(tmp_path, each, user=user, workers=1)[-1].user for each in (Mine, kind))
+    mine, theirs = (run_class(tmp_path, each, user=user, workers=1)[-1].calculation for each in (Mine, kind))
     assert len(seen) == 27 and min(data.min() for data in seen) == 2
     np.testing.assert_array_equal(mine.saturated, theirs.saturated)
     assert mine.saturated.any() and not mine.saturated.all()

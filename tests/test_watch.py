@@ -11,11 +11,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from effort import PATIENCE
+from local import run_local
 
-from parcorana import MpiParams, userg2
+from parcorana import userg2
 from parcorana._beat import FINISHED, FRAME, Beats
 from parcorana.calculation.guard import OF_PROGRAM, ROLE_OF, RUNNING, guarded
-from parcorana.calculation.userclass import BlockHooks, hooks_of
+from parcorana.calculation.userclass import CALLBACKS, METHODS
 from parcorana.job.partition import Roles
 from parcorana.pipeline.run import Plan
 from parcorana.tools import ranks as ranks_module
@@ -193,15 +194,14 @@ def test_what_the_program_does_itself_is_no_warning(caplog, module, level, name)
     assert first.levelname == level and first.message.startswith(f"worker, at the start: {name} runs since ")
 
 
-def test_the_hooks_of_the_shipped_classes_go_by_what_they_do():
+def test_the_methods_of_the_shipped_classes_go_by_documented_names(tmp_path):
     """In the log a user reads no name that no document has."""
-    params = MpiParams(2, "worker", np.ones(4, bool), slice(0, 4))
+    frames = np.ones((30, 2, 3), np.uint16)
     for kind in ("G2atEnd", "G2IncrementalAccumulator", "G2IncrementalWindowed"):
-        user = getattr(userg2, kind)({}, {"delays": [1], "rate": 120.0}, params)
-        assert set(hooks_of(user)) >= {"watchEvents", "adjustEvents"}
-    said = " ".join(name for name in ROLE_OF if name.startswith(OF_PROGRAM))
-    assert f"{OF_PROGRAM}sums of pairs" in said and f"{OF_PROGRAM}sums per colour" in said
-    assert not any(name in said for name in vars(BlockHooks) if name[0] != "_" and name != "hooks")
+        run_local(tmp_path, getattr(userg2, kind), np.arange(30), frames, times=9, delays=[1], update=10)
+    said = {name.removeprefix(OF_PROGRAM) for name in ROLE_OF if name.startswith(OF_PROGRAM)}
+    assert said >= {"arrays", "enter", "collect", "publish"}
+    assert said <= {"__init__", *METHODS, *CALLBACKS}
 
 
 def test_a_peer_that_does_not_read_or_goes_does_no_harm():

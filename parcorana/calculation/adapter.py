@@ -29,6 +29,7 @@ class CallbackAdapter(BlockBase):
 
     passes_on = True
     stores = True
+    pairs = "counts"
 
     def __init__(self, user, user_params, system_params, params):
         super().__init__(user_params, system_params, params)
@@ -42,6 +43,8 @@ class CallbackAdapter(BlockBase):
         )
         # many rows at once, or one by one, for which the buffer must be as it is at that very event
         self.most = system_params["times"] if self._many else 1 if self._one else 0
+        # a class that is told of events as they come and go may keep pairs, others see what is stored
+        self.forgets = not (self._one or self._many)
         self._reduces = all(self._callback(name) for name in REDUCED)
         self.pieces = bool(self._reduces and self._callback("viewerPublishArray"))
         takes_arrays = self._callback("viewerPublish") or self._callback("viewerPublishArray")
@@ -117,12 +120,11 @@ class CallbackAdapter(BlockBase):
         return found
 
     def named(self, name):
-        """Return the callback that made an array, and the array."""
-        if name == _COUNTS:
-            return f"{self.who}.workerCalc: counts"
+        """Name the callback that makes an array, and the array."""
         if name.startswith(_REDUCED):
-            return f"{self.who}.workerReduce: array {name.removeprefix(_REDUCED)!r}"
-        return f"{self.who}.workerCalc: array {name.removeprefix(_ARRAY)!r}"
+            return f"{self.who}.workerReduce", f"array {name.removeprefix(_REDUCED)!r}"
+        what = name if name in (_COUNTS, _INT8) else f"array {name.removeprefix(_ARRAY)!r}"
+        return f"{self.who}.workerCalc", what
 
     # -- checkpoints ----------------------------------------------------------------
 

@@ -62,6 +62,15 @@ class BlockBase:
     pieces = False
     #: True where `collect(last=True)` gives more than `collect(last=False)`: then the last update is made in any case.
     last_has_more = False
+    #: Name of the array of an update that counts the pairs of each delay, (D,) whole numbers, if there is one: the log
+    #: then tells of delays that have none.
+    pairs = None
+    #: With `pairs`: whether a pair no longer counts when one of its events has left the buffer.
+    forgets = True
+    #: As in `UserBase`; true of every class without a `buffer`.
+    keeps_history = False
+    #: As in `UserBase`.
+    takes_params = None
 
     def __init__(self, user_params, system_params, mpiParams):
         self.user_params, self.system_params, self.mpiParams = user_params, system_params, mpiParams
@@ -144,8 +153,31 @@ class BlockBase:
         """
 
     def named(self, name):
-        """Return how errors name one of the arrays of `collect`."""
-        return f"{type(self).__name__}: array {name!r}"
+        """Return how errors name one of the arrays of an update.
+
+        Returns
+        -------
+        where, what : str
+            The method that makes it, and which one it is.
+        """
+        method = "arrays" if type(self).collect is BlockBase.collect else "collect"
+        return f"{type(self).__name__}.{method}", f"array {name!r}"
+
+    def extra_bytes(self, elements, threads):
+        """Say how much memory a worker needs beside its arrays, the buffer and two blocks.
+
+        Optional: called before the run starts, after `arrays`, on an instance
+        that is made for that and has one element.
+
+        Parameters
+        ----------
+        elements, threads : int
+            Of the worker that is asked about.
+
+        Returns
+        -------
+        int
+        """
 
     # -- checkpoints: a class whose arrays are all in `arrays` needs neither ----------------------------
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from parcorana.calculation.arrays import PerElement, Summed
 from parcorana.calculation.guard import callback
 from parcorana.calculation.says import reduced_bytes
 from parcorana.calculation.sums import NUMBERS, wide
@@ -103,12 +104,52 @@ def adjust_in_place(adjust, data, who):
         )
 
 
-def size_of_reduced(config, arrays):
-    """Return a warning if what `workerReduce` returned is much more than was known before, else None."""
-    size = sum(array.size * wide(array.dtype).itemsize for array in arrays)
-    if _COPIES * (size - reduced_bytes(config)) <= _UNSAID:
+def size_of_small(config, calculation, found, declared):
+    """Return a warning if what a worker sends beside `PerElement` arrays is much more than was known, else None.
+
+    Parameters
+    ----------
+    config : Config
+    calculation : BlockBase
+    found, declared : dict of str to PerElement, Summed or Common
+        Of an update, and as `arrays` has declared them.
+    """
+    found, declared = ({n: a for n, a in each.items() if not isinstance(a, PerElement)} for each in (found, declared))
+    size, known = (sum(map(_wide_bytes, each.values())) for each in (found, declared))
+    if _COPIES * (size - known - reduced_bytes(config)) <= _UNSAID:
         return None
+    where = calculation.named(max(found, key=lambda name: _wide_bytes(found[name])))[0]
+    way = "the class method reducedBytes" if where.endswith(".workerReduce") else "extra_bytes"
     return (
-        f"{config.user_class.__name__}.workerReduce returns {size / 2**20:.0f} MiB, of which a worker and the viewer "
-        f"hold up to {_COPIES} copies: --check did not count that; say it by the class method reducedBytes"
+        f"{where} returns {size / 2**20:.0f} MiB, of which a worker and the viewer "
+        f"hold up to {_COPIES} copies: --check did not count that; say it by {way}"
     )
+
+
+def _wide_bytes(array):
+    dtype = array.value.dtype
+    return array.value.size * (wide(dtype) if isinstance(array, Summed) else dtype).itemsize
+
+
+class InPlace:
+    """The arrays that a class has declared and holds as attributes: the program has the same, so they must stay.
+
+    Parameters
+    ----------
+    calculation : BlockBase
+    arrays : dict of str to PerElement, Summed or Common
+    """
+
+    def __init__(self, calculation, arrays):
+        self._calculation, values = calculation, [array.value for array in arrays.values()]
+        held = getattr(calculation, "__dict__", {}).items()
+        self._held = {name: value for name, value in held if any(value is each for each in values)}
+
+    def check(self):
+        """Raise RunError if an attribute is another array now."""
+        for name, value in self._held.items():
+            if getattr(self._calculation, name, None) is not value:
+                raise RunError(
+                    f"{type(self._calculation).__name__}: self.{name} is no longer the array that arrays returned, of "
+                    f"which updates and checkpoints are made: change it in place (self.{name}[...] = ...)"
+                )

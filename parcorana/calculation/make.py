@@ -3,8 +3,9 @@
 from contextlib import suppress
 
 from parcorana.calculation.adapter import CallbackAdapter
-from parcorana.calculation.base import BlockBase
-from parcorana.calculation.guard import guarded
+from parcorana.calculation.base import BlockBase, check_arrays
+from parcorana.calculation.guard import callback, guarded
+from parcorana.calculation.params import MpiParams
 from parcorana.calculation.userclass import check_instance
 
 
@@ -25,6 +26,28 @@ def make_calculation(config, params):
     if isinstance(user, BlockBase):
         return user
     return CallbackAdapter(user, dict(config.user_params), dict(config.system_params), params)
+
+
+def make_sample(config):
+    """Make an instance of a class on blocks, and its arrays for one element, to know what a run needs.
+
+    Parameters
+    ----------
+    config : Config
+
+    Returns
+    -------
+    calculation : BlockBase or None
+        None for a class of the document, and for one that has a fault, which the run is going to tell.
+    arrays : dict of str to PerElement, Summed or Common
+    """
+    if not issubclass(config.user_class, BlockBase):
+        return None, {}
+    try:
+        calculation = make_instance(config, MpiParams(0, "worker", config.mask, slice(0, 1), first_worker=False))
+        return calculation, check_arrays("", callback(calculation, "arrays")(1), 1)
+    except Exception:
+        return None, {}
 
 
 def make_instance(config, params):

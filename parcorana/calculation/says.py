@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from parcorana.calculation.base import BlockBase
 from parcorana.calculation.guard import defines
 from parcorana.calculation.userbase import REDUCED
 from parcorana.errors import ConfigError, shown
@@ -25,6 +26,8 @@ def saved_arrays(user_params):
 
 def needs_history(user_class):
     """Tell whether `times` must reach beyond the delays for these to have pairs."""
+    if issubclass(user_class, BlockBase) and user_class.buffer is None:
+        return False
     return not getattr(user_class, "keeps_history", False)
 
 
@@ -53,8 +56,11 @@ def reduced_bytes(config):
     if not all(defines(user_class, name) for name in (*REDUCED, "reducedBytes")):
         return 0
     size = user_class.reducedBytes(dict(config.system_params), dict(config.user_params), config.mask)
+    return whole_bytes(user_class, "reducedBytes", size)
+
+
+def whole_bytes(user_class, name, size):
+    """Return a number of bytes that a class says by a method; ConfigError if it is none."""
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
-        raise ConfigError(
-            f"user_class {user_class.__name__}: reducedBytes must return a number of bytes, not {shown(size)}"
-        )
+        raise ConfigError(f"user_class {user_class.__name__}: {name} must return a number of bytes, not {shown(size)}")
     return int(size)

@@ -10,6 +10,8 @@ import sys
 from difflib import get_close_matches
 from functools import cached_property
 
+import numpy as np
+
 from parcorana.calculation.base import BlockBase
 from parcorana.calculation.guard import callback, defines, is_ours
 from parcorana.calculation.says import saved_arrays
@@ -18,6 +20,9 @@ from parcorana.errors import ConfigError, nearest, shown
 
 DECLARED = tuple(name for name in vars(UserBase) if not name.startswith("_"))
 CALLBACKS = tuple(name for name in DECLARED if callable(getattr(UserBase, name)))
+_OF_BLOCKS = tuple(name for name in vars(BlockBase) if not name.startswith("_"))
+METHODS = tuple(name for name in _OF_BLOCKS if callable(getattr(BlockBase, name)))
+_NEEDS = tuple(name for name in _OF_BLOCKS if name not in METHODS)
 _OF_CLASS = ("checkParams", "reducedBytes")  # called before there is any instance
 _NEEDED = ("arrayNames", "initWorker", "workerCalc")
 _OF_ALL = ("user_params", "system_params", "mpiParams")  # attributes that a class and its base may both set
@@ -26,16 +31,23 @@ _MISSING = object()
 _NEEDED_OF_BLOCKS = ("arrays", "publish")
 # what to override in a class on blocks for a callback of the document
 _INSTEAD = {
-    "arrayNames": "arrays and collect",
+    "arrayNames": "arrays or collect",
+    "initWorker": "arrays",
     "adjustData": "adjust",
+    "adjustTerms": "enter",
+    "adjustTermsBlock": "enter",
     "bufferClears": "end_run",
-    "getState": "arrays, which also says what a checkpoint keeps",
-    "setState": "arrays, which are filled where a run goes on",
+    "workerCalc": "collect",
+    "workerReduce": "collect",
+    "reducedBytes": "extra_bytes",
+    "getState": "arrays or state",
+    "setState": "arrays or restore",
     "viewerPublish": "publish",
     "viewerPublishReduced": "publish",
     "viewerPublishArray": "publish_piece",
 }
-METHODS = tuple(name for name in vars(BlockBase) if not name.startswith("_") and callable(getattr(BlockBase, name)))
+# methods of a shipped class that one made from it hardly means to do without
+_PARTS = ("arrays", "adjust", "enter", "end_run", "state", "restore")
 
 
 class Apart:
@@ -56,6 +68,16 @@ class Apart:
                     "it is made from uses itself: give it another name"
                 )
         object.__setattr__(self, name, value)
+
+
+def _taken(user_class):
+    """Return the callbacks of the document that a class on blocks calls itself."""
+    return tuple(getattr(user_class, "takes_callbacks", ()))
+
+
+def _declared(user_class):
+    """Return the names that mean something to the program in a class."""
+    return (*_OF_BLOCKS, *_taken(user_class)) if issubclass(user_class, BlockBase) else DECLARED
 
 
 def _owners(user_class, name):
@@ -94,7 +116,7 @@ def check_class(user_class, mode, warn):
         What is missing, wrong, or would never be called, and what to do instead.
     """
     who, blocks = f"user_class {user_class.__name__}", issubclass(user_class, BlockBase)
-    _check_methods(user_class, who, METHODS if blocks else CALLBACKS)
+    _check_methods(user_class, who, (*METHODS, *_taken(user_class)) if blocks else CALLBACKS)
     _check_attributes(user_class, who)
     missing = [name for name in (_NEEDED_OF_BLOCKS if blocks else _NEEDED) if not defines(user_class, name)]
     if not blocks and not defines(user_class, "viewerPublish") and not all(defines(user_class, n) for n in REDUCED):
@@ -113,24 +135,53 @@ def check_class(user_class, mode, warn):
     else:
         _check_called(user_class, who, warn)
     if issubclass(user_class, Apart):
-        _check_made_from_shipped(user_class, who)
+        _check_made_from_shipped(user_class, who, warn)
     _warn_of_misspelt(user_class, who, warn)
 
 
 def _check_blocks(user_class, who):
-    """Refuse callbacks of the document that a class on blocks does not call, and what it cannot be."""
-    if user_class.buffer not in (None, "C", "F"):
-        raise ConfigError(f"{who}: buffer must be 'C', 'F' or None, not {shown(user_class.buffer)}")
-    if not isinstance(user_class.most, int) or isinstance(user_class.most, bool) or user_class.most < 0:
-        raise ConfigError(f"{who}: most must be a whole number of events, 0 for any, not {shown(user_class.most)}")
-    called = {*METHODS, *getattr(user_class, "takes_callbacks", ())}
+    """Refuse callbacks of the document that a class on blocks does not call."""
+    called = {*METHODS, *_taken(user_class)}
     for name in CALLBACKS:
         if name not in called and defines(user_class, name) and is_own(user_class, name):
-            shipped = next((cls.__name__ for cls in user_class.__mro__ if is_ours(cls)), "BlockBase")
+            shipped = next(cls.__name__ for cls in user_class.__mro__ if is_ours(cls))
             raise ConfigError(
                 f"{who}: {name} is never called, for {shipped} takes whole blocks of events: override "
-                f"{_INSTEAD.get(name, 'enter or collect')}, or make the class from parcorana.UserBase"
+                f"{_INSTEAD[name]}, or make the class from parcorana.UserBase"
             )
+    if is_own(user_class, "storage_order"):
+        raise ConfigError(f"{who}: storage_order is never read, for the class takes whole blocks of events: see buffer")
+
+
+def _check_bool(name, value, who):
+    if not isinstance(value, bool | np.bool_):
+        raise ConfigError(f"{who}: {name} must be True or False, not {shown(value)}")
+
+
+def _check_needs(calculation, who):
+    """Check what a class on blocks, or an instance of one, says that it needs.
+
+    Parameters
+    ----------
+    calculation : type or BlockBase
+    who : str
+    """
+    for name in ("stores", "pieces", "last_has_more", "mends_nonfinite", "forgets", "keeps_history"):
+        _check_bool(name, getattr(calculation, name), who)
+    if calculation.buffer not in (None, "C", "F"):
+        raise ConfigError(f"{who}: buffer must be 'C', 'F' or None, not {shown(calculation.buffer)}")
+    most, pairs = calculation.most, calculation.pairs
+    if not isinstance(most, int | np.integer) or isinstance(most, bool) or most < 0:
+        raise ConfigError(f"{who}: most must be a whole number of events, 0 for any, not {shown(most)}")
+    if not isinstance(pairs, str | None):
+        raise ConfigError(f"{who}: pairs must be the name of an array or None, not {shown(pairs)}")
+    if calculation.stores and not calculation.buffer:
+        raise ConfigError(f"{who}: stores is True, but it has no buffer: set buffer to 'C' or 'F'")
+    own = calculation if isinstance(calculation, type) else type(calculation)
+    if calculation.pieces and not defines(own, "publish_piece"):
+        raise ConfigError(f"{who}: pieces is True, but it lacks the method 'publish_piece'")
+    if not calculation.pieces and defines(own, "publish_piece") and calculation is not own:
+        raise ConfigError(f"{who}: publish_piece is never called, for pieces is False: set pieces = True in the class")
 
 
 def _check_methods(user_class, who, names):
@@ -148,16 +199,17 @@ def _check_methods(user_class, who, names):
 
 
 def _check_attributes(user_class, who):
-    order = getattr(user_class, "storage_order", "C")
-    if order not in ("C", "F"):
-        raise ConfigError(f"{who}: storage_order must be 'C' or 'F', not {shown(order)}")
-    for name in ("mends_nonfinite", "keeps_history"):
-        value = getattr(user_class, name, False)
-        if not isinstance(value, bool):
-            raise ConfigError(f"{who}: {name} must be True or False, not {shown(value)}")
-    mends = "adjustData", "adjust"
+    if issubclass(user_class, BlockBase):
+        _check_needs(user_class, who)
+    else:
+        order = getattr(user_class, "storage_order", "C")
+        if order not in ("C", "F"):
+            raise ConfigError(f"{who}: storage_order must be 'C' or 'F', not {shown(order)}")
+        for name in ("mends_nonfinite", "keeps_history"):
+            _check_bool(name, getattr(user_class, name, False), who)
+    mends = [name for name in ("adjustData", "adjust") if name in _declared(user_class)]
     if getattr(user_class, "mends_nonfinite", False) and not any(is_own(user_class, name) for name in mends):
-        raise ConfigError(f"{who}: mends_nonfinite is True, but it has no adjustData of its own that would mend")
+        raise ConfigError(f"{who}: mends_nonfinite is True, but it has no {mends[0]} of its own that would mend")
     for cls in _owners(user_class, "takes_params"):
         names = vars(cls)["takes_params"]
         listed = names is None or isinstance(names, list | tuple | set | frozenset)
@@ -167,7 +219,7 @@ def _check_attributes(user_class, who):
 
 def _check_hidden(user_class, who):
     """Refuse what the order of the base classes keeps from being called."""
-    for name in (*DECLARED, *METHODS, "__init__"):
+    for name in (*_declared(user_class), "__init__"):
         first, *rest = _owners(user_class, name) or [None]
         own = [cls for cls in rest if not is_ours(cls) and cls is not object]
         if first is not None and is_ours(first) and own:
@@ -206,35 +258,37 @@ def _check_called(user_class, who, warn):
             warn(text)
 
 
-def _check_made_from_shipped(user_class, who):
-    mro = user_class.__mro__
+def _check_made_from_shipped(user_class, who, warn):
+    mro, declared = user_class.__mro__, _declared(user_class)
     shipped = next(cls for cls in mro if is_ours(cls))
     program = {name: cls for cls in mro if is_ours(cls) and cls is not BlockBase for name in vars(cls)}
     for cls in mro:
         if is_ours(cls) or cls is object:
             continue
         for name in vars(cls):
-            if (
-                name in program
-                and name not in (*DECLARED, *METHODS)
-                and not (name.startswith("__") and name.endswith("__"))
-            ):
+            own = name in ("buffer", "stores", "pieces", "pairs", "forgets") or name not in declared
+            if name in program and own and not (name.startswith("__") and name.endswith("__")):
                 raise ConfigError(
                     f"{who}: {name!r} is a name that {shipped.__name__} uses itself, and no callback: give it another "
                     "name, and override adjustData, workerCalc or workerReduce to change what is calculated"
                 )
+    for name in _PARTS:
+        if is_own(user_class, name) and defines(shipped, name) and not calls_inherited(user_class, name):
+            warn(f"{who}: {name} does not call super().{name}, so {shipped.__name__} does not do its part of it")
 
 
 def _warn_of_misspelt(user_class, who, warn):
     def plain(name):
         return name.replace("_", "").lower()
 
-    known = {plain(name): name for name in (*DECLARED, *METHODS)}
+    declared = _declared(user_class)
+    known = {plain(name): name for name in declared}
     for name in (name for cls in user_class.__mro__ if not is_ours(cls) and cls is not object for name in vars(cls)):
-        if name in (*DECLARED, *METHODS) or name.startswith("_"):
+        if name in declared or name.startswith("_"):
             continue
         if close := get_close_matches(plain(name), known, 1, 0.85):
-            warn(f"{who}: {name!r} is no callback; did you mean {known[close[0]]!r}?")
+            kind = "method" if issubclass(user_class, BlockBase) else "callback"
+            warn(f"{who}: {name!r} is no {kind}; did you mean {known[close[0]]!r}?")
 
 
 def check_params(user_class, user_params, warn):
@@ -260,8 +314,10 @@ def check_instance(user):
     ConfigError
         Which one, and what to do instead.
     """
-    who = f"user_class {type(user).__name__}"
-    for name in METHODS if isinstance(user, BlockBase) else DECLARED:
+    who, blocks = f"user_class {type(user).__name__}", isinstance(user, BlockBase)
+    if blocks:
+        _check_needs(user, who)
+    for name in {*METHODS, *DECLARED} - {*_NEEDS} if blocks else DECLARED:
         if name in getattr(user, "__dict__", ()):
             raise ConfigError(f"{who}: it sets self.{name}, which is looked for in the class only: define it there")
         if inspect.getattr_static(user, name, _MISSING) is _MISSING and getattr(user, name, None) is not None:
@@ -270,7 +326,14 @@ def check_instance(user):
 
 def begin(calculation, name, *args):
     """Call a method that prepares a role, if there is one; look once more at what the instance has then."""
+    before = [getattr(calculation, need) for need in _NEEDS]
     method = callback(calculation, name)
     made = None if method is None else method(*args)
+    for need, value in zip(_NEEDS, before, strict=True):
+        if getattr(calculation, need) != value:
+            raise ConfigError(
+                f"user_class {type(calculation).__name__}: {name} sets self.{need}, which is asked for before: set it "
+                "in the class or in __init__"
+            )
     check_instance(getattr(calculation, "user", calculation))
     return made

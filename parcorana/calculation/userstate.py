@@ -17,7 +17,8 @@ from types import ModuleType
 import numpy as np
 
 from parcorana.calculation.arrays import Common, PerElement, Summed
-from parcorana.calculation.base import check_arrays
+from parcorana.calculation.base import BlockBase, check_arrays
+from parcorana.calculation.sums import NUMBERS
 from parcorana.calculation.userbase import UserBase
 from parcorana.errors import ConfigError, RunError
 
@@ -37,13 +38,22 @@ def has_state(user_class):
     return all(has)
 
 
+def says_state(user_class):
+    """Return the methods that declare what a checkpoint keeps of a class, the one that counts first."""
+    if issubclass(user_class, BlockBase):
+        return ["state", "arrays"] if user_class.state is not BlockBase.state else ["arrays"]
+    return ["getState"]
+
+
 def own_callbacks(user_class):
     """Return the worker's methods that a class defines though what declares its state is that of a base of it."""
-    mro = user_class.__mro__
-    owner = next((cls for cls in mro if {"getState", "arrays"} & set(vars(cls))), user_class)
+    mro, says = user_class.__mro__, set(says_state(user_class))
+    owner = next((cls for cls in mro if says & set(vars(cls))), user_class)
     newer = [cls for cls in mro[: mro.index(owner)] if cls.__module__.partition(".")[0] != "parcorana"]
-    names = ("initWorker", "adjustData", "adjustTerms", "adjustTermsBlock", "workerCalc", "workerReduce", "adjust")
-    return [name for name in (*names, "enter", "collect") if any(name in vars(cls) for cls in newer)]
+    names = ["initWorker", "adjustData", "adjustTerms", "adjustTermsBlock", "workerCalc", "workerReduce"]
+    if issubclass(user_class, BlockBase):
+        names += ["adjust", "enter", "end_run", "collect"]
+    return [name for name in names if any(name in vars(cls) for cls in newer)]
 
 
 def checked_state(who, state, elements):
@@ -77,6 +87,8 @@ def checked_state(who, state, elements):
                 "what is the same on all workers goes into parcorana.Common(...)"
             )
         found[name] = PerElement(value) if isinstance(value, np.ndarray) else value
+        if type(value) is Summed and value.value.dtype.kind not in NUMBERS:
+            raise RunError(f"{who}: Partial {name!r} must hold numbers that have a sum, not {value.value.dtype}")
     return check_arrays(who, found, elements, "biufc")
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from parcorana import _core
 
 _NONE = np.zeros(0, np.int64)
+_TILE = 128  # elements that a thread takes at least
 _NO_RUNS = np.zeros(0, _core.RUN_DTYPE)
 # A line may have so many positions for each event, and some more, beyond which runs are faster.
 _SPARSE, _SPARE = 4, 64
@@ -116,7 +117,7 @@ def _step(t):
     return step if positions <= _SPARSE * len(t) + _SPARE else 0
 
 
-def scratch_bytes(times, block, delays, itemsize, threads):
+def scratch_bytes(times, block, delays, itemsize, threads, elements=None):
     """Return the bytes that the threads of a worker take at most while a plan is carried out.
 
     The longest line has `_SPARSE` positions for each of the events that are stored and that enter. It may hold as
@@ -133,7 +134,8 @@ def scratch_bytes(times, block, delays, itemsize, threads):
     itemsize : int
         Of the stored values: 4 or 8.
     threads : int
-        At most one for 128 elements is ever used.
+    elements : int, optional
+        At most one thread for 128 of them is ever used.
 
     Returns
     -------
@@ -144,7 +146,7 @@ def scratch_bytes(times, block, delays, itemsize, threads):
         _core.scratch_each(longest, longest, block, len(delays), True, itemsize),
         _core.scratch_each(longest, min(among, longest), block, len(delays), False, itemsize),
     )
-    return threads * max(each)
+    return max(each) * (threads if elements is None else min(threads, -(-elements // _TILE)))
 
 
 def _line(t, delays, **given):

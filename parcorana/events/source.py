@@ -77,11 +77,10 @@ class Event:
         own event with psana, this object elsewhere.
     """
 
-    __slots__ = ("_read", "evt", "run", "stamp")
+    __slots__ = ("_read", "evt", "index", "run", "stamp", "values")
 
-    def __init__(self, run, stamp, read, evt=None):
-        self.run = run
-        self.stamp = stamp
+    def __init__(self, run, stamp, read, evt=None, *, index=0, values=dict):
+        self.run, self.stamp, self.index, self.values = run, stamp, index, values
         self._read = read
         self.evt = self if evt is None else evt
 

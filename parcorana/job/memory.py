@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from parcorana.calculation.guard import defines
-from parcorana.calculation.says import reduced_bytes
+from parcorana.calculation.arrays import PerElement, bytes_of
+from parcorana.calculation.guard import callback, defines
+from parcorana.calculation.make import make_sample
+from parcorana.calculation.says import reduced_bytes, whole_bytes
 from parcorana.calculation.userbase import REDUCED
 from parcorana.correlate.lines import scratch_bytes
 from parcorana.errors import ConfigError
@@ -17,8 +19,6 @@ _ADDRESSES = 64 << 20  # that the allocator sets aside for them, used or not
 _MARGIN = 1.1
 _USUAL_ARRAYS = 3  # of the shipped classes
 _NOTED = 72  # bytes for each row of the buffer: 28 for time, order and row, the rest while pairs are planned
-_RUNS = 6  # and for each delay, where all stored pairs are planned at once and gaps may part them into runs
-_TILE = 128  # elements that a thread takes at least
 _HELD = 4  # times that the arrays of `workerReduce` are held, as results and on their way
 
 
@@ -39,19 +39,36 @@ def arrays_of(user_class):
         return _USUAL_ARRAYS
 
 
-def worker_bytes(config, elements, threads=1):
+def worker_bytes(config, sample, elements, threads=1):
     """Return the bytes of a worker with so many elements.
 
     Buffer, two blocks, sums; what is noted of each row, and while pairs are
     planned; the threads' scratch, and the small arrays that are reduced.
+
+    Parameters
+    ----------
+    config : Config
+    sample : tuple
+        Of a class on blocks, as `parcorana.calculation.make.make_sample` makes it.
+    elements, threads : int
     """
+    calculation, arrays = sample
     stored, delays = config.times + config.block, len(config.delays)
-    rows, arrays = stored + config.block, arrays_of(config.user_class)
-    noted = _NOTED + (_RUNS * delays if getattr(config.user_class, "forgets", False) else 0)
-    used = min(threads, -(-elements // _TILE))
-    scratch = scratch_bytes(config.times, config.block, config.delays, config.store_dtype.itemsize, used)
-    sums = arrays * delays * elements * 8 + _HELD * reduced_bytes(config)
-    return _bounded(rows * elements * config.store_dtype.itemsize + noted * stored + scratch + sums)
+    rows = config.block + (config.block if calculation is not None and calculation.buffer is None else stored)
+    if calculation is None:
+        itemsize = config.store_dtype.itemsize
+        sums = arrays_of(config.user_class) * delays * elements * 8
+        more = scratch_bytes(config.times, config.block, config.delays, itemsize, threads, elements)
+    else:
+        sums, more = bytes_of(arrays, elements), (_HELD - 1) * _small_bytes(arrays)
+        if (extra := callback(calculation, "extra_bytes")) is not None:
+            more += whole_bytes(config.user_class, "extra_bytes", extra(elements, threads))
+    more += _HELD * reduced_bytes(config)
+    return _bounded(rows * elements * config.store_dtype.itemsize + _NOTED * stored + sums + more)
+
+
+def _small_bytes(arrays):
+    return bytes_of({name: array for name, array in arrays.items() if not isinstance(array, PerElement)}, 0)
 
 
 def server_bytes(config):
@@ -59,24 +76,30 @@ def server_bytes(config):
     return _bounded(2 * config.block * config.elements * config.store_dtype.itemsize)
 
 
-def viewer_bytes(config):
+def viewer_bytes(config, sample):
     """Return the bytes of the viewer: small arrays, and one delay of one array or, if the class needs that, all."""
-    one_by_one = all(defines(config.user_class, name) for name in (*REDUCED, "viewerPublishArray"))
-    gathered = 1 if one_by_one else arrays_of(config.user_class) * len(config.delays)
-    return _bounded((gathered + 1) * config.mask.size * 8 + _HELD * reduced_bytes(config))
+    calculation, arrays = sample
+    if calculation is None:
+        one_by_one = all(defines(config.user_class, name) for name in (*REDUCED, "viewerPublishArray"))
+        gathered = 8 * (1 if one_by_one else arrays_of(config.user_class) * len(config.delays))
+    else:
+        whole = [array.value for array in arrays.values() if isinstance(array, PerElement)]
+        gathered = max(a.itemsize for a in whole) if calculation.pieces and whole else sum(a.nbytes for a in whole)
+    small = reduced_bytes(config) + _small_bytes(arrays)
+    return _bounded((gathered + 8) * config.mask.size + _HELD * small)
 
 
 def bytes_of_ranks(config, roles, threads):
     """Return the bytes of every rank, in order; of each rank its threads are given."""
-    workers = len(roles.workers)
+    workers, sample = len(roles.workers), make_sample(config)
     needs = []
     for rank, number in enumerate(threads):
         role = roles.role_of(rank)
         if role == "worker":
             part = elements_of(roles.workers.index(rank), workers, config.elements)
-            needs.append(worker_bytes(config, part.stop - part.start, number))
+            needs.append(worker_bytes(config, sample, part.stop - part.start, number))
         else:
-            needs.append(server_bytes(config) if role == "server" else viewer_bytes(config))
+            needs.append(server_bytes(config) if role == "server" else viewer_bytes(config, sample))
     return needs
 
 

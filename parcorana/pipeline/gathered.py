@@ -53,31 +53,24 @@ class Gathered:
         one, other = self._described, _described(arrays, elements)
         if one != other:
             key = next(key for key in one | other if one.get(key) != other.get(key))
+            where, which = self._calculation.named(_name(key))
             what = [f"{np.dtype(each[key][0])} {each[key][1]}" if key in each else "nothing" for each in (one, other)]
             raise RunError(
-                f"{self._calculation.named(_name(key))} must have the same dtype and shape on all workers, "
+                f"{where}: {which} must have the same dtype and shape on all workers, "
                 f"not {what[0]} on the first and {what[1]} on another"
             )
         for key, array in arrays.items():
             name = _name(key)
             if not _is_summed(key):
                 if not np.array_equal(array, self.small[name], equal_nan=array.dtype.kind in "fc"):
-                    raise self._disagreement(name)
+                    where, which = self._calculation.named(name)
+                    raise RunError(f"{where}: workers disagree on {which}, which must be the same on all")
                 continue
             try:
                 add(self.small[name], array)
             except OverflowError as error:
-                raise RunError(
-                    f"{self._calculation.named(name)}: its sum over the workers is {error}: make it float64"
-                ) from None
-
-    def check_account(self, account, other):
-        """Raise RunError if a worker has counted other events than the first one."""
-        if account != other:
-            raise self._disagreement("counts")
-
-    def _disagreement(self, name):
-        return RunError(f"{self._calculation.named(name)}: workers disagree on it; it must depend on T alone")
+                where, which = self._calculation.named(name)
+                raise RunError(f"{where}: the sum of {which} over the workers is {error}: return float64") from None
 
 
 def _described(arrays, elements):

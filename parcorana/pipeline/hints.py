@@ -6,7 +6,6 @@ neither a number of events nor a delay tells of the other.
 
 import numpy as np
 
-from parcorana.calculation.guard import defines
 from parcorana.calculation.says import needs_history
 
 
@@ -16,15 +15,14 @@ class Hints:
     Parameters
     ----------
     config : parcorana.job.config.Config
+    calculation : parcorana.calculation.base.BlockBase
     """
 
-    def __init__(self, config):
+    def __init__(self, config, calculation):
         self._config, self._delays = config, np.asarray(config.delays)
-        declared = getattr(config.user_class, "forgets", None)
-        self._counts_pairs = declared is not None
-        # a user's class that is told of events as they come and go may keep pairs, others see what is stored
-        rolls = any(defines(config.user_class, name) for name in ("adjustTerms", "adjustTermsBlock"))
-        self._forgets = not rolls if declared is None else declared
+        # `counts` of a class of the document need be no pairs
+        self._counts_pairs = isinstance(calculation, config.user_class)
+        self._forgets = calculation.forgets
         self._needs = needs_history(config.user_class)
         self._told = None
 
@@ -35,15 +33,16 @@ class Hints:
         ----------
         facts : dict
             Of the first worker.
-        counts : (D,) int64
+        counts : (D,) int64 or None
+            None: the class counts no pairs.
         """
-        if self._told is not None:
+        if self._told is not None or counts is None:
             return []
         self._told = self._lost(facts["reach"], counts)
         return [self._told] if self._told else []
 
     def at_end(self, facts, counts):
-        """Return the lines that the end of a run brings; `counts` is None if nothing was published."""
+        """Return the lines that the end of a run brings; `counts` is None if there are none."""
         lines = [self._dropped(facts)]
         if counts is not None and self._needs and facts["account"]["processed"]:
             lost = self._lost(facts["reach"], counts)

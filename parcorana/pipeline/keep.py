@@ -10,7 +10,7 @@ import numpy as np
 from parcorana.calculation.arrays import KINDS, NAMES, Common, Own, PerElement
 from parcorana.calculation.guard import callback
 from parcorana.calculation.sums import add, narrowed, widened
-from parcorana.calculation.userstate import own_callbacks
+from parcorana.calculation.userstate import own_callbacks, says_state
 from parcorana.errors import RunError, one_line
 from parcorana.files import limits
 from parcorana.job.partition import elements_of
@@ -57,17 +57,15 @@ class Keeper:
         """
         self._arrays = arrays
         state = self._state()
-        own = (
-            []
-            if any(isinstance(array, Own) for array in state.values())
-            else own_callbacks(self._job.config.user_class)
-        )
+        user_class, by_attributes = self._job.config.user_class, any(isinstance(array, Own) for array in state.values())
+        own = [] if by_attributes else own_callbacks(user_class)
         if own and self._job.rank == self._job.roles.workers[0]:
             log.warning(
-                "checkpoint: user_class %s has %s of its own, but getState or arrays of a class that it is made from: "
+                "checkpoint: user_class %s has %s of its own, but %s of a class that it is made from: "
                 "what it keeps besides is not in a checkpoint",
-                self._job.config.user_class.__name__,
+                user_class.__name__,
                 own[0],
+                says_state(user_class)[0],
             )
         if (resume := self._job.resume) is not None:
             self.block, self.processed = resume.block, resume.processed
@@ -165,7 +163,7 @@ class Keeper:
             if theirs.start < mine.stop and mine.start < theirs.stop
         ]
         files[0][0].read("T", into=buffer.T)
-        for file, first, last, ours in files:
+        for file, first, last, ours in files if buffer.X.size else ():
             file.read("X", first, last, into=buffer.X[:, ours])
         if resume.facts["filled"] > len(buffer.T):
             raise Damaged("the manifest of the checkpoint speaks of more times than there are")
@@ -178,6 +176,8 @@ class Keeper:
         if state.keys() != mine.keys():
             raise Damaged("the checkpoint holds other arrays than the class has")
         for name, array in state.items():
+            if (mine[name].value.shape, mine[name].value.dtype) != (array.shape, array.dtype):
+                raise Damaged(f"the checkpoint holds {name!r} as {array.dtype} {array.shape}, which the class has not")
             mine[name].value[...] = array
 
     def _read(self, resume, files):
@@ -221,10 +221,12 @@ class Keeper:
                 add(total, self._alike(PartFile(resume.path_of(k)), name, array))
             return narrowed(total, array.dtype)
         except OverflowError as error:
+            user_class = self._job.config.user_class
+            kind = "Partial" if says_state(user_class) == ["getState"] else "Summed"
             raise RunError(
-                f"--resume: the sum of Partial {name.removeprefix(_STATE)!r} over the {resume.workers} workers of the "
-                f"checkpoint is {error}: go on with {resume.workers} workers; let {self._job.config.user_class.__name__} keep "
-                "it as int64 or float64"
+                f"--resume: the sum of {kind} {name.removeprefix(_STATE)!r} over the {resume.workers} workers of the "
+                f"checkpoint is {error}: go on with {resume.workers} workers; let {user_class.__name__} keep it as "
+                "int64 or float64"
             ) from None
 
     @staticmethod

@@ -8,6 +8,7 @@ import numpy as np
 from parcorana.calculation.block import Update, spread
 from parcorana.calculation.guard import callback
 from parcorana.calculation.userclass import begin
+from parcorana.calculation.userstate import says_state
 from parcorana.correlate import cpu
 from parcorana.errors import RunError
 from parcorana.pipeline import note
@@ -46,7 +47,7 @@ class Viewer:
         self._done = {}
         self._last = (time.monotonic(), -1)
         self.finished = None
-        self._counts, self._hints = None, Hints(self.config)
+        self._counts, self._hints = None, Hints(self.config, self.calculation)
         self._merged = 0  # updates merged into those published so far
         resume = job.resume
         self._resumed_at = [*resume.resumed_at, resume.processed] if resume else []
@@ -113,10 +114,11 @@ class Viewer:
         clock, gathered = self.job.clock, Gathered(self.calculation, arrays, facts["elements"])
         for rank in self.job.roles.workers[1:]:
             _, other, arrays = yield from self._note(rank)
-            gathered.check_account(facts["account"], other["account"])
+            if other["account"] != facts["account"]:
+                raise RunError(f"workers disagree on the events: {facts['account']} and {other['account']}")
             gathered.add(arrays, other["elements"])
         processed = facts["account"]["processed"]
-        self._counts = gathered.small.get("counts")
+        self._counts = self._pairs(gathered.small)
         self.params.processed = processed
         self.at = f"the update at {processed} events"
         start = time.perf_counter()
@@ -134,6 +136,20 @@ class Viewer:
             log.warning("%s", line)
         self._merged = facts["merged"]
 
+    def _pairs(self, arrays):
+        """Return the number of pairs of each delay, if the calculation counts them."""
+        name, wanted = self.calculation.pairs, (len(self.config.delays),)
+        if name is None:
+            return None
+        counts = arrays.get(name)
+        if counts is None or counts.shape != wanted or counts.dtype.kind not in "iu":
+            got = "no Summed or Common array of that name" if counts is None else f"{counts.dtype} {counts.shape}"
+            raise RunError(
+                f"user_class {type(self.calculation).__name__}: pairs is {name!r}, which must be {wanted} whole numbers, "
+                f"one for each delay; there is {got}"
+            )
+        return counts
+
     def _checkpoint(self, facts):
         """Make a checkpoint valid, now that all workers have written theirs."""
         parts = [facts["part"]]
@@ -142,8 +158,8 @@ class Viewer:
             for name, common in facts["common"].items():
                 if other["common"].get(name) != common:
                     raise RunError(
-                        f"{self.config.user_class.__name__}.getState: {name.removeprefix('state ')!r} is Common, but differs "
-                        "between workers"
+                        f"{self.config.user_class.__name__}.{says_state(self.config.user_class)[0]}: "
+                        f"{name.removeprefix('state ')!r} is Common, but differs between workers"
                     )
             parts.append(other["part"])
         start, processed = time.perf_counter(), facts["run"]["account"]["processed"]

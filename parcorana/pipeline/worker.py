@@ -7,7 +7,7 @@ import numpy as np
 
 from parcorana.calculation.arrays import PerElement
 from parcorana.calculation.base import check_arrays
-from parcorana.calculation.checks import size_of_reduced
+from parcorana.calculation.checks import InPlace, size_of_small
 from parcorana.calculation.guard import callback
 from parcorana.calculation.userclass import begin
 from parcorana.errors import RunError
@@ -57,6 +57,7 @@ class Worker:
     def run(self):
         """Generate the worker's steps until every server has said END."""
         self.arrays = self._made_arrays()
+        self._in_place = InPlace(self.calculation, self.arrays)
         if self._keeper is not None:
             self._keeper.begin(self.arrays)
         if (resume := self.job.resume) is not None:
@@ -178,8 +179,10 @@ class Worker:
         with self.job.clock.on("moving"):
             about = [[name, array.dtype.str, array.shape[:-1]] for name, array in whole.items()]
             small = {label(name, array): array.value for name, array in arrays.items() if name not in whole}
-            if self.first and events.published < 0 and (warning := size_of_reduced(self.config, small.values())):
-                log.warning("%s", warning)
+            if self.first and events.published < 0:
+                warning = size_of_small(self.config, self.calculation, arrays, self.arrays)
+                if warning:
+                    log.warning("%s", warning)
             self.outbox.note(note.UPDATE, self._facts() | {"ending": ending, "elements": about}, small)
         for array in whole.values():
             yield from self.outbox.pieces(array)
@@ -187,6 +190,7 @@ class Worker:
 
     def _collected(self, last):
         """Return what the viewer gets of an update: what the calculation says, or all its arrays."""
+        self._in_place.check()
         collect = callback(self.calculation, "collect")
         if collect is None:
             return self.arrays
@@ -211,6 +215,7 @@ class Worker:
         # a set of files takes room, so no third one is begun before the viewer has the last one in hand
         yield from self.outbox.last_checkpoint()
         self.at = f"the checkpoint at {self.events.processed} events"
+        self._in_place.check()
         facts = yield from self._keeper.write(block, self.events.kept())
         self.outbox.note(note.CHECKPOINT, facts)
 
