@@ -13,6 +13,7 @@ FIELD, PHOTONS, GAPS, ORDER, PULSE = range(5)  # streams of random numbers
 
 
 def generator(options, *key):
+    """Return random numbers of one stream of a seed."""
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence(options.seed, spawn_key=key)))
 
 

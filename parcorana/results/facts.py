@@ -32,6 +32,7 @@ def as_json(params):
 
 
 def write_system(group, config, ranks):
+    """Write what is known when the run begins."""
     group.attrs["version"] = __version__
     group.attrs["mode"] = config.mode
     group.attrs["complete"] = False

@@ -204,4 +204,5 @@ def remove_at_once(folder, lock):
 
 
 def hidden_name(folder):
+    """Return a name for what is about to be removed, which nobody takes for a run."""
     return folder.with_name(f".{folder.name}.done")

@@ -56,10 +56,12 @@ def _is_of(error, role):
 
 
 def debugs(args):
+    """Tell whether tracebacks are asked for."""
     return (args.verbosity or "").lower() == "debug"
 
 
 def tell(error, text, args):
+    """Say what is wrong, with the traceback where that is asked for."""
     if debugs(args):
         say("".join(traceback.format_exception(error)).rstrip())
     say(f"parCorAnaDriver: {text}")

@@ -98,6 +98,7 @@ class _Handler(logging.StreamHandler):
 
 
 def set_log(level, rank, user_level=None):
+    """Have the log go to standard error, from a level on that may be another one for user classes."""
     handler = _Handler()
     where = "" if rank == 0 else f" rank {rank}:"
     handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s{where} %(message)s", "%H:%M:%S"))

@@ -7,6 +7,7 @@ _MIB = 1 << 20
 
 
 def summary(config, plan, size):
+    """Return a line on the job: ranks, dataset, elements, delays."""
     how = f"mpiexec with {size} ranks" if size > 1 else "one process"
     if config.mode == "test_alt":
         return (
@@ -30,6 +31,7 @@ def _number(n, what):
 
 
 def report(config, plan, size, needs, tightest):
+    """Return what ``--check`` prints."""
     lines = [
         format_params(config),
         "",

@@ -1,0 +1,317 @@
+"""What the three forms of G2 have in common."""
+
+from pathlib import Path
+
+import numpy as np
+
+from parcorana import _core, _move
+from parcorana.calculation.arrays import Common, PerElement, Summed
+from parcorana.calculation.base import BlockBase
+from parcorana.calculation.checks import adjust_in_place, check_reduced, check_result
+from parcorana.calculation.guard import callback
+from parcorana.calculation.says import saved_arrays
+from parcorana.calculation.userclass import Apart, calls_inherited, is_own
+from parcorana.correlate.lines import scratch_bytes
+from parcorana.curves import curvefile, fits
+from parcorana.curves.bias import bias_of, sentence
+from parcorana.curves.sums import ColorSums
+from parcorana.curves.timeline import Timeline
+from parcorana.detector import masks
+from parcorana.errors import ConfigError, RunError
+from parcorana.files.datasets import write_dataset
+from parcorana.g2.parameters import PARAMS, check_picture, colors_of, normalization_of, number_of
+from parcorana.g2.plain import PlainG2
+
+LONG_NAMES = {
+    "G2": "sum of I(t) I(t+d) over the pairs of this delay",
+    "IP": "sum of I(t) over the pairs of this delay (past)",
+    "IF": "sum of I(t+d) over the pairs of this delay (future)",
+}
+UNITS = {"G2": "intensity^2", "IP": "intensity", "IF": "intensity"}
+_RUNS = 6  # bytes of plans for each row of the buffer and each delay
+_SAMPLE = 4096  # elements that tell whether the data are whole numbers
+_OWN = "parcorana."  # before the names of what is reduced and kept here: a class made from these adds its own
+
+
+def _own(arrays):
+    return {_OWN + name: array for name, array in arrays.items()}
+
+
+def _without_own(arrays):
+    return {name.removeprefix(_OWN): array for name, array in arrays.items() if name.startswith(_OWN)}
+
+
+class G2Base(PlainG2, Apart, BlockBase):
+    """What the three forms of G2 have in common: parameters, saturation, delay curves."""
+
+    buffer = "F"
+    stores = True
+    pieces = True
+    pairs = "counts"
+    takes_params = PARAMS
+    #: Callbacks of the document that these classes call themselves, so that a class made from them may override them.
+    takes_callbacks = (
+        "initWorker",
+        "adjustData",
+        "workerCalc",
+        "workerReduce",
+        "viewerPublishReduced",
+        "viewerPublishArray",
+        "reducedBytes",
+    )
+
+    def __init__(self, user_params, system_params, mpiParams):
+        super().__init__(user_params, system_params, mpiParams)
+        self.delays = np.asarray(system_params["delays"], np.int64)
+        self.saturated_value = number_of(user_params, "saturated_value")
+        self.notzero = number_of(user_params, "notzero")
+        self.fit = user_params.get("fit") or None
+        self.picture = user_params.get("picture") or None
+        if self.picture and system_params.get("h5output", True) is None:
+            raise ConfigError("user_params['picture'] needs a result file to stand beside: set h5output")
+        self._warn_of_own_adjust()
+        color, finecolor, colors = colors_of(user_params, mpiParams.mask)
+        self.color, self.finecolor = color, finecolor
+        self.color_sums = ColorSums(color, finecolor, normalization_of(user_params), colors)
+        self.color_sizes = np.bincount(np.searchsorted(colors, color[color > 0]), minlength=len(colors))
+        self._own_color = color[mpiParams.part]
+        self._warned = False
+        self._save = saved_arrays(user_params)
+        self.last_has_more = self._save == "last"
+
+    @classmethod
+    def checkParams(cls, user_params, mask, log):
+        """Check the parameters and files of `user_params` (contract, sections 3 and 5)."""
+        for key in ("saturated_value", "notzero"):
+            number_of(user_params, key)
+        normalization_of(user_params)
+        color = colors_of(user_params, mask)[0]
+        if warning := masks.few_colored(color):
+            log(warning)
+        fits.check_kind(user_params.get("fit"))
+        check_picture(user_params)
+
+    @classmethod
+    def reducedBytes(cls, system_params, user_params, mask):
+        """Return the bytes of the sums per colour, of the timeline, and of the bits of saturated elements."""
+        color, finecolor, colors = colors_of(user_params, mask)
+        sums = ColorSums(color, finecolor, normalization_of(user_params), colors)
+        size = sums.nbytes(len(system_params["delays"])) + Timeline(color[:0], colors).nbytes
+        if number_of(user_params, "saturated_value") is not None:
+            size += -(-len(color) // 8) * 8  # eight elements to a number, summed as 64 bit
+        return size
+
+    def extra_bytes(self, elements, threads):
+        """Return the bytes of the kernels' scratch, and of plans.
+
+        Where all stored pairs are planned at once, gaps may part them into runs.
+        """
+        given, delays = self.system_params, self.delays
+        itemsize = np.dtype(given["store_dtype"]).itemsize
+        planned = _RUNS * len(delays) * (given["times"] + given["block"]) if self.forgets else 0
+        return planned + scratch_bytes(given["times"], given["block"], delays, itemsize, threads, elements)
+
+    def arrays(self, elements):
+        """Declare the sums, the saturated elements, and the intensity over time."""
+        callback(self, "initWorker")(elements)
+        line = self.timeline
+        kept = {"saturated": PerElement(self.saturated), "timeline.sums": Summed(line.sums)}
+        kept |= {f"timeline.{name}": Common(array) for name, array in line.common().items()}
+        return kept | {name: PerElement(getattr(self, name).T) for name in UNITS}
+
+    def initWorker(self, numElementsWorker):
+        """Allocate the sums: element by element, as the kernel fills them."""
+        shape = (numElementsWorker, len(self.delays))
+        self.G2, self.IP, self.IF = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        self.counts = np.zeros(len(self.delays), np.int64)
+        self.saturated = np.zeros(numElementsWorker, np.int8)
+        self.timeline = Timeline(self._own_color[:numElementsWorker], self.color_sums.colors)
+        self.events = 0  # whose pairs are counted
+
+    def adjust(self, block):
+        """Note saturated elements, then set small values to `notzero`."""
+        if is_own(type(self), "adjustData"):  # a class made from this one, with a way of its own
+            adjust, who = callback(self, "adjustData"), type(self).__name__
+            for k, row in enumerate(block.rows):
+                block.at(k)
+                adjust_in_place(adjust, block.offered[row], who)
+        elif self.saturated_value is not None or self.notzero is not None:
+            threads = self.mpiParams.threads
+            _move.adjust(block.offered, block.rows, self.saturated_value, self.saturated, self.notzero, threads)
+
+    def enter(self, block):
+        """Keep the intensity of each colour; a form of G2 adds pairs."""
+        self.timeline.add(block.counters, block.data, self.mpiParams.threads)
+
+    def _warn_of_own_adjust(self):
+        """Warn, on one rank, where an `adjustData` of a class made from this one leaves out what is asked for here."""
+        asked = [key for key in ("saturated_value", "notzero") if getattr(self, key) is not None]
+        leaves_out = is_own(type(self), "adjustData") and not calls_inherited(type(self), "adjustData")
+        if asked and leaves_out and self.mpiParams.role == "viewer":
+            self.mpiParams.logWarning(
+                f"{type(self).__name__}.adjustData does not call super().adjustData(data): "
+                f"user_params[{asked[0]!r}] does nothing"
+            )
+
+    def adjustData(self, data):
+        """Note saturated elements, then set small values to `notzero`."""
+        if self.saturated_value is not None:
+            self.saturated |= data >= self.saturated_value
+        if self.notzero is not None:
+            np.maximum(data, self.notzero, out=data)
+
+    def _reset(self):
+        self.counts[:] = 0
+        self._reset_sums()
+
+    def _reset_sums(self):
+        for array in (self.G2, self.IP, self.IF):
+            array[...] = 0
+
+    def _add_stored(self, plan, X, with_g2=True):
+        """Add the sums over all stored pairs; without G2 the mode must be ENDS."""
+        _core.correlate(plan, X, None, self.G2 if with_g2 else None, self.IP, self.IF, threads=self.mpiParams.threads)
+
+    def _results(self):
+        # a difference of sums may leave its rounding error where nothing should be
+        self.IP[:, self.counts == 0] = self.IF[:, self.counts == 0] = 0
+        return {"G2": self.G2.T, "IF": self.IF.T, "IP": self.IP.T}, self.counts, self.saturated
+
+    def collect(self, last, buffer):
+        """Return the sums of each colour, and as `save_arrays` says the full arrays."""
+        stored, full = (buffer.T, buffer.filled, buffer.X), self._save is True or (last and self._save == "last")
+        found = {}
+        if full or any(is_own(type(self), name) for name in ("workerCalc", "workerReduce")):
+            result = callback(self, "workerCalc")(*stored)
+            checked = check_result(type(self).__name__, result, list(UNITS), len(self.delays), len(self.saturated))
+            arrays, counts, int8array = checked
+            sums = check_reduced(type(self).__name__, callback(self, "workerReduce")(arrays, counts, int8array))
+            found = {name: PerElement(arrays[name]) for name in sorted(UNITS)} if full else {}
+        else:
+            sums, counts = self._sums_of_colors(*stored)
+        found |= {"counts": Common(counts)} | {f"sums.{name}": Summed(array) for name, array in sums.items()}
+        for name, array in self.timeline.arrays().items():
+            found[f"sums.{_OWN}intensity.{name}"] = (Summed if name == "sums" else Common)(array)
+        return found
+
+    def _sums_of_colors(self, T, numTimesFilled, X):
+        """Return the sums of each colour and the counts; a form of G2 may spare full arrays."""
+        arrays, counts, int8array = self.workerCalc(T, numTimesFilled, X)
+        return self._reduced(arrays, counts, int8array), counts
+
+    def named(self, name):
+        """Name the callback that makes an array."""
+        who = type(self).__name__
+        if name.startswith("sums."):
+            return f"{who}.workerReduce", f"array {name.removeprefix('sums.').removeprefix(_OWN)!r}"
+        return f"{who}.workerCalc", name if name == "counts" else f"array {name!r}"
+
+    def workerReduce(self, arrays, counts, int8array):
+        """Sum per colour what the delay curves need; and the saturated elements as bits."""
+        if missing := [name for name in UNITS if name not in arrays]:
+            raise RunError(
+                f"{type(self).__name__}: delay curves need the arrays {', '.join(UNITS)}, and workerReduce gets no "
+                f"{missing[0]}: override viewerPublishReduced, too"
+            )
+        return self._reduced(arrays, counts, int8array)
+
+    def _reduced(self, arrays, counts, int8array, pending=None):
+        part = self.mpiParams.part
+        sums = self.color_sums.reduce(arrays, counts, int8array, part, self.mpiParams.threads, pending)
+        if self.saturated_value is not None:
+            everywhere = np.zeros(np.count_nonzero(self.mpiParams.mask), bool)
+            everywhere[part] = int8array
+            # the workers' bits are disjoint, so that adding them joins them
+            sums["saturated"] = np.packbits(everywhere)
+        some = arrays["G2"].T[:: max(1, arrays["G2"].shape[1] // _SAMPLE)]
+        sums["not_whole"] = np.array([np.count_nonzero(some != np.floor(some))])
+        sums["events"] = np.array([self.events * self.mpiParams.firstWorker])
+        return _own(sums)
+
+    def publish(self, update, group):
+        """Hand on what `viewerPublishReduced` writes."""
+        reduced = {name.removeprefix("sums."): array for name, array in update.items() if name != "counts"}
+        callback(self, "viewerPublishReduced")(update["counts"], update.relsec, reduced, group)
+
+    def publish_piece(self, name, index, ndarray, group):
+        """Hand on what `viewerPublishArray` writes."""
+        callback(self, "viewerPublishArray")(name, int(self.delays[index[0]]), ndarray, group)
+
+    def viewerPublishReduced(self, counts, relsec, reduced, h5UserGroup):
+        """Write delays, counts, delay curves with their errors, saturated elements."""
+        if h5UserGroup is None:
+            return
+        group = h5UserGroup.require_group(f"G2_results_at_{self.mpiParams.processed:06d}")
+        group.attrs["relsec"] = relsec
+        mask, reduced = self.mpiParams.mask, _without_own(reduced)
+        if "events" not in reduced:  # beside the intensity over time
+            raise RunError(
+                f"{type(self).__name__}: workerReduce must add to what super().workerReduce returns, for the delay "
+                "curves are made of that; or override viewerPublishReduced, too"
+            )
+        saturated = np.zeros(mask.shape, np.int8)
+        if "saturated" in reduced:
+            saturated[mask] = np.unpackbits(reduced["saturated"].astype(np.uint8), count=np.count_nonzero(mask))
+        curve = self.color_sums.table(reduced, counts)
+        whole = not reduced["not_whole"].any()
+        events = max(int(reduced["events"][0]), int(counts.max(initial=0)))  # 0: a class with a calculation of its own
+        bias = bias_of(self.color_sums, reduced, counts, self.delays, events, whole)
+        self.write_results(group, counts, curve, saturated, bias)
+        self._say_bias(group, bias, curve)
+        line = {name.removeprefix("intensity."): array for name, array in reduced.items() if "intensity." in name}
+        colors, rate = self.color_sums.colors, self.system_params["rate"]
+        curvefile.write_intensity(group.create_group("intensity"), colors, self.color_sizes, line, rate)
+        if self.fit:
+            curvefile.write_fits(group, self.delays, curve.each(colors), self.fit, rate)
+        if self.picture:
+            self._draw(h5UserGroup.parent)
+
+    def _say_bias(self, group, bias, curve):
+        """Write what the normalization gets wrong; say so in the log, too, at the first update where it is seen."""
+        made = self.color_sums
+        text = sentence(bias, made.colors, curve.left_out, curve.elements, made.normalization)
+        group.attrs["normalization_error"] = text
+        processed, update = self.mpiParams.processed, self.system_params.get("update")
+        # what the result as a whole has is said when it is joined
+        if text and not self._warned and update and processed % update == 0:
+            self._warned = True
+            self.mpiParams.logWarning(f"at {processed:,} events: {text}")
+
+    def _draw(self, file):
+        """Draw the update beside the result; whatever fails there must not end the run."""
+        from parcorana.results.reading import read_result
+        from parcorana.view import pictures
+
+        path = self.mpiParams.h5output
+        picture = Path(path).with_suffix(".png") if self.picture is True else self.picture
+        try:
+            with pictures.shown(picture, size=(12, 8)) as figure:
+                pictures.draw_result(figure, [read_result(file, Path(path).name)], self.user_params.get("plot_colors"))
+        except Exception as error:
+            self.mpiParams.logWarning(f"picture {picture}: not drawn: {type(error).__name__}: {error}")
+
+    def write_results(self, group, counts, curve, saturated, bias=None):
+        """Write all but the full arrays.
+
+        Parameters
+        ----------
+        group : h5py.Group
+        counts : (D,) int64
+        curve : parcorana.curves.Curve
+            Of all colours, (C, D).
+        saturated : (detector's shape) int8
+        bias : parcorana.curves.bias.Bias, optional
+        """
+        group.attrs["normalization"] = self.color_sums.normalization
+        rate = self.system_params["rate"]
+        write_dataset(group, "delays", self.delays, "pulses", f"delays; one pulse is 1/{rate} s", rate=rate)
+        write_dataset(group, "delay_counts", counts, "1", "number of pairs of each delay")
+        curvefile.write_curves(group, self.color_sums.colors, curve, self.color_sums.normalization, bias)
+        write_dataset(group, "saturated", saturated, "1", "1 where any processed event reached saturated_value")
+
+    def viewerPublishArray(self, name, delay, ndarray, h5UserGroup):
+        """Write one full array, as `save_arrays` asks."""
+        if h5UserGroup is None:
+            return
+        group = h5UserGroup[f"G2_results_at_{self.mpiParams.processed:06d}"]
+        write_dataset(group, f"{name}/delay_{delay:06d}", ndarray, UNITS[name], LONG_NAMES[name])

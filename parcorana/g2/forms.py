@@ -1,0 +1,216 @@
+"""G2 in three forms, which differ in the pairs that count."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from parcorana import _core
+from parcorana.calculation.arrays import Common, PerElement
+from parcorana.correlate.lines import plan_accumulated, plan_stored, plan_tails, plan_window
+from parcorana.g2.base import UNITS, G2Base
+
+
+class G2atEnd(G2Base):
+    """G2 of all pairs now stored, computed at each update."""
+
+    stores = False
+
+    def state(self, arrays):
+        """Keep what does not follow from the buffer."""
+        return {name: array for name, array in arrays.items() if name not in UNITS}
+
+    def workerCalc(self, T, numTimesFilled, X):
+        """Compute all sums anew."""
+        self.events = numTimesFilled
+        self._reset()
+        plan = plan_stored(T, numTimesFilled, self.delays, exact=X.dtype == np.float64)
+        self._add_stored(plan, X)
+        self.counts += plan.counts
+        return self._results()
+
+
+class G2IncrementalAccumulator(G2Base):
+    """G2 of all pairs that were ever stored together: an event adds its pairs when it enters.
+
+    While hardly a pulse is missing, IP and IF are not summed pair by pair: over
+    a stretch of time, IP is the sum of everything less that of the last d
+    pulses, so they are settled only when they are asked for.
+    """
+
+    forgets = False
+
+    def initWorker(self, numElementsWorker):
+        """Allocate the sums, and the sum of what came while IP and IF are deferred."""
+        super().initWorker(numElementsWorker)
+        self.total = np.zeros(numElementsWorker)
+        self.step = np.zeros(1, np.int64)  # pulses per position of the deferred sums; 0: nothing is deferred
+
+    def arrays(self, elements):
+        """Declare what is deferred, too, as it is: to settle it for a checkpoint would change the last bits."""
+        kept = super().arrays(elements)
+        return kept | {"total": PerElement(self.total), "counts": Common(self.counts), "step": Common(self.step)}
+
+    def enter(self, block):
+        """Add the pairs of the events that enter, and store them."""
+        super().enter(block)
+        buffer, entry = block.buffer, block.entry
+        T, filled, X = buffer.T, buffer.filled, buffer.X
+        # what is deferred is a difference of sums: float64 storage promises more digits than that keeps
+        defers = X.dtype == np.float32
+        plan = plan_accumulated(entry.union, entry.processed, self.delays, deferred=defers)
+        step = plan.step if plan.mode == _core.DEFERRED else 0
+        if step != self.step[0]:
+            self._settle(T, filled, X)
+            plan.defer = bool(step)
+            self.step[0] = step
+        threads = self.mpiParams.threads
+        _core.correlate(plan, X, block.offered, self.G2, self.IP, self.IF, self.total, threads=threads)
+        self.counts += plan.counts
+        block.stored()
+
+    def _sums_of_colors(self, T, numTimesFilled, X):
+        """Leave deferred what is."""
+        self.events = self.timeline.events
+        pending = None
+        if self.step[0]:
+            pending = plan_tails(T, numTimesFilled, self.delays, int(self.step[0])), X, self.total
+        arrays = {"G2": self.G2.T, "IF": self.IF.T, "IP": self.IP.T}
+        return self._reduced(arrays, self.counts, self.saturated, pending), self.counts
+
+    def _settle(self, T, filled, X):
+        if self.step[0]:
+            plan = plan_tails(T, filled, self.delays, int(self.step[0]))
+            _core.settle(plan, X, self.IP, self.IF, self.total, self.mpiParams.threads)
+            self.step[0] = 0
+
+    def end_run(self, buffer):
+        """Settle what is deferred while the events are still there."""
+        self._settle(buffer.T, buffer.filled, buffer.X)
+
+    def workerCalc(self, T, numTimesFilled, X):
+        """Return the sums so far."""
+        self.events = self.timeline.events
+        self._settle(T, numTimesFilled, X)
+        return self._results()
+
+
+class G2IncrementalWindowed(G2Base):
+    """G2 of all pairs now stored, kept up to date as events enter and leave.
+
+    IP and IF need no pairs and are computed at each update. What was added to
+    G2 and taken away again leaves its rounding errors behind, so at an update
+    the elements in which they could be seen (contract, section 8) are computed
+    anew, and all once in 100 turnovers of the buffer. Small whole numbers have
+    no such errors.
+    """
+
+    TURNOVERS = 100
+    #: Whole numbers up to this have exact sums: 64 products of two in a float32 (csrc/correlate.h).
+    EXACT = 512
+    #: Values in one float32 sum (PCA_CHUNK in csrc/correlate.h).
+    BLOCK = 64
+
+    def initWorker(self, numElementsWorker):
+        """Allocate the sums, and what tells how large the rounding errors may be."""
+        super().initWorker(numElementsWorker)
+        self.passed = np.zeros(numElementsWorker)  # sum of squares of all that entered
+        self.largest = np.zeros(numElementsWorker)  # of one block
+        self.entered = np.zeros(1, np.int64)
+        self.whole = np.ones(numElementsWorker, np.int8)  # whether all were small whole numbers, the same for all
+
+    def arrays(self, elements):
+        """Declare how worn the sums are, too."""
+        kept = super().arrays(elements)
+        own = {"passed": PerElement(self.passed), "largest": PerElement(self.largest), "whole": PerElement(self.whole)}
+        return kept | own | {"entered": Common(self.entered)}
+
+    def state(self, arrays):
+        """Keep G2, which has a past, unlike IP and IF; and how worn it is."""
+        return {name: array for name, array in arrays.items() if name not in ("IP", "IF")}
+
+    def end_run(self, buffer):
+        """Begin again: the sums speak of the run in progress."""
+        self._reset()
+        self.passed[:] = self.largest[:] = 0
+        self.entered[0] = 0
+
+    def enter(self, block):
+        """Take away the pairs of the events that leave, add those of the events that enter, store them."""
+        super().enter(block)
+        if (block.entry.row >= 0).any():
+            self._roll(block, block.buffer.X, block.entry)
+        block.stored()
+
+    def _roll(self, block, X, entry):
+        energy, threads = np.zeros_like(self.passed), self.mpiParams.threads
+        for plan in plan_window(entry.union, entry.processed, self.delays):
+            data = block.offered if len(plan.source) else None
+            _core.correlate(plan, X, data, self.G2, None, None, energy=energy, threads=threads)
+        self.passed += energy
+        np.maximum(self.largest, energy, out=self.largest)
+        self.entered += len(block)
+        if self.whole.any() and not _core.is_whole(block.offered, self.EXACT):
+            self.whole[:] = 0
+
+    def workerCalc(self, T, numTimesFilled, X):
+        """Return the sums, G2 computed anew where rounding errors may have gathered."""
+        plan = plan_stored(T, numTimesFilled, self.delays, exact=X.dtype == np.float64)
+        self._renew(plan, X, numTimesFilled)
+        if plan.mode == _core.ENDS:
+            self.IP[...] = self.IF[...] = 0
+            self._add_stored(plan, X, with_g2=False)
+        return self._results()
+
+    def _sums_of_colors(self, T, numTimesFilled, X):
+        """Spare arrays of IP and IF where they need none."""
+        plan = plan_stored(T, numTimesFilled, self.delays, exact=X.dtype == np.float64)
+        self._renew(plan, X, numTimesFilled)
+        if plan.mode == _core.ENDS:
+            return self._reduced({"G2": self.G2.T}, self.counts, self.saturated, (plan, X, None)), self.counts
+        return self._reduced(*self._results()), self.counts
+
+    def _renew(self, plan, X, filled):
+        """Set the counts, and compute G2 anew where that is needed; IP and IF, too, where they need every pair."""
+        self.events = filled
+        self.counts[:] = plan.counts
+        self.G2[:, self.counts == 0] = 0
+        if plan.mode == _core.MASKED:
+            self._reset_sums()
+            self._add_stored(plan, X)
+            self._computed_anew(X, filled, slice(None))
+            self.entered[0] = 0
+            return
+        plan = replace(plan, mode=_core.ONLY_G2, missing=None)
+        worn = self._worn(X)
+        # element by element, so that a bit never depends on the other elements of a worker
+        edges = np.flatnonzero(np.diff(worn, prepend=False, append=False))
+        for begin, end in zip(edges[::2], edges[1::2], strict=True):
+            part = slice(begin, end)
+            self.G2[part] = 0
+            _core.correlate(plan, X[:, part], None, self.G2[part], None, None, threads=self.mpiParams.threads)
+            self._computed_anew(X, filled, part)
+
+    def _computed_anew(self, X, filled, part):
+        threads = self.mpiParams.threads
+        _core.energy(X[:, part], filled, self.BLOCK, self.passed[part], self.largest[part], threads)
+
+    def _worn(self, X):
+        """Tell for each element whether its sums must be computed anew."""
+        if self.entered[0] > self.TURNOVERS * len(X):
+            self.entered[0] = 0
+            return np.ones(X.shape[1], bool)
+        if self.whole.all() and self.passed.max(initial=0) < 2**53:
+            return np.zeros(X.shape[1], bool)
+        # Each of the many sums s that were added has an error of about eps |s|, of any sign, so
+        # together they have eps sqrt(sum s^2) <= eps sqrt(sum |s| max |s|), and a sum of
+        # products is at most the sum of squares of what entered.
+        eps = np.finfo(X.dtype).eps / 2
+        allowed = 3e-7 if X.dtype == np.float32 else 3e-13
+        least, counted = np.empty(len(self.G2)), self.counts > 0
+        for begin in range(0, len(least), 4096):  # a piece of all of G2 that stays in the caches
+            part = slice(begin, begin + 4096)
+            least[part] = np.abs(self.G2[part, counted]).min(axis=1, initial=np.inf)
+        return eps * np.sqrt(self.passed * self.largest) > allowed * least
+
+
+UserG2 = G2atEnd

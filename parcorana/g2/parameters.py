@@ -1,0 +1,87 @@
+"""`user_params` of the G2 classes, checked."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from parcorana.curves.sums import NORMALIZATIONS
+from parcorana.detector import masks
+from parcorana.errors import ConfigError, nearest, shown
+from parcorana.view.names import check_picture_name
+
+PARAMS = (
+    "color",
+    "finecolor",
+    "saturated_value",
+    "notzero",
+    "normalization",
+    "save_arrays",
+    "plot_colors",
+    "picture",
+    "fit",
+)
+_LARGEST = sys.float_info.max
+
+
+def number_of(user_params, key):
+    """Return a number of `user_params` as float, None if it is not given."""
+    value = user_params.get(key)
+    if value is None:
+        return None
+    if isinstance(value, np.integer | np.floating):
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
+        raise ConfigError(f"user_params[{key!r}] must be a number or None, not {shown(value)}")
+    return float(value)
+
+
+def file_of(user_params, key):
+    """Return the name of a file in `user_params`, None if it is not given."""
+    value = user_params.get(key)
+    if value is None or value is False:
+        return None
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise ConfigError(f"user_params[{key!r}] must be the name of a .npy file or None, not {shown(value)}")
+    return value
+
+
+def normalization_of(user_params):
+    """Return which normalization is asked for, or follows from the files."""
+    value = user_params.get("normalization")
+    if value is None or value is False or (isinstance(value, str) and not value):
+        value = "finecolor" if file_of(user_params, "finecolor") else "color"
+    if not isinstance(value, str) or value not in NORMALIZATIONS:
+        raise ConfigError(
+            f"user_params['normalization'] must be one of {', '.join(NORMALIZATIONS)}, not {shown(value)}"
+            + nearest(shown(value), NORMALIZATIONS)
+        )
+    if value == "finecolor" and not file_of(user_params, "finecolor"):
+        raise ConfigError("user_params['normalization'] is 'finecolor', but user_params['finecolor'] names no file")
+    return value
+
+
+def check_picture(user_params):
+    """Refuse what `picture` and `plot_colors` cannot be."""
+    picture, chosen = user_params.get("picture"), user_params.get("plot_colors")
+    if picture is not None and not isinstance(picture, bool | str | Path):
+        raise ConfigError(f"user_params['picture'] must be True, or the name of a file, not {shown(picture)}")
+    if isinstance(picture, str | Path):
+        check_picture_name(picture, "user_params['picture']")
+    listed = isinstance(chosen, list | tuple | range) or (isinstance(chosen, np.ndarray) and chosen.ndim)
+    if chosen is not None and not (listed and all(isinstance(c, int | np.integer) for c in chosen)):
+        raise ConfigError(f"user_params['plot_colors'] must be a list of colours, not {shown(chosen)}")
+
+
+def colors_of(user_params, mask):
+    """Return colour and fine colour of the included elements, and all colours; no file: one colour for all."""
+    color = np.ones(mask.shape, np.int64)
+    finecolor = None
+    if path := file_of(user_params, "color"):
+        color = masks.load_color(path, mask)
+    if path := file_of(user_params, "finecolor"):
+        finecolor = masks.load_color(path, mask, key="finecolor")
+        masks.check_finecolor(path, color, finecolor)
+        finecolor = finecolor[mask]
+    return color[mask], finecolor, np.unique(color[color > 0])
