@@ -145,8 +145,8 @@ class Viewer:
         if counts is None or counts.shape != wanted or counts.dtype.kind not in "iu":
             got = "no Summed or Common array of that name" if counts is None else f"{counts.dtype} {counts.shape}"
             raise RunError(
-                f"user_class {type(self.calculation).__name__}: pairs is {name!r}, which must be {wanted} whole numbers, "
-                f"one for each delay; there is {got}"
+                f"user_class {self.config.user_class.__name__}: pairs is {name!r}, which must be {wanted} whole "
+                f"numbers, one for each delay; there is {got}"
             )
         return counts
 
