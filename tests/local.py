@@ -4,8 +4,8 @@ import os
 
 import numpy as np
 
+from parcorana.events.protocol import Event, Share
 from parcorana.job.config import resolve_config
-from parcorana.events.source import Event, Share
 from parcorana.job.partition import Roles
 from parcorana.pipeline import run
 from parcorana.pipeline.stop import Stop

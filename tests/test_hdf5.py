@@ -10,10 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parcorana.errors import ConfigError
-from parcorana.events.hdf5 import source as hdf5, times as hdf5_times
 from parcorana.events.dataset import parse_dataset
+from parcorana.events.hdf5 import source as hdf5
+from parcorana.events.hdf5 import times as hdf5_times
 from parcorana.events.hdf5.source import HDF5Source
-from parcorana.events.source import Event, Share, open_source
+from parcorana.events.open import open_source
+from parcorana.events.protocol import Event, Share
 
 pytestmark = pytest.mark.filterwarnings("error")
 

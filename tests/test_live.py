@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parcorana import userg2
-from parcorana.job import config
 from parcorana.errors import ConfigError
 from parcorana.events.dataset import parse_dataset
+from parcorana.events.protocol import Event, Share
 from parcorana.events.simulated import SimulatedSource
-from parcorana.events.source import Event, Share
+from parcorana.job import config
 from parcorana.job.partition import Roles
 from parcorana.pipeline.clock import Clock
 from parcorana.pipeline.job import Job

@@ -28,13 +28,16 @@ class MpiParams:
         `viewerPublishReduced` is called.
     h5output : str or None
         On the viewer: absolute path of the result file.
+    run : object
+        On a server that reads with psana: psana's run, that of the event in hand; before `initServer` the first one.
+        None elsewhere, and as long as no run has begun.
     """
 
     def __init__(self, rank, role, mask, part, first_worker=True, threads=1):
         self.rank, self.role, self.mask, self.part = rank, role, mask, part
         self.firstWorker, self.threads = first_worker, threads
         self.processed = 0
-        self.h5output = None
+        self.h5output = self.run = None
         self.logger = logging.getLogger("parcorana.user")
 
     def _log(self, level, msg, allWorkers):

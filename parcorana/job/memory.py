@@ -47,7 +47,7 @@ def worker_bytes(config, elements, threads=1):
     """
     stored, delays = config.times + config.block, len(config.delays)
     rows, arrays = stored + config.block, arrays_of(config.user_class)
-    noted = _NOTED + (_RUNS * delays if getattr(config.user_class, "forgets", False) else 0)
+    noted = _NOTED + 8 * len(config.names) + (_RUNS * delays if getattr(config.user_class, "forgets", False) else 0)
     used = min(threads, -(-elements // _TILE))
     scratch = scratch_bytes(config.times, config.block, config.delays, config.store_dtype.itemsize, used)
     sums = arrays * delays * elements * 8 + _HELD * reduced_bytes(config)

@@ -19,13 +19,15 @@ import h5py
 import numpy as np
 
 from faults import parsers
-from parcorana.files import plain
-from parcorana.results import output, reading as results
-from parcorana.tools import compare
 from parcorana.errors import ConfigError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.hdf5.times import to_int64
-from parcorana.events.source import Share, open_source
+from parcorana.events.open import open_source
+from parcorana.events.protocol import Share
+from parcorana.files import plain
+from parcorana.results import output
+from parcorana.results import reading as results
+from parcorana.tools import compare
 
 SECONDS = 60  # what the program gives up after some seconds may be read several times
 MEMORY = 1 << 30

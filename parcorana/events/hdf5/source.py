@@ -9,11 +9,13 @@ import numpy as np
 from parcorana.correlate.rolling import pulse_counters
 from parcorana.errors import ConfigError
 from parcorana.events.hdf5.stack import Stack, file_names
-from parcorana.events.source import FrameBlock, even_step
+from parcorana.events.hdf5.values import Values, stretches
+from parcorana.events.protocol import FrameBlock, even_step
 
 _BATCH_BYTES = 4 << 20  # what is copied on is then still in the last cache
 # A row of chunks is decompressed as a whole, so a larger batch then saves work.
 _BATCH_BYTES_CHUNKED = 64 << 20
+_GAP_BYTES = 64 << 10  # frames that are not wanted are read with those around them, if they are no more than this
 
 
 class HDF5Source:
@@ -25,15 +27,17 @@ class HDF5Source:
     the order given.
 
     Memory: one batch of frames, 4 MiB or one frame; up to 64 MiB where the
-    chunks of the dataset hold that many frames. With the times, 8 bytes per
-    frame of the files.
+    chunks of the dataset hold that many frames. With the times, and with each
+    value, 8 bytes per frame of the files.
 
     Parameters
     ----------
     dataset : parcorana.events.dataset.Dataset
     src : str
         Path of the stack in the file: T x detector's ndarray, integer or float.
-    share : parcorana.events.source.Share
+    share : parcorana.events.protocol.Share
+    values : dict of str to str
+        Of each value the path of its dataset, one number per frame.
 
     Attributes
     ----------
@@ -44,11 +48,11 @@ class HDF5Source:
     Raises
     ------
     ConfigError
-        A file, the stack or its times are missing or of the wrong kind, or
-        differ from file to file.
+        A file, the stack, its times or a value are missing or of the wrong
+        kind, or differ from file to file.
     """
 
-    def __init__(self, dataset, src, share):
+    def __init__(self, dataset, src, share, values=None):
         self._share = share
         self._start, self._stop, self._batch = 0, 0, None
         self._damaged = range(0)
@@ -58,12 +62,14 @@ class HDF5Source:
                 self._stacks.append(Stack(name, src, dataset.dir))
                 _check_alike(self._stacks)
             times = [stack.times.read() for stack in self._stacks]
+            read = [Values(stack, values or {}).read() for stack in self._stacks]
         except BaseException:
             self.close()
             raise
         first = self._stacks[0]
         self._first = np.cumsum([0] + [stack.item.shape[0] for stack in self._stacks]).tolist()
         self._times = None if times[0] is None else np.concatenate(times)
+        self._columns = {name: np.concatenate([each[name] for each in read]) for name in values or {}}
         self.stamps = first.times.stamps
         self.total = min(self._first[-1], share.numevents or self._first[-1])
         self.about, self.typical_step = first.times.about(first.file), None
@@ -86,11 +92,23 @@ class HDF5Source:
             # A lone server's blocks adjoin, so its batches may go across them.
             limits = (self._share.first * self._share.block, self.total) if self._share.servers == 1 else (first, last)
             stamps = np.arange(first, last) if self._times is None else self._times[first:last]
+            runs, indexes = np.zeros(last - first, np.int64), np.arange(first, last)
+            values = {name: column[first:last] for name, column in self._columns.items()}
             read = partial(self._read_at, first, limits)
-            yield FrameBlock(0, stamps, read, partial(self._pieces, first, last, limits))
+            yield FrameBlock(runs, stamps, indexes, values, read, partial(self._wanted, first, last, limits))
 
     def _read_at(self, first, limits, k):
         return self._frame(first + k, *limits)
+
+    def _wanted(self, first, last, limits, wanted):
+        """Yield what of each batch is in the block, without frames that are not wanted if they are many together."""
+        frame = self.dtype.itemsize * math.prod(self.shape)
+        gap = max(self._rows if self._stacks[0].item.chunks else 1, _GAP_BYTES // frame)
+        for begin, end in stretches(wanted, gap) if wanted is not None else [(0, last - first)]:
+            # at the ends of the block batches go on as far as they do
+            within = limits[0] if begin == 0 else first + begin, limits[1] if end == last - first else first + end
+            for k, frames in self._pieces(first + begin, first + end, within):
+                yield begin + k, frames
 
     def _pieces(self, first, last, limits):
         """Yield what of each batch is in the block."""

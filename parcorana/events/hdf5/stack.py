@@ -40,6 +40,7 @@ class Stack:
     ----------
     item : h5py.Dataset
     times : Times
+    trust : Trust
     """
 
     def __init__(self, name, src, folder=None, swmr=False):
@@ -47,7 +48,7 @@ class Stack:
         self.file = _open(name, swmr)
         self._swmr, self._size = swmr, os.stat(name).st_size
         try:
-            trust = Trust(folder)
+            self.trust = trust = Trust(folder)
             self.item = _find(self.file, name, src, trust)
             own = self.item.file.filename == self.file.filename  # not reached by a link into another file
             path = self.item.name if own else "/" + src.strip("/")
@@ -57,11 +58,15 @@ class Stack:
                 self.item,
                 path,
                 lambda path, where: trust.check_path(self.file, path, where),
-                lambda item, where: trust.check_storage(item, where, _check_chunks),
+                self.check_storage,
             )
         except BaseException:
             self.close()
             raise
+
+    def check_storage(self, item, where):
+        """Refuse a dataset whose values are not to be drawn in, or cannot be unpacked."""
+        self.trust.check_storage(item, where, _check_chunks)
 
     def check_length(self):
         """Raise RunError if the file has become shorter: HDF5 then reads zeros, and says nothing."""

@@ -9,7 +9,8 @@ import numpy as np
 from parcorana.detector.statistics import Statistics
 from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.events.dataset import parse_dataset
-from parcorana.events.source import Share, open_source
+from parcorana.events.open import open_source
+from parcorana.events.protocol import Share
 
 _BLOCK = 32  # events that are read ahead
 _PAUSE = 0.002  # s between two looks at a live run
