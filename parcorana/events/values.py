@@ -161,7 +161,7 @@ class Select:
         ----------
         values : dict of str to float
         """
-        return next((k for k, name, low, high in self._limits if not low <= values[name] <= high), None)
+        return next((k for k, name, low, high in self._limits if not low <= values.get(name, np.nan) <= high), None)
 
     def all_outside(self, values, events):
         """Return the same of many events, (m,) int64, -1 for none; None if all are inside.
@@ -175,7 +175,8 @@ class Select:
             return None
         found = np.full(events, -1, np.int64)
         for k, name, low, high in self._limits:
-            found[(found < 0) & ~((low <= values[name]) & (values[name] <= high))] = k
+            column = values.get(name, np.nan)
+            found[(found < 0) & ~((low <= column) & (column <= high))] = k
         return found if (found >= 0).any() else None
 
     def mean_outside(self, mean):

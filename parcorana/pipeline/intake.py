@@ -108,7 +108,7 @@ class Intake:
             frames = array.reshape(1, -1)
         wrong = "it is a masked array, whose mask nothing reads" if masked else self._unfit(array.shape, array.dtype)
         if not wrong:
-            values = [event.values[name] for name in self._names]
+            values = [event.values.get(name, np.nan) for name in self._names]
             if self._means is not None:
                 mean = self._means.of(frames)
                 if self._outside_by_mean(mean, frames)[0]:
@@ -137,7 +137,7 @@ class Intake:
         reading.at = f"event {first} of the sequence"
         table = np.empty((len(block), len(buffer.names)))
         for column, name in enumerate(self._names):
-            table[:, column] = block.values[name]
+            table[:, column] = block.values.get(name, np.nan)
         outside = self._select.all_outside(block.values, len(block))
         for k, frames in reading.until_error(block.pieces(None if outside is None else outside < 0)):
             if reading.is_stopped():

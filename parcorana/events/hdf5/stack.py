@@ -58,7 +58,8 @@ class Stack:
                 self.item,
                 path,
                 lambda path, where: trust.check_path(self.file, path, where),
-                self.check_storage,
+                # not its own method, which would keep the file open until Python happens to collect it
+                lambda item, where: trust.check_storage(item, where, _check_chunks),
             )
         except BaseException:
             self.close()
