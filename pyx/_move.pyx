@@ -154,6 +154,8 @@ def sums(pieces, const int64_t[:, ::1] stretch not None):
             raise ValueError("stretches must increase")
         last = stretch[k, 0] + stretch[k, 1]
     totals = np.zeros(m)
+    if m == 0:  # whose strides say nothing
+        return totals
     cdef double[::1] total = totals
     for array in pieces:
         if array.ndim != 2 or array.shape[0] != m or (array.strides[1] != array.itemsize and array.shape[1] > 1):
@@ -163,7 +165,7 @@ def sums(pieces, const int64_t[:, ::1] stretch not None):
         first += array.shape[1]
     if last > first:
         raise ValueError(f"frames of {first} elements have no element {last - 1}")
-    if m == 0 or count == 0:
+    if count == 0:
         return totals
     parts = <pca_sum *>calloc(m, sizeof(pca_sum))
     if parts == NULL:

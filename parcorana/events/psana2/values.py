@@ -81,9 +81,9 @@ class _Value:
         return float(found)
 
     def _element_of(self, found):
-        found = np.asarray(found)
-        if found.ndim != 1:
-            raise NotANumber(f"{self._key} is {_what(found)}, which has no element {self._element}")
+        if np.ndim(found) != 1:
+            place = self._place.partition("[")[0]
+            raise NotANumber(f"{self._key}: {place!r} is {_what(found)}, which has no element {self._element}")
         if self._element >= len(found):
             raise NotANumber(f"{self._key}: there is no element {self._element} in {len(found)}, which begin with 0")
         return found[self._element]
@@ -97,5 +97,6 @@ class _Value:
 
 
 def _what(found):
-    shape = np.shape(found)
-    return f"an array of shape {shape}" if shape else type(found).__name__
+    if isinstance(found, numbers.Real | np.bool_) or np.ndim(found):
+        return f"an array of shape {np.shape(found)}" if np.ndim(found) else "one number"
+    return type(found).__name__
