@@ -83,7 +83,9 @@ def plain(kind, path, reader, readers, block):
 def server(kind, path, reader, readers, block):
     """Return a function that does what a server does, but for sending."""
     from parcorana.events.dataset import parse_dataset
-    from parcorana.events.source import Segments, Share, open_source
+    from parcorana.events.open import open_source
+    from parcorana.events.protocol import Share
+    from parcorana.events.segments import Segments
     from parcorana.pipeline.block import BlockBuffer
     from parcorana.pipeline.layout import Layout
 

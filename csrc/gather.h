@@ -37,6 +37,20 @@ int64_t pca_gather(const char *frames, int64_t stride, int64_t events, int from,
 void pca_widen(char *rows, int from, int64_t ld, int to, int64_t ld_to, int64_t events,
                int64_t elements, int threads);
 
+/* gather_sums.c: the sum of a frame's elements; that of floats is added up in lanes. */
+enum { PCA_LANES = 8 };
+typedef struct {
+    double lane[PCA_LANES];
+    int64_t low, high; /* of integers: low + high * 2^32 */
+} pca_sum;
+
+int32_t pca_can_sum(int type);
+
+void pca_sums(const char *pieces, int64_t stride, int64_t events, int type, int64_t first,
+              int64_t size, const int64_t *stretch, int64_t stretches, pca_sum *sums);
+
+void pca_totals(const pca_sum *sums, int64_t events, double *totals);
+
 /* adjust.c */
 void pca_adjust_f32(float *rows, int64_t ld, const int64_t *row, int64_t n, int64_t elements,
                     float saturated, int8_t *marks, float least, int raise, int threads);

@@ -16,7 +16,12 @@ cdef extern from "gather.h" nogil:
         int64_t ld
         int64_t first
         int64_t last
+    ctypedef struct pca_sum:
+        pass
     int32_t pca_can_cast(int, int)
+    int32_t pca_can_sum(int)
+    void pca_sums(const char *, int64_t, int64_t, int, int64_t, int64_t, const int64_t *, int64_t, pca_sum *)
+    void pca_totals(const pca_sum *, int64_t, double *)
     int64_t pca_gather(const char *, int64_t, int64_t, int, const int64_t *, const pca_receiver *,
                        int64_t, int, int64_t, int, uint8_t *)
     void pca_adjust_f32(float *, int64_t, const int64_t *, int64_t, int64_t, float, int8_t *, float, int, int)
@@ -120,6 +125,64 @@ cdef class Target:
                              self.to, row, check, &bad[0])
         PyBuffer_Release(&view)
         return row
+
+
+def sums(pieces, const int64_t[:, ::1] stretch not None):
+    """Return the sum of the same elements of each of some frames.
+
+    Integers are added up exactly; of floats the rounding depends on the place
+    of the elements alone, not on how frames come in pieces.
+
+    Parameters
+    ----------
+    pieces : list of (m, k) arrays of a dtype in `TYPES`, but float16
+        The elements of each frame, side by side, in pieces one after the other.
+    stretch : (s, 2) int64
+        The elements to add up, as `stretches`.
+
+    Returns
+    -------
+    (m,) float64
+    """
+    cdef int64_t m = pieces[0].shape[0], first = 0, size, count = stretch.shape[0], last = 0
+    cdef Py_ssize_t k
+    cdef int kind
+    cdef Py_buffer view
+    cdef pca_sum *parts
+    for k in range(count):
+        if stretch[k, 0] < last or stretch[k, 1] < 1:
+            raise ValueError("stretches must increase")
+        last = stretch[k, 0] + stretch[k, 1]
+    totals = np.zeros(m)
+    if m == 0:  # whose strides say nothing
+        return totals
+    cdef double[::1] total = totals
+    for array in pieces:
+        if array.ndim != 2 or array.shape[0] != m or (array.strides[1] != array.itemsize and array.shape[1] > 1):
+            raise ValueError("pieces must have the elements of the same frames side by side")
+        if not pca_can_sum(NUMBER[array.dtype]):
+            raise ValueError(f"{array.dtype} is not added up")
+        first += array.shape[1]
+    if last > first:
+        raise ValueError(f"frames of {first} elements have no element {last - 1}")
+    if count == 0:
+        return totals
+    parts = <pca_sum *>calloc(m, sizeof(pca_sum))
+    if parts == NULL:
+        raise MemoryError()
+    first = 0
+    try:
+        for array in pieces:
+            kind, size = NUMBER[array.dtype], array.shape[1]
+            PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
+            with nogil:
+                pca_sums(<const char *>view.buf, view.strides[0], m, kind, first, size, &stretch[0, 0], count, parts)
+            PyBuffer_Release(&view)
+            first += size
+        pca_totals(parts, m, &total[0])
+    finally:
+        free(parts)
+    return totals
 
 
 cdef int workers_of(Py_ssize_t threads) except -1:

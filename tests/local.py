@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from parcorana.events.source import Event, Share
+from parcorana.events.protocol import Event, Share
 from parcorana.job.config import resolve_config
 from parcorana.job.partition import Roles
 from parcorana.pipeline import run
@@ -19,6 +19,7 @@ class ListSource:
         self.counters, self.frames, self.share, self.runs, self.stamps = counters, frames, share, runs, stamps
         self.total, self.shape, self.dtype = len(counters), frames.shape[1:], frames.dtype
         self.fetched = []
+        self.values = {}  # of each name a column
 
     def blocks(self):
         for first, last in self.share.blocks(self.total):
@@ -29,7 +30,11 @@ class ListSource:
             self.fetched.append(int(self.counters[k]))
             return self.frames[k]
 
-        return Event(0 if self.runs is None else int(self.runs[k]), int(self.counters[k]), read)
+        def values():
+            return {name: float(column[k]) for name, column in self.values.items()}
+
+        run = 0 if self.runs is None else int(self.runs[k])
+        return Event(run, int(self.counters[k]), read, index=k, values=values)
 
     def close(self):
         pass

@@ -20,7 +20,8 @@ import parcorana
 from parcorana.errors import ConfigError
 from parcorana.events import psana_config as options
 from parcorana.events.dataset import parse_dataset
-from parcorana.events.source import Share, open_source
+from parcorana.events.open import open_source
+from parcorana.events.protocol import Share
 
 NO_PSANA = pytest.mark.skipif(importlib.util.find_spec("psana") is None, reason="psana of LCLS-II is not installed")
 EVENTS, SHAPE = 3, (2, 512, 1024)
@@ -175,7 +176,7 @@ import sys
 import numpy as np
 import parcorana
 from parcorana.events.dataset import parse_dataset
-from parcorana.events.source import open_source
+from parcorana.events.open import open_source
 
 folder = sys.argv[1]
 for run in (7, 9):

@@ -12,9 +12,11 @@ from xtc2 import write_run
 from parcorana import userg2
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.hdf5.source import HDF5Source
-from parcorana.events.source import Event, Segments, open_source
+from parcorana.events.open import open_source
+from parcorana.events.protocol import Event
+from parcorana.events.segments import Segments
 from parcorana.pipeline.block import BlockBuffer
-from parcorana.pipeline.server import Server
+from parcorana.pipeline.intake import Intake
 
 NO_PSANA = pytest.mark.skipif(importlib.util.find_spec("psana") is None, reason="psana of LCLS-II is not installed")
 EVENTS, SHAPE = 7, (2, 512, 1024)
@@ -101,7 +103,7 @@ def test_xtc2(tmp_path, monkeypatch, frames, folder, run_number, mode, servers):
         return frame(self)
 
     monkeypatch.setattr(Event, "frame", noted)
-    took = Watch(monkeypatch, Server, "_take")
+    took = Watch(monkeypatch, Intake, "take")
     dataset = f"exp=tstx00126:run={run_number}:dir={folder}{mode}"
     shared = run(tmp_path, monkeypatch, frames, dataset, "mydet", lambda: last, servers)
     assert shared == [True] * EVENTS

@@ -106,7 +106,7 @@ def test_a_trusted_folder_with_a_colon(tmp_path):
         layout = h5py.VirtualLayout((4, 2, 3), float)
         layout[:] = h5py.VirtualSource(str(folder / "part.h5"), "data", (4, 2, 3))
         file.create_virtual_dataset("data", layout)
-    from parcorana.events.source import open_source
+    from parcorana.events.open import open_source
 
     text = f"h5={escaped(str(tmp_path))}/master.h5"
     with pytest.raises(ConfigError, match="add ':dir=") as refused:

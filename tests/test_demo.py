@@ -17,8 +17,8 @@ import pytest
 from effort import PATIENCE
 
 from parcorana.events.dataset import parse_dataset
+from parcorana.events.protocol import Share
 from parcorana.events.simulated import Brownian, SimulatedSource, true_g2
-from parcorana.events.source import Share
 
 pytestmark = pytest.mark.filterwarnings("error")
 

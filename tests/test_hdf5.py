@@ -15,7 +15,8 @@ from parcorana.events.dataset import parse_dataset
 from parcorana.events.hdf5 import source as hdf5
 from parcorana.events.hdf5 import times as hdf5_times
 from parcorana.events.hdf5.source import HDF5Source
-from parcorana.events.source import Event, Share, open_source
+from parcorana.events.open import open_source
+from parcorana.events.protocol import Event, Share
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -290,7 +291,7 @@ def test_a_time_that_is_none_is_a_bad_event(path, name, times, bogus, at):
                 ):
                     event.data()
             found.append(None if len(found) == at else (event.stamp, event.data().copy()))
-        pieces += [piece for _, piece in block.pieces()]
+        pieces += [piece for _, piece in block.pieces(None)]
     source.close()
     assert [event and event[0] for event in found] == [None if k == at else stamp for k, stamp in enumerate(right)]
     assert all(event is None or np.array_equal(event[1], frame) for event, frame in zip(found, FRAMES, strict=True))

@@ -12,7 +12,8 @@ from test_hdf5 import FRAMES, make, refusal, sequence, write
 
 from parcorana.errors import ConfigError
 from parcorana.events.dataset import parse_dataset
-from parcorana.events.source import Share, open_source
+from parcorana.events.open import open_source
+from parcorana.events.protocol import Share
 
 EVENTS = len(FRAMES)
 

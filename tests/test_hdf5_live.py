@@ -10,7 +10,8 @@ import pytest
 from parcorana.errors import ConfigError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.hdf5 import live as hdf5_live
-from parcorana.events.source import Share, open_source
+from parcorana.events.open import open_source
+from parcorana.events.protocol import Share
 
 FRAMES = np.random.default_rng(4).integers(1, 200, (24, 4, 5)).astype(np.uint16)
 WRITER = """

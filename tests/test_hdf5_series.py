@@ -171,7 +171,7 @@ def test_every_file_a_run(tmp_path, times, servers):
     for server in range(servers):
         for block in opened(f"{text}:runs", "f", server=server, servers=servers, block=5).blocks():
             events = [(event.run, event.data().copy()) for event in block]
-            pieces = [(int(block.runs[at]), frame.copy()) for at, piece in block.pieces() for frame in piece]
+            pieces = [(int(block.runs[at]), frame.copy()) for at, piece in block.pieces(None) for frame in piece]
             assert [run for run, _ in events] == [run for run, _ in pieces]
             assert same([frame for _, frame in events], [frame for _, frame in pieces])
             found += [(run, int(frame[0, 0])) for run, frame in events]

@@ -47,7 +47,7 @@ def read(path, src, log=print, **share):
     if src == "turns":
         right = np.stack([FRAMES[:90], FRAMES[90:]], 1).reshape(FRAMES.shape)
     for block in source.blocks():
-        for at, piece in block.pieces():
+        for at, piece in block.pieces(None):
             first = int(block.stamps[at])
             assert np.array_equal(piece, right[first : first + len(piece)])
             seen += len(piece)

@@ -15,7 +15,8 @@ from parcorana.events.dataset import parse_dataset
 from parcorana.events.hdf5 import files as hdf5_files
 from parcorana.events.hdf5 import source as hdf5
 from parcorana.events.hdf5 import unpacked as hdf5_unpacked
-from parcorana.events.source import Share, open_source
+from parcorana.events.open import open_source
+from parcorana.events.protocol import Share
 
 SHAPE = (4, 6)
 FRAMES = np.random.default_rng(3).integers(1, 200, (40, *SHAPE)).astype(np.uint16)  # no zeros: those are fill values
@@ -34,7 +35,7 @@ def frames_of(source):
             one_by_one.append(None if frame is None else frame.copy())
     for block in source.blocks():
         before = len(pieces)
-        for at, piece in block.pieces():
+        for at, piece in block.pieces(None):
             assert at == len(pieces) - before
             pieces += [None] * piece if isinstance(piece, int) else [frame.copy() for frame in piece]
     source.close()

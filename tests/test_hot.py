@@ -8,8 +8,8 @@ from conftest import status_of
 from parcorana.detector import hot
 from parcorana.detector.statistics import Statistics
 from parcorana.events.dataset import parse_dataset
+from parcorana.events.protocol import Share
 from parcorana.events.simulated import SimulatedSource
-from parcorana.events.source import Share
 from parcorana.tools import maskcolor
 
 SIDE = 160

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from parcorana import userg2
 from parcorana.errors import ConfigError
 from parcorana.events.dataset import parse_dataset
+from parcorana.events.protocol import Event, Share
 from parcorana.events.simulated import SimulatedSource
-from parcorana.events.source import Event, Share
 from parcorana.job import config
 from parcorana.job.partition import Roles
 from parcorana.pipeline.clock import Clock
@@ -91,7 +91,7 @@ def test_a_slow_stream_is_worked_on_in_time(params):
 
     def pulses():
         yield from (0, 1, 2)
-        yield from until(lambda: run.worker.account["processed"] == 3)
+        yield from until(lambda: run.worker.events.account["processed"] == 3)
         yield 4
 
     run = Run(params, [Stream(pulses())], latency=0.05)
@@ -103,7 +103,7 @@ def test_an_event_waits_for_others_as_long_as_latency_says(params):
 
     def pulses():
         yield 0
-        yield from until(lambda: run.worker.account["processed"] == 1)
+        yield from until(lambda: run.worker.events.account["processed"] == 1)
         waited.append(time.monotonic() - begin)
 
     waited = []
@@ -118,10 +118,10 @@ def test_a_silent_stream_holds_nobody_up(params):
     def busy():
         yield from range(0, 8)
         yield from range(8, 32)
-        yield from until(lambda: run.worker.account["read"] == 32)
+        yield from until(lambda: run.worker.events.account["read"] == 32)
 
     def silent():
-        yield from until(lambda: run.worker.account["read"] == 32)
+        yield from until(lambda: run.worker.events.account["read"] == 32)
 
     for order in (1, -1):
         streams = [Stream(busy()), Stream(silent())][::order]
@@ -164,8 +164,8 @@ def test_every_event_once_and_numevents_exactly(params, schedule, wanted, block)
     assert account["processed"] + account["no_data"] == used
     if not wanted:
         stored = set(range(pulse)) - {p for p in range(pulse) if p % 7 == 3}
-        first = run.worker.origin or 0
-        assert set(run.worker.buffer.T[: run.worker.buffer.filled] + first) == stored
+        first = run.worker.events.origin or 0
+        assert set(run.worker.entering.buffer.T[: run.worker.entering.buffer.filled] + first) == stored
     assert all(not box for box in run.network.boxes.values())  # no message is left behind
 
 

@@ -20,8 +20,9 @@ from xtc2 import L1_ACCEPT, write_run
 
 from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.events.dataset import parse_dataset
+from parcorana.events.open import open_source
+from parcorana.events.protocol import Share
 from parcorana.events.psana2 import files, library
-from parcorana.events.source import Share, open_source
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("psana") is None, reason="psana of LCLS-II is not installed")
 
@@ -622,7 +623,8 @@ from mpi4py import MPI
 from parcorana.errors import ConfigError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.psana2 import files, library
-from parcorana.events.source import Share, open_source
+from parcorana.events.open import open_source
+from parcorana.events.protocol import Share
 
 comm = MPI.COMM_WORLD
 share = Share(comm.rank, comm.size, 8)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from parcorana.errors import ConfigError, EventError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.fiducials import HZ, WRAP, FiducialClock
-from parcorana.events.source import Share, open_source
+from parcorana.events.open import open_source
+from parcorana.events.protocol import Share
 
 PULSES = [131_030 + 3 * k for k in range(20)]  # the counter begins again on the way
 

@@ -19,9 +19,10 @@ from xtc2 import grow, write_run
 from parcorana.errors import ConfigError, RunError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.feed import END, Feed
+from parcorana.events.open import open_source
+from parcorana.events.protocol import Share
 from parcorana.events.psana2 import files
 from parcorana.events.psana2.queues import discovery, waiting
-from parcorana.events.source import Share, open_source
 
 NO_PSANA = pytest.mark.skipif(importlib.util.find_spec("psana") is None, reason="psana of LCLS-II is not installed")
 EVENTS = 120
@@ -345,7 +346,7 @@ CONNECT = """
 import sys
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.psana2 import shared
-from parcorana.events.source import open_source
+from parcorana.events.open import open_source
 shared.SERVER_SECONDS = 2
 open_source(parse_dataset(f"shmem={sys.argv[1]}"), src="mydet")
 """

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parcorana.errors import ConfigError
-from parcorana.events import simulated
+from parcorana.events import speckle
 from parcorana.events.dataset import parse_dataset
+from parcorana.events.open import open_source
+from parcorana.events.protocol import Event, Share
 from parcorana.events.simulated import Brownian, SimulatedSource, colors, true_g2
-from parcorana.events.source import Event, Share, open_source
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -82,7 +83,7 @@ def test_frames_depend_on_seed_and_pulse_only(monkeypatch):
     plain = make()
     frames = [plain.frame(pulse) for pulse in range(200)]
     disordered = make(SMALL + ":gaps=0.5:disorder=20")
-    monkeypatch.setattr(simulated, "_CACHE_BYTES", 0)
+    monkeypatch.setattr(speckle, "_CACHE_BYTES", 0)
     small_cache = make()
     for pulse in [150, 3, 199, 0, 128, 127, 64, 1, 198, 150]:
         assert np.array_equal(small_cache.frame(pulse), frames[pulse])
@@ -156,7 +157,7 @@ def test_pulses(gaps, disorder):
 def test_field_correlation_is_exponential_for_all_pairs(monkeypatch, tau):
     """With unit vectors for noise, a field is its own coefficients, and products are covariances."""
     n = 150
-    fields = simulated._Fields(Brownian.of({"shape": f"{2 * n}", "tau": tau}))
+    fields = speckle.Fields(Brownian.of({"shape": f"{2 * n}", "tau": tau}))
     unit = np.eye(2 * n, dtype=np.float32) / np.float32(fields._amplitude)
     monkeypatch.setattr(fields, "_noise", lambda pulse: np.broadcast_to(unit[pulse], fields._shape))
     made = np.array([fields.at(pulse)[0, 0, 0] for pulse in range(n)], np.float64)

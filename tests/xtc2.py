@@ -23,6 +23,11 @@ CLASSES = {
     "cspad": ("cspad", [2, 3, 42], "arrayRaw"),  # raises TypeError for an event that lacks a segment
     "jungfrau": ("jungfrau", [0, 1, 0], "raw"),  # returns None; a segment must be 512 x 1024
 }
+# Detectors of numbers: their type, the version of 'raw'.
+NUMBERS = {
+    "gmd": ("gmd", [2, 1, 0]),  # any fields
+    "timing": ("ts", [2, 0, 0]),  # 'sequenceValues', 18 words of 16 bits: its field 'eventcodes' is made of them
+}
 
 
 def psana_time(ns):
@@ -47,6 +52,7 @@ def write_run(
     kind="cspad",
     end=True,
     pieces=(),
+    numbers=None,
 ):
     """Write one run and its small data.
 
@@ -65,8 +71,8 @@ def write_run(
         Files that the segments are spread over.
     missing : set of (event, stream)
         Datagrams that are left out. An event that no stream has is not in the run.
-    lacking : set of (event, segment)
-        Segments that are left out of their datagram, which stays.
+    lacking : set of (event, segment or name)
+        Segments, or detectors of `numbers`, that are left out of their datagram, which stays.
     detector : str
         Its name in psana.
     kind : {'cspad', 'jungfrau'}
@@ -75,6 +81,8 @@ def write_run(
         False leaves out the end of run, as a crash does.
     pieces : sequence of int
         Events from which on all streams go on in a next file, ``-c001`` and so on.
+    numbers : dict of str to dict of str to (n, ...) array, optional
+        Detectors of `NUMBERS` in the first stream, with what each field has in each event.
 
     Returns
     -------
@@ -93,7 +101,8 @@ def write_run(
     paths = []
     for stream, segments in enumerate(np.array_split(np.arange(frames.shape[1]), streams)):
         stem = f"{exp}-r{run:04d}-s{stream:03d}-c000"
-        writer = _Stream(detector, CLASSES[kind], segments.tolist(), exp, run)
+        beside = {} if stream else numbers or {}
+        writer = _Stream(detector, CLASSES[kind], segments.tolist(), exp, run, beside)
         absent = {event for event, of in missing if of == stream}
         small = b""
         for part in writer.files(stem, frames, stamps, absent, set(lacking), end, pieces):
@@ -149,7 +158,7 @@ def grow(source, folder, *, pieces=8, pause=0.1, wait=0.0, cut=0, finish=True):
 class _Stream:
     """One file: its configuration, transitions and events."""
 
-    def __init__(self, detector, class_, segments, exp, run):
+    def __init__(self, detector, class_, segments, exp, run, numbers):
         from psana.dgramCreate import CyDgram, alg, nameinfo
 
         type_, version, self._field = class_
@@ -158,6 +167,10 @@ class _Stream:
         self._alg = alg("raw", version)
         self._info = nameinfo("runinfo", "runinfo", "", 250), alg("runinfo", [0, 0, 1]), {"expt": exp, "runnum": run}
         self._cydgram = CyDgram()
+        self._numbers = [
+            (name, nameinfo(name, NUMBERS[name][0], f"{name}0", 100 + k), alg("raw", NUMBERS[name][1]), fields)
+            for k, (name, fields) in enumerate(numbers.items())
+        ]
 
     def files(self, stem, frames, stamps, absent, lacking, end, pieces):
         """Yield the name of each file and its datagrams."""
@@ -172,7 +185,7 @@ class _Stream:
         yield file
 
     def _configure(self, ns, frames, piece):
-        self._add_frame(np.zeros(frames.shape[1:], frames.dtype))
+        self._add_frame(np.zeros(frames.shape[1:], frames.dtype), 0)
         self._cydgram.addDet(*self._info)
         if piece:
             self._cydgram.addDet(*piece)
@@ -203,7 +216,7 @@ class _Stream:
                 self._cydgram.addDet(*piece)
                 yield self._transition(stamp - 2, ENABLE)
             if event not in absent:
-                self._add_frame(frame, without.get(event, ()))
+                self._add_frame(frame, event, without.get(event, ()))
                 yield self._transition(stamp, L1_ACCEPT)
             # Real runs have one every second.
             if event % 16 == 7 and event + 1 < len(stamps) and stamps[event + 1] > stamp + 1:
@@ -213,11 +226,14 @@ class _Stream:
         if end:
             yield self._transition(last + 3, END_RUN)
 
-    def _add_frame(self, frame, without=()):
+    def _add_frame(self, frame, event, without=()):
         for name, segment in zip(self._names, self._segments, strict=True):
             if segment not in without:
                 data = {self._field: np.ascontiguousarray(frame[segment])}
                 self._cydgram.addDet(name, self._alg, data, segment=segment)
+        for name, info, alg, fields in self._numbers:
+            if name not in without:
+                self._cydgram.addDet(info, alg, {field: column[event] for field, column in fields.items()}, segment=0)
 
     def _transition(self, ns, transition):
         return self._cydgram.getSelect(psana_time(ns), transition, add_names=False, add_shapes_data=True)

@@ -56,6 +56,8 @@ class BlockBase:
     stores = False
     #: The most events in one block; 0: as many as come together.
     most = 0
+    #: Names of values that the class needs: those of the config's `values`, and 'mean', which servers add for it.
+    uses = ()
     #: True for a class that mends values that are not finite in `adjust`; otherwise such an event is bad.
     mends_nonfinite = False
     #: True for a class that takes `PerElement` arrays one piece after the other, in `publish_piece`.

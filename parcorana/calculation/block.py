@@ -31,7 +31,7 @@ class Block:
     offered, rows
         As given.
     buffer : parcorana.correlate.rolling.RollingBuffer
-        T, X and `filled` of what is stored. X has no elements where the class keeps no `buffer`.
+        T, X, `values` and `filled` of what is stored, row by row. X has no elements where the class keeps no `buffer`.
     entry : parcorana.correlate.rolling.Entry
         What enters and leaves, row by row, and the pairs that it makes.
     """
@@ -61,11 +61,11 @@ class Block:
 
     def store(self):
         """Put the events into the buffer: for a class that `stores` them itself, once."""
-        self.buffer.store(self.entry, self.offered)
+        self.buffer.store(self.entry, self.offered, self.values)
 
     def stored(self):
         """Say that the class has filled the rows of the buffer's X itself (`entry.row` tells which)."""
-        self.buffer.place(self.entry)
+        self.buffer.place(self.entry, self.values)
 
 
 class Update(dict):

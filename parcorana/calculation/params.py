@@ -29,6 +29,9 @@ class MpiParams:
         `viewerPublishReduced` is called.
     h5output : str or None
         On the viewer: absolute path of the result file.
+    run : object
+        On a server that reads with psana: psana's run, that of the event in hand; before `initServer` the first one.
+        None elsewhere, and as long as no run has begun.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class MpiParams:
         self.firstWorker, self.threads = first_worker, threads
         self.processed = 0
         self.h5output: str | None = None
+        self.run: Any = None
         self.logger = logging.getLogger("parcorana.user")
 
     def _log(self, level: int, msg: object, allWorkers: bool) -> None:

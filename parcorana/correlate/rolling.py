@@ -121,21 +121,29 @@ class RollingBuffer:
         'C': the elements of one event are contiguous; 'F': the times of one
         element are.
     threads : int
+    names : sequence of str
+        Of the values of an event.
 
     Attributes
     ----------
     T : (times,) int64 [pulses]
         Counter of each row, the smallest int64 where unfilled.
     X : (times, elements) float32 or float64
+    V : (len(names), times) float64
+        Values of each row, NaN where unfilled.
+    values : dict of str to (times,) float64
+        The same, by name.
     filled : int
         The first `filled` rows are valid.
     """
 
-    def __init__(self, times, elements, block, dtype=np.float32, order="F", threads=1):
+    def __init__(self, times, elements, block, dtype=np.float32, order="F", threads=1, names=()):
         self.times, self.elements, self.threads = times, elements, threads
         self.order = order
         self.T = np.full(times, UNFILLED, np.int64)
         self.X = np.zeros((times, elements), dtype, order=order)
+        self.V = np.full((len(names), times), np.nan)
+        self.values = dict(zip(names, self.V, strict=True))
         self.filled = 0
         capacity = times + block + 1
         self._counter = np.zeros(capacity, np.int64)
@@ -148,11 +156,11 @@ class RollingBuffer:
     def clear(self):
         """Empty the buffer: pairs never span two runs."""
         self.T[:] = UNFILLED
-        self.X[:] = 0
+        self.X[:], self.V[:] = 0, np.nan
         self.filled = self._tail = self._head = 0
 
     def restore(self, filled):
-        """Take T and X as they have been filled in by a checkpoint, of which the first `filled` rows are valid."""
+        """Take T, X and V as they have been filled in by a checkpoint, of which the first `filled` rows are valid."""
         order = np.argsort(self.T[:filled], kind="stable")
         self._counter[:filled], self._row[:filled] = self.T[order], order
         self.filled = self._tail = filled
@@ -201,7 +209,7 @@ class RollingBuffer:
         self._seq[: self._tail] = -1
         self._leave[: self._tail + 1] = _core.STAYS
 
-    def store(self, entry, data):
+    def store(self, entry, data, values=None):
         """Put the events of `entry` in their rows.
 
         Parameters
@@ -209,6 +217,8 @@ class RollingBuffer:
         entry : Entry
         data : (m, elements) array of the buffer's dtype, C order
             The events that were offered.
+        values : dict of str to (k,) float64, optional
+            Of those that entered.
         """
         stays = entry.row >= 0
         rows, source = entry.row[stays], entry.processed[stays]
@@ -216,11 +226,14 @@ class RollingBuffer:
             self.X[rows] = data[source]
         else:
             _core.store(plan_store(source, rows), self.X, data, self.threads)
-        self.place(entry)
+        self.place(entry, values)
 
-    def place(self, entry):
-        """Set the times of the rows of `entry`; the caller has filled X."""
+    def place(self, entry, values=None):
+        """Set times and values of the rows of `entry`; the caller has filled X."""
         union = entry.union
         stays = (union.seq >= 0) & (union.row >= 0)
         self.T[union.row[stays]] = union.counter[stays]
+        there = entry.row >= 0
+        for name, column in (values or {}).items():
+            self.values[name][entry.row[there]] = column[there]
         self.filled = self._tail - self._head

@@ -7,11 +7,13 @@ The runs' logs say so.
 
 import os
 import sys
+from contextlib import suppress
 from functools import partial
+from itertools import chain
 
 from parcorana.errors import ConfigError, EventError
 from parcorana.events.fiducials import FiducialClock
-from parcorana.events.source import Event
+from parcorana.events.protocol import Event
 
 _UNTRIED = (
     "psana of LCLS-I: this way of reading was never run on real data outside of its tests; compare a short run with "
@@ -36,16 +38,18 @@ class Psana1Source:
     type_ : str or None
         ``'raw'`` (default), ``'calib'``, or another method of psana's
         ``Detector`` that takes an event.
-    share : parcorana.events.source.Share
+    share : parcorana.events.protocol.Share
     log : callable
         Takes one line of text for the user.
     psana_config : dict or None
         Refused: psana of LCLS-I takes its constants from the experiment's calib
         folder.
+    values : dict of str to str, optional
+        Refused: none are read here.
 
     Attributes
     ----------
-    stamps, total, shape, dtype, live
+    stamps, total, shape, dtype, live, own_run
         As `EventSource` says. Stamps are nanoseconds, made of fiducials.
 
     Raises
@@ -59,7 +63,7 @@ class Psana1Source:
     total = shape = dtype = None
     passed = 0
 
-    def __init__(self, psana, dataset, src, type_, share, log, psana_config=None):
+    def __init__(self, psana, dataset, src, type_, share, log, psana_config=None, values=None):
         self._psana, self._share, self.live = psana, share, dataset.goes_on
         if self.live and share.servers > 1:
             raise ConfigError(f"dataset {dataset.text!r}: psana of LCLS-I reads this with one server: numservers=1")
@@ -67,12 +71,18 @@ class Psana1Source:
             raise ConfigError(f"dataset {dataset.text!r}: 'file=' is for xtc2, and the psana here is that of LCLS-I")
         if psana_config is not None:
             raise ConfigError("psana_config: psana of LCLS-I calibrates as its calib folder says: leave it out")
+        if values:
+            raise ConfigError(
+                f"values[{next(iter(values))!r}]: psana of LCLS-I gives none here: take what you need of evt in eventOk"
+            )
         if share.server == 0:
             log(_UNTRIED)
         self._idx, self._type = dataset.idx, type_ or "raw"
         try:
             self._source = psana.DataSource(text_for_psana(dataset))
             self._detector = psana.Detector(src)
+            self._runs = iter(self._source.runs())
+            self.own_run = next(self._runs, None)
         except ConfigError:
             raise
         except Exception as error:  # whatever psana raises
@@ -88,41 +98,42 @@ class Psana1Source:
 
     def events(self):
         """Yield all events of a live run; psana waits in between, and cannot be interrupted."""
-        for ordinal, _, evt in self._all():
-            yield self._event(ordinal, evt)
+        for place, _, evt in self._all():
+            yield self._event(place, evt)
             yield None
 
     def close(self):
         """Let psana close its files."""
-        self._source = self._detector = self._field = None
+        self._source = self._detector = self._field = self._runs = self.own_run = None
 
     # -- what psana has --------------------------------------------------------
 
     def _own(self):
         limit = self._share.numevents
-        for index, (ordinal, find, evt) in enumerate(self._all()):
+        for index, (place, find, evt) in enumerate(self._all()):
             if limit and index >= limit:
                 return
             self.passed = index + 1
             if self._share.has(index):
-                yield index, self._event(ordinal, find() if find else evt)
+                yield index, self._event(place, find() if find else evt)
 
     def _all(self):
-        """Yield run, a function that reads the event in index mode, and the event else."""
-        for ordinal, run in enumerate(self._source.runs()):
+        """Yield the event's run and position in it, a function that reads it in index mode, and the event else."""
+        first_run = [] if self.own_run is None else [self.own_run]
+        for ordinal, run in enumerate(chain(first_run, self._runs)):
             # every server sets its clock by the first event of the run, whoever's that is
             self._clock, first = FiducialClock(), True
             if self._idx:
                 times = run.times()
                 self._stamp(next((evt for evt in map(run.event, times) if evt is not None), None))
-                for time in times:
-                    yield ordinal, partial(run.event, time), None
+                for index, time in enumerate(times):
+                    yield (run, ordinal, index), partial(run.event, time), None
             else:
-                for evt in run.events():
+                for index, evt in enumerate(run.events()):
                     if first:
                         self._stamp(evt)
                     first = False
-                    yield ordinal, None, evt
+                    yield (run, ordinal, index), None, evt
 
     def _stamp(self, evt):
         if evt is None:
@@ -130,10 +141,14 @@ class Psana1Source:
         identity = evt.get(self._psana.EventId)
         return self._clock.stamp(*identity.time(), identity.fiducials())
 
-    def _event(self, ordinal, evt):
+    def _event(self, place, evt):
+        run, ordinal, index = place
         if evt is None:  # index mode, an event that cannot be read
-            return Event(ordinal, 0, _unreadable, object())
-        return Event(ordinal, self._stamp(evt), partial(self._field, evt), evt)
+            return Event(ordinal, 0, _unreadable, object(), index=index, own_run=run)
+        stamp = self._stamp(evt)
+        with suppress(AttributeError):  # whether psana lets its events have attributes is not known here
+            evt.stamp, evt.index, evt.values = stamp, index, {}
+        return Event(ordinal, stamp, partial(self._field, evt), evt, index=index, own_run=run)
 
 
 def psana_of_lcls1():

@@ -18,7 +18,7 @@ generators are (NEP 19), on one type of CPU.
 import math
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +27,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from parcorana.errors import ConfigError, nearest
 from parcorana.events.dataset import Dataset, parse_dataset
-from parcorana.events.source import Event, Share, even_step
-from parcorana.events.speckle import GAPS, ORDER, PHOTONS, PULSE, Fields, generator, rings
+from parcorana.events.protocol import Event, Share, even_step
+from parcorana.events.speckle import GAPS, ORDER, PHOTONS, PULSES, Fields, generator, rings
+from parcorana.events.values import PULSE
 
 
 def _whole(low, high):
@@ -261,7 +262,9 @@ class SimulatedSource:
     Parameters
     ----------
     dataset : parcorana.events.dataset.Dataset
-    share : parcorana.events.source.Share
+    share : parcorana.events.protocol.Share
+    values : iterable of str
+        Names for `pulse` besides its own.
 
     Attributes
     ----------
@@ -279,7 +282,7 @@ class SimulatedSource:
 
     stamps = "pulses"
 
-    def __init__(self, dataset: Dataset, share: Share) -> None:
+    def __init__(self, dataset: Dataset, share: Share, values: Iterable[str] = ()) -> None:
         self.options = Brownian.of(dataset)
         self.pulses = _pulses(self.options)
         self.total = min(self.pulses.size, share.numevents or self.pulses.size)
@@ -287,6 +290,7 @@ class SimulatedSource:
         self.dtype = self.options.dtype
         self.live = dataset.live
         self._share = share
+        self._names = tuple({*values, PULSE})
         self._fields: Fields | None = None
 
     def pulse(self, pulse):
@@ -294,7 +298,7 @@ class SimulatedSource:
         if not self.options.sase:
             return 1.0
         shape = self.options.sase**-2
-        return float(generator(self.options, PULSE, int(pulse)).gamma(shape, 1 / shape))
+        return float(generator(self.options, PULSES, int(pulse)).gamma(shape, 1 / shape))
 
     def pulses_apart(self, rate):
         """Return the pulses from each event to the next, if all are equally far apart; see `EventSource`."""
@@ -338,7 +342,10 @@ class SimulatedSource:
             yield self._event(index, pulse)
 
     def _event(self, index, pulse):
-        return Event(0, pulse, lambda: self.frame(pulse), index=index, values=lambda: (self.pulse(pulse),))
+        return Event(0, pulse, lambda: self.frame(pulse), index=index, values=lambda: self._values(pulse))
+
+    def _values(self, pulse):
+        return dict.fromkeys(self._names, self.pulse(pulse))
 
     def events(self) -> Iterator[Event | None]:
         """Yield every so many-th event at its time, the first pulse being now; None in between."""

@@ -9,11 +9,11 @@ import numpy as np
 _SMOOTH = 4
 _SMOOTH_NORM = math.sqrt(sum(math.comb(_SMOOTH, k) ** 2 for k in range(_SMOOTH + 1)))
 _CACHE_BYTES = 64 << 20
-FIELD, PHOTONS, GAPS, ORDER, PULSE = range(5)  # streams of random numbers
+FIELD, PHOTONS, GAPS, ORDER, PULSES = range(5)  # streams of random numbers
 
 
 def generator(options, *key):
-    """Return random numbers of one stream of a seed."""
+    """Return a generator of random numbers that depends on the seed and a key alone."""
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence(options.seed, spawn_key=key)))
 
 

@@ -21,6 +21,7 @@ from parcorana.detector import masks
 from parcorana.errors import ConfigError, nearest, one_line, shown
 from parcorana.events.dataset import Dataset, parse_dataset
 from parcorana.events.psana_config import check_psana_config
+from parcorana.events.values import MEAN, check_select, check_uses, check_values, names_of
 from parcorana.files.paths import fault_of
 
 log = logging.getLogger("parcorana")
@@ -58,6 +59,8 @@ _KEYS = {
     "heartbeat": (float, 10.0),
     "callback_limit": (float, None),
     "checkpoint": (int, 0),
+    "values": (dict, {}),
+    "select": (dict, {}),
 }
 _AT_LEAST = {
     "numservers": 1,
@@ -102,6 +105,10 @@ class Config:
     folder : str
         From which names of files in `user_params` are meant: user code may
         change the working directory.
+    values : dict of str to str
+        Where the source finds the numbers of each event.
+    names : list of str
+        Of those numbers, and of what the source and the servers add; the mean of the included elements comes last.
 
     The others are those of section 3 of the contract.
     """
@@ -135,6 +142,9 @@ class Config:
     heartbeat: float
     callback_limit: float | None
     checkpoint: int
+    values: dict
+    select: dict
+    names: list
     folder: str
 
 
@@ -235,6 +245,7 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
             raise ConfigError("h5output: shared memory gives no name for the output; set h5output to a path or to None")
         params["h5output"] = f"g2calc_{label}.h5"
     _check_checkpoint(params, dataset, mode)
+    places, names = _check_values(params, dataset)
     elements = int(np.count_nonzero(mask))
     dtype = np.dtype(params["store_dtype"])
     block = params["block"] or _block(elements * dtype.itemsize)
@@ -251,6 +262,8 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
         "delays": delays,
         "elements": elements,
         "store_dtype": dtype,
+        "values": places,
+        "names": names,
         "folder": os.getcwd(),
     }
     return Config(system_params=params, user_params=dict(user_params), **values)
@@ -274,6 +287,16 @@ def _check_checkpoint(params, dataset, mode):
         )
     if not issubclass(params["user_class"], BlockBase):
         has_state(params["user_class"])
+
+
+def _check_values(params, dataset):
+    """Check `values` and `select`; return where the source finds values, and the names of all that there are."""
+    params["values"] = check_values(params["values"], dataset)
+    places = {name: where for name, where in params["values"].items() if name != MEAN}
+    names = names_of(places, dataset)
+    params["select"] = check_select(params["select"], names)
+    wants_mean = check_uses(params["user_class"], names)
+    return places, names + [MEAN] * (wants_mean or MEAN in params["values"] or MEAN in params["select"])
 
 
 def _block(size):

@@ -64,7 +64,9 @@ def worker_bytes(config, sample, elements, threads=1):
         if (extra := callback(calculation, "extra_bytes")) is not None:
             more += whole_bytes(config.user_class, "extra_bytes", extra(elements, threads))
     more += _HELD * reduced_bytes(config)
-    return _bounded(rows * elements * config.store_dtype.itemsize + _NOTED * stored + sums + more)
+    return _bounded(
+        rows * elements * config.store_dtype.itemsize + (_NOTED + 8 * len(config.names)) * stored + sums + more
+    )
 
 
 def _small_bytes(arrays):

@@ -14,6 +14,7 @@ from parcorana.calculation.params import MpiParams
 from parcorana.calculation.userclass import begin
 from parcorana.correlate.rolling import FAR, rate_fraction
 from parcorana.errors import ConfigError, EventError, RunError
+from parcorana.events.values import MEAN
 from parcorana.reference import ReferenceBuffer
 from parcorana.results.facts import ACCOUNT
 from parcorana.results.file import ResultFile
@@ -51,6 +52,7 @@ class Alone:
         self._final_array = callback(self.calculation, "finalDataArray")
         self._adjust = callback(self.calculation, "adjust")
         self._mends = self.calculation.mends_nonfinite
+        self._select, self._selected = config.select, dict.fromkeys(config.select, 0)
         self._buffer = ReferenceBuffer(config.times)
         self._events = {}  # of each counter the elements, as they are stored
         self._origin = self._run_number = None
@@ -65,6 +67,7 @@ class Alone:
             [(0, "alone", self.host)],
             lambda group: begin(self.calculation, "initViewer", self.config.mask, group),
         )
+        self.params.run = getattr(self.source, "own_run", None)
         begin(self.calculation, "initServer")
         begin(self.calculation, "arrays", self.config.elements)
         self._read()
@@ -76,7 +79,7 @@ class Alone:
         self.params.processed = len(counters)
         self.at = f"the update at {len(counters)} events"
         calculate = callback(self.calculation, "calcAndPublishForTestAlt")
-        facts = {"account": self.account, "first": None, "last": None}
+        facts = {"account": self.account, "selected": self._selected, "first": None, "last": None}
         if self.source.stamps != "pulses" and self._stamps:
             facts |= {"first": min(self._stamps), "last": max(self._stamps)}
         start = time.perf_counter()
@@ -117,8 +120,24 @@ class Alone:
                 yield event
         events.close()
 
+    def _is_outside(self, values):
+        """Tell whether one of some values is outside its range; count the first one that is."""
+        for name, (low, high) in self._select.items():
+            if name not in values:
+                continue
+            value = values[name]
+            if math.isnan(value) or (low is not None and value < low) or (high is not None and value > high):
+                self._selected[name] += 1
+                return True
+        return False
+
     def _fate(self, event):
         """Return what becomes of an event; keep it if it is processed."""
+        if event.evt is None:
+            return "no_data"
+        self.params.run = event.own_run
+        if self._is_outside(event.values):
+            return "filtered"
         if self._event_ok is not None and not self._event_ok(event.evt):
             return "filtered"
         try:
@@ -135,8 +154,13 @@ class Alone:
         if array.shape != self.config.mask.shape or array.dtype.kind not in "iufb":
             return "bad"
         with np.errstate(over="ignore", invalid="ignore"):
-            values = array[self.config.mask].astype(self.config.store_dtype)
-        if array.dtype.kind == "f" and not self._mends and not np.isfinite(values).all():
+            included = array[self.config.mask]
+            values = included.astype(self.config.store_dtype)
+        added = {MEAN: sum(included.tolist()) / len(included)} if MEAN in self.config.names else {}
+        is_finite = self._mends or array.dtype.kind != "f"
+        if (is_finite or np.isfinite(included).all()) and self._is_outside(added):
+            return "filtered"
+        if not is_finite and not np.isfinite(values).all():
             return "bad"
         if self._run_number not in (None, event.run):
             raise RunError(
@@ -152,7 +176,8 @@ class Alone:
             self._stamps.append(event.stamp)
             self._events[counter] = values
             if self._adjust is not None:
-                self._adjust(Block(np.array([counter]), values[None], np.zeros(1, np.int64)))
+                numbers = {name: np.array([value]) for name, value in {**event.values, **added}.items()}
+                self._adjust(Block(np.array([counter]), values[None], np.zeros(1, np.int64), numbers))
         return fate
 
     def _counter(self, stamp):

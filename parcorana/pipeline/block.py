@@ -19,11 +19,12 @@ class EventBlock:
 
     Attributes
     ----------
-    header : (11,) int64
+    header : (11 + s,) int64
         Whether this is the END of its server (`LAST` or `STOPPED`, else 0), the block's number, events that
         follow, what became of those read (`SERVER_COUNTS`), events of the whole
         sequence (-1: not known), whether stamps are pulses (else nanoseconds),
-        the number (`_move.NUMBER`) of the data's dtype on the wire.
+        the number (`_move.NUMBER`) of the data's dtype on the wire; and how many of those filtered each of the
+        config's s ranges of values left out.
     stamps : (m,) int64 [ns or pulses]
     runs : (m,) int64
         Ordinal of each event's run.
@@ -82,12 +83,16 @@ class BlockBuffer:
         Of the storage. What travels may be of a smaller one.
     names : sequence of str
         Of the values of an event.
+    ranges : int
+        Ranges of values that filter events.
 
     Attributes
     ----------
+    head : int
+        Numbers of the header.
     row : int
         Numbers of each event: its time, the ordinal of its run, its values.
-    numbers : (HEADER + row * block,) int64
+    numbers : (head + row * block,) int64
         The values are float64 in the same memory.
     memory : list of uint8 arrays
         One for each receiver: rows of its width and a little more, so that each
@@ -96,11 +101,12 @@ class BlockBuffer:
         Messages under way from or to this buffer.
     """
 
-    def __init__(self, block, widths, dtype, names=()):
+    def __init__(self, block, widths, dtype, names=(), ranges=0):
         self.block, self.widths, self.dtype = block, list(widths), np.dtype(dtype)
         self.names, self.row = list(names), 2 + len(names)
-        self.numbers = np.zeros(HEADER + self.row * block, np.int64)
-        self._table = self.numbers[HEADER:].reshape(block, self.row)
+        self.head = HEADER + ranges
+        self.numbers = np.zeros(self.head + self.row * block, np.int64)
+        self._table = self.numbers[self.head :].reshape(block, self.row)
         self._apart = [_apart(width, self.dtype.itemsize) for width in widths]
         # pages that are not written to take no memory, so smaller dtypes take less of it
         # and one row more: rows that begin at a later column end as much later
@@ -111,7 +117,7 @@ class BlockBuffer:
     @property
     def header(self):
         """The header, as a view."""
-        return self.numbers[:HEADER]
+        return self.numbers[: self.head]
 
     @property
     def events(self):
@@ -216,7 +222,7 @@ class BlockBuffer:
     def messages(self):
         """Return the numbers to send, and the rows for each receiver."""
         rows = self.rows(_move.TYPES[self.header[TYPE]])
-        return self.numbers[: HEADER + self.row * self.events], [one[: self.events] for one in rows]
+        return self.numbers[: self.head + self.row * self.events], [one[: self.events] for one in rows]
 
     def as_block(self, threads=1):
         """Return what was received into this buffer, as an EventBlock; its data is a view."""

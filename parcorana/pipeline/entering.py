@@ -26,7 +26,9 @@ class Entering:
         config, part = job.config, job.part_of(job.rank)
         order = calculation.buffer
         elements = part.stop - part.start if order else 0
-        self.buffer = RollingBuffer(config.times, elements, config.block, config.store_dtype, order or "C", job.threads)
+        self.buffer = RollingBuffer(
+            config.times, elements, config.block, config.store_dtype, order or "C", job.threads, config.names
+        )
         self._keeps, self._stores, self._most = bool(order), calculation.stores, calculation.most
         self._adjust = callback(calculation, "adjust")
         self._enter = callback(calculation, "enter")

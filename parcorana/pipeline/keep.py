@@ -103,7 +103,7 @@ class Keeper:
         yield from self._wait_for(folder)
         buffer, roles = self._buffer, self._job.roles
         state = {_STATE + name: array for name, array in self._state().items()}
-        kept = {"T": Common(buffer.T), "X": PerElement(buffer.X)} | state
+        kept = {"T": Common(buffer.T), "V": Common(buffer.V), "X": PerElement(buffer.X)} | state
         arrays = {name: (NAMES[type(array)], array.value) for name, array in kept.items()}
         path = part_path(folder, block, roles.workers.index(self._job.rank))
         steps = write(path, arrays, None)
@@ -163,6 +163,7 @@ class Keeper:
             if theirs.start < mine.stop and mine.start < theirs.stop
         ]
         files[0][0].read("T", into=buffer.T)
+        files[0][0].read("V", into=buffer.V)
         for file, first, last, ours in files if buffer.X.size else ():
             file.read("X", first, last, into=buffer.X[:, ours])
         if resume.facts["filled"] > len(buffer.T):

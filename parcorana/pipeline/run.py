@@ -10,7 +10,8 @@ from parcorana.calculation.guard import defines
 from parcorana.calculation.says import needs_history
 from parcorana.detector.masks import check_shape
 from parcorana.errors import ConfigError
-from parcorana.events.source import Share, open_source
+from parcorana.events.open import open_source
+from parcorana.events.protocol import Share
 from parcorana.files import limits
 from parcorana.job import memory
 from parcorana.job.partition import Roles, assign_roles
@@ -100,7 +101,13 @@ def open_share(config, plan, rank, log, resume=None):
     servers = plan.roles.servers
     share = Share(servers.index(rank), len(servers), config.block, config.numevents, resume.block if resume else 0)
     source = open_source(
-        config.dataset, src=config.src, type_=config.type, share=share, log=log, psana_config=config.psana_config
+        config.dataset,
+        src=config.src,
+        type_=config.type,
+        share=share,
+        log=log,
+        psana_config=config.psana_config,
+        values=config.values,
     )
     if resume and source.total is not None and source.total < (used := resume.facts["account"]["read"]):
         raise ConfigError(too_few(config.dataset.text, source.total, used))
@@ -135,7 +142,7 @@ def short_times(source, config):
     else only their counters tell, when they have come.
     """
     delays, times, steps = config.delays, config.times, getattr(source, "pulses_apart", None)
-    filters = any(defines(config.user_class, name) for name in ("eventOk", "finalDataArray"))
+    filters = config.select or any(defines(config.user_class, name) for name in ("eventOk", "finalDataArray"))
     if steps is None or source.total is None or filters or not needs_history(config.user_class):
         return None
     try:

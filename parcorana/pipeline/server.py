@@ -1,24 +1,16 @@
-"""A server: reads its blocks of the sequence, filters, masks, sends."""
+"""A server: reads its blocks of the sequence and sends them."""
 
-import logging
 import time
 
-import numpy as np
-
-from parcorana.calculation.guard import callback
 from parcorana.calculation.userclass import begin
-from parcorana.errors import EventError, RunError
-from parcorana.events.source import Segments
+from parcorana.errors import RunError
 from parcorana.pipeline import note
-from parcorana.pipeline.block import BAD, END, EVENTS, FILTERED, LAST, NO_DATA, READ, STOPPED, UNUSED, BlockBuffer
+from parcorana.pipeline.block import END, EVENTS, FILTERED, HEADER, LAST, STOPPED, UNUSED, BlockBuffer
+from parcorana.pipeline.intake import Intake
 from parcorana.pipeline.job import finished_note
-from parcorana.pipeline.layout import Layout
+from parcorana.pipeline.reading import Reading
 from parcorana.pipeline.transport import OUTSIDE, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, WORKED, wait
 from parcorana.pipeline.turns import Turns
-
-log = logging.getLogger("parcorana")
-_NAMED = 5  # bad events that the log names
-_NOT_FINITE = "it has values that are not finite in included elements"
 
 
 class Server:
@@ -35,28 +27,33 @@ class Server:
         self.job, self.source = job, source
         self.calculation = job.make_calculation()
         self.turn = job.roles.servers.index(job.rank)
-        self.at = "before the first event"
-        self._event_ok = callback(self.calculation, "eventOk")
-        self._final_array = callback(self.calculation, "finalDataArray")
-        self._mends = self.calculation.mends_nonfinite
-        index = np.flatnonzero(config.mask)
-        self._layout = Layout([index[part] for part in job.parts])
+        self._reading = Reading(job.stop)
+        self._intake = Intake(job, self.calculation, self._reading)
         widths = [part.stop - part.start for part in job.parts]
-        self._buffers = [BlockBuffer(config.block, widths, config.store_dtype) for _ in range(2)]
-        self._as_they_are = self._event_ok is None and self._final_array is None
-        self._named = 0
-        self._stopped = ""  # why not all was read
-        self.error = self._failed_at = None  # an error of the source, to be raised when all is done
+        self._buffers = [
+            BlockBuffer(config.block, widths, config.store_dtype, config.names, len(config.select)) for _ in range(2)
+        ]
+
+    @property
+    def at(self):
+        """What is being done, for errors."""
+        return self._reading.at
+
+    @property
+    def error(self):
+        """An error of the source, to be raised when all is done."""
+        return self._reading.error
 
     def run(self):
         """Generate the server's steps until the source has ended, or the run is stopped."""
+        self.calculation.mpiParams.run = getattr(self.source, "own_run", None)
         begin(self.calculation, "initServer")
         yield from self._live() if getattr(self.source, "live", False) else self._offline()
         yield from self.job.clock.waiting(wait(*(h for b in self._buffers for h in b.handles)))
         self.source.close()
-        facts = {"stopped": self._stopped}
+        facts = {"stopped": self._reading.stopped}
         if self.error is not None:
-            self.at, facts["error"] = self._failed_at, str(self.error)
+            self._reading.at, facts["error"] = self._reading.failed_at, str(self.error)
         header, body = note.pack(note.DONE, finished_note(self.job, facts))
         viewer, transport = self.job.roles.viewer, self.job.transport
         yield from wait(transport.send(viewer, TAG_NOTE, header), transport.send(viewer, TAG_BODY, body))
@@ -65,41 +62,29 @@ class Server:
         """Send the blocks that the source makes, all of them full but the last."""
         step, begin = len(self.job.roles.servers), self.job.first_block
         number = begin + (self.turn - begin) % step
-        for events in self._until_error(self.source.blocks()):
+        for events in self._reading.until_error(self.source.blocks()):
             buffer = yield from self._free_buffer(number)
             first = number * self.job.config.block
-            if self._as_they_are and hasattr(events, "pieces"):
-                self._take_pieces(buffer, events, first)
+            if self._intake.as_they_are and hasattr(events, "pieces"):
+                self._intake.take_pieces(buffer, events, first)
             else:
-                for k, event in enumerate(self._until_error(events)):
-                    if self._is_stopped():
+                for k, event in enumerate(self._reading.until_error(events)):
+                    if self._reading.is_stopped():
                         break
-                    self.at = f"event {first + k} of the sequence"
-                    self._take(buffer, event)
-            if self._stopped:
+                    self._reading.at = f"event {first + k} of the sequence"
+                    self._intake.take(buffer, event)
+            if self._reading.stopped:
                 break
             self._send(buffer)
             number += step
             yield WORKED
         else:
-            if not self._stopped:
+            if not self._reading.stopped:
                 self._check_passed()
             buffer = yield from self._free_buffer(number)
-        self.at = "after its last event"
-        buffer.header[END] = STOPPED if self._stopped else LAST
+        self._reading.at = "after its last event"
+        buffer.header[END] = STOPPED if self._reading.stopped else LAST
         self._send(buffer)
-
-    def _until_error(self, items):
-        """Generate what the source gives; an error of it stops the run well, and is told at the end."""
-        try:
-            yield from items
-        except RunError as error:
-            self._fail(error)
-
-    def _fail(self, error):
-        self.error, self._failed_at = error, self.at
-        self.job.stop.ask()
-        self._stopped = self.job.stop.reason
 
     def _check_passed(self):
         """Raise RunError if a run that goes on has fewer events than it had used before."""
@@ -107,21 +92,16 @@ class Server:
         if self.source.total is None and self.source.passed < used:
             raise RunError(too_few(self.job.config.dataset.text, self.source.passed, used))
 
-    def _is_stopped(self):
-        """Tell whether to read no further."""
-        self._stopped = self.job.stop.look()
-        return bool(self._stopped)
-
     def _live(self):
         """Send what comes, when it is time: full, partial and empty blocks."""
-        turns, events = Turns(self.job), self._until_error(self.source.events())
+        turns, events = Turns(self.job), self._reading.until_error(self.source.events())
         number, taken, wanted = self.turn, 0, self.job.config.numevents
         ended = False
         while not ended:
             buffer = yield from self._free_buffer(number)
             fates, since = [], None
             while True:
-                if ended := self._is_stopped():
+                if ended := self._reading.is_stopped():
                     break
                 turns.poll()
                 before = turns.before(number)
@@ -136,8 +116,8 @@ class Server:
                 if event is None:
                     yield from self.job.clock.waiting([OUTSIDE])
                 else:
-                    self.at = f"event {taken} of this server"
-                    fates.append(self._take(buffer, event))
+                    self._reading.at = f"event {taken} of this server"
+                    fates.append(self._intake.take(buffer, event))
                     taken += 1
                     ended = taken == wanted
                 now = time.monotonic()
@@ -156,7 +136,7 @@ class Server:
             self._send(buffer)
             number += len(self.job.roles.servers)
             yield
-        self.at = "after its last event"
+        self._reading.at = "after its last event"
         events.close()
         yield from self.job.clock.waiting(turns.end())
 
@@ -177,109 +157,6 @@ class Server:
                 buffer.handles.append(transport.send(rank, TAG_BLOCK, numbers))
                 buffer.handles.append(transport.send(rank, TAG_DATA, rows))
 
-    def _take_pieces(self, buffer, block, first):
-        """Read a block as it is, many frames at once."""
-        seconds, header = self.job.clock.seconds, buffer.header
-        start = time.perf_counter()
-        self.at = f"event {first} of the sequence"
-        for k, frames in self._until_error(block.pieces()):
-            if self._is_stopped():
-                break
-            read = time.perf_counter()
-            seconds["reading"] += read - start
-            self.at = f"event {first + k} of the sequence"
-            without, failed = isinstance(frames, int), isinstance(frames, Exception)
-            count = frames if without else 1 if failed else len(frames)
-            header[READ] += count
-            wrong, bad = "", np.zeros(0, np.uint8)
-            if without:
-                header[NO_DATA] += count
-            elif wrong := frames if failed else self._unfit(frames.shape[1:], frames.dtype):
-                bad = np.ones(count, np.uint8)
-            else:
-                rows, stamps = frames.reshape(count, -1), block.stamps[k : k + count]
-                bad = self._put(buffer, rows, stamps, int(block.runs[k]), frames.dtype)
-            for j in np.flatnonzero(bad):
-                self.at = f"event {first + k + j} of the sequence"
-                header[BAD] += 1
-                self._name_bad(wrong or _NOT_FINITE)
-            self.at = f"event {first + k + count} of the sequence"
-            start = time.perf_counter()
-            seconds["computing"] += start - read
-
-    def _take(self, buffer, event):
-        """Read one event; put it into the buffer or count why not.
-
-        Returns
-        -------
-        int or None
-            The field of the header in which it was counted, None if it is in the buffer.
-        """
-        seconds, header = self.job.clock.seconds, buffer.header
-        header[READ] += 1
-        if event.evt is None:
-            header[NO_DATA] += 1
-            return NO_DATA
-        start = time.perf_counter()
-        if self._event_ok is not None and not self._event_ok(event.evt):
-            header[FILTERED] += 1
-            seconds["computing"] += time.perf_counter() - start
-            return FILTERED
-        try:
-            array = event.frame() if self._final_array is None else event.data()
-        except (EventError, OSError, RunError) as error:
-            seconds["reading"] += time.perf_counter() - start
-            header[BAD] += 1
-            if isinstance(error, RunError):
-                self._fail(error)
-            else:
-                self._name_bad(str(error))
-            return BAD
-        read = time.perf_counter()
-        seconds["reading"] += read - start
-        if array is None:
-            header[NO_DATA] += 1
-            return NO_DATA
-        if self._final_array is not None:
-            array = self._final_array(array, event.evt)
-            if array is None:
-                header[FILTERED] += 1
-                return FILTERED
-        masked = isinstance(array, np.ma.MaskedArray)
-        if isinstance(array, Segments):
-            frames = [piece.reshape(1, -1) for piece in array.pieces]
-        else:
-            array = np.asarray(array)
-            frames = array.reshape(1, -1)
-        wrong = "it is a masked array, whose mask nothing reads" if masked else self._unfit(array.shape, array.dtype)
-        if not wrong and self._put(buffer, frames, event.stamp, event.run, array.dtype)[0]:
-            wrong = _NOT_FINITE
-        if wrong and self._final_array is not None:
-            wrong = f"after {self.job.config.user_class.__name__}.finalDataArray {wrong}"
-        if wrong:
-            header[BAD] += 1
-            self._name_bad(wrong)
-        seconds["computing"] += time.perf_counter() - read
-        return BAD if wrong else None
-
-    def _unfit(self, shape, dtype):
-        """Return what is wrong with a frame of such a shape and dtype, if anything."""
-        mask = self.job.config.mask
-        if shape != mask.shape:
-            return f"its shape is {shape}, that of the mask is {mask.shape}"
-        if dtype.kind not in "iufb":
-            return f"its dtype is {dtype}, not a number"
-        return None
-
-    def _put(self, buffer, frames, stamps, run, dtype):
-        return buffer.put(frames, stamps, run, self._layout, dtype.kind == "f" and not self._mends)
-
-    def _name_bad(self, what):
-        self._named += 1
-        if self._named <= _NAMED:
-            more = "; more will be counted but not named" if self._named == _NAMED else ""
-            log.warning("bad event skipped (%s): %s%s", self.at, what, more)
-
 
 def too_few(text, found, used):
     """Return what to say of a dataset that has fewer events than a run that goes on has used."""
@@ -293,4 +170,6 @@ def _cut(buffer, fates, most):
     """Leave only the first so many events in a block; the others were read, but are not used."""
     for fate in fates[most:]:
         buffer.header[EVENTS if fate is None else fate] -= 1
+        if fate is not None and fate >= HEADER:
+            buffer.header[FILTERED] -= 1
         buffer.header[UNUSED] += 1

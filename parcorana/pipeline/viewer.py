@@ -11,6 +11,7 @@ from parcorana.calculation.userclass import begin
 from parcorana.calculation.userstate import says_state
 from parcorana.correlate import cpu
 from parcorana.errors import RunError
+from parcorana.events.values import text_of
 from parcorana.pipeline import note
 from parcorana.pipeline.clock import KINDS
 from parcorana.pipeline.gathered import Gathered
@@ -253,6 +254,10 @@ class Viewer:
             self.results.finish(facts | ended)
         log.info("%s", self._timing_table())
         log.info("events: %s", ", ".join(f"{key} {account[key]:,}" for key in ACCOUNT))
+        if facts["selected"]:
+            counts = facts["selected"].items()
+            lines = [f"{name} not {text_of(self.config.select[name])}: {count:,}" for name, count in counts]
+            log.info("events filtered by select: %s", ", ".join(lines))
         if facts["merged"]:
             log.info("updates merged into later ones, for the viewer was busy: %s", f"{facts['merged']:,}")
         if stopped:

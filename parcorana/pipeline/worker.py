@@ -13,7 +13,7 @@ from parcorana.calculation.userclass import begin
 from parcorana.errors import RunError
 from parcorana.pipeline import note
 from parcorana.pipeline.account import Account
-from parcorana.pipeline.block import END, HEADER, NUMBER, STOPPED, BlockBuffer
+from parcorana.pipeline.block import END, NUMBER, STOPPED, BlockBuffer
 from parcorana.pipeline.entering import Entering
 from parcorana.pipeline.gathered import label
 from parcorana.pipeline.job import finished_note
@@ -63,7 +63,10 @@ class Worker:
         if (resume := self.job.resume) is not None:
             self.events.restore(resume.facts)
         clock, config = self.job.clock, self.config
-        now, then = (BlockBuffer(config.block, [self.elements], config.store_dtype) for _ in range(2))
+        now, then = (
+            BlockBuffer(config.block, [self.elements], config.store_dtype, config.names, len(config.select))
+            for _ in range(2)
+        )
         servers = self.job.roles.servers
         turn = self.job.first_block % len(servers)
         rotation, stopped = [*servers[turn:], *servers[:turn]], False
@@ -86,7 +89,6 @@ class Worker:
                     yield from self._keep(number)
                 with clock.on("moving"):
                     block = now.as_block(self.job.threads)
-                block = self._without_bad(block)
                 block = self.events.without_bad(block)
                 stopped = self._count(block.header)
                 self._coming = then.handles
@@ -233,7 +235,7 @@ class Worker:
 def _check_counts(buffer):
     numbers, data = buffer.handles
     rows = buffer.messages()[1][0] if 0 <= buffer.events <= buffer.block else None
-    if rows is None or numbers.count != HEADER + buffer.row * buffer.events or data.count != rows.nbytes:
+    if rows is None or numbers.count != buffer.head + buffer.row * buffer.events or data.count != rows.nbytes:
         raise RunError(
             f"a block of {buffer.events} events came with {numbers.count} numbers and {data.count} bytes of data"
         )

@@ -43,6 +43,9 @@ def write_system(group, config, ranks):
     write_dataset(group, "delays", config.delays, "pulses", "delays")
     for key, array in masks.color_files(config):
         write_dataset(group, key, array, "1", f"the {key} file")
+    for name, (low, high) in config.select.items():
+        limits = np.array([-np.inf if low is None else low, np.inf if high is None else high], float)
+        write_dataset(group, f"select/{name}", limits, "as the value", f"{name} from and to which events are taken")
     rows = [(rank, role.encode(), host.encode()) for rank, role, host in ranks]
     width = max(len(host) for _, _, host in rows) or 1
     table = np.array(rows, [("rank", np.int32), ("role", "S8"), ("host", f"S{width}")])
@@ -56,12 +59,14 @@ def write_facts(group, facts):
     ----------
     group : h5py.Group
     facts : dict
-        'account': dict of int; 'first', 'last': int [ns] or None; and where
+        'account', 'selected': dict of int; 'first', 'last': int [ns] or None; and where
         known 'merged': int, 'complete': bool, 'ended_by': str, 'timing': table.
     """
     account = group.require_group("accounting")
     for key in ACCOUNT:
         account.attrs[key] = np.int64(facts["account"].get(key, 0))
+    if facts["selected"]:
+        group["select"].attrs.update({name: np.int64(count) for name, count in facts["selected"].items()})
     for key in ("first", "last"):
         if facts.get(key) is not None:
             group.attrs[f"{key}_event_time_ns"] = np.int64(facts[key])

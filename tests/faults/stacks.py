@@ -22,7 +22,8 @@ from faults import parsers
 from parcorana.errors import ConfigError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.hdf5.times import to_int64
-from parcorana.events.source import Share, open_source
+from parcorana.events.open import open_source
+from parcorana.events.protocol import Share
 from parcorana.files import plain
 from parcorana.results import reading as results
 from parcorana.results.join import join

@@ -16,7 +16,8 @@ from parcorana.events.hdf5.plain import Plain
 from parcorana.events.hdf5.slab import Axis
 from parcorana.events.hdf5.source import HDF5Source, batch_rows, same
 from parcorana.events.hdf5.stack import Stack, file_names
-from parcorana.events.source import Event, Lost
+from parcorana.events.hdf5.values import Values
+from parcorana.events.protocol import Event, Lost
 
 _LOOK = 0.02  # s between two looks whether the file has grown
 _SHARE = 4  # a look that takes long is taken no more often than in one part of so many of the time
@@ -29,10 +30,11 @@ class HDF5Live(HDF5Source):
     """Follows the frames of one file until its writer closes it, and those that it draws in.
 
     The writer must have the file in SWMR mode (single writer, multiple
-    readers). A frame is there when its chunks were written, and its time was;
-    so frames are written and flushed before their times. In chunks of many
-    frames without times, those at the end that hold nothing but the fill value
-    are not there yet. Server k of S reads every S-th row of chunks.
+    readers). A frame is there when its chunks were written, and its time and
+    its values were; so frames and values are written and flushed before their
+    times. In chunks of many frames without times, those at the end that hold
+    nothing but the fill value are not there yet; values are then written first.
+    Once the file is closed, a value that is not there is NaN. Server k of S reads every S-th row of chunks.
 
     Parameters
     ----------
@@ -40,6 +42,8 @@ class HDF5Live(HDF5Source):
         As for `HDF5Source`; `numevents` is the server's business.
     log : callable
         Takes one line of text for the user.
+    values : dict of str to str, optional
+        As for `HDF5Source`.
 
     Attributes
     ----------
@@ -57,7 +61,7 @@ class HDF5Live(HDF5Source):
 
     live = True
 
-    def __init__(self, dataset, src, share, log):
+    def __init__(self, dataset, src, share, log, values=None):
         names = file_names(dataset)
         if len(names) > 1:
             raise ConfigError(f"dataset {dataset.text!r}: 'live' follows one file, not {len(names)}")
@@ -67,10 +71,11 @@ class HDF5Live(HDF5Source):
         self._files, self._open, self._asked = Files(swmr=True, log=log), {self._name}, 0.0
         self._reference = self._hole = None  # the median of the first times; since when later frames are there
         try:
-            stack = self._stack = self._opened(src, dataset.dir)
+            stack = self._stack = self._opened(src, dataset.dir, values or {})
             self._datasets = [each for each in (stack.frames, stack.times.dataset) if each is not None]
+            self._numbers = list(self._values.datasets.values())
             self._check_telling()
-            for each in self._datasets:
+            for each in (*self._datasets, *self._numbers):
                 each.look()
         except BaseException:
             self.close()
@@ -87,9 +92,10 @@ class HDF5Live(HDF5Source):
     def _check_telling(self):
         """Refuse a dataset that is being written, if nobody can tell how far."""
         frames, times = self._stack.frames, self._stack.times.dataset
-        for each in (frames, times):
+        for each in (frames, times, *self._numbers):
             # HDF5 has no SWMR mode for what is not in chunks; of chunks without their own time of birth, times tell
-            told = not isinstance(each, Plain) or each.tells or (each is frames and each.chunked and times is not None)
+            by_times = each is not times and times is not None
+            told = not isinstance(each, Plain) or each.tells or (each.chunked and by_times)
             if not told and is_written(each.name):
                 raise ConfigError(
                     f"h5={self._name}: {each.path} is not in chunks that get their room as they are written, so nobody "
@@ -147,11 +153,12 @@ class HDF5Live(HDF5Source):
         there = self._written(first, last)
         if there[0] and self._is_first_known():
             last = first + same(there)
-            times, state = self._read_times_of(first, last)
+            (times, state), values = self._read_times_of(first, last), self._read_values_of(first, last)
             for k in range(last - first):
                 wrong = None if times is None or state[k] == 0 else first + k
                 read = partial(self._read_one, first + k, last, wrong)
-                yield Event(0, first + k if times is None else int(times[k]), read)
+                stamp = first + k if times is None else int(times[k])
+                yield Event(0, stamp, read, index=first + k, values=partial(_of_one, values, k))
             self._hole = None
             return last - first
         return 0
@@ -165,8 +172,10 @@ class HDF5Live(HDF5Source):
         return first, last
 
     def _written(self, first, last):
-        """Tell which frames, (n,) bool, are there, with their times."""
+        """Tell which frames, (n,) bool, are there, with their times; and values, for as long as these may come."""
         there, times = self._stack.written(first, last), self._stack.times.dataset
+        if self._open:
+            there &= self._values.written(first, last)
         return there if times is None else there & times.written([Axis.run(first, last - first)])
 
     def _read_times_of(self, first, last):
@@ -177,6 +186,12 @@ class HDF5Live(HDF5Source):
         if times is not None and self._reference is not None:
             state[far_from(times, self._reference) & (state == 0)] = 2
         return times, state
+
+    def _read_values_of(self, first, last):
+        try:
+            return self._values.read(first, last)
+        except ConfigError as error:
+            raise RunError(str(error)) from error
 
     def _is_first_known(self):
         """Tell whether it is known from where times are counted: one that is hardly a time waits for two more."""
@@ -213,6 +228,7 @@ class HDF5Live(HDF5Source):
     def _is_written(self):
         """Tell whether anybody may still write to one of the files."""
         names = (self._open - {None}) | set(self._stack.frames.files())
+        names |= {name for each in self._numbers for name in each.files() if name is not None}
         self._open = {name for name in names if name is None or is_written(name)}
         return bool(self._open)
 
@@ -220,23 +236,26 @@ class HDF5Live(HDF5Source):
         """Look again; return how many frames there may be, and what changes whenever something comes."""
         frames, times = self._stack.frames, self._stack.times.dataset
         try:
-            for each in self._datasets:
+            for each in (*self._datasets, *self._numbers):
                 each.refresh()
         except Unreadable as error:
             raise RunError(f"h5={self._name}: {error}") from error
         except (OSError, RuntimeError):  # HDF5 met what its writer has only half written
             pass
         self._first = [0, frames.shape[0]]
-        self._last = frames.shape[0] if times is None else min(frames.shape[0], times.shape[0])
-        return self._last, (frames.extent(), times and times.extent())
+        there = self._datasets if not self._open else [*self._datasets, *self._numbers]
+        self._last = min(each.shape[0] for each in there)
+        return self._last, (frames.extent(), times and times.extent(), *(each.extent() for each in self._numbers))
 
-    def _opened(self, src, folder):
+    def _opened(self, src, folder, values):
         """Open the file once it is there and its writer lets readers in."""
         begin, told = time.monotonic(), False
         while True:
             before = is_written(self._name)
             try:
-                return Stack(self._files, self._name, src, folder)
+                stack = Stack(self._files, self._name, src, folder)
+                self._values = Values(stack, values)
+                return stack
             except ConfigError as error:
                 self._files.close()  # it is looked at anew
                 waited = time.monotonic() - begin
@@ -247,3 +266,8 @@ class HDF5Live(HDF5Source):
                     told = True
                     self._log(f"waiting for the writer of h5={self._name} ({error})")
                 time.sleep(0.1)
+
+
+def _of_one(values, k):
+    """Return the values of the k-th frame of some."""
+    return {name: float(column[k]) for name, column in values.items()}

@@ -13,11 +13,13 @@ from parcorana.events.hdf5.missing import Missing, ranges
 from parcorana.events.hdf5.order import check_alike, check_order
 from parcorana.events.hdf5.slab import runs_of
 from parcorana.events.hdf5.stack import Stack, file_names
-from parcorana.events.source import FrameBlock, even_step
+from parcorana.events.hdf5.values import Values, stretches
+from parcorana.events.protocol import FrameBlock, even_step
 
 _BATCH_BYTES = 4 << 20  # what is copied on is then still in the last cache
 # A row of chunks is decompressed as a whole, so a larger batch then saves work.
 _BATCH_BYTES_CHUNKED = 64 << 20
+_GAP_BYTES = 64 << 10  # frames that are not wanted are read with those around them, if they are no more than this
 _GOOD, _UNWRITTEN, _WRONG = 0, 1, 2  # what becomes of an event by its time
 
 
@@ -34,16 +36,19 @@ class HDF5Source:
 
     Memory: one batch of frames, 4 MiB or one frame; up to 64 MiB where the
     chunks of the dataset hold that many frames. With the times, 9 bytes per
-    frame of the files, and one more for what is missing.
+    frame of the files, with each value 8, and one more for what is missing.
 
     Parameters
     ----------
     dataset : parcorana.events.dataset.Dataset
     src : str
         Path of the stack in the file: T x detector's ndarray, integer or float.
-    share : parcorana.events.source.Share
+    share : parcorana.events.protocol.Share
     log : callable
         Takes one line of text for the user.
+    values : dict of str to str
+        Of each value the path of its dataset, one number per frame; NaN where
+        it was never written.
 
     Attributes
     ----------
@@ -54,11 +59,11 @@ class HDF5Source:
     Raises
     ------
     ConfigError
-        A file, the stack or its times are missing or of the wrong kind, or
-        differ from file to file.
+        A file, the stack, its times or a value are missing or of the wrong
+        kind, or differ from file to file.
     """
 
-    def __init__(self, dataset, src, share, log=print):
+    def __init__(self, dataset, src, share, log=print, values=None):
         self._share, self._apart = share, dataset.apart
         self._start, self._stop, self._batch, self._there = 0, 0, None, None
         self._damaged = range(0)
@@ -72,6 +77,7 @@ class HDF5Source:
             self._first = np.cumsum([0] + [stack.frames.shape[0] for stack in self._stacks]).tolist()
             self.total = min(self._first[-1], share.numevents or self._first[-1])
             self._read_times(dataset, say)
+            self._read_values(values or {}, say)
             self._look(say, log)
         except BaseException:
             self.close()
@@ -109,6 +115,13 @@ class HDF5Source:
         if len(self._stacks) > 1 and not self._apart:
             check_order(dataset, self._stacks, times, states, say)
 
+    def _read_values(self, values, say):
+        """Read the values of all files."""
+        read = []
+        for stack, first in zip(self._stacks, self._first, strict=False):
+            read.append(Values(stack, values).read_all(max(self.total - first, 0), say))
+        self._columns = {name: np.concatenate([each[name] for each in read]) for name in values}
+
     def _look(self, say, log):
         """Say what is missing, as far as that is known beforehand."""
         for stack, first in zip(self._stacks, self._first, strict=False):
@@ -144,11 +157,13 @@ class HDF5Source:
             # A lone server's blocks adjoin, so its batches may go across them.
             limits = (self._share.first * self._share.block, self.total) if self._share.servers == 1 else (first, last)
             stamps = np.arange(first, last) if self._times is None else self._times[first:last]
-            runs = np.zeros(last - first, np.int64)
+            runs, indexes = np.zeros(last - first, np.int64), np.arange(first, last)
             if self._apart:
-                runs += np.searchsorted(self._first[1:], np.arange(first, last), "right")
+                runs += np.searchsorted(self._first[1:], indexes, "right")
+                indexes -= np.array(self._first)[runs]
+            values = {name: column[first:last] for name, column in self._columns.items()}
             read = partial(self._read_at, first, limits)
-            yield FrameBlock(runs, stamps, read, partial(self._pieces, first, last, limits))
+            yield FrameBlock(runs, stamps, indexes, values, read, partial(self._wanted, first, last, limits))
         for missing in self._missing:
             missing.close()
 
@@ -159,6 +174,15 @@ class HDF5Source:
             k = self._of(index)
             raise EventError(self._stacks[k].times.fault(index - self._first[k]))
         return None if state == _UNWRITTEN else self._frame(index, *limits)
+
+    def _wanted(self, first, last, limits, wanted):
+        """Yield what of each batch is in the block, without frames that are not wanted if they are many together."""
+        gap = max(self._stacks[0].frames.rows, _GAP_BYTES // (self.dtype.itemsize * math.prod(self.shape)))
+        for begin, end in stretches(wanted, gap) if wanted is not None else [(0, last - first)]:
+            # at the ends of the block batches go on as far as they do
+            within = limits[0] if begin == 0 else first + begin, limits[1] if end == last - first else first + end
+            for k, frames in self._pieces(first + begin, first + end, within):
+                yield begin + k, frames
 
     def _pieces(self, first, last, limits):
         """Yield what of each batch is in the block."""

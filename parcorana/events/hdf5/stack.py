@@ -45,6 +45,7 @@ class Stack:
     ----------
     frames : Plain or Mapped
     times : Times
+    trust : parcorana.events.hdf5.trust.Trust
     warnings : list of str
         What the user should know of it.
     """

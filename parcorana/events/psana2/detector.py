@@ -5,7 +5,7 @@ import inspect
 from parcorana.errors import ConfigError, nearest
 
 
-def find_field(run, src, type_, where):
+def find_field(run, src, type_, where, key=None):
     """Find what `src` and `type_` name.
 
     Parameters
@@ -18,6 +18,8 @@ def find_field(run, src, type_, where):
         of a certain interface.
     where : str
         Names the run in errors.
+    key : str, optional
+        What of the config says so, in errors; `src` and `type` without it.
 
     Returns
     -------
@@ -33,7 +35,7 @@ def find_field(run, src, type_, where):
     """
     if src not in run.detnames:
         known = ", ".join(sorted(run.detnames)) or "none"
-        raise ConfigError(f"src {src!r}: {where} has these detectors: {known}{nearest(src, run.detnames)}")
+        raise ConfigError(f"{key or f'src {src!r}'}: {where} has these detectors: {known}{nearest(src, run.detnames)}")
     detector = own_detector(run, src)
     names = sorted((alg for name, alg in run.detinfo if name == src), key=lambda alg: (alg != "raw", alg))
     fields = {name: _fields(getattr(detector, name)) for name in names}
@@ -43,7 +45,7 @@ def find_field(run, src, type_, where):
             return getattr(detector, name), field
     known = [f"{name}.{field}" for name in names for field in fields[name]]
     raise ConfigError(
-        f"type {type_!r}: detector {src!r} of {where} has these: {', '.join(known)}{nearest(type_, known)}"
+        f"{key or f'type {type_!r}'}: detector {src!r} of {where} has these: {', '.join(known)}{nearest(type_, known)}"
     )
 
 

@@ -82,7 +82,7 @@ class Field:
         segments = self._interface._segments(evt)
         if segments is None:
             return None
-        damage = _damage(self._interface._det_name, segments, evt)
+        damage = damage_of(self._interface._det_name, segments, evt)
         if damage:
             raise EventError(f"damaged: {_names(damage)}")
         try:
@@ -120,7 +120,7 @@ class Field:
         return array
 
 
-def _damage(name, segments, evt):
+def damage_of(name, segments, evt):
     """Return the damage bits of a detector's segments in an event, all together."""
     damage = 0
     for segment in segments.values():

@@ -2,19 +2,18 @@
 
 import os
 from bisect import bisect_right
-from contextlib import suppress
-from functools import partial
 from itertools import chain
 
 import numpy as np
 
 from parcorana.errors import ConfigError, RunError, one_line
 from parcorana.events.psana2 import files, library
+from parcorana.events.psana2.event import PsanaEvent
 from parcorana.events.psana2.geometry import detector_geometry
 from parcorana.events.psana2.logbook import Logbook
 from parcorana.events.psana2.reader import reading, run_name
+from parcorana.events.psana2.values import NotANumber
 from parcorana.events.psana2.wanted import Wanted
-from parcorana.events.source import Event
 
 
 class Psana2Index:
@@ -28,7 +27,7 @@ class Psana2Index:
     ----------
     dataset : parcorana.events.dataset.Dataset
         Of kind 'exp'.
-    src, type_, share, log, psana_config
+    src, type_, share, log, psana_config, values
         As for `parcorana.events.psana2.sequential.Psana2Source`.
 
     Attributes
@@ -40,8 +39,8 @@ class Psana2Index:
     shape, dtype
         On server 0, of the first array in its first block; None elsewhere, and
         where that block has no array.
-    about, typical_step : str, float
-        Where the list of files is from; median time between events [s].
+    about, typical_step, own_run : str, float, psana.psexp.run.Run
+        Where the list of files is from; median time between events [s]; the first run.
 
     Raises
     ------
@@ -54,10 +53,10 @@ class Psana2Index:
 
     stamps = "ns"
 
-    def __init__(self, dataset, src, type_, share, log, psana_config=None):
+    def __init__(self, dataset, src, type_, share, log, psana_config=None, values=None):
         library.need_psana()
         self._dataset, self._share = dataset, share
-        self._wanted = Wanted(src, type_, log if share.server == 0 else None, psana_config)
+        self._wanted = Wanted(src, type_, log if share.server == 0 else None, psana_config, values)
         self._logbook = Logbook(dataset)
         self.total = self.shape = self.dtype = None
         self.passed = 0
@@ -65,7 +64,7 @@ class Psana2Index:
             files.check_run(dataset, number)
         self._runs = self._tables()
         first = next(self._runs)
-        self._own = self._events(first)
+        self._own, self.own_run = self._events(first), first.wanted.run
         self.about = self._logbook.about
         times = np.array([library.stamp_of(time) for time in first.times], np.int64)
         self.typical_step = float(np.median(np.diff(times))) * 1e-9 if len(times) > 1 else None
@@ -110,13 +109,17 @@ class Psana2Index:
                 run = next(library.guarded(reader.runs(), name, ConfigError), None)
                 if run is None:
                     raise ConfigError(f"{name} is empty: it has no begin of run")
-                yield _Table(name, reader, run, self._wanted.field_of(run, name))
+                yield _Table(name, reader, run, self._wanted.of_run(run, name))
 
     def _first_block(self, table):
         """Yield the events of this server's first block that can be read."""
         for k in range(*next(self._share.blocks(len(table.times)), (0, 0))):
-            with suppress(RunError):  # told when the event is read in its turn
+            try:
                 yield table.event(k, 0)
+            except NotANumber:
+                raise
+            except RunError:  # told when the event is read in its turn
+                pass
 
 
 class _Table:
@@ -128,8 +131,8 @@ class _Table:
         psana's timestamps, in order.
     """
 
-    def __init__(self, name, reader, run, field):
-        self._name, self._run, self._field = name, run, field
+    def __init__(self, name, reader, run, wanted):
+        self._name, self._run, self.wanted = name, run, wanted
         # the times from which on a stream's data is in a file
         self._files = [([0], [str(path)]) for path in reader.xtc_files]
         try:
@@ -153,8 +156,7 @@ class _Table:
             if offset + size > self._sizes[path]:
                 # psana does not look, and makes an event of what lies in memory after the end
                 raise RunError(f"{path} is cut off: it ends before event {k} of {self._name} does")
-        evt = self._run.event(time)
-        return Event(ordinal, library.stamp_of(time), partial(self._field.fetch, evt), evt)
+        return PsanaEvent(self._run.event(time), ordinal, k, self.wanted)
 
     def _noting_files(self, run):
         """Yield what psana makes its table of; note where a stream goes on in another file, which psana forgets."""

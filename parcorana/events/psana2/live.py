@@ -3,17 +3,17 @@
 import math
 import os
 import time
-from functools import partial
 from itertools import chain
 
 from parcorana.errors import ConfigError
 from parcorana.events.feed import END, Feed, patience
+from parcorana.events.protocol import Lost, Share
 from parcorana.events.psana2 import files, library
+from parcorana.events.psana2.event import PsanaEvent
 from parcorana.events.psana2.logbook import Logbook
 from parcorana.events.psana2.picker import Picker
 from parcorana.events.psana2.reader import reading, run_name
 from parcorana.events.psana2.wanted import Wanted
-from parcorana.events.source import Event, Lost, Share
 
 _SETTLED = 2.0  # s for which the list of files must stay the same
 _LATE_DATA = 3.0  # s after the end of a run for what its small data tells of but is not in its data files yet
@@ -35,7 +35,7 @@ class Psana2Live:
     ----------
     dataset : parcorana.events.dataset.Dataset
         Of kind 'exp'.
-    src, type_, share, log, psana_config
+    src, type_, share, log, psana_config, values
         As for `parcorana.events.psana2.sequential.Psana2Source`.
 
     Attributes
@@ -44,6 +44,8 @@ class Psana2Live:
         As `EventSource` says; the last three are not known.
     about : str
         Where the list of files is from.
+    own_run : psana.psexp.run.Run
+        The first run.
 
     Raises
     ------
@@ -56,10 +58,10 @@ class Psana2Live:
     stamps, live = "ns", True
     total = shape = dtype = None
 
-    def __init__(self, dataset, src, type_, share, log, psana_config=None):
+    def __init__(self, dataset, src, type_, share, log, psana_config=None, values=None):
         library.need_psana()
         self._dataset, self._log = dataset, log
-        self._wanted = Wanted(src, type_, log if share.server == 0 else None, psana_config)
+        self._wanted = Wanted(src, type_, log if share.server == 0 else None, psana_config, values)
         self._logbook = Logbook(dataset)
         self._picker = _LivePicker(Share(share.server, share.servers, block=1))
         self._patience = max(math.ceil(patience()), 1)
@@ -70,6 +72,7 @@ class Psana2Live:
             raise ConfigError(f"dataset {dataset.text!r}: there is no folder {folder}; 'dir=' names that of the files")
         self._runs = self._open_runs()
         self._first = next(self._runs)
+        self.own_run = self._first.run
         self.about = self._logbook.about
 
     def events(self):
@@ -92,8 +95,7 @@ class Psana2Live:
         try:
             for ordinal, run in enumerate(chain([self._first], library.later(self._runs))):
                 for evt in library.guarded(run.run.events(), run.name):
-                    self._picker.came(evt)
-                    feed.put(Event(ordinal, library.stamp_of(evt.timestamp), partial(run.field.fetch, evt), evt))
+                    feed.put(PsanaEvent(evt, ordinal, self._picker.came(evt), run.wanted))
                 self._say_what_is_lost(run)
         finally:
             self._runs.close()
@@ -111,7 +113,7 @@ class Psana2Live:
                 run = next(library.guarded(reader.runs(), name, ConfigError), None)
                 if run is None:
                     raise ConfigError(f"{name} has no begin of run after {self._patience} s")
-                yield _Following(name, reader, run, self._wanted.field_of(run, name))
+                yield _Following(name, reader, run, self._wanted.of_run(run, name))
 
     def _settled(self, number, ask):
         """Return psana's description of a run's files once there are some, and no more come."""
@@ -154,10 +156,10 @@ class Psana2Live:
 
 
 class _Following:
-    """A run that is being followed: what errors call it, psana's data source and run, the `Field`."""
+    """A run that is being followed: what errors call it, psana's data source and run, the `OfRun`."""
 
-    def __init__(self, name, reader, run, field):
-        self.name, self.reader, self.run, self.field = name, reader, run, field
+    def __init__(self, name, reader, run, wanted):
+        self.name, self.reader, self.run, self.wanted = name, reader, run, wanted
 
 
 class _LivePicker(Picker):
@@ -212,9 +214,20 @@ class _LivePicker(Picker):
                     self._lose()
 
     def came(self, evt):
-        """Note an event that psana has read; those before it that it left out are lost."""
-        while self.picked and self.picked.popleft()[1] != evt.timestamp:
+        """Note an event that psana has read; those before it that it left out are lost.
+
+        Returns
+        -------
+        int
+            Its position in the run.
+        """
+        index = self._base
+        while self.picked:
+            index, time = self.picked.popleft()
+            if time == evt.timestamp:
+                break
             self._lose()
+        return index - self._base
 
     def lose_all(self):
         """Give up what psana still owes."""

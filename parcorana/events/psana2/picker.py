@@ -14,7 +14,7 @@ class Picker:
 
     Parameters
     ----------
-    share : parcorana.events.source.Share
+    share : parcorana.events.protocol.Share
 
     Attributes
     ----------

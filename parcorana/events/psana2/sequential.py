@@ -2,17 +2,16 @@
 
 import os
 from contextlib import closing
-from functools import partial
 from itertools import chain, islice
 
 from parcorana.errors import ConfigError, RunError
 from parcorana.events.psana2 import files, library
+from parcorana.events.psana2.event import PsanaEvent
 from parcorana.events.psana2.geometry import detector_geometry
 from parcorana.events.psana2.logbook import Logbook
 from parcorana.events.psana2.picker import Picker
 from parcorana.events.psana2.reader import reading, run_name
 from parcorana.events.psana2.wanted import Wanted
-from parcorana.events.source import Event
 
 
 class Psana2Source:
@@ -31,12 +30,14 @@ class Psana2Source:
     type_ : str or None
         Field of the detector: ``'raw'`` (default), ``'calib'``, any other, or
         ``'fex.energy'`` for a field of a certain interface.
-    share : parcorana.events.source.Share
+    share : parcorana.events.protocol.Share
         Which events to read.
     log : callable
         Takes one line of text for the user.
     psana_config : dict or None
         Of `parcorana.make_psana_config`.
+    values : dict of str to str, optional
+        Where the values of each event are.
 
     Attributes
     ----------
@@ -49,6 +50,8 @@ class Psana2Source:
         where that block has no array.
     about : str or None
         Where the list of files is from.
+    own_run : psana.psexp.run.Run
+        The first run.
 
     Raises
     ------
@@ -61,15 +64,16 @@ class Psana2Source:
 
     stamps = "ns"
 
-    def __init__(self, dataset, src, type_, share, log, psana_config=None):
+    def __init__(self, dataset, src, type_, share, log, psana_config=None, values=None):
         library.need_psana()
         self.total = self.shape = self.dtype = None
         self._dataset, self._share = dataset, share
-        self._wanted = Wanted(src, type_, log if share.server == 0 else None, psana_config)
+        self._wanted = Wanted(src, type_, log if share.server == 0 else None, psana_config, values)
         self._logbook = Logbook(dataset)
         self._picker = Picker(share)
         self._runs = self._exp_runs() if dataset.kind == "exp" else self._file_runs()
-        self._own = self._events(next(self._runs))
+        first = next(self._runs)
+        self._own, self.own_run = self._events(first), first.wanted.run
         self._stream = self._own
         self.about = self._logbook.about or None
         if share.server == 0:
@@ -116,8 +120,9 @@ class Psana2Source:
         if last is not None and last < 0:
             return
         for ordinal, run in enumerate(chain([first], library.later(self._runs))):
+            base = self._picker.next
             for index, evt in self._read(run):
-                yield index, Event(ordinal, library.stamp_of(evt.timestamp), partial(run.field.fetch, evt), evt)
+                yield index, PsanaEvent(evt, ordinal, index - base, run.wanted)
                 if index == last:
                     return
 
@@ -170,7 +175,7 @@ class Psana2Source:
         empty = True
         for run in library.guarded(runs, name, ConfigError):
             empty = False
-            yield kind(name, reader, run, self._wanted.field_of(run, name), self._picker)
+            yield kind(name, reader, run, self._wanted.of_run(run, name), self._picker)
         if empty:
             raise ConfigError(f"{name} is empty: it has no begin of run")
 
@@ -178,8 +183,8 @@ class Psana2Source:
 class _SmallDataRun:
     """One run that psana reads by its small data, foreign events left out by `Picker`."""
 
-    def __init__(self, name, reader, run, field, picker):
-        self.name, self.field = name, field
+    def __init__(self, name, reader, run, wanted, picker):
+        self.name, self.wanted = name, wanted
         self._reader, self._run = reader, run
 
     def events(self):
@@ -192,8 +197,8 @@ class _SmallDataRun:
 class _FileRun:
     """One run in a file without small data."""
 
-    def __init__(self, name, reader, run, field, picker):
-        self.name, self.field = name, field
+    def __init__(self, name, reader, run, wanted, picker):
+        self.name, self.wanted = name, wanted
         self._fd, self._run, self._picker = int(reader.dm.fds[0]), run, picker
         self._position = os.lseek(self._fd, 0, os.SEEK_CUR)
 

@@ -1,12 +1,12 @@
 """Events of LCLS-II from shared memory, as a monitoring node has them: ``shmem=NAME``."""
 
 import time
-from functools import partial
 
 from parcorana.errors import ConfigError, RunError
+from parcorana.events.protocol import Lost
 from parcorana.events.psana2 import files, library
+from parcorana.events.psana2.event import PsanaEvent
 from parcorana.events.psana2.wanted import Wanted
-from parcorana.events.source import Event, Lost
 
 SERVER_SECONDS = 60
 """Longest wait for the shared memory server of this host."""
@@ -27,13 +27,13 @@ class Psana2Shared:
     ----------
     dataset : parcorana.events.dataset.Dataset
         Of kind 'shmem'.
-    src, type_, share, log, psana_config
+    src, type_, share, log, psana_config, values
         As for `parcorana.events.psana2.sequential.Psana2Source`.
 
     Attributes
     ----------
-    stamps, live, total, shape, dtype
-        As `EventSource` says; the last three are not known.
+    stamps, live, total, shape, dtype, own_run
+        As `EventSource` says; total, shape and dtype are not known.
 
     Raises
     ------
@@ -46,19 +46,19 @@ class Psana2Shared:
     stamps, live = "ns", True
     total = shape = dtype = None
 
-    def __init__(self, dataset, src, type_, share, log, psana_config=None):
+    def __init__(self, dataset, src, type_, share, log, psana_config=None, values=None):
         library.need_psana()
         if dataset.streams:
             raise ConfigError(f"dataset {dataset.text!r}: shared memory of LCLS-II has no streams: leave out 'stream='")
         self._name = f"shared memory {dataset.name}"
-        self._wanted = Wanted(src, type_, log if share.server == 0 else None, psana_config)
+        self._wanted = Wanted(src, type_, log if share.server == 0 else None, psana_config, values)
         self._log, self._ordinal = log, -1
         from parcorana.events.psana2.client import connected
 
         self._reader = connected(dataset.name, share.block, SERVER_SECONDS)
         self._memory = self._reader.dm
         try:
-            self._run = self._field = None
+            self._run = self._of_run = self.own_run = None
             limit = time.monotonic() + _RUN_SECONDS
             while not self._begins() and time.monotonic() < limit:
                 time.sleep(0.01)
@@ -95,13 +95,14 @@ class Psana2Shared:
         if run is None:
             return False
         self._ordinal += 1
-        self._field = self._wanted.field_of(run, f"run {run.runnum} in {self._name}")
-        self._run = run
+        self._of_run, self._index = self._wanted.of_run(run, f"run {run.runnum} in {self._name}"), -1
+        self._run = self.own_run = run
         return True
 
     def _of_this_run(self):
         """Yield what there is now of the run in progress."""
         for evt in library.guarded(self._run.events(), self._name):
-            yield Event(self._ordinal, library.stamp_of(evt.timestamp), partial(self._field.fetch, evt), evt)
+            self._index += 1
+            yield PsanaEvent(evt, self._ordinal, self._index, self._of_run)
         if self._memory.last == files.END_RUN:
             self._run = None

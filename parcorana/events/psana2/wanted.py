@@ -6,7 +6,22 @@ from parcorana.errors import ConfigError, EventError
 from parcorana.events.psana2.calibration import Calibration
 from parcorana.events.psana2.detector import find_field, is_calibrated, own_detector
 from parcorana.events.psana2.field import Field
+from parcorana.events.psana2.values import NotANumber, Values
 from parcorana.events.psana_config import CALIBRATED, asks, make_psana_config
+
+
+class OfRun:
+    """What the user wants, of one run.
+
+    Attributes
+    ----------
+    run : psana.psexp.run.Run
+    field : parcorana.events.psana2.field.Field
+    values : parcorana.events.psana2.values.Values
+    """
+
+    def __init__(self, run, field, values):
+        self.run, self.field, self.values = run, field, values
 
 
 class Wanted:
@@ -22,6 +37,8 @@ class Wanted:
         Takes a line of warning; None on the servers that leave that to another.
     psana_config : dict or None
         Of `parcorana.make_psana_config`; None for its defaults.
+    values : dict of str to str, optional
+        Where the values of each event are.
 
     Raises
     ------
@@ -34,7 +51,8 @@ class Wanted:
         psana's, of the run that was opened last.
     """
 
-    def __init__(self, src, type_, log=None, psana_config=None):
+    def __init__(self, src, type_, log=None, psana_config=None, values=None):
+        self._values = values or {}
         self.src, self.type = src, type_ or "raw"
         self._log, self._asked = log, psana_config is not None
         self._calibration = None
@@ -43,8 +61,8 @@ class Wanted:
             self._calibration = Calibration(config, log) if asks(config) else None
         self.interface = None
 
-    def field_of(self, run, where):
-        """Return the field of a run.
+    def of_run(self, run, where):
+        """Return what is wanted of a run.
 
         Parameters
         ----------
@@ -54,7 +72,7 @@ class Wanted:
 
         Returns
         -------
-        Field
+        OfRun
 
         Raises
         ------
@@ -62,6 +80,9 @@ class Wanted:
             The run has no such detector or field, or psana cannot calibrate it
             as the config asks.
         """
+        return OfRun(run, self._field_of(run, where), Values(run, self._values, where))
+
+    def _field_of(self, run, where):
         interface, name = find_field(run, self.src, self.type, where)
         calibration, options = self._calibration, None
         if calibration is not None and not is_calibrated(interface):
@@ -85,7 +106,7 @@ class Wanted:
 
         Parameters
         ----------
-        events : iterable of parcorana.events.source.Event
+        events : iterable of parcorana.events.protocol.Event
             Not asked for any further once there was data. Events that cannot be
             read are passed over: that is told when they are read in their turn.
 
@@ -98,16 +119,20 @@ class Wanted:
         Raises
         ------
         ConfigError
-            The detector gives something else than an array of numbers.
+            The detector gives something else than an array of numbers, or a
+            value is none.
         """
-        for event in events:
-            try:
-                data = event.data()
-            except EventError:
-                continue
-            if data is not None:
-                check_array(data, self.src, self.type)
-                return data.shape, data.dtype
+        try:
+            for event in events:
+                try:
+                    data = event.data()
+                except EventError:
+                    continue
+                if data is not None:
+                    check_array(data, self.src, self.type)
+                    return data.shape, data.dtype
+        except NotANumber as error:
+            raise ConfigError(str(error)) from error
         return None, None
 
 

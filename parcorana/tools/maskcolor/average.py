@@ -7,7 +7,8 @@ from itertools import chain, islice
 from parcorana.detector.statistics import Statistics
 from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.events.dataset import parse_dataset
-from parcorana.events.source import Share, open_source
+from parcorana.events.open import open_source
+from parcorana.events.protocol import Share
 
 _BLOCK = 32  # events that are read ahead
 _FEW = 10  # events that show where gaps are

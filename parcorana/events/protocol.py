@@ -1,4 +1,4 @@
-"""The protocol of event sources, and the one place that chooses among them."""
+"""The protocol of event sources: what servers know of events, wherever they come from."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -65,6 +65,17 @@ class Share:
 class Event:
     """One event of the sequence, before filters.
 
+    Parameters
+    ----------
+    run, stamp, index, own_run
+        As the attributes.
+    read : callable
+        Returns what `frame` does.
+    evt : object, optional
+        As the attribute.
+    values : callable, optional
+        Returns what the attribute is, a dict; called when it is asked for.
+
     Attributes
     ----------
     run : int
@@ -72,17 +83,28 @@ class Event:
     stamp : int
         int64: nanoseconds since the source's epoch, or pulses; see
         `EventSource.stamps`.
+    index : int
+        Its position in its run, from 0 on.
+    own_run : object
+        What the source's library has for the run, psana's run; None elsewhere.
     evt : object
         What `eventOk` and `finalDataArray` of the user class receive: psana's
         own event with psana, this object elsewhere.
     """
 
-    __slots__ = ("_read", "evt", "index", "run", "stamp", "values")
+    __slots__ = ("_make", "_read", "_values", "evt", "index", "own_run", "run", "stamp")
 
-    def __init__(self, run, stamp, read, evt=None, *, index=0, values=dict):
-        self.run, self.stamp, self.index, self.values = run, stamp, index, values
-        self._read = read
+    def __init__(self, run, stamp, read, evt=None, *, index=0, values=dict, own_run=None):
+        self.run, self.stamp, self.index, self.own_run = run, stamp, index, own_run
+        self._read, self._make, self._values = read, values, None
         self.evt = self if evt is None else evt
+
+    @property
+    def values(self):
+        """Dict of str to float: its numbers, by the names of the config's `values`; NaN where it has none."""
+        if self._values is None:
+            self._values = self._make()
+        return self._values
 
     def data(self):
         """Return the detector's ndarray, None where the event has none.
@@ -113,20 +135,32 @@ class FrameBlock:
     runs : (m,) int64
         Ordinal of each event's run in the dataset.
     stamps : (m,) int64
+    indexes : (m,) int64
+        Position of each event in its run.
+    values : dict of str to (m,) float64
     pieces : callable
-        Returns an iterator over pairs: the position in the block from which on,
-        and an array of frames of one run, (k, *shape), or the exception that
-        one frame cannot be read for, or the number of frames without data. The
-        array may be overwritten by the next piece.
+        Takes which of the events, (m,) bool, are wanted, None for all. Returns
+        an iterator over pairs: the position in the block from which on, and an
+        array of frames of one run, (k, *shape), or the exception that one frame
+        cannot be read for, or the number of frames without data. The array may
+        be overwritten by the next piece. Events that are not wanted are left
+        out where that saves reading.
     """
 
-    def __init__(self, runs, stamps, read, pieces):
-        self.runs, self.stamps, self.pieces = runs, stamps, pieces
-        self._read = read
+    def __init__(self, runs, stamps, indexes, values, read, pieces):
+        self.runs, self.stamps, self.indexes, self.values = runs, stamps, indexes, values
+        self.pieces, self._read = pieces, read
+
+    def __len__(self):
+        return len(self.stamps)
 
     def __iter__(self):
-        for k, (run, stamp) in enumerate(zip(self.runs.tolist(), self.stamps.tolist(), strict=True)):
-            yield Event(run, stamp, partial(self._read, k))
+        each = zip(self.runs.tolist(), self.stamps.tolist(), self.indexes.tolist(), strict=True)
+        for k, (run, stamp, index) in enumerate(each):
+            yield Event(run, stamp, partial(self._read, k), index=index, values=partial(self._values_of, k))
+
+    def _values_of(self, k):
+        return {name: float(column[k]) for name, column in self.values.items()}
 
 
 class EventSource(Protocol):
@@ -154,6 +188,9 @@ class EventSource(Protocol):
     live : bool
         Whether events come as time goes by (`events`), or are all there
         (`blocks`). A source without this attribute is not live.
+    own_run : object
+        As `Event.own_run`, of the first run; None, or no such attribute, where
+        there is none, or none yet.
     """
 
     stamps: Literal["ns", "pulses"]
@@ -208,61 +245,3 @@ def even_step(counters):
     """
     steps = np.diff(counters)
     return int(steps[0]) if len(steps) and steps[0] > 0 and (steps == steps[0]).all() else None
-
-
-def open_source(dataset, *, src=None, type_=None, share=None, log=print, psana_config=None):
-    """Open a dataset.
-
-    Parameters
-    ----------
-    dataset : parcorana.events.dataset.Dataset
-    src, type_ : str or None
-        Which detector, which data of it (contract, section 3).
-    share : Share
-        Which events to read.
-    log : callable
-        Takes one line of text for the user.
-    psana_config : dict or None
-        Calibration, as `parcorana.make_psana_config` makes it; psana only.
-
-    Returns
-    -------
-    EventSource
-
-    Raises
-    ------
-    ConfigError
-        A file, run, detector or dataset is missing or of the wrong kind.
-    """
-    share = share or Share()
-    # Each backend's own library is imported only when a run needs it.
-    if dataset.kind == "sim":
-        from parcorana.events.simulated import SimulatedSource
-
-        return SimulatedSource(dataset, share)
-    if dataset.kind == "h5":
-        if dataset.live:
-            from parcorana.events.hdf5.live import HDF5Live
-
-            return HDF5Live(dataset, src, share, log)
-        from parcorana.events.hdf5.source import HDF5Source
-
-        return HDF5Source(dataset, src, share, log)
-    from parcorana.events.psana1 import psana_of_lcls1
-
-    if (psana := psana_of_lcls1()) is not None:
-        from parcorana.events.psana1 import Psana1Source
-
-        return Psana1Source(psana, dataset, src, type_, share, log, psana_config)
-    if dataset.kind in ("exp", "file"):
-        if dataset.live:
-            from parcorana.events.psana2.live import Psana2Live as Psana2Source
-        elif dataset.idx:
-            from parcorana.events.psana2.index import Psana2Index as Psana2Source
-        else:
-            from parcorana.events.psana2.sequential import Psana2Source
-
-        return Psana2Source(dataset, src, type_, share, log, psana_config)
-    from parcorana.events.psana2.shared import Psana2Shared
-
-    return Psana2Shared(dataset, src, type_, share, log, psana_config)

@@ -1,0 +1,142 @@
+"""Numbers of each frame, in datasets of the same HDF5 file."""
+
+from itertools import islice
+
+import h5py
+import numpy as np
+
+from parcorana.errors import ConfigError, RunError, nearest, one_line
+from parcorana.events.hdf5.files import Unreadable
+from parcorana.events.hdf5.missing import ranges
+from parcorana.events.hdf5.plain import dtype_of
+from parcorana.events.hdf5.slab import Axis, runs_of
+from parcorana.events.hdf5.virtual import dataset_of
+from parcorana.files.limits import available
+
+_BYTES = 24  # for each number, while they are read
+_LISTED = 10
+_LOOKED_AT = 2000  # objects of a file, for the list of what there is
+
+
+class Values:
+    """The values of the frames of one file.
+
+    A value that was never written is NaN.
+
+    Parameters
+    ----------
+    stack : parcorana.events.hdf5.stack.Stack
+    values : dict of str to str
+        Of each value the path of its dataset, in the file that the user named;
+        a link may lead elsewhere, as for frames. While the file is written there
+        need not be as many numbers as frames.
+
+    Attributes
+    ----------
+    datasets : dict of str to (Plain or Mapped)
+
+    Raises
+    ------
+    ConfigError
+        There is no such dataset, or it has not one number per frame.
+    """
+
+    def __init__(self, stack, values):
+        self._trust, self._length = stack.trust, stack.frames.shape[0]
+        self._where = {name: f"values[{name!r}]: h5={stack.name}: {path}" for name, path in values.items()}
+        self.datasets = {name: self._find(name, "/" + path.strip("/")) for name, path in values.items()}
+
+    def _find(self, name, path):
+        where, length, trust = self._where[name], self._length, self._trust
+        try:
+            file = trust.file(trust.name)
+            holder, item = trust.walk(trust.name, file["/"], path, where)
+            if item is None:
+                raise ConfigError(f"{where}: there is no such dataset in the file{_offer(file, path, length)}")
+            if not isinstance(item, h5py.Dataset):
+                raise ConfigError(f"{where} is a group, and must be a dataset{_offer(file, path, length)}")
+            if dtype_of(item).kind not in ("iuf" if item.is_virtual else "iufb"):
+                raise ConfigError(f"{where} has dtype {dtype_of(item)}, and must be numbers")
+            if item.shape != (length,) and not (trust.files.swmr and len(item.shape or ()) == 1):
+                raise ConfigError(f"{where} has shape {item.shape}, and must have ({length},), a number for each frame")
+            return dataset_of(trust, holder, item, where)
+        except (ConfigError, RunError):
+            raise
+        except Unreadable as error:
+            raise ConfigError(f"{where}: {error}") from error
+        except Exception as error:  # whatever h5py raises over a damaged file
+            raise ConfigError(f"{where} cannot be read ({one_line(error)})") from error
+
+    def written(self, first, last):
+        """Return of which frames, (n,) bool, all values are there."""
+        there = np.ones(last - first, bool)
+        for dataset in self.datasets.values():
+            there &= dataset.written([Axis.run(first, last - first)])
+        return there
+
+    def read(self, first=0, last=None):
+        """Return the values of some frames, of all if none are named: dict of str to (n,) float64."""
+        last = self._length if last is None else last
+        return {name: self._read(name, first, last)[0] for name in self.datasets}
+
+    def read_all(self, last, say):
+        """Return the values of all frames, as `read`; say which of the first `last` were never written."""
+        columns = {}
+        for name, dataset in self.datasets.items():
+            columns[name], there = self._read(name, 0, self._length)
+            missing = runs_of(~there[:last])
+            if missing:
+                why = dataset.why([Axis.run(missing[0][0], 1)])
+                say(f"{self._where[name]}: no number, so NaN, for frames {ranges(missing)} ({why})")
+        return columns
+
+    def _read(self, name, first, last):
+        dataset, where = self.datasets[name], self._where[name]
+        found = np.full(last - first, np.nan)
+        if first == last:
+            return found, np.ones(0, bool)
+        if (last - first) * _BYTES > available():
+            raise ConfigError(f"{where}: {last - first:,} values are more than the memory holds")
+        numbers = np.zeros(last - first, dataset.dtype.newbyteorder("="))
+        try:
+            there = dataset.box([Axis.run(first, last - first)], 0, numbers)
+        except (ConfigError, RunError):
+            raise
+        except Unreadable as error:
+            raise ConfigError(f"{where}: {error}") from error
+        except Exception as error:  # whatever h5py raises over a damaged file
+            raise ConfigError(f"{where} cannot be read ({one_line(error)})") from error
+        with np.errstate(over="ignore", invalid="ignore"):
+            found[there] = numbers[there]
+        return found, there
+
+
+def stretches(wanted, gap):
+    """Return where wanted frames begin and end, those together that fewer than `gap` others part: list of (int, int).
+
+    Parameters
+    ----------
+    wanted : (m,) bool
+    gap : int
+    """
+    where = np.flatnonzero(wanted)
+    cuts = np.flatnonzero(np.diff(where) > gap)
+    begins, ends = np.append(where[:1], where[cuts + 1]), np.append(where[cuts], where[-1:])
+    return list(zip(begins.tolist(), (ends + 1).tolist(), strict=True))
+
+
+def _offer(file, wanted, length):
+    """Return a list of the datasets that would do."""
+    found, left = [], iter(range(_LOOKED_AT))
+
+    def visit(path, item):
+        if next(left, None) is None:
+            return True  # enough
+        if isinstance(item, h5py.Dataset) and item.shape == (length,) and dtype_of(item).kind in "iufb":
+            found.append(path)
+        return None
+
+    file.visititems(visit)
+    more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    listed = f"; a number for each frame have {', '.join(islice(found, _LISTED))}{more}" if found else ""
+    return nearest(wanted.strip("/"), found) + listed

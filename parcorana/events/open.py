@@ -1,0 +1,63 @@
+"""The one place that chooses among the sources of events."""
+
+from parcorana.events.protocol import Share
+
+
+def open_source(dataset, *, src=None, type_=None, share=None, log=print, psana_config=None, values=None):
+    """Open a dataset.
+
+    Parameters
+    ----------
+    dataset : parcorana.events.dataset.Dataset
+    src, type_ : str or None
+        Which detector, which data of it (contract, section 3).
+    share : Share
+        Which events to read.
+    log : callable
+        Takes one line of text for the user.
+    psana_config : dict or None
+        Calibration, as `parcorana.make_psana_config` makes it; psana only.
+    values : dict of str to str, optional
+        Names of the numbers that each event is to have, and where they are.
+
+    Returns
+    -------
+    EventSource
+
+    Raises
+    ------
+    ConfigError
+        A file, run, detector, dataset or value is missing or of the wrong kind.
+    """
+    share, values = share or Share(), values or {}
+    # Each backend's own library is imported only when a run needs it.
+    if dataset.kind == "sim":
+        from parcorana.events.simulated import SimulatedSource
+
+        return SimulatedSource(dataset, share, values)
+    if dataset.kind == "h5":
+        if dataset.live:
+            from parcorana.events.hdf5.live import HDF5Live
+
+            return HDF5Live(dataset, src, share, log, values)
+        from parcorana.events.hdf5.source import HDF5Source
+
+        return HDF5Source(dataset, src, share, log, values)
+    from parcorana.events.psana1 import psana_of_lcls1
+
+    if (psana := psana_of_lcls1()) is not None:
+        from parcorana.events.psana1 import Psana1Source
+
+        return Psana1Source(psana, dataset, src, type_, share, log, psana_config, values)
+    if dataset.kind in ("exp", "file"):
+        if dataset.live:
+            from parcorana.events.psana2.live import Psana2Live as Psana2Source
+        elif dataset.idx:
+            from parcorana.events.psana2.index import Psana2Index as Psana2Source
+        else:
+            from parcorana.events.psana2.sequential import Psana2Source
+
+        return Psana2Source(dataset, src, type_, share, log, psana_config, values)
+    from parcorana.events.psana2.shared import Psana2Shared
+
+    return Psana2Shared(dataset, src, type_, share, log, psana_config, values)

@@ -1,0 +1,216 @@
+"""From a source's events to the blocks that travel: filtered, checked, masked, counted."""
+
+import logging
+import time
+
+import numpy as np
+
+from parcorana.calculation.guard import callback
+from parcorana.errors import EventError, RunError
+from parcorana.events.segments import Segments
+from parcorana.events.values import MEAN, Select
+from parcorana.pipeline.block import BAD, FILTERED, HEADER, NO_DATA, READ
+from parcorana.pipeline.layout import Layout
+from parcorana.pipeline.means import Means
+
+log = logging.getLogger("parcorana")
+_NAMED = 5  # bad events that the log names
+_NOT_FINITE = "it has values that are not finite in included elements"
+
+
+class Intake:
+    """Takes events into the buffers of a server.
+
+    Parameters
+    ----------
+    job : Job
+    calculation : BlockBase
+    reading : Reading
+
+    Attributes
+    ----------
+    as_they_are : bool
+        Whether the user class looks at no single event.
+    """
+
+    def __init__(self, job, calculation, reading):
+        config = job.config
+        self._seconds, self._reading, self._mask = job.clock.seconds, reading, config.mask
+        self._params, self._run_now = calculation.mpiParams, None
+        self._event_ok = callback(calculation, "eventOk")
+        self._final_array = callback(calculation, "finalDataArray")
+        self._where = f"after {config.user_class.__name__}.finalDataArray " if self._final_array is not None else ""
+        self.as_they_are = self._event_ok is None and self._final_array is None
+        self._mends = calculation.mends_nonfinite
+        index = np.flatnonzero(config.mask)
+        self._layout = Layout([index[part] for part in job.parts])
+        self._names = [name for name in config.names if name != MEAN]
+        self._select, self._means = Select(config.select), Means(index) if MEAN in config.names else None
+        self._named = 0
+
+    def take(self, buffer, event):
+        """Read one event; put it into the buffer or count why not.
+
+        Returns
+        -------
+        int or None
+            The field of the header in which it was counted, None if it is in the buffer. An event that a range of
+            values leaves out is counted in the field of the range and in `FILTERED`.
+        """
+        header, start = buffer.header, time.perf_counter()
+        header[READ] += 1
+        fate, read = self._fate(buffer, event, start)
+        if fate is not None:
+            header[fate] += 1
+            header[FILTERED] += fate >= HEADER
+        self._seconds["computing"] += time.perf_counter() - read
+        return fate
+
+    def _fate(self, buffer, event, start):
+        """Return what becomes of an event, and when it was read."""
+        if event.evt is None:
+            return NO_DATA, start
+        if event.run != self._run_now:
+            self._run_now, self._params.run = event.run, event.own_run
+        # before the data is fetched
+        outside = self._select.outside(event.values)
+        if outside is not None:
+            return HEADER + outside, start
+        if self._event_ok is not None and not self._event_ok(event.evt):
+            return FILTERED, start
+        fault = array = None
+        try:
+            array = event.frame() if self._final_array is None else event.data()
+        except (EventError, OSError, RunError) as error:
+            fault = error
+        read = time.perf_counter()
+        self._seconds["reading"] += read - start
+        if isinstance(fault, RunError):
+            self._reading.fail(fault)
+            return BAD, read
+        if fault is not None:
+            self._name_bad(str(fault))
+            return BAD, read
+        if array is None:
+            return NO_DATA, read
+        if self._final_array is not None:
+            array = self._final_array(array, event.evt)
+            if array is None:
+                return FILTERED, read
+        return self._fate_of_array(buffer, event, array), read
+
+    def _fate_of_array(self, buffer, event, array):
+        masked = isinstance(array, np.ma.MaskedArray)
+        if isinstance(array, Segments):
+            frames = [piece.reshape(1, -1) for piece in array.pieces]
+        else:
+            array = np.asarray(array)
+            frames = array.reshape(1, -1)
+        wrong = "it is a masked array, whose mask nothing reads" if masked else self._unfit(array.shape, array.dtype)
+        if not wrong:
+            values = [event.values.get(name, np.nan) for name in self._names]
+            if self._means is not None:
+                mean = self._means.of(frames)
+                if self._outside_by_mean(mean, frames)[0]:
+                    return HEADER + self._select.number
+                values += mean.tolist()
+            if self._put(buffer, frames, event.stamp, event.run, array.dtype, np.array(values))[0]:
+                wrong = _NOT_FINITE
+        if wrong:
+            self._name_bad(self._where + wrong)
+        return BAD if wrong else None
+
+    # -- many at once ---------------------------------------------------------
+
+    def take_pieces(self, buffer, block, first):
+        """Read a block as it is, many frames at once.
+
+        Parameters
+        ----------
+        buffer : BlockBuffer
+        block : parcorana.events.protocol.FrameBlock
+        first : int
+            Number of its first event in the sequence.
+        """
+        header, reading, done = buffer.header, self._reading, 0
+        start = time.perf_counter()
+        reading.at = f"event {first} of the sequence"
+        table = np.empty((len(block), len(buffer.names)))
+        for column, name in enumerate(self._names):
+            table[:, column] = block.values.get(name, np.nan)
+        outside = self._select.all_outside(block.values, len(block))
+        for k, frames in reading.until_error(block.pieces(None if outside is None else outside < 0)):
+            if reading.is_stopped():
+                break
+            read = time.perf_counter()
+            self._seconds["reading"] += read - start
+            reading.at = f"event {first + k} of the sequence"
+            without, failed = isinstance(frames, int), isinstance(frames, Exception)
+            end = k + (frames if without else 1 if failed else len(frames))
+            _count(header, outside, done, end)
+            which = np.arange(k, end) if outside is None else k + np.flatnonzero(outside[k:end] < 0)
+            wrong, bad, done = "", which[:0], end
+            if without:
+                header[NO_DATA] += len(which)
+            elif wrong := frames if failed else self._unfit(frames.shape[1:], frames.dtype):
+                bad = which
+            else:
+                rows = frames.reshape(end - k, -1)
+                rows = rows if len(which) == len(rows) else rows[which - k]
+                bad = which[self._put_many(buffer, rows, block, which, table)]
+            for j in bad:
+                reading.at = f"event {first + j} of the sequence"
+                header[BAD] += 1
+                self._name_bad(wrong or _NOT_FINITE)
+            reading.at = f"event {first + end} of the sequence"
+            start = time.perf_counter()
+            self._seconds["computing"] += start - read
+        if not reading.stopped:
+            _count(header, outside, done, len(block))
+
+    def _put_many(self, buffer, rows, block, which, table):
+        """Put frames into the buffer, `which` of the events of a block; tell which of them are bad, as bool."""
+        inside, bad = np.ones(len(which), bool), np.zeros(len(which), bool)
+        if self._means is not None:
+            table[which, -1] = means = self._means.of(rows)
+            inside = ~self._outside_by_mean(means, rows)
+            if not inside.all():
+                buffer.header[[FILTERED, HEADER + self._select.number]] += np.count_nonzero(~inside)
+                rows, which = rows[inside], which[inside]
+        if len(which):
+            run = int(block.runs[which[0]])
+            bad[inside] = self._put(buffer, rows, block.stamps[which], run, rows.dtype, table[which])
+        return bad
+
+    def _outside_by_mean(self, means, frames):
+        """Tell of which frames the mean is outside its range, (m,) bool; those that are bad are not among them."""
+        outside = self._select.mean_outside(means)
+        for k in np.flatnonzero(outside & ~np.isfinite(means)):
+            outside[k] = self._mends or self._means.finite(frames, k)
+        return outside
+
+    def _unfit(self, shape, dtype):
+        """Return what is wrong with a frame of such a shape and dtype, if anything."""
+        if shape != self._mask.shape:
+            return f"its shape is {shape}, that of the mask is {self._mask.shape}"
+        if dtype.kind not in "iufb":
+            return f"its dtype is {dtype}, not a number"
+        return None
+
+    def _put(self, buffer, frames, stamps, run, dtype, values):
+        return buffer.put(frames, stamps, run, self._layout, dtype.kind == "f" and not self._mends, values)
+
+    def _name_bad(self, what):
+        self._named += 1
+        if self._named <= _NAMED:
+            more = "; more will be counted but not named" if self._named == _NAMED else ""
+            log.warning("bad event skipped (%s): %s%s", self._reading.at, what, more)
+
+
+def _count(header, outside, first, last):
+    """Count events of a block as read, and those that ranges of values leave out."""
+    header[READ] += last - first
+    if outside is not None:
+        of_each = np.bincount(outside[first:last] + 1, minlength=len(header) - HEADER + 1)[1:]
+        header[FILTERED] += of_each.sum()
+        header[HEADER:] += of_each
