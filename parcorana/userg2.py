@@ -27,7 +27,7 @@ from parcorana.calculation.guard import callback
 from parcorana.calculation.says import saved_arrays
 from parcorana.calculation.userclass import Apart, calls_inherited, is_own
 from parcorana.correlate.lines import plan_accumulated, plan_stored, plan_tails, plan_window, scratch_bytes
-from parcorana.correlate.plaing2 import PlainG2
+from parcorana.g2.plain import PlainG2
 from parcorana.curves import curvefile, fits
 from parcorana.curves.bias import bias_of, sentence
 from parcorana.curves.sums import NORMALIZATIONS, ColorSums
@@ -185,6 +185,7 @@ class _G2(PlainG2, Apart, BlockBase):
         color, finecolor, colors = _colors(user_params, mask)
         sums = ColorSums(color, finecolor, _normalization(user_params), colors)
         size = sums.nbytes(len(system_params["delays"])) + Timeline(color[:0], colors).nbytes
+        size += 16  # `not_whole` and `events`
         if _number(user_params, "saturated_value") is not None:
             size += -(-len(color) // 8) * 8  # eight elements to a number, summed as 64 bit
         return size

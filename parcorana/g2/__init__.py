@@ -1,0 +1,1 @@
+"""G2 of X-ray photon correlation spectroscopy."""
