@@ -177,6 +177,7 @@ class BlockBase:
         Returns
         -------
         int
+            Without this method: that of two blocks in float64, as NumPy makes them.
         """
 
     # -- checkpoints: a class whose arrays are all in `arrays` needs neither ----------------------------

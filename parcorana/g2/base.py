@@ -97,6 +97,7 @@ class G2Base(PlainG2, Apart, BlockBase):
         color, finecolor, colors = colors_of(user_params, mask)
         sums = ColorSums(color, finecolor, normalization_of(user_params), colors)
         size = sums.nbytes(len(system_params["delays"])) + Timeline(color[:0], colors).nbytes
+        size += 16  # `not_whole` and `events`
         if number_of(user_params, "saturated_value") is not None:
             size += -(-len(color) // 8) * 8  # eight elements to a number, summed as 64 bit
         return size

@@ -37,7 +37,7 @@ class PlainG2:
         full[mask] = saturated
         self.write_results(group, counts, table, full)
         if self.user_params.get("save_arrays", "last"):
-            for name in self.arrayNames():
+            for name in arrays:
                 for d, delay in enumerate(self.system_params["delays"]):
                     full = np.zeros(mask.shape)
                     full[mask] = arrays[name][d]
