@@ -1,4 +1,4 @@
-"""What ranks take of memory, measured, against the formulas of the contract (section 8)."""
+"""What ranks take of memory, measured, against the formulas of docs/definitions.md."""
 
 import inspect
 import re
@@ -56,7 +56,7 @@ def usual(setup, width, dtype):
 
 @pytest.mark.parametrize("dtype", ["f4", "u2"])
 def test_ranks_stay_within_their_formula(setup, dtype):
-    """Less what a rank has for any detector, libraries and all, nobody takes 10% more than the contract's formula."""
+    """Less what a rank has for any detector, libraries and all, nobody takes 10% more than the formula says."""
     (small, said_small), (large, said_large) = usual(setup, 64, dtype), usual(setup, WIDTH, dtype)
     mib = WIDTH / 2**20
     formulas = {

@@ -55,7 +55,7 @@ class ColorSums:
         Of all included elements; 0 = in no curve.
     finecolor : (N,) int64 or None
     normalization : {'pixel', 'finecolor', 'color'}
-        Contract, section 1: what divides each element's G2.
+        What divides each element's G2: docs/definitions.md, "Delay curves".
     colors : sequence of int, optional
         Colours that get a curve, increasing; those of the included elements
         without it. One that no included element has gets NaN.

@@ -13,7 +13,7 @@ from parcorana.events.segments import Segments
 
 @dataclass(frozen=True)
 class Share:
-    """Which events of the sequence one server reads (contract, section 1).
+    """Which events of the sequence one server reads: docs/definitions.md, "The sequence".
 
     Event i is in block ``i // block``; block k is read by server
     ``k % servers``. So every number of servers gives the same sequence.
@@ -217,7 +217,7 @@ def open_source(dataset, *, src=None, type_=None, share=None, log=print, psana_c
     ----------
     dataset : parcorana.events.dataset.Dataset
     src, type_ : str or None
-        Which detector, which data of it (contract, section 3).
+        Which detector, which data of it: `src` and `type` in docs/config.md.
     share : Share
         Which events to read.
     log : callable

@@ -81,7 +81,7 @@ class G2Base(PlainG2, Apart, BlockBase):
 
     @classmethod
     def checkParams(cls, user_params, mask, log):
-        """Check the parameters and files of `user_params` (contract, sections 3 and 5)."""
+        """Check the parameters and files of `user_params`: docs/config.md, docs/definitions.md."""
         for key in ("saturated_value", "notzero"):
             number_of(user_params, key)
         normalization_of(user_params)

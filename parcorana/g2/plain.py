@@ -2,7 +2,7 @@
 
 Pairs by a dictionary, sums pair by pair in float64, delay curves element by
 element: nothing here is shared with kernels, plans or sums per colour. Written
-from section 1 of the contract.
+from docs/definitions.md.
 """
 
 import numpy as np

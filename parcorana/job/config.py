@@ -103,7 +103,7 @@ class Config:
         From which names of files in `user_params` are meant: user code may
         change the working directory.
 
-    The others are those of section 3 of the contract.
+    The others are the keys of docs/config.md.
     """
 
     system_params: dict

@@ -1,4 +1,4 @@
-"""What a run needs of memory, by the formulas of section 8 of the contract, and whether the hosts let it have that."""
+"""What a run needs of memory, by the formulas of docs/definitions.md, and whether the hosts let it have that."""
 
 from dataclasses import dataclass, field
 
