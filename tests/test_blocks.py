@@ -303,8 +303,16 @@ def test_a_checkpoint_of_another_declaration_is_refused(setup):
     for old, new, words in (
         ("np.zeros((2, elements))", "np.zeros((2, elements), 'f4')", "PerElement float64 (2, 57) for 'sums'"),
         ("np.zeros((2, elements))", "np.zeros((3, elements))", "and the class has PerElement float64 (3, 57)"),
-        ("np.zeros(40, np.int32)", "np.zeros(41, np.int32)", "Summed int32 (40,) for 'histogram', and the class has Sum"),
-        ('"gaps": Common(self.gaps)', '"others": Common(self.gaps)', "Common float64 (1,) for 'gaps', and the class has no"),
+        (
+            "np.zeros(40, np.int32)",
+            "np.zeros(41, np.int32)",
+            "Summed int32 (40,) for 'histogram', and the class has Sum",
+        ),
+        (
+            '"gaps": Common(self.gaps)',
+            '"others": Common(self.gaps)',
+            "Common float64 (1,) for 'gaps', and the class has no",
+        ),
         ("Common(self.gaps)", "Summed(self.gaps)", "Common float64 (1,) for 'gaps', and the class has Summed"),
     ):
         (setup.folder / "mine.py").write_text(text.replace(old, new), encoding="utf-8")
@@ -325,7 +333,9 @@ def test_check_knows_the_memory(setup):
     assert 1.1 * elements * 4e6 / 2**20 - 3 < said[1] - said[0] < 1.1 * elements * 4e6 / 2**20 + 3
 
 
-@pytest.mark.parametrize(("where", "who"), [("enter", "rank 2, worker at event 0"), ("publish", "rank 0, viewer at the")])
+@pytest.mark.parametrize(
+    ("where", "who"), [("enter", "rank 2, worker at event 0"), ("publish", "rank 0, viewer at the")]
+)
 def test_an_error_names_the_method(setup, where, who):
     write_mine(setup, "no buffer")
     text = (setup.folder / "mine.py").read_text(encoding="utf-8")

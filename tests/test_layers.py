@@ -92,7 +92,9 @@ def test_the_walk_sees_imports():
     assert others == {"os", "mpi4py"}
     rooms = {"tools.driver": "tools", "__init__": "faces", "fits": "faces", "userg2": "g2", "errors": "floor"}
     assert {module: room_of(module) for module in rooms} == rooms
-    assert {module.split(".")[0] for module in MODULES if "." in module} <= set(ROOMS), "a room that is not in the table"
+    assert {module.split(".")[0] for module in MODULES if "." in module} <= set(ROOMS), (
+        "a room that is not in the table"
+    )
     assert set(BESIDE) <= set(MODULES)
 
 

@@ -221,7 +221,9 @@ def test_faults_are_left_to_the_run_and_names_mean_nothing(tmp_path):
     assert plain == needs(Mean, arrays=fails) == needs(Mean, __init__=lambda self, user, system, params: fails())
     assert plain == needs(Own, forgets=True, buffer=None, pieces=True, extra_bytes=lambda self, *args: 1 << 40)
     for size in (None, -1, 1.5, True):
-        with pytest.raises(ConfigError, match=f"^user_class Mine: extra_bytes must return a number of bytes, not {size}"):
+        with pytest.raises(
+            ConfigError, match=f"^user_class Mine: extra_bytes must return a number of bytes, not {size}"
+        ):
             needs(Mean, extra_bytes=lambda self, *args, size=size: size)
 
 
@@ -232,11 +234,12 @@ def test_a_class_on_blocks_stays_within_it(setup):
     np.save(setup.folder / "mask.npy", np.ones(WIDTH, np.int8))
     given = {"dataset": "h5=frames.h5", "src": "frames", "times": 500, "block": BLOCK, "update": 300, "delays": [1]}
     code = inspect.getsource(Mean)
-    write_class(setup, f"import numpy as np\nfrom parcorana import BlockBase, Common, PerElement\n\n{code}", "Mean", **given)
+    write_class(
+        setup, f"import numpy as np\nfrom parcorana import BlockBase, Common, PerElement\n\n{code}", "Mean", **given
+    )
     found, said = peaks_of(setup)
     assert all(found[role] <= said[role] for role in found), (found, said)
     assert said["worker"] < 80 + 1.1 * (500 + 2 * BLOCK) * 4 * WIDTH / 2**20
     mean = np.random.default_rng(0).poisson(5, (300, WIDTH)).mean(axis=0)
     with h5py.File(setup.folder / "out.h5") as file:
         np.testing.assert_allclose(file["user/mean_at_000300"][0], mean, rtol=1e-12)
-

@@ -497,7 +497,7 @@ def test_files_of_arrays(tmp_path_factory, rows, elements, order, strided, dtype
     array = np.asarray(rng.integers(0, 100, (*rows, elements)), dtype, order=order)
     array = np.repeat(array, 2, axis=-1)[..., ::2] if strided else array
     path = tmp_path_factory.mktemp("part") / "a.part"
-    steps = partfile.write(path, {"a": (ELEMENTS, array), "b": (COMMON, np.array(7))}, {"x": 1})
+    steps = partfile.write(path, {"a": (NAMES[PerElement], array), "b": (NAMES[Common], np.array(7))}, {"x": 1})
     while True:
         try:
             next(steps)

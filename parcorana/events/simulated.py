@@ -296,7 +296,7 @@ class SimulatedSource:
         shape = self.options.sase**-2
         return float(generator(self.options, PULSE, int(pulse)).gamma(shape, 1 / shape))
 
-    def pulses_apart(self, rate):
+    def pulses_apart(self, rate: float) -> int | None:
         """Return the pulses from each event to the next, if all are equally far apart; see `EventSource`."""
         return even_step(self.pulses[: self.total])
 
