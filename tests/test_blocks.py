@@ -170,7 +170,7 @@ def test_what_is_not_alike_is_an_error(tmp_path):
             return {"x": self.wrong(self.mpiParams.part.start)}
 
     for wrong, words in (
-        (lambda start: Common(start), "Mine.collect: workers disagree on array 'x', which must be the same on all"),
+        (Common, "Mine.collect: workers disagree on array 'x', which must be the same on all"),
         (lambda start: Summed(np.zeros(1 + start)), "array 'x' must have the same dtype and shape on all workers"),
         (lambda start: PerElement(np.zeros((1 + start, 7))), "must be the 8 elements of this worker"),
         (lambda start: np.zeros(2), "'x' must be a PerElement, Summed or Common array, not ndarray"),

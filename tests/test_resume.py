@@ -16,6 +16,7 @@ from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from parcorana.calculation.arrays import NAMES, Common, PerElement
 from parcorana.results import partfile
 from parcorana.results.lock import FolderLock
 from parcorana.tools.compare import compare
