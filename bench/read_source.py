@@ -105,7 +105,7 @@ def server(kind, path, reader, readers, block):
             buffers.reverse()
             buffer.begin(0, -1, False)
             if hasattr(events, "pieces"):
-                for k, frames in events.pieces():
+                for k, frames in events.pieces(None):
                     stamps = events.stamps[k : k + len(frames)]
                     buffer.put(frames.reshape(len(frames), -1), stamps, events.run, layout, False)
             else:

@@ -1,7 +1,7 @@
 """The slow truth: what every fast path is compared with.
 
 Plain loops over dictionaries and float64 arrays, one event at a time, written
-from section 1 of the contract and from nothing else.
+from docs/definitions.md and from nothing else.
 """
 
 from collections.abc import Mapping, Sequence

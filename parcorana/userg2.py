@@ -1,4 +1,4 @@
-"""G2 of X-ray photon correlation spectroscopy, in three forms (contract, section 1).
+"""G2 of X-ray photon correlation spectroscopy, in three forms: docs/definitions.md.
 
 For each element p and delay d, over the pairs (t, t + d) that are both present::
 

@@ -224,7 +224,7 @@ def correlate(lines, real[::1, :] x not None, const real[:, :] block, g2, ip, fu
         New events, the elements of each side by side.
     g2, ip, fut : (n, D) float64
         The sums, element by element: ``sum I(t) I(t+d)``, ``sum I(t)``, ``sum I(t+d)``
-        (contract, section 1); `ip` and `fut` may be None if the mode is ONLY_G2, `g2` if it is ENDS.
+        (docs/definitions.md); `ip` and `fut` may be None if the mode is ONLY_G2, `g2` if it is ENDS.
     total : (n,) float64, for the mode DEFERRED
         The sum of the new values is added.
     energy : (n,) float64 or None

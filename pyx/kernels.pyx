@@ -192,7 +192,7 @@ def add_pairs(runs, X, G2=None, IP=None, IF_=None, *, past=None, future=None, th
     -----
     Sums are float64; products of float32 values are added up in float32 a few at a time.
     Against the sum of absolute products (values, for IP and IF) the error is below 1e-6 for
-    float32 and 1e-12 for float64, and whole numbers are exact (contract, section 8).
+    float32 and 1e-12 for float64, and whole numbers are exact (docs/definitions.md).
     """
     pairs(runs, X, G2, IP, IF_, past, future, threads, 1.0)
 

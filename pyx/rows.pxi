@@ -54,7 +54,7 @@ def admit(int64_t[::1] counter not None, int32_t[::1] row not None, int32_t[::1]
           int32_t[::1] leave not None, Py_ssize_t head, Py_ssize_t tail, Py_ssize_t times,
           const int64_t[::1] entering not None, Py_ssize_t limit, int8_t[::1] fate not None,
           int64_t[::1] entered not None):
-    """Let events enter one at a time (contract, section 1); see `pca_admit` in csrc.
+    """Let events enter one at a time (docs/definitions.md); see `pca_admit` in csrc.
 
     Returns
     -------

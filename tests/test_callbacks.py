@@ -1,4 +1,4 @@
-"""Every callback of section 6 of the contract: when, on which rank, with what."""
+"""Every callback of `UserBase`: when, on which rank, with what."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def stream():
 
 
 def run_of(counters):
-    """Return what section 1 says of the events that pass the filters: (steps, fates, stored at each update)."""
+    """Return what becomes of events that pass the filters: (steps, fates, stored at each update)."""
     buffer, steps, fates, stored = ReferenceBuffer(TIMES), [], Counter(), []
     for counter in counters.tolist():
         before = sorted(buffer.stored)
@@ -93,7 +93,7 @@ def some_mask():
 
 
 def check_servers(calls, servers, counters):
-    """Section 6: __init__ and arrayNames on all; initServer once; eventOk, then finalDataArray of what it let pass."""
+    """__init__ and arrayNames on all; initServer once; eventOk, then finalDataArray of what it let pass."""
     seen = []
     for (_, role), lines in calls.items():
         if role != "server":

@@ -1,4 +1,4 @@
-"""The arrows between the layers of docs and architecture point one way; big libraries load only where needed."""
+"""The arrows between the rooms of the package point one way; big libraries load only where needed."""
 
 import ast
 import graphlib
@@ -13,37 +13,36 @@ import parcorana
 PACKAGE = Path(parcorana.__file__).parent
 KERNELS = {"_beat", "_core", "_move", "kernels"}  # compiled
 
-# Modules, without 'parcorana.', by layer; a folder stands for all in it. Those not here are tools,
-# which may import all the others: the driver and the other commands.
-LAYERS = {
-    "core": "_version errors datasets delays partition masks ratecheck psana_config rolling lines cpu lock"
-    " userbase userstate partfile curves plaing2 timeline images geometry statistics colors reference memory paths"
-    " trial sums userclass limits reach bias rounding",
-    "events": "events",
-    "config": "config",
-    "output": "output checkpoint progress results fits curvefile pictures plain",
-    "classes": "userg2",
-    "pipeline": "pipeline",
+# Of each room, that is a folder, those whose modules its own may import, beside its own and the floor.
+ROOMS = {
+    "floor": "",
+    "files": "",
+    "calculation": "",
+    "correlate": "",
+    "detector": "files",
+    "curves": "files",
+    "events": "files correlate detector",
+    "job": "files calculation correlate detector events",
+    "results": "files calculation correlate detector curves",
+    "view": "curves results",
+    "watch": "calculation",
+    "g2": "files calculation correlate detector curves results view",
+    "pipeline": "files calculation correlate detector events job results view",
+    "tools": "files calculation correlate detector curves events job results view watch g2 pipeline",
+    "faces": "files calculation correlate detector curves events job results view watch g2 pipeline tools",
 }
-MAY_IMPORT = {
-    "core": {"core"},
-    "events": {"core", "events"},
-    "config": {"core", "events"},
-    "output": {"core", "output"},
-    "classes": {"core", "output"},
-    "pipeline": {"core", "events", "config", "output", "pipeline"},
-    "tools": {"core", "events", "config", "output", "classes", "pipeline", "tools"},
-}
+# The modules beside the folders: what all may know, what users import, and what stands for a room.
+BESIDE = {"errors": "floor", "_version": "floor", "reference": "floor", "userg2": "g2"}
 ONLY_IN = {
     "mpi4py": {"pipeline.mpi", "__main__"},
     "psana": {"events.psana2", "events.psana1"},  # in the modules of these folders, too
     "requests": {"events.psana2"},  # psana brings it along
-    "h5py": {"output", "compare", "curvefile", "plain", "__main__"}
-    | {"events.hdf5_stack", "events.hdf5_times", "events.hdf5_trust"},
-    "hdf5plugin": {"events.hdf5_stack"},
-    "tqdm": {"progress"},
-    "matplotlib": {"pictures"},
-    "scipy": {"fits"},
+    "h5py": {"results.output", "tools.compare", "curves.curvefile", "files.plain", "__main__"}
+    | {"events.hdf5.stack", "events.hdf5.times", "events.hdf5.trust"},
+    "hdf5plugin": {"events.hdf5.stack"},
+    "tqdm": {"view.progress"},
+    "matplotlib": {"view.pictures"},
+    "scipy": {"curves.fits"},
 }
 
 
@@ -55,9 +54,9 @@ def name_of(path):
 MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
-def layer_of(module):
-    layers = {name: layer for layer, names in LAYERS.items() for name in names.split()}
-    return layers.get(module) or layers.get(module.split(".")[0], "tools")
+def room_of(module):
+    first = module.split(".")[0]
+    return first if first in ROOMS else BESIDE.get(first, "faces")
 
 
 def imported(module, tree=None):
@@ -85,36 +84,43 @@ def imported(module, tree=None):
 
 def test_the_walk_sees_imports():
     """What the other tests rely on, on a text that breaks the rules."""
-    text = "import os\nfrom parcorana import _core, __version__
-from parcorana.tools import driver\ndef f():\n    from mpi4py import MPI\n"
-    text += "    import parcorana.events.source\n    from parcorana.pipeline.worker import Worker\n"
+    text = "import os\nfrom parcorana import _core, __version__\nfrom parcorana.tools import driver\n"
+    text += "def f():\n    from mpi4py import MPI\n"
+    text += "    import parcorana.events.protocol\n    from parcorana.pipeline.worker import Worker\n"
     ours, others = imported("masks", ast.parse(text))
-    assert ours == {"_core", "driver", "__init__", "events.source", "pipeline.worker"}
+    assert ours == {"_core", "tools.driver", "__init__", "events.protocol", "pipeline.worker"}
     assert others == {"os", "mpi4py"}
-    assert {layer_of(m) for m in ("driver", "__init__", "pipeline.mpi", "rolling")} == {"tools", "pipeline", "core"}
-    assert all(name in MODULES for names in LAYERS.values() for name in names.split())
+    rooms = {"tools.driver": "tools", "__init__": "faces", "fits": "faces", "userg2": "g2", "errors": "floor"}
+    assert {module: room_of(module) for module in rooms} == rooms
+    assert {module.split(".")[0] for module in MODULES if "." in module} <= set(ROOMS), (
+        "a room that is not in the table"
+    )
+    assert set(BESIDE) <= set(MODULES)
+
+
+def test_the_arrows_point_one_way():
+    rooms = {room: names.split() for room, names in ROOMS.items()}
+    assert set(graphlib.TopologicalSorter(rooms).static_order()) == set(ROOMS)
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_imports_follow_the_layers(module):
+def test_imports_follow_the_rooms(module):
     ours, others = imported(module)
-    wrong = {name for name in ours - KERNELS if layer_of(name) not in MAY_IMPORT[layer_of(module)]}
-    assert not wrong, f"{layer_of(module)} must not import these"
-    if layer_of(module) == "pipeline":
+    room = room_of(module)
+    wrong = {name for name in ours - KERNELS if room_of(name) not in {room, "floor", *ROOMS[room].split()}}
+    assert not wrong, f"{room} must not import these"
+    if room == "pipeline":
         events = {name for name in ours if name.startswith("events")}
-        assert events <= {"events.source"}, "of the events, the pipeline may know the protocol only"
+        known = {"events.protocol", "events.open", "events.segments", "events.values"}
+        assert events <= known, "of the events, the pipeline may know the protocol only"
     third_party = others - set(sys.stdlib_module_names) - {"numpy"}
     assert third_party <= set(ONLY_IN), "not among the package's dependencies"
     places = {module, module.rpartition(".")[0]}
     assert not {name for name in third_party if not places & ONLY_IN[name]}, "only in the modules made for it"
-    if layer_of(module) == "core":
-        assert not third_party
 
 
 def test_no_cycles():
     graph = {module: imported(module)[0] - KERNELS for module in MODULES}
-    # the one exception: `open_source` chooses among the backends, which import the protocol beside it
-    graph["events.source"] = {name for name in graph["events.source"] if not name.startswith("events.")}
     assert set(graphlib.TopologicalSorter(graph).static_order()) == set(MODULES)
 
 

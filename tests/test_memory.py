@@ -1,5 +1,6 @@
-"""What ranks take of memory, measured, against the formulas of the contract (section 8)."""
+"""What ranks take of memory, measured, against the formulas of docs/definitions.md."""
 
+import inspect
 import re
 import tracemalloc
 from types import SimpleNamespace
@@ -7,13 +8,17 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from conftest import write_class
+from test_user_class import Own
 
+from parcorana import BlockBase, Common, ConfigError, PerElement, Summed
 from parcorana.correlate.delays import make_delay_list
 from parcorana.correlate.lines import scratch_bytes
 from parcorana.job import memory
+from parcorana.job.config import resolve_config
 from parcorana.job.partition import Roles
 from parcorana.pipeline import note
-from parcorana.pipeline.gathered import Gathered
+from parcorana.pipeline.gathered import Gathered, label
 
 WIDTH, TIMES, BLOCK, FRAMES, FILES = 120_000, 500, 64, 40, 20
 
@@ -21,6 +26,11 @@ WIDTH, TIMES, BLOCK, FRAMES, FILES = 120_000, 500, 64, 40, 20
 def peaks(setup, user_class="G2IncrementalAccumulator", user=None, **system):
     """Run a job under mpiexec; return the MiB at most of each role, and those that --check says."""
     setup.write(user_class, {"save_arrays": False} | (user or {}), src="frames", **system)
+    return peaks_of(setup)
+
+
+def peaks_of(setup):
+    """Run what is written."""
     check = setup.drive("--check", ranks=3)
     assert check.returncode == 0, check.stderr
     said = {role: float(mib.replace(",", "")) for role, mib in re.findall(r"\d  (\w+) .* ([\d,]+)\n", check.stdout)}
@@ -46,7 +56,7 @@ def usual(setup, width, dtype):
 
 @pytest.mark.parametrize("dtype", ["f4", "u2"])
 def test_ranks_stay_within_their_formula(setup, dtype):
-    """Less what a rank has for any detector, libraries and all, nobody takes 10% more than the contract's formula."""
+    """Less what a rank has for any detector, libraries and all, nobody takes 10% more than the formula says."""
     (small, said_small), (large, said_large) = usual(setup, 64, dtype), usual(setup, WIDTH, dtype)
     mib = WIDTH / 2**20
     formulas = {
@@ -107,6 +117,12 @@ def fail(cls):
     raise ValueError("not now")
 
 
+class Given(SimpleNamespace):
+    """Can be told from others, as a config can."""
+
+    __hash__ = object.__hash__
+
+
 @pytest.mark.parametrize(
     ("names", "arrays"),
     [
@@ -118,7 +134,7 @@ def fail(cls):
 )
 def test_the_arrays_that_a_class_says_it_has_are_counted(names, arrays):
     user_class = type("Mine", (), {"arrayNames": names})
-    config = SimpleNamespace(
+    config = Given(
         times=100, block=16, store_dtype=np.dtype("f4"), delays=[1] * 10, mask=np.ones((7, 11)), user_class=user_class
     )
     config.elements = 60
@@ -133,16 +149,97 @@ def test_the_viewer_holds_one_worker_s_part_beside_the_sum():
     size = 1 << 20
 
     def note_of(worker):
-        reduced = np.full(size // 8, 1.0 + worker)
-        return note.unpack(*note.pack(note.UPDATE, {}, {"counts": np.arange(3), "reduced.sums": reduced}))[1]
+        found = {"counts": Common(np.arange(3)), "sums": Summed(np.full(size // 8, 1.0 + worker))}
+        small = {label(name, array): array.value for name, array in found.items()}
+        return note.unpack(*note.pack(note.UPDATE, {}, small))[1]
 
     tracemalloc.start()
     try:
-        gathered = Gathered(None, note_of(0))
+        gathered = Gathered(None, note_of(0), [])
         for worker in range(1, 20):
-            gathered.add(note_of(worker))
+            gathered.add(note_of(worker), [])
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert (gathered.reduced["sums"] == sum(range(1, 21))).all()
+    assert (gathered.small["sums"] == sum(range(1, 21))).all()
     assert most < 4.5 * size  # the sum, and what comes, on its way from array to array
+
+
+# -- classes on blocks: what they declare ------------------------------------------------
+
+
+class Mean(BlockBase):
+    """Mean and variance, as docs/blocks.md has them."""
+
+    def arrays(self, elements):
+        self.sums, self.events = np.zeros((2, elements)), np.zeros(1, np.int64)
+        return {"sums": PerElement(self.sums), "events": Common(self.events)}
+
+    def enter(self, block):
+        data = block.data.astype(np.float64)
+        self.sums += data.sum(axis=0), (data**2).sum(axis=0)
+        self.events += len(block)
+
+    def publish(self, update, group):
+        mean, square = update["sums"] / update["events"]
+        group[f"mean_at_{update.processed:06d}"] = np.stack([mean, square - mean**2])
+
+
+def fails(*args):
+    raise KeyError("not now")
+
+
+@pytest.mark.parametrize(
+    ("body", "rows", "each", "small", "gathered"),
+    [
+        ({"extra_bytes": lambda self, n, threads: 0}, 32, 16, 8, 16),
+        ({}, 32, 16 + 16 * 16, 8, 16),  # two blocks in float64
+        ({"buffer": "F"}, 132, 16 + 16 * 16, 8, 16),
+        ({"extra_bytes": lambda self, n, threads: 1000 * n * threads}, 32, 16 + 2000, 8, 16),
+        ({"pieces": True, "publish_piece": fails}, 32, 16 + 16 * 16, 8, 8),
+        ({"arrays": lambda self, n: {"s": Summed(np.zeros((50, 3), "i2"))}}, 32, 16 * 16, 300, 0),
+    ],
+)
+def test_what_a_class_on_blocks_declares_is_counted(tmp_path, body, rows, each, small, gathered):
+    np.save(tmp_path / "mask.npy", np.ones((7, 11), np.int8))
+    system = {"dataset": "sim=brownian:shape=7x11:events=9:tau=3", "mask": str(tmp_path / "mask.npy"), "delays": [1]}
+    config = resolve_config(system | {"times": 100, "block": 16, "user_class": type("Mine", (Mean,), body)}, {})
+    viewer, _, *workers = memory.bytes_of_ranks(config, Roles(servers=(1,), workers=(2,)), [2] * 3)
+    assert viewer == int(((gathered + 8) * 77 + 4 * small) * 1.1) + (80 << 20)
+    assert workers == [int(((rows * 4 + each) * 77 + 72 * 116 + 4 * small) * 1.1) + (80 << 20)]
+
+
+def test_faults_are_left_to_the_run_and_names_mean_nothing(tmp_path):
+    np.save(tmp_path / "mask.npy", np.ones((7, 11), np.int8))
+    system = {"dataset": "sim=brownian:shape=7x11:events=9:tau=3", "mask": str(tmp_path / "mask.npy"), "delays": [1]}
+
+    def needs(*bases, **body):
+        config = resolve_config(system | {"times": 100, "user_class": type("Mine", bases, body)}, {})
+        return memory.bytes_of_ranks(config, Roles(servers=(1,), workers=(2,)), [1] * 3)
+
+    plain = needs(Own)
+    assert plain == needs(Mean, arrays=fails) == needs(Mean, __init__=lambda self, user, system, params: fails())
+    assert plain == needs(Own, forgets=True, buffer=None, pieces=True, extra_bytes=lambda self, *args: 1 << 40)
+    for size in (None, -1, 1.5, True):
+        with pytest.raises(
+            ConfigError, match=f"^user_class Mine: extra_bytes must return a number of bytes, not {size}"
+        ):
+            needs(Mean, extra_bytes=lambda self, *args, size=size: size)
+
+
+def test_a_class_on_blocks_stays_within_it(setup):
+    """Measured, under mpiexec; and a buffer that is not kept is not counted."""
+    with h5py.File(setup.folder / "frames.h5", "w") as file:
+        file["frames"] = np.random.default_rng(0).poisson(5, (300, WIDTH)).astype(np.uint16)
+    np.save(setup.folder / "mask.npy", np.ones(WIDTH, np.int8))
+    given = {"dataset": "h5=frames.h5", "src": "frames", "times": 500, "block": BLOCK, "update": 300, "delays": [1]}
+    code = inspect.getsource(Mean)
+    write_class(
+        setup, f"import numpy as np\nfrom parcorana import BlockBase, Common, PerElement\n\n{code}", "Mean", **given
+    )
+    found, said = peaks_of(setup)
+    assert all(found[role] <= said[role] for role in found), (found, said)
+    assert said["worker"] < 80 + 1.1 * (500 + 2 * BLOCK) * 4 * WIDTH / 2**20
+    mean = np.random.default_rng(0).poisson(5, (300, WIDTH)).mean(axis=0)
+    with h5py.File(setup.folder / "out.h5") as file:
+        np.testing.assert_allclose(file["user/mean_at_000300"][0], mean, rtol=1e-12)

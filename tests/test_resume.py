@@ -16,6 +16,7 @@ from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from parcorana.calculation.arrays import NAMES, Common, PerElement
 from parcorana.results import partfile
 from parcorana.results.lock import FolderLock
 from parcorana.tools.compare import compare
@@ -497,7 +498,7 @@ def test_files_of_arrays(tmp_path_factory, rows, elements, order, strided, dtype
     array = np.asarray(rng.integers(0, 100, (*rows, elements)), dtype, order=order)
     array = np.repeat(array, 2, axis=-1)[..., ::2] if strided else array
     path = tmp_path_factory.mktemp("part") / "a.part"
-    steps = partfile.write(path, {"a": (ELEMENTS, array), "b": (COMMON, np.array(7))}, {"x": 1})
+    steps = partfile.write(path, {"a": (NAMES[PerElement], array), "b": (NAMES[Common], np.array(7))}, {"x": 1})
     while True:
         try:
             next(steps)

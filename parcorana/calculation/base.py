@@ -1,5 +1,7 @@
 """The one interface to a calculation: blocks of events come in, named arrays go out."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from parcorana.calculation.arrays import KINDS, PerElement, Summed
@@ -51,7 +53,7 @@ class BlockBase:
 
     #: Whether workers keep the last `times` events, and their order in memory: 'C', the elements of one event side by
     #: side; 'F', the times of one element side by side, good for compiled kernels. None: no events are kept.
-    buffer = None
+    buffer: str | None = None
     #: True for a class whose `enter` puts the events into the buffer itself, by `Block.store` or while it computes.
     stores = False
     #: The most events in one block; 0: as many as come together.
@@ -66,13 +68,13 @@ class BlockBase:
     last_has_more = False
     #: Name of the array of an update that counts the pairs of each delay, (D,) whole numbers, if there is one: the log
     #: then tells of delays that have none.
-    pairs = None
+    pairs: str | None = None
     #: With `pairs`: whether a pair no longer counts when one of its events has left the buffer.
     forgets = True
     #: As in `UserBase`; true of every class without a `buffer`.
     keeps_history = False
     #: As in `UserBase`.
-    takes_params = None
+    takes_params: Sequence[str] | None = None
 
     def __init__(self, user_params, system_params, mpiParams):
         self.user_params, self.system_params, self.mpiParams = user_params, system_params, mpiParams
@@ -179,6 +181,7 @@ class BlockBase:
         Returns
         -------
         int
+            Without this method: that of two blocks in float64, as NumPy makes them.
         """
 
     # -- checkpoints: a class whose arrays are all in `arrays` needs neither ----------------------------

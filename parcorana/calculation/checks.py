@@ -22,7 +22,7 @@ def check_names(user):
 
 
 def check_result(who, result, names, delays, elements):
-    """Check what `workerCalc` returned (contract, section 6).
+    """Check what `workerCalc` returned, against what `UserBase.workerCalc` asks for.
 
     Returns
     -------

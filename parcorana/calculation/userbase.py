@@ -1,6 +1,6 @@
 """What a user class of the document is: every callback, with its documentation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ class UserBase:
     keeps_history = False
     #: Names of the `user_params` that a class takes, beside those of the classes
     #: that it is made from: a key that none of them takes is a warning. None: any.
-    takes_params = None
+    takes_params: Sequence[str] | None = None
 
     def __init__(self, user_params: dict[str, Any], system_params: dict[str, Any], mpiParams: MpiParams) -> None:
         self.user_params, self.system_params, self.mpiParams = user_params, system_params, mpiParams
@@ -75,7 +75,7 @@ class UserBase:
         """
 
     @classmethod
-    def reducedBytes(cls, system_params, user_params, mask):
+    def reducedBytes(cls, system_params: dict[str, Any], user_params: dict[str, Any], mask: NDArray[np.bool_]) -> int:
         """Say beforehand how large the arrays are that `workerReduce` returns.
 
         Optional, with `workerReduce`, on every rank, before any instance is

@@ -1,4 +1,4 @@
-"""What a user class may define, looked at before the run starts (contract, section 6).
+"""What a user class may define, looked at before the run starts.
 
 A class is asked for what its base declares: `UserBase`, or `BlockBase`. Nothing
 is called for its name alone, and a callback that would never be called is an

@@ -24,7 +24,7 @@ def rate_fraction(rate):
 
 
 def pulse_counters(stamps, first, rate):
-    """Return the counter T of events from their times (contract, section 1).
+    """Return the counter T of events from their times: docs/definitions.md.
 
     Parameters
     ----------
@@ -101,8 +101,8 @@ class Entry:
 class RollingBuffer:
     """The last `times` events of a worker's elements.
 
-    Events enter one at a time in the order of the sequence (contract,
-    section 1): a counter already stored is a duplicate; if the buffer is full,
+    Events enter one at a time in the order of the sequence
+    (docs/definitions.md): a counter already stored is a duplicate; if the buffer is full,
     a counter below all stored ones is late; otherwise, if full, the smallest
     counter leaves and the event enters. `offer` decides that for a stretch of
     events at once, `store` then carries it out.

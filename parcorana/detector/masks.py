@@ -1,4 +1,4 @@
-"""Mask and colour files: loading and every rule of section 5 of the contract."""
+"""Mask and colour files: loading, and every rule of docs/definitions.md, "Mask and colours"."""
 
 import io
 import math

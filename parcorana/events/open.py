@@ -10,7 +10,7 @@ def open_source(dataset, *, src=None, type_=None, share=None, log=print, psana_c
     ----------
     dataset : parcorana.events.dataset.Dataset
     src, type_ : str or None
-        Which detector, which data of it (contract, section 3).
+        Which detector, which data of it: `src` and `type` in docs/config.md.
     share : Share
         Which events to read.
     log : callable

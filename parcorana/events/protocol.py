@@ -13,7 +13,7 @@ from parcorana.events.segments import Segments
 
 @dataclass(frozen=True)
 class Share:
-    """Which events of the sequence one server reads (contract, section 1).
+    """Which events of the sequence one server reads: docs/definitions.md, "The sequence".
 
     Event i is in block ``i // block``; block k is read by server
     ``k % servers``. So every number of servers gives the same sequence.

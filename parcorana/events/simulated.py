@@ -300,7 +300,7 @@ class SimulatedSource:
         shape = self.options.sase**-2
         return float(generator(self.options, PULSES, int(pulse)).gamma(shape, 1 / shape))
 
-    def pulses_apart(self, rate):
+    def pulses_apart(self, rate: float) -> int | None:
         """Return the pulses from each event to the next, if all are equally far apart; see `EventSource`."""
         return even_step(self.pulses[: self.total])
 

@@ -81,7 +81,7 @@ class G2Base(PlainG2, Apart, BlockBase):
 
     @classmethod
     def checkParams(cls, user_params, mask, log):
-        """Check the parameters and files of `user_params` (contract, sections 3 and 5)."""
+        """Check the parameters and files of `user_params`: docs/config.md, docs/definitions.md."""
         for key in ("saturated_value", "notzero"):
             number_of(user_params, key)
         normalization_of(user_params)
@@ -97,6 +97,7 @@ class G2Base(PlainG2, Apart, BlockBase):
         color, finecolor, colors = colors_of(user_params, mask)
         sums = ColorSums(color, finecolor, normalization_of(user_params), colors)
         size = sums.nbytes(len(system_params["delays"])) + Timeline(color[:0], colors).nbytes
+        size += 16  # `not_whole` and `events`
         if number_of(user_params, "saturated_value") is not None:
             size += -(-len(color) // 8) * 8  # eight elements to a number, summed as 64 bit
         return size

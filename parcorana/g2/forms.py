@@ -99,7 +99,7 @@ class G2IncrementalWindowed(G2Base):
 
     IP and IF need no pairs and are computed at each update. What was added to
     G2 and taken away again leaves its rounding errors behind, so at an update
-    the elements in which they could be seen (contract, section 8) are computed
+    the elements in which they could be seen (docs/definitions.md) are computed
     anew, and all once in 100 turnovers of the buffer. Small whole numbers have
     no such errors.
     """

@@ -2,7 +2,7 @@
 
 Pairs by a dictionary, sums pair by pair in float64, delay curves element by
 element: nothing here is shared with kernels, plans or sums per colour. Written
-from section 1 of the contract.
+from docs/definitions.md.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ class PlainG2:
         full[mask] = saturated
         self.write_results(group, counts, table, full)
         if self.user_params.get("save_arrays", "last"):
-            for name in self.arrayNames():
+            for name in arrays:
                 for d, delay in enumerate(self.system_params["delays"]):
                     full = np.zeros(mask.shape)
                     full[mask] = arrays[name][d]

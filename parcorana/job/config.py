@@ -110,7 +110,7 @@ class Config:
     names : list of str
         Of those numbers, and of what the source and the servers add; the mean of the included elements comes last.
 
-    The others are those of section 3 of the contract.
+    The others are the keys of docs/config.md.
     """
 
     system_params: dict

@@ -1,4 +1,4 @@
-"""What a run needs of memory, by the formulas of section 8 of the contract, and whether the hosts let it have that."""
+"""What a run needs of memory, by the formulas of docs/definitions.md, and whether the hosts let it have that."""
 
 from dataclasses import dataclass, field
 
@@ -19,6 +19,7 @@ _ADDRESSES = 64 << 20  # that the allocator sets aside for them, used or not
 _MARGIN = 1.1
 _USUAL_ARRAYS = 3  # of the shipped classes
 _NOTED = 72  # bytes for each row of the buffer: 28 for time, order and row, the rest while pairs are planned
+_TEMPORARY = 2 * 8  # bytes for each value of a block, where a class does not say: NumPy makes copies in float64
 _HELD = 4  # times that the arrays of `workerReduce` are held, as results and on their way
 
 
@@ -42,8 +43,9 @@ def arrays_of(user_class):
 def worker_bytes(config, sample, elements, threads=1):
     """Return the bytes of a worker with so many elements.
 
-    Buffer, two blocks, sums; what is noted of each row, and while pairs are
-    planned; the threads' scratch, and the small arrays that are reduced.
+    Buffer, two blocks, arrays; what is noted of each row, and while pairs are
+    planned; what the class needs beside, as the threads' scratch; and the small
+    arrays that are summed.
 
     Parameters
     ----------
@@ -61,8 +63,9 @@ def worker_bytes(config, sample, elements, threads=1):
         more = scratch_bytes(config.times, config.block, config.delays, itemsize, threads, elements)
     else:
         sums, more = bytes_of(arrays, elements), (_HELD - 1) * _small_bytes(arrays)
-        if (extra := callback(calculation, "extra_bytes")) is not None:
-            more += whole_bytes(config.user_class, "extra_bytes", extra(elements, threads))
+        extra = callback(calculation, "extra_bytes")
+        said = extra(elements, threads) if extra else _TEMPORARY * config.block * elements
+        more += whole_bytes(config.user_class, "extra_bytes", said)
     more += _HELD * reduced_bytes(config)
     return _bounded(
         rows * elements * config.store_dtype.itemsize + (_NOTED + 8 * len(config.names)) * stored + sums + more

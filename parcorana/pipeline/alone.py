@@ -28,7 +28,7 @@ class Alone:
 
     It shares nothing with the pipeline but the source, the result file and the
     user class: counters, duplicates, late and bad events are told apart here
-    once more, as section 1 of the contract says it.
+    once more, as docs/definitions.md says it.
 
     Parameters
     ----------

@@ -173,13 +173,16 @@ class Keeper:
         if (restore := callback(self._calculation, "restore")) is not None:
             restore(state)
             return
-        mine = self._state()
-        if state.keys() != mine.keys():
-            raise Damaged("the checkpoint holds other arrays than the class has")
-        for name, array in state.items():
-            if (mine[name].value.shape, mine[name].value.dtype) != (array.shape, array.dtype):
-                raise Damaged(f"the checkpoint holds {name!r} as {array.dtype} {array.shape}, which the class has not")
-            mine[name].value[...] = array
+        mine, kinds = self._state(), {name: KINDS[row["kind"]] for name, row in files[0][0].arrays.items()}
+        about = [
+            {name: f"{kinds[_STATE + name].__name__} {a.dtype} {a.shape}" for name, a in state.items()},
+            {name: f"{type(a).__name__} {a.value.dtype} {a.value.shape}" for name, a in mine.items()},
+        ]
+        for name in sorted(state.keys() | mine.keys()):
+            held, has = (each.get(name, "nothing") for each in about)
+            if held != has:
+                raise Damaged(f"the checkpoint holds {held} for {name!r}, and the class has {has}")
+            mine[name].value[...] = state[name]
 
     def _read(self, resume, files):
         """Return the state for this worker, put together from those of others."""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from effort import PATIENCE
 
 from faults import parsers
 from parcorana.errors import ConfigError
@@ -29,7 +30,7 @@ from parcorana.results import reading as results
 from parcorana.results.join import join
 from parcorana.tools import compare
 
-SECONDS = 60  # what the program gives up after some seconds may be read several times
+SECONDS = 60  # of the processor: what the program gives up after some may be read several times
 MEMORY = 1 << 30
 FRAMES = np.arange(11 * 3 * 4, dtype=np.uint16).reshape(11, 3, 4) * 37 % 1009
 
@@ -41,7 +42,9 @@ def in_child(action, *args):
     pid = os.fork()
     if not pid:
         os.close(reader)
-        signal.alarm(SECONDS)  # its default action ends the process even inside the library
+        # their default action ends the process even inside the library
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.alarm(PATIENCE)
         resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -57,7 +60,8 @@ def in_child(action, *args):
     _, status, usage = os.wait4(pid, 0)
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        return "crashed" if number != signal.SIGALRM else f"it went on for more than {SECONDS} s"
+        late = {signal.SIGPROF: f"{SECONDS} s of the processor", signal.SIGALRM: f"{PATIENCE} s"}
+        return f"it went on for more than {late[number]}" if number in late else "crashed"
     if usage.ru_maxrss << 10 > MEMORY:
         return f"it took {usage.ru_maxrss >> 10} MiB ({said})"
     return said or "nothing was said"

@@ -28,7 +28,7 @@ class HDF5Source:
 
     The times are in the same group: ``counter``, integer pulses; else
     ``timestamp``, float64 seconds or integer nanoseconds; with neither the
-    pulses are 0, 1, 2, ... (contract, section 4). Several files are one run, in
+    pulses are 0, 1, 2, ... (docs/data.md). Several files are one run, in
     the order given, or with ``runs`` one run each.
 
     A frame that was never written has no data; one whose time is none is a bad

@@ -11,7 +11,7 @@ from parcorana.tools.maskcolor.average import first_events
 
 
 def check(args):
-    """Check a mask with its colour files by every rule of section 5 of the contract; print their numbers."""
+    """Check a mask with its colour files by every rule of docs/definitions.md; print their numbers."""
     paths = {key: getattr(args, key) for key in ("mask", "testmask", "color", "finecolor")}
     if args.basename:
         for key, path in paths.items():
