@@ -102,8 +102,8 @@ class HDF5Source:
 
     def _wanted(self, first, last, limits, wanted):
         """Yield what of each batch is in the block, without frames that are not wanted if they are many together."""
-        frame = self.dtype.itemsize * math.prod(self.shape)
-        gap = max(self._rows if self._stacks[0].item.chunks else 1, _GAP_BYTES // frame)
+        chunks = self._stacks[0].item.chunks
+        gap = max(chunks[0] if chunks else 1, _GAP_BYTES // (self.dtype.itemsize * math.prod(self.shape)))
         for begin, end in stretches(wanted, gap) if wanted is not None else [(0, last - first)]:
             # at the ends of the block batches go on as far as they do
             within = limits[0] if begin == 0 else first + begin, limits[1] if end == last - first else first + end
