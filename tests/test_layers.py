@@ -37,9 +37,8 @@ ONLY_IN = {
     "mpi4py": {"pipeline.mpi", "__main__"},
     "psana": {"events.psana2", "events.psana1"},  # in the modules of these folders, too
     "requests": {"events.psana2"},  # psana brings it along
-    "h5py": {"results.output", "tools.compare", "curves.curvefile", "files.plain", "__main__"}
-    | {"events.hdf5.stack", "events.hdf5.times", "events.hdf5.trust"},
-    "hdf5plugin": {"events.hdf5.stack"},
+    "h5py": {"results", "events.hdf5", "tools.compare", "curves.curvefile", "files.plain", "__main__"},
+    "hdf5plugin": {"events.hdf5"},
     "tqdm": {"view.progress"},
     "matplotlib": {"view.pictures"},
     "scipy": {"curves.fits"},

@@ -1,9 +1,8 @@
 """The values of events: from every source to the calculation, and which events they leave out."""
 
-import importlib.util
+import itertools
 import math
 from functools import partial
-from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,22 +11,20 @@ from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from local import ListSource, run_local
+from valued import Seen, is_inside
 
-from parcorana import BlockBase, ConfigError, Summed
+from parcorana import BlockBase, ConfigError
 from parcorana.errors import EventError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.hdf5.values import stretches
-from parcorana.events.open import open_source
-from parcorana.events.protocol import Event, FrameBlock, Share
-from parcorana.events.simulated import true_g2
+from parcorana.events.protocol import Event, FrameBlock
 from parcorana.events.values import Select, check_select, check_values, text_of
 from parcorana.job.config import resolve_config
 from parcorana.pipeline.means import Means
-from parcorana.reference import ReferenceBuffer, pairs_sums
+from parcorana.reference import ReferenceBuffer
 
 USUAL = settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SHAPE = (2, 3)
-NO_PSANA = pytest.mark.skipif(importlib.util.find_spec("psana") is None, reason="psana of LCLS-II is not installed")
 
 
 # -- the config -----------------------------------------------------------------
@@ -127,11 +124,6 @@ LIMITS = st.tuples(st.none() | st.integers(-5, 5), st.none() | st.integers(-5, 5
 )
 
 
-def is_inside(value, limits):
-    low, high = limits
-    return not math.isnan(value) and not (low is not None and value < low) and not (high is not None and value > high)
-
-
 @USUAL
 @given(st.dictionaries(st.sampled_from("abc"), LIMITS), st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS), max_size=20))
 def test_select_against_plain_comparisons(select, rows):
@@ -156,7 +148,7 @@ def test_stretches(wanted, gap):
         assert wanted[first] and wanted[last - 1]
         run = "".join("x" if w else "." for w in wanted[first:last])
         assert "." * gap not in run, "as many together are not read"
-    for (_, last), (first, _) in pairwise(found):
+    for (_, last), (first, _) in itertools.pairwise(found):
         assert first - last >= gap
 
 
@@ -188,7 +180,7 @@ def test_the_mean(dtype, size, events, seed, data):
     # the same bits in pieces, of one event, and with the elements apart
     cuts = sorted(data.draw(st.sets(st.integers(1, size), max_size=5)) | {0, size})
     for k in range(events):
-        pieces = [frames[k : k + 1, a:b] for a, b in pairwise(cuts)]
+        pieces = [frames[k : k + 1, a:b] for a, b in itertools.pairwise(cuts)]
         assert Means(index).of(pieces)[0] == found[k]
     wide = np.zeros((events, 2 * size), dtype)
     wide[:, ::2] = frames
@@ -208,37 +200,6 @@ def test_means_that_are_none():
 
 
 # -- through the pipeline -------------------------------------------------------
-
-
-class Seen(BlockBase):
-    """Keeps what entered; looks at the values of stored events row by row."""
-
-    buffer = "C"
-    uses = ("mean",)
-
-    def arrays(self, elements):
-        self.entered, self.of_counter = [], {}
-        return {"events": Summed(np.zeros(1, np.int64))}
-
-    def enter(self, block):
-        names = list(block.values)
-        assert names == list(block.buffer.values)
-        for k, counter in enumerate(block.counters.tolist()):
-            row = tuple(block.values[name][k] for name in names)
-            self.entered.append((counter, *row))
-            self.of_counter[counter] = row, block.data[k].copy()
-        buffer = block.buffer
-        for row, counter in enumerate(buffer.T[: buffer.filled].tolist()):
-            right, data = self.of_counter[counter]
-            np.testing.assert_array_equal(buffer.X[row], data)
-            np.testing.assert_array_equal([buffer.values[name][row] for name in names], right)
-        assert all(np.isnan(column[buffer.filled :]).all() for column in buffer.values.values())
-
-    def end_run(self, buffer):
-        self.of_counter = {}
-
-    def publish(self, update, group):
-        pass
 
 
 class StoresItself(Seen):
@@ -447,44 +408,3 @@ def test_user_classes_see_values_and_index(tmp_path):
     assert [row[0] + 0 for row in worker.calculation.entered] == [k - right[0] for k in right]
     np.testing.assert_allclose([row[-1] for row in worker.calculation.entered], means[right], rtol=1e-15)
     assert viewer.finished["filtered"] == 30 - len(right)
-
-
-# -- the sources ----------------------------------------------------------------
-
-
-def events_of(dataset, values=None, **share):
-    source = open_source(parse_dataset(dataset), src="det/frames", share=Share(**share), values=values)
-    found = [event for block in source.blocks() for event in block]
-    source.close()
-    return found
-
-
-def test_simulator():
-    events = events_of("sim=brownian:shape=3x4:events=400:sase=0.3:gaps=0.2:disorder=4:seed=2", {"i0": "pulse"})
-    assert [event.index for event in events] == list(range(400))
-    pulses = np.array([event.values["pulse"] for event in events])
-    assert all(event.values == {"i0": event.values["pulse"], "pulse": event.values["pulse"]} for event in events)
-    assert abs(pulses.mean() - 1) < 0.06 and abs(pulses.std() - 0.3) < 0.05
-    assert {event.values["pulse"] for event in events_of("sim=brownian:shape=3x4:events=5")} == {1.0}
-
-
-@pytest.mark.parametrize("poisson", [0, 1])
-def test_frames_divided_by_their_pulses_have_the_true_g2(poisson):
-    """The g2 of the frames, divided by that of the pulses over the same pairs, is that of the sample."""
-    delays, off = np.array([1, 2, 4, 8, 16]), []
-    for seed in range(12):
-        text = f"sim=brownian:shape=24x24:events=600:tau=10:sase=0.5:seed={seed}:poisson={poisson}"
-        events = events_of(text)
-        frames = np.array([event.data().ravel() for event in events], float)
-        pulses = np.array([[event.values["pulse"]] for event in events])
-        quotient = []
-        for data in (frames, pulses):
-            sums = pairs_sums(
-                {event.stamp: row for event, row in zip(events, data, strict=True)}, delays, data.shape[1]
-            )
-            g2, past, future = (sums[name].mean(axis=1) for name in ("G2", "IP", "IF"))
-            quotient.append(sums["counts"] * g2 / (past * future))
-        assert np.ptp(quotient[1]) > 0
-        off.append(quotient[0] / quotient[1] - true_g2(text, delays))
-    off = np.array(off)
-    assert (np.abs(off.mean(axis=0)) < 4 * off.std(axis=0, ddof=1) / np.sqrt(len(off))).all()
