@@ -75,8 +75,9 @@ def stack(tmp_path):
             file["det/counter"] = np.arange(50)[some] * 2
             file["scan/i0"], file["scan/shot"] = i0[some], shot[some].astype(np.int32)
             file["scan/text"], file["scan/few"] = np.array([b"x"] * len(i0[some])), i0[some][1:]
-            file["elsewhere"] = h5py.ExternalLink("other.h5", "x")
-    with h5py.File(tmp_path / "other.h5", "w") as file:
+            file["elsewhere"] = h5py.ExternalLink("away/other.h5", "x")
+    (tmp_path / "away").mkdir()
+    with h5py.File(tmp_path / "away" / "other.h5", "w") as file:
         file["x"] = np.zeros(20)
     return SimpleNamespace(folder=tmp_path, frames=frames, i0=i0, shot=shot, text=f"h5={tmp_path}/part_*.h5")
 
