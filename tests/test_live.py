@@ -164,8 +164,8 @@ def test_every_event_once_and_numevents_exactly(params, schedule, wanted, block)
     assert account["processed"] + account["no_data"] == used
     if not wanted:
         stored = set(range(pulse)) - {p for p in range(pulse) if p % 7 == 3}
-        first = run.worker.events.origin or 0
-        assert set(run.worker.entering.buffer.T[: run.worker.entering.buffer.filled] + first) == stored
+        first, buffer = run.worker.events.origin or 0, run.worker.entering.buffer
+        assert set(buffer.T[: buffer.filled] + first) == stored
     assert all(not box for box in run.network.boxes.values())  # no message is left behind
 
 

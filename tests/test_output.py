@@ -214,7 +214,7 @@ PARAMS = {"color": "blue", "finecolor": "mine.py", (1, 2): {"c", "a", "b"}, "x":
 
 
 class Own(userg2.G2atEnd):
-    checkParams = None
+    checkParams = reducedBytes = None
 
     def __init__(self, user_params, *args):
         assert user_params == PARAMS

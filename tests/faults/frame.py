@@ -37,6 +37,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import parcorana
 from parcorana import userg2
 
 SECONDS = float(os.environ.get("SECONDS", "0"))
@@ -54,7 +55,7 @@ def struck():
     return True
 
 
-class Mine(userg2.{base}):
+{before}class Mine({base}):
 {body}
 """
 
@@ -225,12 +226,14 @@ class Trial:
         """Note that so many faults were provoked that are no jobs; a row that never does counts one for a trial."""
         self._provoked = (self._provoked or 0) + provoked
 
-    def write(self, base="G2atEnd", body="    pass", user=None, name="config.py", **system):
+    def write(self, base="G2atEnd", body="    pass", user=None, name="config.py", before="", **system):
         """Write `mine.py`, whose class Mine derives from a shipped one, and a config that uses it.
 
-        `body` must not change what is calculated, or `compares` be False.
+        `body` must not change what is calculated, or `compares` be False. `before` stands before the class, and
+        defines what it is made from instead.
         """
-        (self.folder / "mine.py").write_text(MINE.format(base=base, body=body), encoding="utf-8")
+        text = MINE.format(base=base if before else f"userg2.{base}", body=body, before=before)
+        (self.folder / "mine.py").write_text(text, encoding="utf-8")
         system = SIMULATED | system
         self.setup.write(user=user, name=name, **system)
         path = self.folder / name
