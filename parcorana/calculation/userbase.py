@@ -120,8 +120,10 @@ class UserBase:
         Parameters
         ----------
         evt : object
-            psana's event; with ``h5=`` and ``sim=`` one with the attributes
-            `stamp` (int [pulses or ns]) and `run` (0 for the first).
+            With the attributes `stamp` (int [pulses or ns]), `index` (its
+            position in its run) and `values` (dict of str to float, as the
+            config names them). psana's own event with psana, whose run is
+            ``mpiParams.run``; else its `run` is 0 for the first of the dataset.
 
         Returns
         -------
