@@ -364,12 +364,16 @@ class ResultFile:
     def __init__(self, name, config, ranks, init, resumed_at=(), lock=None):
         self.name = os.path.abspath(name)  # user code may change the working directory
         self.folder = Path(self.name + SUFFIX)
-        self._overwrites, self._found = config.overwrite, _version(self.name)
+        # a counter that was free is not there to replace what has come under it since
+        self._overwrites = config.overwrite and "%C" not in (config.h5output or "")
+        self._found = _version(self.name)
         with _explained(f"h5output: cannot write to {str(self.folder)!r}"):
             if lock is not None:
                 self._lock = lock
                 self._write_base(config, ranks, init, resumed_at)
                 return
+            if self._found is not None and not self._overwrites:
+                raise FileExistsError(errno.EEXIST, f"{self.name!r} has come since the run was started")
             self.folder.mkdir()
             # workers may write their parts of a checkpoint from now on: what is in it stays
             self._lock = FolderLock(self.folder)

@@ -13,7 +13,7 @@ QUICK = {
 
 @pytest.fixture(scope="module")
 def session():
-    made = Session()
+    made = Session(timed=False)
     yield made
     shutil.rmtree(made.folder)
 

@@ -38,6 +38,7 @@ def config():
     return SimpleNamespace(
         mode="main",
         overwrite=False,
+        h5output="out.h5",
         system_params={},
         user_params={},
         mask=np.ones((2, 2), bool),
@@ -82,6 +83,18 @@ def test_two_runs_of_one_name_at_once(setup):
     assert "exists" in said[bad] or "another run" in said[bad], said
     with h5py.File(setup.folder / "out.h5") as file:
         assert file["system"].attrs["complete"] and len(file["user"]) == 16
+
+
+@pytest.mark.parametrize(("overwrite", "template"), [(False, "out.h5"), (False, "o%C.h5"), (True, "o%C.h5")])
+def test_a_result_that_came_while_the_run_started_stays(tmp_path, config, overwrite, template):
+    """The name was free when it was chosen; a counter never gives a name that may be replaced."""
+    config.overwrite, config.h5output = overwrite, template
+    (tmp_path / "out.h5").write_bytes(b"of another run")
+    with pytest.raises(RunError, match="has come since the run was started"):
+        begin(tmp_path / "out.h5", config)
+    assert os.listdir(tmp_path) == ["out.h5"] and (tmp_path / "out.h5").read_bytes() == b"of another run"
+    config.overwrite, config.h5output = True, "out.h5"
+    begin(tmp_path / "out.h5", config).release()
 
 
 def test_only_its_own_folder_is_forgotten(tmp_path, config):

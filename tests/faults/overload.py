@@ -128,8 +128,9 @@ def the_viewer_is_slow(events, seconds, busy):
         job = watched(trial, "-d", live, ranks=4, env={"BUSY": str(busy)}, limit=20 * seconds)
         account, merged = finished(trial, job, events, updates=100)
         expect(account["processed"] == events, f"the accounting is {account}")
-        expect(3 < merged < 95, f"{merged} of 100 updates were merged")
-        expect("merged into it, for the viewer was busy" in job.log, job.log)
+        if trial.session.timed:  # else nobody knows who is slower
+            expect(3 < merged < 95, f"{merged} of 100 updates were merged")
+            expect("merged into it, for the viewer was busy" in job.log, job.log)
 
     return provoke
 

@@ -75,7 +75,7 @@ ROWS = [
             f"the link of {who} is cut, limit {limit:.0f} s",
             cut(host, limit),
             times=times,
-            quick=(host, limit) == ("h2", 2.0),
+            quick=(host, limit) == ("h2", 10.0),
             skip=missing,
         )
         for who, host in (("the host with the workers", "h2"), ("the host with viewer and server", "h1"))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from effort import PATIENCE
 
 from faults import parsers
 from parcorana import compare, output, plain, results
@@ -25,7 +26,7 @@ from parcorana.events.dataset import parse_dataset
 from parcorana.events.hdf5_times import to_int64
 from parcorana.events.source import Share, open_source
 
-SECONDS = 60  # what the program gives up after some seconds may be read several times
+SECONDS = 60  # of the processor: what the program gives up after some may be read several times
 MEMORY = 1 << 30
 FRAMES = np.arange(11 * 3 * 4, dtype=np.uint16).reshape(11, 3, 4) * 37 % 1009
 
@@ -37,7 +38,9 @@ def in_child(action, *args):
     pid = os.fork()
     if not pid:
         os.close(reader)
-        signal.alarm(SECONDS)  # its default action ends the process even inside the library
+        # their default action ends the process even inside the library
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.alarm(PATIENCE)
         resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -53,7 +56,8 @@ def in_child(action, *args):
     _, status, usage = os.wait4(pid, 0)
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        return "crashed" if number != signal.SIGALRM else f"it went on for more than {SECONDS} s"
+        late = {signal.SIGPROF: f"{SECONDS} s of the processor", signal.SIGALRM: f"{PATIENCE} s"}
+        return f"it went on for more than {late[number]}" if number in late else "crashed"
     if usage.ru_maxrss << 10 > MEMORY:
         return f"it took {usage.ru_maxrss >> 10} MiB ({said})"
     return said or "nothing was said"
