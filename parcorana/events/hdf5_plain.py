@@ -12,6 +12,8 @@ from parcorana.events.hdf5_slab import Axis, runs_of
 from parcorana.events.hdf5_unpacked import Unpacked
 from parcorana.limits import available
 
+_LITTLE = 8 << 20  # bytes that nobody asks for
+
 
 class Plain:
     """A dataset in chunks, contiguous, or compact.
@@ -277,7 +279,7 @@ def dtype_of(item):
 
 def check_bytes(what, nbytes):
     """Refuse what does not fit in the memory twice: as it is, and as it is compressed or copied."""
-    if 2 * nbytes > (free := available()):
+    if nbytes > _LITTLE and 2 * nbytes > (free := available()):
         raise ConfigError(f"{what} takes {nbytes / 2**30:,.1f} GiB, and {free / 2**30:,.1f} GiB of memory are free")
 
 

@@ -17,6 +17,7 @@ from parcorana.limits import available
 
 _INT64 = np.iinfo(np.int64)
 _BYTES = 32  # for each time, while they are read
+_LITTLE = 8 << 20  # bytes that nobody asks for
 _LOOKED_AT = 1000  # names in a group, for hints
 _MOST = 1 << 31  # frames of a file, beyond which a length is no length but damage
 
@@ -151,7 +152,7 @@ class Times:
                 return None, None
             return self._numbers[first:last], np.zeros(last - first, np.uint8)
         where = self._of(self.path)
-        if (last - first) * _BYTES > available():
+        if (last - first) * _BYTES > _LITTLE and (last - first) * _BYTES > available():
             raise ConfigError(f"{where}: {last - first:,} times are more than the memory holds")
         times = np.zeros(last - first, self.dataset.dtype.newbyteorder("="))
         try:

@@ -89,8 +89,8 @@ class Trust:
         folder = os.path.dirname(os.path.realpath(path))
         if self.folder is not None:
             folder = os.path.commonpath([self.folder, folder])  # one that has both
-        folder = escaped(folder)
-        advice = f"add ':dir={folder}' to the dataset" if self.folder is None else f"':dir={folder}' has it, too"
+        named = f"':dir={escaped(folder)}'"
+        advice = f"add {named} to the dataset" if self.folder is None else f"{named} has it, too"
         if folder == "/":
             advice = f"bring them together in one, {self._given} and this file have none"
         raise ConfigError(f"{where}: {what} {path}; other files are read only in a folder that you trust: {advice}")
