@@ -80,7 +80,7 @@ $(VENV)/demo: $(SOURCES)
 
 $(VENV)/test: $(SOURCES)
 	sh .ci/system-packages cc venv krb5
-	$(call install,mpich$(,)docs$(,)fit$(,)lint$(,)psana$(,)test)
+	$(if $(filter-out csrc/% pyx/%,$?),$(call install,mpich$(,)docs$(,)fit$(,)lint$(,)psana$(,)test),$(rebuild))
 
 , := ,
 # in place, so that changes of .py files need no second installation
@@ -90,5 +90,11 @@ $(BIN)/pip install --quiet --config-settings editable_mode=compat --editable '.[
 touch $@
 endef
 
+# where only C or Cython changed: pip would make all of Cython's C files again
+define rebuild
+$(BIN)/python setup.py -q build_ext --inplace
+touch $@
+endef
+
 clean:
-	rm -rf $(VENV) $(OPENMPI) build dist demo parcorana/*.so pyx/*.c *.egg-info
+	rm -rf $(VENV) $(OPENMPI) build dist demo .mypy_cache parcorana/*.so pyx/*.c *.egg-info
