@@ -40,7 +40,7 @@ class Curve:
     elements: NDArray[np.int64]
     left_out: NDArray[np.int64]
 
-    def each(self, colors):
+    def each(self, colors: Sequence[int] | NDArray[np.int64]) -> "dict[int, Curve]":
         """Return ``{colour: Curve}`` of the curves of all colours, (C,)."""
         rows = zip(self.g2, self.error, self.elements, self.left_out, strict=True)
         return {int(c): Curve(*row) for c, row in zip(colors, rows, strict=True)}
@@ -128,7 +128,7 @@ class ColorSums:
             sums = _core.sum_pending(*pending, G2, IP, IF, *last)
         return self._named(sums, group, fine, counts)
 
-    def nbytes(self, delays):
+    def nbytes(self, delays: int) -> int:
         """Return the bytes of what `reduce` returns for so many delays, with however many elements."""
         one, two = (
             sum(array.nbytes for array in self._of_no_element(count).values()) for count in (1, 2)
@@ -162,7 +162,7 @@ class ColorSums:
     def _groups(self):
         return len(self._pairs) if self.normalization == "finecolor" else len(self.colors)
 
-    def of_colors(self, groups):
+    def of_colors(self, groups: NDArray[np.float64]) -> NDArray[np.float64]:
         """Add up a table of groups, (groups, D), over those of each colour, (C, D)."""
         if self.normalization != "finecolor":
             return groups
@@ -170,7 +170,7 @@ class ColorSums:
         np.add.at(added, self._pairs // len(self._fine), groups)
         return added
 
-    def of_means(self, values):
+    def of_means(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return what belongs to the mean that divides each group, (groups, ...)."""
         return values[self._pairs % len(self._fine)] if self.normalization == "finecolor" else values
 
@@ -178,7 +178,7 @@ class ColorSums:
         """Divide: return ``{colour: Curve}`` from the sums over all workers."""
         return self.table(sums, counts).each(self.colors)
 
-    def table(self, sums, counts):
+    def table(self, sums: Mapping[str, NDArray[np.float64]], counts: NDArray[np.int64]) -> Curve:
         """Divide: return the Curve of all `colors`, (C, D), from the sums over all workers."""
         make = {"pixel": self._pixel, "color": self._by_color, "finecolor": self._by_finecolor}[self.normalization]
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -73,7 +73,7 @@ def make_delay_list(start: int, stop: int, num: int, spacing: str = "log", logba
     return delays
 
 
-def _is_whole(value):
+def _is_whole(value: Any) -> bool:
     """Tell whether a value is one whole number, of whatever type, but no bool."""
     try:
         return not isinstance(value, bool | np.bool_ | str | bytes) and np.ndim(value) == 0 and int(value) == value
@@ -87,12 +87,12 @@ def check_delays(delays: Any) -> NDArray[np.int64]:
     if isinstance(delays, str | bytes | dict | set | frozenset | np.ma.MaskedArray):
         raise wrong
     try:
-        numbers = [(operator.index(delay), isinstance(delay, bool | np.bool_)) for delay in delays]
+        pairs = [(operator.index(delay), isinstance(delay, bool | np.bool_)) for delay in delays]
     except TypeError:
         raise wrong from None
-    if not numbers or any(is_bool for _, is_bool in numbers):
+    if not pairs or any(is_bool for _, is_bool in pairs):
         raise wrong
-    numbers = [number for number, _ in numbers]
+    numbers = [number for number, _ in pairs]
     if min(numbers) < 0:
         raise ConfigError(f"delays must be 0 or more: found {min(numbers)}")
     if max(numbers) > _LARGEST:

@@ -4,7 +4,7 @@ import ctypes
 import inspect
 import logging
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -119,7 +119,7 @@ class UserBase:
     keeps_history = False
     #: Names of the `user_params` that a class takes, beside those of the classes
     #: that it is made from: a key that none of them takes is a warning. None: any.
-    takes_params = None
+    takes_params: Sequence[str] | None = None
 
     def __init__(self, user_params: dict[str, Any], system_params: dict[str, Any], mpiParams: MpiParams) -> None:
         self.user_params, self.system_params, self.mpiParams = user_params, system_params, mpiParams
@@ -144,7 +144,7 @@ class UserBase:
         """
 
     @classmethod
-    def reducedBytes(cls, system_params, user_params, mask):
+    def reducedBytes(cls, system_params: dict[str, Any], user_params: dict[str, Any], mask: NDArray[np.bool_]) -> int:
         """Say beforehand how large the arrays are that `workerReduce` returns.
 
         Optional, with `workerReduce`, on every rank, before any instance is
@@ -453,7 +453,7 @@ class UserBase:
         """
 
 
-def is_ours(thing):
+def is_ours(thing: object) -> bool:
     """Tell whether a class or function is the program's, not a user's."""
     return (getattr(thing, "__module__", None) or "").partition(".")[0] == "parcorana"
 
@@ -492,13 +492,13 @@ def callback(user: Any, name: str) -> Callable[..., Any] | None:
     )
 
 
-def defines(user_class, name):
+def defines(user_class: type, name: str) -> bool:
     """Tell whether a class has a callback: not None, and not that of `UserBase`, which only documents it."""
     found = inspect.getattr_static(user_class, name, None)
     return found is not None and found is not vars(UserBase).get(name)
 
 
-def saved_arrays(user_params):
+def saved_arrays(user_params: dict[str, Any]) -> str | bool:
     """Return when full arrays are asked for of a class that reduces: 'last', True or False.
 
     Raises
@@ -509,16 +509,16 @@ def saved_arrays(user_params):
     value = user_params.get("save_arrays", "last")
     if not isinstance(value, bool | np.bool_ | int | str) or value not in ("last", True, False):
         raise ConfigError(f"user_params['save_arrays'] must be 'last', True or False, not {shown(value)}")
-    return value if value == "last" else bool(value)
+    return "last" if value == "last" else bool(value)
 
 
-def needs_history(user_class):
+def needs_history(user_class: type) -> bool:
     """Tell whether `times` must reach beyond the delays for these to have pairs."""
     return not getattr(user_class, "keeps_history", False)
 
 
 @lru_cache(maxsize=1)  # it is asked for every rank, and may read files of colours
-def reduced_bytes(config):
+def reduced_bytes(config: Any) -> int:
     """Return the bytes of what `workerReduce` returns on one worker, as many as the sum takes on the viewer.
 
     One copy of it; a worker and the viewer hold up to four, whatever the number

@@ -388,7 +388,7 @@ class SimulatedSource:
         self._share = share
         self._fields: _Fields | None = None
 
-    def pulses_apart(self, rate):
+    def pulses_apart(self, rate: float) -> int | None:
         """Return the pulses from each event to the next, if all are equally far apart; see `EventSource`."""
         return even_step(self.pulses[: self.total])
 
