@@ -258,6 +258,13 @@ def test_lengths_that_are_not_those_of_the_geometry(capsys):
         assert error.count("warning") == len(warned) and all(text in error for text in warned)
 
 
+def test_colours_that_few_counts_do_not_divide(tool):
+    dim, bright = ("sim=brownian:shape=12x16:events=20:poisson=1:mean=0.02", "sim=brownian:shape=12x16:events=20")
+    status, _, error = tool("start", "-d", dim, "-b", "dim", "-c", 4)
+    assert status == 0 and "of the 3 borders between colours lie among elements of the same mean" in error
+    assert tool("start", "-d", bright, "-b", "bright", "-c", 4)[2] == ""
+
+
 def test_how_many_events_are_looked_at(tool):
     """The first so many, of how many; those without data and those that cannot be used."""
     dataset = "sim=brownian:shape=12x16:events=40"

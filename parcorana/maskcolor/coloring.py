@@ -1,6 +1,7 @@
 """Colours and fine colours: by intensity, or in rings and sectors; and the table of them."""
 
 import sys
+from itertools import pairwise
 
 import numpy as np
 
@@ -49,6 +50,7 @@ def coloring(args, mean, mask, geometry, center, found):
         colors.check_sizes(max(args.color, args.finecolor), np.count_nonzero(mask))
         color, fine = (colors.by_intensity(mean, mask, number) for number in (args.color, args.finecolor))
         value, unit = mean, "intensity"
+        _warn_of_ties(color, mean)
         if any(each.where.any() for each in found):
             _say_left_out(found, mask, colors.of_level(hot.surroundings(mean, mask)[0], mean, color))
     else:
@@ -73,6 +75,18 @@ def coloring(args, mean, mask, geometry, center, found):
     table = _table(args, color, value, unit)
     _say(color, fine, mask, args)
     return color, fine, table
+
+
+def _warn_of_ties(color, mean):
+    """Say if colours by intensity divide elements of the same intensity, as few counts make them."""
+    number = color.max()
+    ends = [(mean[color == c].min(), mean[color == c].max()) for c in range(1, number + 1)]
+    if ties := sum(below[1] == above[0] for below, above in pairwise(ends)):
+        print(
+            f"warning: {ties} of the {number - 1} borders between colours lie among elements of the same mean, which "
+            "only their place divides: fewer colours (-c), more events (-n), or rings (--by radius) mean more",
+            file=sys.stderr,
+        )
 
 
 def need_for_q(wavelength, distance, pixel):
