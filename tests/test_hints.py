@@ -65,6 +65,31 @@ def test_events_between_two_counts_are_said_while_running(setup):
         assert "10 ms apart (100 Hz), 1.5 pulses: is rate right?" in log
 
 
+def test_a_short_run_between_two_counts_is_said_at_its_end(setup):
+    with_times(setup, np.arange(230) * 12_500_000)  # a camera of 80 Hz
+    setup.write(rate=120.0)
+    log = setup.drive("-n", 150).stderr
+    assert log.count("WARNING rate=120.0: 75 of 150 events lie between two counts") == 1
+    setup.write(rate=80.0)
+    assert "lie between" not in setup.drive("-n", 150, "--overwrite").stderr
+
+
+def test_included_elements_at_the_largest_value_of_their_type_are_said(setup):
+    frames = np.random.default_rng(0).poisson(5, (60, 2, 5, 7)).astype(np.uint16)
+    frames[:, 1, 2, 3:5] = 65535
+    with h5py.File(setup.folder / "frames.h5", "w") as file:
+        file["det/frames"] = frames
+    np.save(setup.folder / "mask.npy", np.ones((2, 5, 7), np.uint8))
+    setup.write()
+    for ranks in (0, 4):
+        log = setup.drive("--overwrite", ranks=ranks).stderr
+        assert log.count(" 2 of 70 included elements hold 65535 in the first frame") == 1, log
+    mask = np.ones((2, 5, 7), np.uint8)
+    mask[1, 2, 3:5] = 0
+    np.save(setup.folder / "mask.npy", mask)
+    assert "65535" not in setup.drive("--overwrite").stderr
+
+
 def test_dropping_most_events_is_a_warning(setup):
     with_times(setup, 10**9 + np.arange(230))  # seconds as whole numbers, which are nanoseconds
     setup.write()

@@ -44,7 +44,7 @@ class Server:
         widths = [part.stop - part.start for part in job.parts]
         self._buffers = [BlockBuffer(config.block, widths, config.store_dtype) for _ in range(2)]
         self._as_they_are = self._event_ok is None and self._final_array is None
-        self._named = 0
+        self._named, self._looked = 0, False
         self._stopped = ""  # why not all was read
         self.error = self._failed_at = None  # an error of the source, to be raised when all is done
 
@@ -272,6 +272,10 @@ class Server:
         return None
 
     def _put(self, buffer, frames, stamps, run, dtype):
+        if not self._looked:
+            self._looked = True
+            if (warning := at_the_largest(frames, dtype, self.job.config.mask)) and self.turn == 0:
+                log.warning("%s", warning)
         return buffer.put(frames, stamps, run, self._layout, dtype.kind == "f" and not self._mends)
 
     def _name_bad(self, what):
@@ -279,6 +283,29 @@ class Server:
         if self._named <= _NAMED:
             more = "; more will be counted but not named" if self._named == _NAMED else ""
             log.warning("bad event skipped (%s): %s%s", self.at, what, more)
+
+
+def at_the_largest(frames, dtype, mask):
+    """Return a warning if included elements of the first frame hold the largest value of their type, as gaps do.
+
+    Parameters
+    ----------
+    frames : (m, size) array, or list of (1, size) arrays
+    dtype : numpy.dtype
+    mask : bool array of the detector's shape
+    """
+    if dtype.kind not in "iu":
+        return None
+    frame = np.concatenate([piece[0] for piece in frames]) if isinstance(frames, list) else frames[0]
+    largest, elements = np.iinfo(dtype).max, int(np.count_nonzero(mask))
+    count = int(np.count_nonzero((frame == largest) & mask.ravel()))
+    if not count:
+        return None
+    return (
+        f"{count:,} of {elements:,} included elements hold {largest} in the first frame, the largest value of {dtype}: "
+        "detectors mark gaps and dead pixels by it, and here it enters every sum; leave these elements out of the "
+        "mask (parCorAnaMaskColorTool start does), or set saturated_value"
+    )
 
 
 def too_few(text, found, used):

@@ -472,6 +472,8 @@ class Worker:
             setattr(self, name, facts[name])
 
     def _finish(self, stopped):
+        if self._rate_check is not None and not self.pulses and (warning := self._rate_check.rest(self.origin)):
+            log.warning("%s", warning)
         # The last result has the full arrays, too, unless nobody wants them; what was
         # published without them as the last update is then published again with them.
         full = not self._reduces or self._save in (True, "last")
