@@ -166,8 +166,12 @@ class HDF5Live(HDF5Source):
 
     def _written(self, first, last):
         """Tell which frames, (n,) bool, are there, with their times."""
-        there, times = self._stack.written(first, last), self._stack.times.dataset
-        return there if times is None else there & times.written([Axis.run(first, last - first)])
+        times = self._stack.times.dataset
+        try:
+            there = self._stack.written(first, last)
+            return there if times is None else there & times.written([Axis.run(first, last - first)])
+        except ConfigError as error:
+            raise RunError(str(error)) from error
 
     def _read_times_of(self, first, last):
         try:

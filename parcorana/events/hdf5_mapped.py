@@ -34,6 +34,8 @@ class Piece:
         What of it is taken, element by element in the same order; None: all.
     skipped : int
         Frames of that which belong to earlier pieces.
+    frames : int or None
+        Frames of that, those of all pieces; None: of this one alone.
     """
 
     rows: Axis
@@ -41,10 +43,13 @@ class Piece:
     source: Any
     axes: tuple | None = None
     skipped: int = 0
+    frames: int | None = None
 
     def placed(self):
         """Return the axes in the source, which of them is time, and how many of its positions make a frame."""
         shape = self.source.dataset().shape
+        if self.axes is None:
+            self._check_shape(shape)
         axes = [Axis.run(0, size) for size in shape] if self.axes is None else list(self.axes)
         elements, along, inner = size_of(self.columns), len(axes) - 1, 1
         while along and inner * axes[along].size <= elements:
@@ -59,6 +64,22 @@ class Piece:
         if rest or (lead > 1 and axes[along].size % each):
             raise ConfigError(f"{self.source}: it is mapped in another order than frame by frame, which is not read")
         return axes, along, each
+
+    def _check_shape(self, shape):
+        """Refuse a source, mapped as a whole, that has other frames now: only along time it may be longer or shorter."""
+        frames = self.skipped + self.rows.size if self.frames is None else self.frames
+        wanted = [axis.size for axis in self.columns if axis.size > 1]
+        if math.prod(shape) == frames * math.prod(wanted):
+            return
+        # axes of one position say nothing
+        alike = any(math.prod(shape[:k]) == 1 and _wide(shape[k + 1 :]) == wanted for k in range(len(shape)))
+        if not alike:
+            mapped = (frames, *(axis.size for axis in self.columns))
+            raise ConfigError(
+                f"{self.source}: it is mapped as frames of shape {mapped}, and has shape {tuple(shape)} now, so nobody "
+                "can tell which of its elements are which: make the virtual dataset anew, or bring the source it was "
+                "made of"
+            )
 
     def take(self, first, last, out=None):
         """Read frames number `first` to `last` of these, or only tell what of them was written.
@@ -92,6 +113,10 @@ class Piece:
         first = (self.skipped + number) * each
         ahead, some = _stretches(axes[: along + 1], first, first + each)[0]
         return self.source.dataset().why([*ahead, some, *axes[along + 1 :]], along)
+
+
+def _wide(shape):
+    return [size for size in shape if size != 1]
 
 
 def _stretches(axes, first, last):

@@ -231,7 +231,10 @@ class Virtual(Mapped):
             self._refuse(source)
         if of is None or len(of) == 1:
             skipped = accumulate((axes[0].size for axes in into), initial=0)
-            return [Piece(axes[0], columns, source, of and of[0], at) for axes, at in zip(into, skipped, strict=False)]
+            return [
+                Piece(axes[0], columns, source, of and of[0], at, total)
+                for axes, at in zip(into, skipped, strict=False)
+            ]
         if size_of(of[0][1:]) != size_of(columns):
             self._refuse(source)
         rows, taken, pieces = _runs(into), _runs(of), []
