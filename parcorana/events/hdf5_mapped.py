@@ -66,7 +66,7 @@ class Piece:
         return axes, along, each
 
     def _check_shape(self, shape):
-        """Refuse a source, mapped as a whole, that has other frames now: only along time it may be longer or shorter."""
+        """Refuse a source, mapped as a whole, that has other frames now; along time it may be longer or shorter."""
         frames = self.skipped + self.rows.size if self.frames is None else self.frames
         wanted = [axis.size for axis in self.columns if axis.size > 1]
         if math.prod(shape) == frames * math.prod(wanted):
@@ -136,7 +136,8 @@ def _stretches(axes, first, last):
 class Mapped:
     """Frames that lie in other datasets.
 
-    A frame was written if all its elements were that any frame has a source for.
+    A frame was written if all its elements were that any frame has a source for,
+    within sources that are made of others, too.
 
     Parameters
     ----------
@@ -156,6 +157,7 @@ class Mapped:
 
     def __init__(self, shape, dtype, fill, pieces):
         self.shape, self.dtype, self.fill = tuple(shape), dtype, fill
+        self._lacking = None  # what `unmapped` returned first: what is read later is judged by the same
         self.arrange(pieces)
 
     def arrange(self, pieces):
@@ -170,6 +172,7 @@ class Mapped:
             covered[index_of(columns)] += 1
         self._columns, self._whole = list(kinds), covered > 0
         self._apart = covered.max(initial=0) <= 1
+        self._gaps = {}  # what the source of a piece lacks, by both
 
     def _within(self, first, last):
         """Yield the numbers of the pieces that have any of the frames, and which of theirs."""
@@ -202,18 +205,55 @@ class Mapped:
 
     def unmapped(self):
         """Return which elements no frame has a source for, (frame's shape) bool; None if there is none."""
-        missing = ~self._whole
-        for columns, piece in {piece.columns: piece for piece in reversed(self.pieces)}.items():
-            try:
-                dataset = piece.source.dataset()
-                inner = dataset.unmapped() if isinstance(dataset, Mapped) else None
-                if inner is not None:
-                    axes, along, each = piece.placed()
-                    if along == 0 and each == 1:
-                        missing[index_of(columns)] |= inner[index_of(axes[1:])].reshape([axis.size for axis in columns])
-            except Unreadable:
-                pass  # said elsewhere
-        return missing if missing.any() else None
+        if self._lacking is None:
+            has, unknown = np.zeros(self.shape[1:], bool), {}
+            first = {id(source) for source in self.sources[:SOURCES]}
+            pieces = {
+                self._of_source(piece): (kind, piece) for kind, piece in zip(self._kinds, self.pieces, strict=True)
+            }
+            for kind, piece in pieces.values():
+                unknown.setdefault(kind, True)
+                if id(piece.source) not in first and not unknown[kind]:
+                    continue
+                try:
+                    gap = self._gap(piece)
+                except Unreadable:
+                    continue  # said elsewhere
+                unknown[kind] = False
+                has[index_of(piece.columns)] |= True if gap is None else ~gap
+            for kind, columns in enumerate(self._columns):
+                if unknown[kind]:
+                    has[index_of(columns)] = True
+            self._lacking = ~has
+        return self._lacking if self._lacking.any() else None
+
+    def _of_source(self, piece):
+        return id(piece.source), piece.columns, piece.axes and piece.axes[1:]
+
+    def _gap(self, piece):
+        """Return which elements of a piece its source lacks in turn, being made of others; None if it has them all."""
+        key = self._of_source(piece)
+        if key not in self._gaps:
+            dataset, gap = piece.source.dataset(), None
+            inner = dataset.unmapped() if isinstance(dataset, Mapped) else None
+            if inner is not None:
+                axes, _, _ = piece.placed()
+                found, elements = inner[index_of(axes[1:])].reshape(-1), size_of(piece.columns)
+                # one position may have several frames, or be one of several that make a frame
+                whole = len(found) and max(len(found), elements) % min(len(found), elements) == 0
+                found = (
+                    np.resize(found, max(len(found), elements)).reshape(-1, elements).any(axis=0) if whole else found
+                )
+                gap = found.reshape([axis.size for axis in piece.columns]) if whole and found.any() else None
+            self._gaps[key] = gap
+        return self._gaps[key]
+
+    def _lacks(self, piece):
+        """Tell whether the source of a piece lacks elements that others have."""
+        gap = self._gap(piece)
+        return gap is not None and (
+            self.unmapped() is None or bool((gap & ~self._lacking[index_of(piece.columns)]).any())
+        )
 
     def frames(self, first, last, out=None):
         """Read frames, or only tell which of them were written.
@@ -235,6 +275,8 @@ class Mapped:
             piece = self.pieces[k]
             rows = piece.rows.at(np.arange(begin, end)) - first
             try:
+                if self._lacks(piece):
+                    continue
                 found = self._one(piece, rows, begin, end, out)
             except Unreadable:
                 continue

@@ -150,7 +150,7 @@ class EventSource(Protocol):
     dtype : numpy.dtype or None
         Its dtype.
     unmapped : (shape) bool or None
-        Elements that no frame has data for, so that the mask must leave them
+        Elements that no frame of a file has data for, so that the mask must leave them
         out; None, or no such attribute, if there are none.
     live : bool
         Whether events come as time goes by (`events`), or are all there
