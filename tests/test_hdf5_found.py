@@ -6,6 +6,7 @@ import pytest
 from test_hdf5_written import FRAMES, SHAPE, check, opened
 
 from parcorana.errors import ConfigError
+from parcorana.events import hdf5_stack
 
 
 def master(folder, sources, name="master.h5"):
@@ -63,3 +64,67 @@ def test_elements_that_an_inner_virtual_dataset_lacks(tmp_path, lacks, deep):
     source.close()
     check(text, np.where(gap, 0, FRAMES), there, log=lines.append)
     assert there.all() or ("no data in 20 of 40 frames: " in lines[0] and "mapped to a part of them)" in lines[0])
+
+
+def said_of_fill(text, src="data", **share):
+    lines = []
+    opened(text, src, lines.append, **share).close()
+    return [line.split(": ", 1)[1] for line in lines if "the fill value" in line]
+
+
+def unfinished(folder, written, chunks=None, size=20):
+    """Write files of so many frames, of which so many each were written."""
+    for k, count in enumerate(written):
+        with h5py.File(folder / f"part{k}.h5", "w") as file:
+            file.create_dataset("data", (size, *SHAPE), "u2", chunks=chunks)[:count] = FRAMES[:count]
+    return [(f"part{k}.h5", size) for k in range(len(written))]
+
+
+@pytest.mark.parametrize("chunks", [None, (10, *SHAPE)])
+@pytest.mark.parametrize("how", ["virtual", "nested", "series", "turns"])
+def test_fill_at_the_end_of_a_source(tmp_path, chunks, how):
+    """Said of every source, where its frames are in the whole."""
+    sources = unfinished(tmp_path, [15, 20, 18], chunks)
+    if how == "series":
+        text, src = f"h5={tmp_path}/series.h5", "entry"
+        with h5py.File(tmp_path / "series.h5", "w") as file:
+            for k, (name, _) in enumerate(sources, 1):
+                file.require_group("entry")[f"data_{k:06d}"] = h5py.ExternalLink(name, "/data")
+    else:
+        text, src = master(tmp_path, sources), "data"
+    if how == "nested":
+        text = master(tmp_path, [("master.h5", 60)], "outer.h5")
+    inside = "frames 15-19 "
+    if how == "turns":
+        layout = h5py.VirtualLayout((60, *SHAPE), "u2")
+        for k, (name, size) in enumerate(sources):
+            layout[k::3] = h5py.VirtualSource(name, "data", (size, *SHAPE))
+        with h5py.File(tmp_path / "master.h5", "w") as file:
+            file.create_virtual_dataset("data", layout)
+        inside = "frames 45, 48, 51, 54, 56-57 "
+    first, second = said_of_fill(text, src)
+    assert first.startswith(inside) and "-n" not in first
+    count = 1 if how == "turns" else 2
+    assert second.startswith(f"the last {count} of 60 frames ") and second.endswith(f" -n {60 - count}")
+    assert not said_of_fill(text, src, server=1, servers=2)
+
+
+@pytest.mark.parametrize("together", [1, FRAMES[0].nbytes * 3])
+def test_fill_at_the_end_however_large(tmp_path, monkeypatch, together):
+    monkeypatch.setattr(hdf5_stack, "_LOOKED_BACK", together)
+    unfinished(tmp_path, [5], size=40)
+    assert said_of_fill(f"h5={tmp_path}/part0.h5")[0].startswith("the last 35 of 40 frames hold nothing but 0, ")
+    monkeypatch.setattr(hdf5_stack, "_LOOKED_BACK_IN_ALL", 8 * FRAMES[0].nbytes)
+    (line,) = said_of_fill(f"h5={tmp_path}/part0.h5")
+    assert line.startswith("at least the last ") and line.endswith(" or less")
+
+
+def test_advice_on_fill_with_several_files(tmp_path):
+    """``-n`` counts the events of all files, and leaves out those at the very end only."""
+    unfinished(tmp_path, [15, 16])
+    text = f"h5={tmp_path}/part0.h5,{tmp_path}/part1.h5"
+    first, second = said_of_fill(text)
+    assert first.startswith("the last 5 of 20 frames ") and "-n" not in first
+    assert second.startswith("the last 4 of 20 frames ") and second.endswith(" -n 36")
+    (first,) = said_of_fill(text, numevents=36)
+    assert first.startswith("the last 5 of 20 frames ")

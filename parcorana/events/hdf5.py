@@ -117,8 +117,10 @@ class HDF5Source:
             line = self._missing[-1].look()
             if line:
                 stack.check_any()
-            for text in filter(None, (*stack.warnings, *stack.trust.warnings(), line, _unsure(stack, last))):
+            for text in filter(None, (*stack.warnings, *stack.trust.warnings(), line)):
                 say(text)
+            if self._share.server == 0:
+                _warn_of_fill(stack, last, self.total if first + last == self.total else None, say)
             if self._state is not None:
                 found = runs_of(self._state[first : first + last] == _UNWRITTEN)
                 if found:
@@ -266,11 +268,27 @@ def _check_times(stack, state):
         raise ConfigError(f"{stack.times.fault(int(wrong[0]))}; so it is with {len(wrong):,} of {len(state):,}")
 
 
-def _unsure(stack, last):
-    """Return a line on frames at the end that may never have been written."""
-    if last < stack.frames.shape[0] or not (count := stack.fill_at_end()):
-        return None
-    return (
-        f"h5={stack.name}: the last {count:,} of {last:,} frames hold nothing but {stack.frames.fill}, the fill value, "
-        f"and HDF5 cannot tell whether they were ever written; if they were not, leave them out with -n {last - count}"
-    )
+def _warn_of_fill(stack, last, total, say):
+    """Say which of the first `last` frames may never have been written; `total` events end with these, if it is one."""
+    try:
+        rows, fill, all_ = stack.fill_at_end()
+    except (OSError, Unreadable):
+        return  # said when it is read
+    rows = rows[rows < last]
+    if not len(rows):
+        return
+    there = np.zeros(last - rows[0], bool)
+    there[rows - rows[0]] = True
+    found, least = [(rows[0] + a, rows[0] + b) for a, b in runs_of(there)], "" if all_ else "at least "
+    hold = f"hold nothing but {fill}, the fill value, and HDF5 cannot tell whether they were ever written; if they "
+    begin, end = found.pop() if found[-1][1] == last else (last, last)
+    if found:
+        say(
+            f"h5={stack.name}: {least}frames {ranges(found)} {hold}were not, they are taken for data nevertheless: "
+            "copy what was written into datasets without them"
+        )
+    if begin < end:
+        out = "copy what was written into a file without them"
+        if total is not None and total > (count := end - begin):
+            out = f"leave them out with -n {total - count}{'' if all_ else ' or less'}"
+        say(f"h5={stack.name}: {least}the last {end - begin:,} of {last:,} frames {hold}were not, {out}")

@@ -203,13 +203,18 @@ class Plain:
     def unmapped(self):
         """As `Mapped.unmapped`: None, for each element has its place here."""
 
-    def fill_at_end(self):
-        """Return how many frames of the last row of chunks hold nothing but the fill value, though it was written."""
+    def ends(self):
+        """Return the frames at the end of which HDF5 cannot tell whether they were written.
+
+        Returns
+        -------
+        list of (Axis, number)
+            With the fill value; of chunked frames, those of the last row of
+            chunks. One frame with room of its own was written.
+        """
         last = self.shape[0]
-        whole = [Axis.run(last - 1, 1), *(Axis.run(0, size) for size in self.shape[1:])]
-        if self.chunk[0] == 1 or not last or not self.written(whole).all():
-            return 0  # each has a chunk of its own, or is known to be missing
-        return last - self._end_of((last - 1) // self.chunk[0])
+        first = (last - 1) // self.chunk[0] * self.chunk[0] if self.tells else 0
+        return [(Axis.run(first, last - first), self.fill)] if last - first > 1 else []
 
     def together(self, index, rows):
         """Return which frames are best read with one: so many, which are whole rows of chunks."""

@@ -8,7 +8,8 @@ import numpy as np
 
 from parcorana.errors import ConfigError
 from parcorana.events.hdf5_files import Unreadable
-from parcorana.events.hdf5_mapped import Mapped, Piece
+from parcorana.events.hdf5_mapped import Mapped
+from parcorana.events.hdf5_piece import Piece
 from parcorana.events.hdf5_plain import dtype_of
 from parcorana.events.hdf5_slab import Axis
 from parcorana.events.hdf5_trust import NotThere

@@ -23,7 +23,8 @@ from parcorana.trial import tried
 
 _LISTED = 10
 _LOOKED_AT = 2000  # objects of a file, for the list of what there is
-_LOOKED_BACK = 16 << 20  # bytes of frames that are looked at together
+_LOOKED_BACK = 16 << 20  # bytes of frames that are looked at together, for fill values at the end
+_LOOKED_BACK_IN_ALL = 4 << 30  # bytes, beyond which nobody waits for it
 
 
 class Stack:
@@ -180,20 +181,49 @@ class Stack:
         return self.frames.why(self._rows(index, index + 1)), self.frames.shape[0]
 
     def fill_at_end(self):
-        """Return how many frames at the end hold nothing but the fill value, though HDF5 gives them for written."""
-        last, size = self.frames.shape[0], self.frames.dtype.itemsize * math.prod(self.frames.shape[1:])
-        if isinstance(self.frames, Plain) and self.frames.tells:
-            return self.frames.fill_at_end()
-        found, rows = 0, 1
-        while found < last and rows * size <= _LOOKED_BACK:
-            rows = min(rows, last - found)
-            frames = np.zeros((rows, *self.frames.shape[1:]), self.frames.dtype.newbyteorder("="))
-            there = self.read(last - found - rows, last - found, frames)
-            more = np.flatnonzero(~(is_fill(frames, self.frames.fill) & there))
-            if len(more):
-                return found + rows - 1 - int(more[-1])
-            found, rows = found + rows, 2 * rows
-        return found
+        """Look for frames that hold nothing but the fill value, though HDF5 gives them for written.
+
+        They are looked for at the end of the frames, and of each source.
+
+        Returns
+        -------
+        rows : (n,) int64
+            Which frames, in order.
+        fill : number
+        all_ : bool
+            False if it was not looked further.
+        """
+        frames, lacks, found, fill = self.frames, self.frames.unmapped(), [np.zeros(0, np.int64)], self.frames.fill
+        size = max(frames.dtype.itemsize * math.prod(frames.shape[1:]), 1)
+        left, most = max(_LOOKED_BACK_IN_ALL // size, 1), max(_LOOKED_BACK // size, 1)
+        for axis, of_source in reversed(frames.ends()):
+            end, rows = axis.size, 1
+            while end:
+                rows = min(rows, most, end)
+                if left < rows:
+                    return np.unique(np.concatenate(found)), fill, False
+                values, there = self._taken(axis, end - rows, end)
+                if lacks is not None:
+                    values = values[:, ~lacks]
+                more = np.flatnonzero(~(is_fill(values, of_source) & there))
+                first = end - rows + (int(more[-1]) + 1 if len(more) else 0)
+                if first < end:
+                    fill = of_source
+                    found.append(axis.at(np.arange(first, end)))
+                if len(more):
+                    break
+                left, end, rows = left - rows, end - rows, 2 * rows
+        return np.unique(np.concatenate(found)), fill, True
+
+    def _taken(self, axis, first, last):
+        """Return some of the frames that an axis takes, and which were written."""
+        values = np.zeros((last - first, *self.frames.shape[1:]), self.frames.dtype.newbyteorder("="))
+        there, at = np.zeros(last - first, bool), 0
+        for part in axis.part(first, last):
+            some = slice(at, at + part.size)
+            there[some] = self.frames.box([part, *self._rows(0, 0)[1:]], 0, values[some])
+            at += part.size
+        return values, there
 
 
 def file_names(dataset):

@@ -10,7 +10,8 @@ import h5py
 
 from parcorana.errors import ConfigError, one_line
 from parcorana.events.hdf5_files import Unreadable, is_written
-from parcorana.events.hdf5_mapped import Mapped, Piece
+from parcorana.events.hdf5_mapped import Mapped
+from parcorana.events.hdf5_piece import Piece
 from parcorana.events.hdf5_plain import Plain, check_plain, dtype_of
 from parcorana.events.hdf5_slab import Axis, axes_of, size_of
 from parcorana.events.hdf5_trust import NotThere
