@@ -1,12 +1,16 @@
 """What an HDF5 file does not say by itself: sources that changed, frames never written, counters that wrap."""
 
+import itertools
+import os
+import shutil
+
 import h5py
 import numpy as np
 import pytest
 from test_hdf5_written import FRAMES, SHAPE, check, opened
 
-from parcorana.errors import ConfigError
-from parcorana.events import hdf5_stack
+from parcorana.errors import ConfigError, RunError
+from parcorana.events import hdf5, hdf5_files, hdf5_stack
 
 
 def master(folder, sources, name="master.h5"):
@@ -128,3 +132,26 @@ def test_advice_on_fill_with_several_files(tmp_path):
     assert second.startswith("the last 4 of 20 frames ") and second.endswith(" -n 36")
     (first,) = said_of_fill(text, numevents=36)
     assert first.startswith("the last 5 of 20 frames ")
+
+
+@pytest.mark.parametrize("chunks", [None, (1, *SHAPE)])
+@pytest.mark.parametrize("most", [1, 40])
+def test_a_file_that_is_written_anew_while_it_is_read(tmp_path, monkeypatch, chunks, most):
+    """Of the same length, as a copy over it: neither old values nor new ones count from then on."""
+    for name in ("_FEWEST", "_MOST"):
+        monkeypatch.setattr(hdf5_files, name, most)
+    monkeypatch.setattr(hdf5, "_BATCH_BYTES", FRAMES[:4].nbytes)
+    for k in range(2):
+        with h5py.File(tmp_path / f"part{k}.h5", "w") as file:
+            file.create_dataset("data", data=FRAMES + k, chunks=chunks)
+    shutil.copy(tmp_path / "part0.h5", tmp_path / "part.h5")
+    source = opened(f"h5={tmp_path}/part.h5")
+    events = itertools.chain.from_iterable(source.blocks())
+    assert np.array_equal(next(events).data(), FRAMES[0])
+    before = (tmp_path / "part.h5").stat()
+    shutil.copyfile(tmp_path / "part1.h5", tmp_path / "part.h5")
+    os.utime(tmp_path / "part.h5", ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert all(np.array_equal(next(events).data(), FRAMES[k]) for k in range(1, 4)), "read before"
+    with pytest.raises(RunError, match=r"part\.h5: the file was written to while it was read: it was last changed at"):
+        next(events).data()
+    source.close()
