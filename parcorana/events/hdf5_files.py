@@ -104,9 +104,9 @@ class Files:
             )
         if here.st_mtime_ns != changed and not self.swmr:
             raise RunError(
-                f"h5={name}: the file was written to while it was read: it was last changed at {_clock(changed)}, now at "
-                f"{_clock(here.st_mtime_ns)}, so what was read of it may not go together: read it when its writer is "
-                "done, or follow a writer in SWMR mode with ':live'"
+                f"h5={name}: the file was written to while it was read: it was last changed at {_clock(changed)}, now "
+                f"at {_clock(here.st_mtime_ns)}, so what was read of it may not go together: read it when its writer "
+                "is done, or follow a writer in SWMR mode with ':live'"
             )
         self._seen[name] = device, number, here.st_size, changed
 
