@@ -16,6 +16,7 @@ from parcorana.events.hdf5_virtual import dataset_of
 from parcorana.limits import available
 
 _INT64 = np.iinfo(np.int64)
+_NARROW = 4  # bytes of a number that may wrap in a run
 _BYTES = 32  # for each time, while they are read
 _LITTLE = 8 << 20  # bytes that nobody asks for
 _LOOKED_AT = 1000  # names in a group, for hints
@@ -144,7 +145,7 @@ class Times:
         Raises
         ------
         ConfigError
-            They cannot be read.
+            They cannot be read, or wrap.
         """
         last = self._length if last is None else last
         if self.dataset is None:
@@ -154,20 +155,40 @@ class Times:
         where = self._of(self.path)
         if (last - first) * _BYTES > _LITTLE and (last - first) * _BYTES > available():
             raise ConfigError(f"{where}: {last - first:,} times are more than the memory holds")
-        times = np.zeros(last - first, self.dataset.dtype.newbyteorder("="))
+        dtype = self.dataset.dtype.newbyteorder("=")
+        # a narrow one may have wrapped since the one before, too
+        before = int(first > 0 and dtype.itemsize <= _NARROW)
+        times = np.zeros(last - first + before, dtype)
         try:
-            there = self.dataset.box([Axis.run(first, last - first)], 0, times)
+            there = self.dataset.box([Axis.run(first - before, len(times))], 0, times)
         except ConfigError:
             raise
         except Unreadable as error:
             raise ConfigError(f"{where}: {error}") from error
         except Exception as error:  # whatever h5py raises over a damaged file
             raise ConfigError(f"{where} cannot be read ({one_line(error)})") from error
+        if dtype.itemsize <= _NARROW:
+            self._check_wrap(first - before, times, there)
+            times, there = times[before:], there[before:]
         found = np.zeros(last - first, np.int64)
         found[there], good = to_int64(times[there], self.stamps == "ns")
         state = np.where(there, 0, 1).astype(np.uint8)
         state[there] = np.where(good, 0, 2)
         return found, state
+
+    def _check_wrap(self, first, times, there):
+        """Refuse times that begin anew at the end of what their dtype holds: later ones would count as earlier."""
+        some = np.flatnonzero(there & (times != self.dataset.fill))  # what was never written is no time
+        steps, half = np.diff(times[some].astype(np.int64)), 1 << (8 * times.dtype.itemsize - 1)
+        back = np.flatnonzero(steps < -half)
+        # one that stands alone is a bad event
+        back = back[(back + 1 < len(steps)) & (steps[np.minimum(back + 1, len(steps) - 1)] <= half)]
+        if len(back):
+            before, after = some[back[0]], some[back[0] + 1]
+            raise ConfigError(
+                f"{self._of(self.path)} goes back from {times[before]} to {times[after]} at index {first + after}: it "
+                f"wraps at the end of what {times.dtype} holds, and must go on: store it as int64, unwrapped"
+            )
 
     def fault(self, index):
         """Return what is wrong with a time that is none."""
