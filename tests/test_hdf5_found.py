@@ -155,3 +155,54 @@ def test_a_file_that_is_written_anew_while_it_is_read(tmp_path, monkeypatch, chu
     with pytest.raises(RunError, match=r"part\.h5: the file was written to while it was read: it was last changed at"):
         next(events).data()
     source.close()
+
+
+def test_written_stretches_in_the_middle_of_chunks(tmp_path):
+    """The end of each is where the frames end that hold values, not where its last chunk ends."""
+    there = np.zeros(40, bool)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        item = file.create_dataset("data", (40, *SHAPE), "u2", chunks=(5, 2, 6))
+        for first, last in ((0, 8), (15, 17), (35, 40)):
+            item[first:last], there[first:last] = FRAMES[first:last], True
+    lines = []
+    check(f"h5={tmp_path}/f.h5", FRAMES, there, log=lines.append)
+    assert "no data in 25 of 40 frames: 8-14, 17-34 (never written)" in lines[0]
+
+
+@pytest.mark.parametrize("name", ["counter", "timestamp", "instrument/NDAttributes/NDArrayUniqueId"])
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", ">u2", "i4", "u4"])
+@pytest.mark.parametrize("step", [1, 3])
+def test_narrow_times_that_wrap(tmp_path, name, dtype, step):
+    most = int(np.iinfo(dtype).max)
+    values = np.arange(most - 20 * step, most + 20 * step, step).astype(np.int64)
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["data"], file[name] = FRAMES, values.astype(dtype)
+    with pytest.raises(
+        ConfigError, match=rf"/{name} goes back from \d+ to -?\d+ at index 2[12]: it wraps at the end of"
+    ):
+        opened(f"h5={tmp_path}/f.h5")
+
+
+@pytest.mark.parametrize("bad", [{}, {17: 1}, {17: 0, 18: 0}, dict.fromkeys(range(30, 40), 0), {39: 1}])
+def test_narrow_times_that_do_not_wrap(tmp_path, bad):
+    """The type's whole range may be used, and a few that are none are bad events, or never written."""
+    values = np.linspace(1, 65535, 40).astype("u2")
+    for at, value in bad.items():
+        values[at] = value
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["data"], file["counter"] = FRAMES, values
+    source = opened(f"h5={tmp_path}/f.h5")
+    assert [event.stamp for block in source.blocks() for event in block] == values.tolist()
+    source.close()
+
+
+@pytest.mark.parametrize("sizes", [(10, 8, 6), (10, 10, 6), (4, 4, 10)])
+def test_a_part_in_the_middle_that_is_shorter(tmp_path, sizes):
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        for k, size in enumerate(sizes, 1):
+            file[f"entry/data_{k:06d}"] = FRAMES[:size]
+    lines = []
+    opened(f"h5={tmp_path}/f.h5", "entry", lines.append).close()
+    said = [line for line in lines if "fewer frames than other parts, which have 10" in line]
+    assert len(said) == (sizes != (10, 10, 6))
+    assert not said or f"data_000002 ({sizes[1]})" in said[0]

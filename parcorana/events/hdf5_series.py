@@ -125,6 +125,15 @@ def series(trust, name, group, where, warnings):
         firsts = np.cumsum([0, *lengths])[:-1].tolist()
         if any(each is not None for each in numbers):
             warnings.append(f"{where}: image_nr_low and image_nr_high do not go with the frames, so they are not used")
+        short = [(str(part), n) for part, n in zip(found[:-1], lengths[:-1], strict=True) if n < max(lengths)]
+        if short:
+            named = ", ".join(f"{part} ({n:,})" for part, n in short[:_MOST_NAMED])
+            more = ", ..." if len(short) > _MOST_NAMED else ""
+            warnings.append(
+                f"{where}: fewer frames than other parts, which have {max(lengths):,}, are in {named}{more}, before the "
+                "last one, and no numbers of images are stated: if some were lost, those after them count as earlier "
+                "than they are"
+            )
     first = found[0].dataset()
     columns = tuple(Axis.run(0, size) for size in first.shape[1:])
     pieces = [Piece(Axis.run(at, n), columns, part) for at, n, part in zip(firsts, lengths, found, strict=True) if n]
