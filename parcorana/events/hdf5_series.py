@@ -130,8 +130,8 @@ def series(trust, name, group, where, warnings):
             named = ", ".join(f"{part} ({n:,})" for part, n in short[:_MOST_NAMED])
             more = ", ..." if len(short) > _MOST_NAMED else ""
             warnings.append(
-                f"{where}: fewer frames than other parts, which have {max(lengths):,}, are in {named}{more}, before the "
-                "last one, and no numbers of images are stated: if some were lost, those after them count as earlier "
+                f"{where}: fewer frames than other parts, which have {max(lengths):,}, are in {named}{more}, before "
+                "the last one, and no numbers of images are stated: if some were lost, those after them count as earlier "
                 "than they are"
             )
     first = found[0].dataset()
