@@ -131,8 +131,8 @@ def series(trust, name, group, where, warnings):
             more = ", ..." if len(short) > _MOST_NAMED else ""
             warnings.append(
                 f"{where}: fewer frames than other parts, which have {max(lengths):,}, are in {named}{more}, before "
-                "the last one, and no numbers of images are stated: if some were lost, those after them count as earlier "
-                "than they are"
+                "the last one, and no numbers of images are stated: if some were lost, those after them count as "
+                "earlier than they are"
             )
     first = found[0].dataset()
     columns = tuple(Axis.run(0, size) for size in first.shape[1:])
