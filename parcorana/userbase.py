@@ -541,7 +541,12 @@ def reduced_bytes(config: Any) -> int:
     user_class = config.user_class
     if not all(defines(user_class, name) for name in (*REDUCED, "reducedBytes")):
         return 0
-    size = user_class.reducedBytes(dict(config.system_params), dict(config.user_params), config.mask)
+    try:
+        size = user_class.reducedBytes(dict(config.system_params), dict(config.user_params), config.mask)
+    except ConfigError:
+        if defines(user_class, "checkParams"):
+            raise
+        return 0  # a class made from a shipped one, with parameters of its own
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 0:
         raise ConfigError(
             f"user_class {user_class.__name__}: reducedBytes must return a number of bytes, not {shown(size)}"

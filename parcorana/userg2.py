@@ -164,6 +164,7 @@ class _G2(PlainG2, BlockHooks, UserBase):
         color, finecolor, colors = _colors(user_params, mask)
         sums = ColorSums(color, finecolor, _normalization(user_params), colors)
         size = sums.nbytes(len(system_params["delays"])) + Timeline(color[:0], colors).nbytes
+        size += 16  # `not_whole` and `events`
         if _number(user_params, "saturated_value") is not None:
             size += -(-len(color) // 8) * 8  # eight elements to a number, summed as 64 bit
         return size

@@ -7,6 +7,7 @@ from faults import fuzz, parsers
 from parcorana.errors import ConfigError
 from parcorana.events.hdf5_stack import _natural
 from parcorana.fits import check_kind
+from parcorana.userclass import check_params
 from parcorana.userg2 import G2atEnd
 
 NUMBER = {"npy": 60, "dataset": 100, "times": 100, "config": 60, "psana_config": 60, "config_file": 40, "stack": 10}
@@ -43,8 +44,12 @@ USER = [
 
 @pytest.mark.parametrize(("key", "value", "words"), USER)
 def test_values_that_raised_something_else(key, value, words):
-    with pytest.raises(ConfigError, match=words) as error:
+    def check():
+        check_params(G2atEnd, {key: value}, print)
         G2atEnd.checkParams({key: value}, np.ones((2, 3), bool), print)
+
+    with pytest.raises(ConfigError, match=words) as error:
+        check()
     parsers.one_sentence(error.value, f"user_params[{key!r}]")
 
 

@@ -251,11 +251,11 @@ def test_a_run_in_progress_cannot_be_joined_or_replaced(setup, command, ranks):
     # it waits after its second update: for what is tried meanwhile there is all the time
     body = """seen = 0
 
-    def viewerPublish(self, counts, *args):
+    def adjustData(self, data):
         import os
         import time
         self.seen += 1
-        while self.seen == 2 and not os.path.exists("go"):
+        while self.seen == 50 and not os.path.exists("go"):
             time.sleep(0.01)"""
     write_user_class(setup, body, update=20)
     launcher = [str(BIN / "mpiexec"), "-n", str(ranks)] if ranks else []
@@ -303,7 +303,7 @@ def test_progress_in_a_terminal(setup, ranks):
 def test_a_config_error_raised_by_one_rank_ends_all(setup):
     """Raised in user code after the start it is a failure of the run, not of the config."""
     body = "def initWorker(self, numElementsWorker):\n        self.n = numElementsWorker\n"
-    body += "        if not self.mpiParams.firstWorker:\n            parcorana.make_delay_list(0, 1, 2)"
+    body += "        if not self.mpiParams.firstWorker:\n            parcorana.make_delay_list(-1, 1, 2)"
     write_user_class(setup, body)
     path = setup.folder / "mine.py"
     text = path.read_text(encoding="utf-8")

@@ -221,7 +221,7 @@ AWKWARD = {
     "SystemExit(0)": "SystemExit: 0",
     "GeneratorExit": "GeneratorExit: ",
     "parcorana.errors.EventError('x')": "EventError: x",
-    "MemoryError('all gone')": "MemoryError: all gone",
+    "MemoryError('all gone')": "memory ran out (all gone)",
 }
 
 

@@ -18,6 +18,7 @@ from parcorana.userclass import begin
 
 log = logging.getLogger("parcorana")
 _NAMED = 5  # bad events that the log names
+_LOOKED_AT = 1 << 14  # elements at a time
 _NOT_FINITE = "it has values that are not finite in included elements"
 
 
@@ -296,13 +297,17 @@ def at_the_largest(frames, dtype, mask):
     """
     if dtype.kind not in "iu":
         return None
-    frame = np.concatenate([piece[0] for piece in frames]) if isinstance(frames, list) else frames[0]
-    largest, elements = np.iinfo(dtype).max, int(np.count_nonzero(mask))
-    count = int(np.count_nonzero((frame == largest) & mask.ravel()))
+    largest, included, at, count = np.iinfo(dtype).max, mask.ravel(), 0, 0
+    for piece in [piece[0] for piece in frames] if isinstance(frames, list) else [frames[0]]:
+        for first in range(0, len(piece), _LOOKED_AT):  # little memory, whatever the detector
+            part = piece[first : first + _LOOKED_AT]
+            count += int(np.count_nonzero((part == largest) & included[at + first : at + first + len(part)]))
+        at += len(piece)
     if not count:
         return None
     return (
-        f"{count:,} of {elements:,} included elements hold {largest} in the first frame, the largest value of {dtype}: "
+        f"{count:,} of {np.count_nonzero(mask):,} included elements hold {largest} in the first frame, the largest value "
+        f"of {dtype}: "
         "detectors mark gaps and dead pixels by it, and here it enters every sum; leave these elements out of the "
         "mask (parCorAnaMaskColorTool start does), or set saturated_value"
     )
