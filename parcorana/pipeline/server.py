@@ -306,8 +306,8 @@ def at_the_largest(frames, dtype, mask):
     if not count:
         return None
     return (
-        f"{count:,} of {np.count_nonzero(mask):,} included elements hold {largest} in the first frame, the largest value "
-        f"of {dtype}: "
+        f"{count:,} of {np.count_nonzero(mask):,} included elements hold {largest} in the first frame, the largest "
+        f"value of {dtype}: "
         "detectors mark gaps and dead pixels by it, and here it enters every sum; leave these elements out of the "
         "mask (parCorAnaMaskColorTool start does), or set saturated_value"
     )
