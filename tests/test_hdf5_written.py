@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import shutil
 
 import h5py
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parcorana.errors import RunError
-from parcorana.events import hdf5, hdf5_files, hdf5_unpacked
+from parcorana.events import hdf5, hdf5_files, hdf5_stack, hdf5_unpacked
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.source import Share, open_source
 
@@ -264,6 +265,19 @@ def test_sources_that_change_while_they_are_read(tmp_path, monkeypatch, what, mo
     said = [line for line in lines if "no data in frames 28-31 (part_7.h5: " in line]
     assert len(said) == lost
     assert all(("no such file" if what == "gone" else "is cut off") in line for line in said)
+
+
+def test_times_of_a_file_that_is_cut_off_while_it_is_read(tmp_path):
+    """Whichever dataset meets it first: the same words, and the file named once."""
+    path = tmp_path / "run.h5"
+    with h5py.File(path, "w") as file:
+        file["data"], file["timestamp"] = FRAMES, np.arange(len(FRAMES))
+    files = hdf5_files.Files()
+    stack = hdf5_stack.Stack(files, str(path), "data")
+    os.truncate(path, path.stat().st_size - 50)
+    with pytest.raises(RunError, match=rf"^h5={re.escape(str(path))}: the file was cut off while it was read"):
+        stack.times.read()
+    files.close()
 
 
 # -- datasets that hold their values themselves ---------------------------------

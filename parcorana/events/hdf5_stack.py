@@ -10,7 +10,7 @@ from contextlib import suppress
 import h5py
 import numpy as np
 
-from parcorana.errors import ConfigError, nearest, one_line
+from parcorana.errors import ConfigError, ParCorAnaError, nearest, one_line
 from parcorana.events.hdf5_files import Unreadable
 from parcorana.events.hdf5_mapped import Mapped
 from parcorana.events.hdf5_plain import Plain, check_bytes, dtype_of, is_fill
@@ -75,7 +75,7 @@ class Stack:
                 return posixpath.join(path, "parts"), None
             self._check(file, src, item)
             self.frames = dataset_of(self.trust, found, item, self._where)
-        except ConfigError:
+        except ParCorAnaError:
             raise
         except Unreadable as error:
             raise ConfigError(f"{self._where}: {error}") from error

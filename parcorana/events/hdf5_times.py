@@ -7,7 +7,7 @@ from itertools import islice
 import h5py
 import numpy as np
 
-from parcorana.errors import ConfigError, nearest, one_line
+from parcorana.errors import ConfigError, ParCorAnaError, nearest, one_line
 from parcorana.events.hdf5_files import Unreadable
 from parcorana.events.hdf5_plain import dtype_of
 from parcorana.events.hdf5_slab import Axis
@@ -86,7 +86,7 @@ class Times:
         """Return file and item at a path of the file, (name, None) if there is none."""
         try:
             return self._trust.walk(self._trust.name, self._trust.file(self._trust.name)["/"], place, self._of(place))
-        except ConfigError:
+        except ParCorAnaError:
             raise
         except Exception as error:  # whatever h5py raises over a damaged file
             raise ConfigError(f"{self._of(place)} cannot be read ({one_line(error)})") from error
@@ -161,7 +161,7 @@ class Times:
         times = np.zeros(last - first + before, dtype)
         try:
             there = self.dataset.box([Axis.run(first - before, len(times))], 0, times)
-        except ConfigError:
+        except ParCorAnaError:
             raise
         except Unreadable as error:
             raise ConfigError(f"{where}: {error}") from error

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 import h5py
 
-from parcorana.errors import ConfigError, one_line
+from parcorana.errors import ConfigError, ParCorAnaError, one_line
 from parcorana.events.hdf5_files import Unreadable, is_written
 from parcorana.events.hdf5_mapped import Mapped
 from parcorana.events.hdf5_piece import Piece
@@ -115,7 +115,7 @@ class Source:
                 self._dataset = dataset_of(self._trust, found, item, where, self._depth + 1)
             except NotThere as error:
                 raise Unreadable(str(error)) from None
-            except (ConfigError, Unreadable):
+            except (ParCorAnaError, Unreadable):
                 raise
             except Exception as error:  # whatever h5py raises over a damaged file
                 raise Unreadable(one_line(error)) from error
