@@ -213,7 +213,7 @@ def test_elements_without_a_source_must_not_be_included(setup):
     run = setup.drive()
     count = np.count_nonzero(setup.mask[1])
     assert run.returncode == 2
-    assert f"mask: 'mask.npy' includes {count} elements, as [1, " in run.stderr and "no frame of" in run.stderr
+    assert f"mask: 'mask.npy' includes {count} elements, as [1, " in run.stderr and "not all frames of" in run.stderr
     mask = setup.mask.copy()
     mask[1] = 0
     np.save(setup.folder / "mask.npy", mask)
