@@ -116,6 +116,8 @@ class Alone:
 
     def _fate(self, event):
         """Return what becomes of an event; keep it if it is processed."""
+        if event.evt is None:
+            return "no_data"
         if self._event_ok is not None and not self._event_ok(event.evt):
             return "filtered"
         try:
