@@ -115,7 +115,7 @@ class HDF5Source:
             last = max(min(stack.frames.shape[0], self.total - first), 0)
             self._missing.append(Missing(stack, last, log))
             line = self._missing[-1].look()
-            if line:
+            if line or not stack.frames.shape[0]:
                 stack.check_any()
             for text in filter(None, (*stack.warnings, *stack.trust.warnings(), line)):
                 say(text)

@@ -70,6 +70,9 @@ class Mapped:
         for source in self.sources[:SOURCES]:
             with suppress(Unreadable):
                 source.dataset().look()
+        for piece in self.pieces[:SOURCES]:
+            with suppress(Unreadable):
+                piece.placed()
 
     def promised(self):
         """Return which frames, (n,) bool, have sources whose files are there; nothing is opened."""

@@ -11,7 +11,7 @@ from parcorana.events.hdf5_files import Unreadable
 from parcorana.events.hdf5_mapped import Mapped
 from parcorana.events.hdf5_piece import Piece
 from parcorana.events.hdf5_plain import dtype_of
-from parcorana.events.hdf5_slab import Axis
+from parcorana.events.hdf5_slab import Axis, shape_of
 from parcorana.events.hdf5_trust import NotThere
 from parcorana.events.hdf5_virtual import dataset_of
 
@@ -93,10 +93,10 @@ def series(trust, name, group, where, warnings):
     for part in names:
         try:
             file, item = trust.walk(name, group, part, where)
-            if not isinstance(item, h5py.Dataset) or len(item.shape or ()) < 2 or dtype_of(item).kind not in "iuf":
+            if not isinstance(item, h5py.Dataset) or len(shape_of(item) or ()) < 2 or dtype_of(item).kind not in "iuf":
                 raise ConfigError(f"{where}: {part} holds no frames of numbers")
             dataset = dataset_of(trust, file, item, f"{where}: {part}")
-            numbers.append(numbers_of(item))
+            numbers.append(numbers_of(item, dataset.shape[0]))
             found.append(Part(part, dataset))
             _check_alike(where, found)
         except (NotThere, Unreadable) as error:
@@ -165,7 +165,7 @@ def _places(numbers):
     return places
 
 
-def numbers_of(item):
+def numbers_of(item, frames):
     """Return the numbers of images that a dataset states of its frames, (n,) int64; None if it does not, or wrongly."""
     found = []
     for name in (b"image_nr_low", b"image_nr_high"):
@@ -178,5 +178,5 @@ def numbers_of(item):
         attribute.read(value)
         found.append(int(value.reshape(-1)[0]))
     low, high = found
-    fits = high - low + 1 == item.shape[0] and abs(low) < 1 << 61
+    fits = high - low + 1 == frames and abs(low) < 1 << 61
     return np.arange(low, high + 1, dtype=np.int64) if fits else None

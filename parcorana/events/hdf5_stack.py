@@ -15,7 +15,7 @@ from parcorana.events.hdf5_files import Unreadable
 from parcorana.events.hdf5_mapped import Mapped
 from parcorana.events.hdf5_plain import Plain, check_bytes, dtype_of, is_fill
 from parcorana.events.hdf5_series import numbers_of, parts_of, series
-from parcorana.events.hdf5_slab import Axis
+from parcorana.events.hdf5_slab import Axis, shape_of
 from parcorana.events.hdf5_times import Times
 from parcorana.events.hdf5_trust import Trust
 from parcorana.events.hdf5_virtual import dataset_of
@@ -83,7 +83,8 @@ class Stack:
             raise ConfigError(f"{self._where}: cannot be opened ({one_line(error)}){_offer(file)}") from error
         self._check_frames(file)
         self._warn_of_part(file, src, path)
-        numbers = numbers_of(item) if isinstance(self.frames, Plain) and not self.trust.files.swmr else None
+        states = isinstance(self.frames, Plain) and not self.trust.files.swmr
+        numbers = numbers_of(item, self.frames.shape[0]) if states else None
         return (item.name if found == self.name else path), numbers
 
     def _walk(self, group, path):
@@ -116,8 +117,8 @@ class Stack:
         if not _has_numbers(item):
             right = "and must be an integer or a float"
             raise ConfigError(f"{where}: its dtype is {dtype_of(item)}, {right}{_offer(file)}")
-        if len(item.shape or ()) < 2:
-            shape = "nothing" if item.shape is None else f"shape {item.shape}"
+        if len(shape_of(item) or ()) < 2:
+            shape = "nothing" if shape_of(item) is None else f"shape {shape_of(item)}"
             right = "and must be frames, time first, then the detector"
             raise ConfigError(f"{where}: it has {shape}, {right}{_offer(file)}")
 
@@ -268,8 +269,9 @@ def _candidates(file):
     def visit(path, item):
         if next(left, None) is None:
             return True  # enough
-        if isinstance(item, h5py.Dataset) and len(item.shape or ()) >= 2 and _has_numbers(item):
-            found.append((-len(item.shape), path, f"{path} ({'x'.join(map(str, item.shape))} {item.dtype})"))
+        shape = shape_of(item) if isinstance(item, h5py.Dataset) else None
+        if len(shape or ()) >= 2 and _has_numbers(item):
+            found.append((-len(shape), path, f"{path} ({'x'.join(map(str, shape))} {item.dtype})"))
         return None
 
     file.visititems(visit)

@@ -10,7 +10,7 @@ import numpy as np
 from parcorana.errors import ConfigError, ParCorAnaError, nearest, one_line
 from parcorana.events.hdf5_files import Unreadable
 from parcorana.events.hdf5_plain import dtype_of
-from parcorana.events.hdf5_slab import Axis
+from parcorana.events.hdf5_slab import Axis, shape_of
 from parcorana.events.hdf5_trust import NotThere
 from parcorana.events.hdf5_virtual import dataset_of
 from parcorana.limits import available
@@ -100,19 +100,22 @@ class Times:
         name, item = self._at(place)
         if item is None:
             return
-        length = self._length
+        length, shape, dataset = self._length, None, None
         stamps, narrowest, right = _KEYS[key]
         fault = None
+        if isinstance(item, h5py.Dataset):
+            shape = shape_of(item)
+            if item.is_virtual and len(shape) == 1:
+                dataset = dataset_of(self._trust, name, item, self._of(place))
+                shape = dataset.shape
         if not isinstance(item, h5py.Dataset):
             fault = f"is a group, and must be a dataset of shape ({length},)"
-        elif item.shape != (length,) and not (self._grows and strict and len(item.shape or ()) == 1):
-            fault = (
-                f"has shape {item.shape}, and must have ({length},), a time for each frame of {self._path.strip('/')}"
-            )
+        elif shape != (length,) and not (self._grows and strict and len(shape or ()) == 1):
+            fault = f"has shape {shape}, and must have ({length},), a time for each frame of {self._path.strip('/')}"
         elif dtype_of(item).itemsize < narrowest.get(dtype_of(item).kind, 99):
             fault = f"has dtype {dtype_of(item)}, and must be {right}"
         if fault is None:
-            self.dataset = dataset_of(self._trust, name, item, self._of(place))
+            self.dataset = dataset or dataset_of(self._trust, name, item, self._of(place))
             self.stamps, self.path = stamps, place
         elif strict:
             raise ConfigError(f"{self._of(place)} {fault}")
@@ -120,12 +123,13 @@ class Times:
     def _look_for_unique(self, place):
         with suppress(NotThere):
             name, item = self._at(place)
-            if not isinstance(item, h5py.Dataset) or dtype_of(item).kind not in "iu" or len(item.shape or ()) != 1:
+            if not isinstance(item, h5py.Dataset) or dtype_of(item).kind not in "iu" or len(shape_of(item) or ()) != 1:
                 return
-            if item.shape != (self._length,) and not self._grows:
-                self._hint = f"; {place.strip('/')} is there, but has {item.shape[0]:,} numbers, so it is not used"
+            dataset = dataset_of(self._trust, name, item, self._of(place))
+            if dataset.shape != (self._length,) and not self._grows:
+                self._hint = f"; {place.strip('/')} is there, but has {dataset.shape[0]:,} numbers, so it is not used"
                 return
-            self.dataset, self.path = dataset_of(self._trust, name, item, self._of(place)), place
+            self.dataset, self.path = dataset, place
             numbers, state = self.read(0, 0 if self._grows else None)
             if len(np.unique(numbers[state == 0])) < len(numbers):
                 self.dataset = self.path = None
@@ -228,9 +232,9 @@ def _frame_time(file, group):
         detectors = islice(instrument or (), _LOOKED_AT)
         for place in (group, *(_own(instrument, name) for name in detectors)):
             place = _own(place, "frame_time")
-            if isinstance(place, h5py.Dataset) and place.size == 1 and dtype_of(place).kind == "f":
-                if place.is_virtual or place.external:
-                    continue
+            if not isinstance(place, h5py.Dataset) or place.is_virtual or place.external:
+                continue
+            if place.size == 1 and dtype_of(place).kind == "f":
                 seconds = float(np.asarray(place[()]).reshape(-1)[0])
                 if np.isfinite(seconds) and seconds > 0:
                     return seconds

@@ -13,7 +13,7 @@ from parcorana.events.hdf5_files import Unreadable, is_written
 from parcorana.events.hdf5_mapped import Mapped
 from parcorana.events.hdf5_piece import Piece
 from parcorana.events.hdf5_plain import Plain, check_plain, dtype_of
-from parcorana.events.hdf5_slab import Axis, axes_of, size_of
+from parcorana.events.hdf5_slab import Axis, axes_of, shape_of, size_of
 from parcorana.events.hdf5_trust import NotThere
 
 _DEPTH = 8  # virtual datasets, one within the other
@@ -110,7 +110,7 @@ class Source:
                 found, item = self._trust.walk(name, self._trust.file(name)["/"], f"/{self._path.strip('/')}", where)
                 if not isinstance(item, h5py.Dataset):
                     raise Unreadable(f"there is no dataset {self._path} in it")
-                if not item.shape or dtype_of(item).kind not in "iuf":
+                if not shape_of(item) or dtype_of(item).kind not in "iuf":
                     raise Unreadable(f"{self._path} holds no frames of numbers")
                 self._dataset = dataset_of(self._trust, found, item, where, self._depth + 1)
             except NotThere as error:
@@ -164,8 +164,7 @@ class Virtual(Mapped):
 
     def __init__(self, trust, name, item, where, depth):
         self._trust, self._name, self._where, self._depth = trust, name, where, depth
-        self._made, self._least, self._inner = {}, item.shape[0], item.shape[1:]
-        self._mappings = []
+        self._made, self._mappings, self._inner = {}, [], shape_of(item)[1:]
         for mapping in item.virtual_sources():
             into, of = axes_of(mapping.vspace), _axes_of_source(mapping.src_space)
             if not into or of == [] or any(axis.endless for axes in into for axis in axes[1:]):
@@ -176,6 +175,8 @@ class Virtual(Mapped):
             raise ConfigError(
                 f"{where}: more than {_DEPTH} virtual datasets, one within the other, or {_PARTS:,} parts in all"
             )
+        endless = any(into[0][0].endless for _, _, into, _ in self._mappings)
+        self._least = 0 if endless else item.shape[0]
         pieces, length = self._pieces()
         super().__init__((length, *self._inner), item.dtype, item.fillvalue, pieces)
         taken = sum(size_of((piece.rows, *piece.columns)) for piece in pieces)
