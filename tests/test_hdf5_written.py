@@ -368,6 +368,17 @@ def test_fill_at_the_end_of_the_last_chunk(tmp_path):
         assert "the last 5 of 40 frames hold nothing but 0, the fill value" in lines[0]
 
 
+def test_many_files_that_lack_frames(tmp_path):
+    """The log has so many lines of them, and the number of the others."""
+    for k in range(40):
+        with h5py.File(tmp_path / f"{k}.h5", "w") as file:
+            file.create_dataset("data", (4, *SHAPE), "u2", chunks=(1, *SHAPE))[:3] = FRAMES[:3]
+    lines = []
+    check(f"h5={tmp_path}/*.h5:runs", np.tile(FRAMES[:4], (40, 1, 1)), np.arange(160) % 4 < 3, log=lines.append)
+    assert sum("no data in 1 of 4 frames: 3 (never written)" in line for line in lines) == 20
+    assert "39.h5: 20 more lines like these, on files up to this one, are left out" in lines[20]
+
+
 def test_times_that_were_never_written(tmp_path):
     with h5py.File(tmp_path / "f.h5", "w") as file:
         file["data"] = FRAMES

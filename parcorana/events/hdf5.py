@@ -18,6 +18,8 @@ from parcorana.rolling import far_from, middle_of, pulse_counters
 _BATCH_BYTES = 4 << 20  # what is copied on is then still in the last cache
 # A row of chunks is decompressed as a whole, so a larger batch then saves work.
 _BATCH_BYTES_CHUNKED = 64 << 20
+_SAID = 20  # lines on what is missing, of all files together
+_LOOKED_AT = 20  # files that are looked at for fill values at their ends, besides the last one
 _GOOD, _UNWRITTEN, _WRONG = 0, 1, 2  # what becomes of an event by its time
 
 
@@ -111,21 +113,25 @@ class HDF5Source:
 
     def _look(self, say, log):
         """Say what is missing, as far as that is known beforehand."""
-        for stack, first in zip(self._stacks, self._first, strict=False):
+        lines, ends = [], {*range(_LOOKED_AT), len(self._stacks) - 1}
+        for k, (stack, first) in enumerate(zip(self._stacks, self._first, strict=False)):
             last = max(min(stack.frames.shape[0], self.total - first), 0)
             self._missing.append(Missing(stack, last, log))
             line = self._missing[-1].look()
             if line or not stack.frames.shape[0]:
                 stack.check_any()
-            for text in filter(None, (*stack.warnings, *stack.trust.warnings(), line)):
-                say(text)
-            if self._share.server == 0:
-                _warn_of_fill(stack, last, self.total if first + last == self.total else None, say)
+            lines += filter(None, (*stack.warnings, *stack.trust.warnings(), line))
+            if self._share.server == 0 and k in ends:
+                _warn_of_fill(stack, last, self.total if first + last == self.total else None, lines.append)
             if self._state is not None:
                 found = runs_of(self._state[first : first + last] == _UNWRITTEN)
                 if found:
-                    path = stack.times.path.strip("/")
-                    say(f"h5={stack.name}: no data in frames {ranges(found)} (their time in {path} was never written)")
+                    path, which = stack.times.path.strip("/"), ranges(found)
+                    lines.append(f"h5={stack.name}: no data in frames {which} (their time in {path} was never written)")
+        for line in lines[:_SAID]:
+            say(line)
+        if (left := len(lines) - _SAID) > 0:
+            say(f"h5={self._stacks[-1].name}: {left} more lines like these, on files up to this one, are left out")
 
     def _of(self, index):
         """Return in which file an event is."""

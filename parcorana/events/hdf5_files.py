@@ -164,6 +164,7 @@ class Files:
             self._close_oldest()
         while self._scratch:
             self._scratch.pop().close()
+        self._seen.clear()
 
 
 def _best(item):

@@ -216,7 +216,7 @@ class HDF5Live(HDF5Source):
 
     def _is_written(self):
         """Tell whether anybody may still write to one of the files."""
-        names = (self._open - {None}) | set(self._stack.frames.files())
+        names = (self._open - {None}).union(*(each.files() for each in self._datasets))
         self._open = {name for name in names if name is None or is_written(name)}
         return bool(self._open)
 

@@ -6,12 +6,14 @@ it cannot open. So the parts are opened and read here, one by one.
 
 import math
 from contextlib import suppress
+from functools import cached_property
 
 import numpy as np
 
 from parcorana.events.hdf5_files import Unreadable
 from parcorana.events.hdf5_slab import Axis, index_of, size_of
 
+_TOGETHER = 64 << 20  # bytes of frames that are read together for the sake of chunks
 SOURCES = 2000  # of a dataset: of more only the names are looked at beforehand
 
 
@@ -85,7 +87,7 @@ class Mapped:
                 except Unreadable:
                     named[piece.source] = False
             if named[piece.source]:
-                there[piece.rows.index(), kind] = True
+                there[piece.rows.at(np.arange(piece.rows.before(self.shape[0]))), kind] = True
         return there.all(axis=1) if self._apart else there.any(axis=1)
 
     def unmapped(self):
@@ -256,7 +258,7 @@ class Mapped:
                     text = "no source is mapped to a part of them"
                     continue
                 return f"{piece.source}: {piece.why(begin)}", until
-            except Unreadable as error:
+            except (Unreadable, OSError) as error:
                 return f"{piece.source}: {error}", until
         return text, until
 
@@ -270,13 +272,13 @@ class Mapped:
                 continue
         return None
 
-    @property
+    @cached_property
     def rows(self):
         """Frames of a row of chunks that are best read together."""
         first = self._first()
         return 1 if first is None else first.rows
 
-    @property
+    @cached_property
     def packed(self):
         """Whether chunks are compressed."""
         first = self._first()
@@ -293,9 +295,12 @@ class Mapped:
                 break
             if along or each > 1 or axes[0].count > 1 or piece.rows.size < dataset.rows:
                 break
-            at = axes[0].at(piece.skipped + number)
-            first, last = (axes[0].before(each) - piece.skipped for each in dataset.together(at, rows))
-            first, last = max(first, 0), min(last, piece.rows.size)
+            at, apart = axes[0].at(piece.skipped + number), piece.rows.stride if piece.rows.count > 1 else 1
+            most = max(rows, _TOGETHER // (math.prod(self.shape[1:]) * self.dtype.itemsize))
+            if apart * dataset.rows > most:
+                break
+            some = dataset.together(at, max(rows // apart, dataset.rows))
+            first, last = (min(max(axes[0].before(each) - piece.skipped, 0), piece.rows.size) for each in some)
             return piece.rows.at(first), piece.rows.at(last - 1) + 1
         first = index - index % rows
         return first, min(first + rows, self.shape[0])

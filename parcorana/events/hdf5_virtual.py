@@ -175,8 +175,8 @@ class Virtual(Mapped):
             raise ConfigError(
                 f"{where}: more than {_DEPTH} virtual datasets, one within the other, or {_PARTS:,} parts in all"
             )
-        endless = any(into[0][0].endless for _, _, into, _ in self._mappings)
-        self._least = 0 if endless else item.shape[0]
+        self._endless = any(into[0][0].endless for _, _, into, _ in self._mappings)
+        self._least = 0 if self._endless else item.shape[0]
         pieces, length = self._pieces()
         super().__init__((length, *self._inner), item.dtype, item.fillvalue, pieces)
         taken = sum(size_of((piece.rows, *piece.columns)) for piece in pieces)
@@ -191,7 +191,7 @@ class Virtual(Mapped):
     def refresh(self):
         """Look again at what others write."""
         super().refresh()
-        pieces, length = self._pieces()
+        pieces, length = self._pieces() if self._endless else ([], self.shape[0])
         if length != self.shape[0]:
             self.shape = (length, *self._inner)
             self.arrange(pieces)
