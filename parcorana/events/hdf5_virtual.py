@@ -127,7 +127,8 @@ class Source:
         if self._finished:
             return
         with suppress(Unreadable):
-            finished = not any(map(is_written, filter(None, self.files())))  # before the last look
+            # before the last look, and of the file itself: what could not be read may have been begun since
+            finished = all(name and is_written(name) is False for name in self.files())
             self.dataset().refresh()
             self._finished = finished and isinstance(self._dataset, Plain)
 
