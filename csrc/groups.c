@@ -5,10 +5,10 @@
 
 static int is_within(const int64_t *index, int64_t n, int64_t size)
 {
+    int outside = size < 0;
     for (int64_t k = 0; k < n; k++)
-        if (index[k] < 0 || index[k] >= size)
-            return 0;
-    return 1;
+        outside |= (uint64_t)index[k] >= (uint64_t)size;
+    return !outside;
 }
 
 #define IMPL "groups_impl.h"

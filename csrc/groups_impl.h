@@ -39,10 +39,11 @@ pca_status NAME(pca_sum_groups)(const pca_matrix *v, int64_t rows, int64_t eleme
 pca_status NAME(pca_gather)(const REAL *frame, int64_t size, const int64_t *index, int64_t n,
                             REAL *included)
 {
-    if (!is_within(index, n, size))
-        return PCA_BAD_VALUE;
-    for (int64_t k = 0; k < n; k++)
+    for (int64_t k = 0; k < n; k++) {
+        if (index[k] < 0 || index[k] >= size)
+            return PCA_BAD_VALUE;
         included[k] = frame[index[k]];
+    }
     return PCA_OK;
 }
 

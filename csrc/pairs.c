@@ -27,6 +27,11 @@ static pca_view view_of(const pca_matrix *v, const pca_pairs *pairs, int64_t siz
     return (pca_view){v->values, {pairs->rows, elements}, {v->row * size, v->element * size}, size};
 }
 
+static int are_same(const pca_matrix *a, const pca_matrix *b)
+{
+    return a->values == b->values && a->row == b->row && a->element == b->element;
+}
+
 /* Whether a result lies in the memory of something else. */
 static int is_tangled(const pca_pairs *pairs, int64_t size)
 {
@@ -70,6 +75,7 @@ pca_status pca_prepare_pairs(pca_pairs *pairs, int is_double)
     if (is_tangled(pairs, is_double ? 8 : 4))
         return PCA_SHARED;
     pairs->span = last;
+    pairs->same = are_same(&pairs->past, &pairs->future);
     if (total >= LONG * runs)
         pairs->how = PCA_LINES;
     else if (total < 2 * pairs->span)

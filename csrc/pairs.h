@@ -40,6 +40,7 @@ typedef struct {
     double sign;
     /* set by pca_prepare_pairs */
     int how;
+    int same;     /* past and future are the same values, not just in the same memory */
     int64_t span; /* runs name no row from this one on */
 } pca_pairs;
 
@@ -62,12 +63,6 @@ extern const pca_pairs_functions pca_pairs_v2;
 extern const pca_pairs_functions pca_pairs_v3;
 extern const pca_pairs_functions pca_pairs_v4;
 #endif
-
-/* Whether they are the same values, of as many rows and elements. */
-static inline int pca_is_same(const pca_matrix *a, const pca_matrix *b)
-{
-    return a->values == b->values && a->row == b->row && a->element == b->element;
-}
 
 /* Check runs and memory and decide how to sum; then the bytes of scratch that all threads need. */
 pca_status pca_prepare_pairs(pca_pairs *pairs, int is_double);

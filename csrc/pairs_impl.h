@@ -212,7 +212,7 @@ TARGET static const REAL *NAME(series)(const pca_pairs *q, const pca_matrix *v, 
 TARGET static void NAME(lines)(const pca_pairs *q, int64_t p0, int64_t p1, REAL *scratch, int all)
 {
     const int64_t ld = (q->span + 15) / 16 * 16 + 16;
-    const int same = pca_is_same(&q->past, &q->future);
+    const int same = q->same;
     for (int64_t p = p0; p < p1; p += PCA_TURNED) {
         const int64_t count = p1 - p < PCA_TURNED ? p1 - p : PCA_TURNED;
         int64_t past_step, future_step;
@@ -229,7 +229,7 @@ TARGET static void NAME(lines)(const pca_pairs *q, int64_t p0, int64_t p1, REAL 
 TARGET static void NAME(panels)(const pca_pairs *q, int64_t p0, int64_t p1, REAL *scratch, int all)
 {
     REAL *const packed = scratch, *const other = scratch + (q->span + 16) * PANEL;
-    const int same = pca_is_same(&q->past, &q->future);
+    const int same = q->same;
     for (int64_t p = p0; p < p1; p += PANEL) {
         const int64_t count = p1 - p < PANEL ? p1 - p : PANEL;
         NAME(pack_rows)(q, &q->past, p, count, packed);

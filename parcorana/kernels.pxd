@@ -3,7 +3,8 @@
 docs/kernels.md says what each function does and shows how to call it. All but `check`,
 `require_abi` and `import_kernels` run without the GIL and neither raise nor print: they
 return a status, which `check` turns into an exception. Steps between values are counted in
-values, not in bytes. A module is compiled with ``parcorana.get_include()`` in its
+values, not in bytes. A result that lies in the memory of another one, or of what it is made
+of, is refused (PCA_SHARED); what is given may share memory. A module is compiled with ``parcorana.get_include()`` in its
 `include_dirs` and calls `import_kernels()` once.
 """
 

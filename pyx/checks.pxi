@@ -81,6 +81,11 @@ cdef whole_numbers(name, values):
             return np.ascontiguousarray(values, np.int64).reshape(-1)
     elif not np.iterable(values) or isinstance(values, str | bytes | dict | set | frozenset):
         values = [values]
+    elif isinstance(values, list) and set(map(type, values)) == {int}:  # a list of delays, as for each event
+        try:
+            return np.array(values, np.int64)
+        except OverflowError:
+            pass
     numbers = [(value, _as_whole(value)) for value in values]
     for value, number in numbers:
         if number is None:

@@ -235,7 +235,7 @@ def test_events_of_the_run_in_progress_count(tmp_path):
 
     class Told(G2atEnd):
         def viewerPublishReduced(self, counts, relsec, reduced, h5UserGroup):
-            found.append((int(reduced["events"][0]), reduced["not_whole"].tolist()))
+            found.append((int(reduced["parcorana.events"][0]), reduced["parcorana.not_whole"].tolist()))
             super().viewerPublishReduced(counts, relsec, reduced, h5UserGroup)
 
     frames = np.random.default_rng(12).poisson(3, (50, 6)).astype(np.uint16)

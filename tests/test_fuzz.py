@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from faults import fuzz, parsers
 
+from parcorana.calculation.userclass import check_params
 from parcorana.curves.fits import check_kind
 from parcorana.errors import ConfigError
 from parcorana.events.hdf5.stack import _natural
@@ -43,8 +44,12 @@ USER = [
 
 @pytest.mark.parametrize(("key", "value", "words"), USER)
 def test_values_that_raised_something_else(key, value, words):
-    with pytest.raises(ConfigError, match=words) as error:
+    def check():
+        check_params(G2atEnd, {key: value}, print)
         G2atEnd.checkParams({key: value}, np.ones((2, 3), bool), print)
+
+    with pytest.raises(ConfigError, match=words) as error:
+        check()
     parsers.one_sentence(error.value, f"user_params[{key!r}]")
 
 

@@ -213,8 +213,20 @@ def test_elements_without_a_source_must_not_be_included(setup):
     run = setup.drive()
     count = np.count_nonzero(setup.mask[1])
     assert run.returncode == 2
-    assert f"mask: 'mask.npy' includes {count} elements, as [1, " in run.stderr and "no frame of" in run.stderr
-    mask = setup.mask.copy()
-    mask[1] = 0
-    np.save(setup.folder / "mask.npy", mask)
+    assert f"mask: 'mask.npy' includes {count} elements, as [1, " in run.stderr and "not all frames of" in run.stderr
+    tool = run_command(
+        "parCorAnaMaskColorTool",
+        "start",
+        "-d",
+        "h5=master.h5",
+        "--src",
+        "data",
+        "-n",
+        "30",
+        "-b",
+        "made",
+        cwd=setup.folder,
+    )
+    assert "35 elements left out: no frame has data for them" in tool.stdout, tool.stdout + tool.stderr
+    setup.write(dataset="h5=master.h5", src="data", mask="made_mask_ndarrCoords.npy", user={})
     assert setup.drive().returncode == 0

@@ -10,6 +10,7 @@ import pytest
 from parcorana.errors import ConfigError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.hdf5 import live as hdf5_live
+from parcorana.events.hdf5.virtual import Source
 from parcorana.events.open import open_source
 from parcorana.events.protocol import Share
 
@@ -36,6 +37,13 @@ def ready():
 """
 
 
+def wait_for(path):
+    limit = time.monotonic() + 100
+    while not path.exists():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
 @pytest.fixture
 def follow(tmp_path, command, in_thread):
     """Starts a program that writes, and follows it; returns stamps, frames (None without data) and the log."""
@@ -44,9 +52,7 @@ def follow(tmp_path, command, in_thread):
     def run(code, name="live.h5", seen=0):
         in_thread(command, sys.executable, "-c", WRITER + dedent(code), cwd=tmp_path)
         limit = time.monotonic() + 100  # the writer is gone before
-        while not (tmp_path / "ready").exists():
-            assert time.monotonic() < limit
-            time.sleep(0.01)
+        wait_for(tmp_path / "ready")
         lines, found = [], []
         source = open_source(
             parse_dataset(f"h5={tmp_path}/{name}:live"), src="data", share=Share(block=4), log=lines.append
@@ -216,6 +222,43 @@ def test_virtual_master_of_files_that_take_turns(follow):
     """
     stamps, lines = check(follow(code, "master.h5"), FRAMES[:22])
     assert stamps == list(range(22)) and lines[-1].endswith("after 22 of 24 frames")
+
+
+def test_source_that_is_begun_between_two_looks(follow, tmp_path, monkeypatch):
+    """One that could not be read a moment ago is not one that its writer has closed."""
+    files, refresh = Source.files, Source.refresh
+
+    def files_of(self):
+        found = files(self)
+        if found == [None]:
+            (tmp_path / "go").touch()
+            wait_for(tmp_path / "begun")
+        return found
+
+    def look(self):
+        with monkeypatch.context() as patched:
+            patched.setattr(Source, "files", files_of)
+            refresh(self)
+
+    monkeypatch.setattr(Source, "refresh", look)
+    code = """
+    layout = h5py.VirtualLayout((N, *SHAPE), np.uint16)
+    layout[:] = h5py.VirtualSource("raw.h5", "data", (N, *SHAPE))
+    with h5py.File("master.h5", "w", libver="latest") as master:
+        master.create_virtual_dataset("data", layout, fillvalue=0)
+    ready()
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    file, (data,) = new("raw.h5", stack(0))
+    put(data, 0, frames[0])
+    open("begun", "w").close()
+    for k in range(1, N):
+        time.sleep(0.02)
+        put(data, k, frames[k])
+    file.close()
+    """
+    stamps, lines = check(follow(code, "master.h5"))
+    assert stamps == list(range(24)) and not lines
 
 
 def test_virtual_master_without_end(follow):

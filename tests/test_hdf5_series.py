@@ -10,6 +10,7 @@ from test_hdf5_files import frames_of, opened
 
 from parcorana.errors import ConfigError
 from parcorana.events.dataset import parse_dataset
+from parcorana.events.hdf5 import files as hdf5_files
 
 ENDS = (0, 9, 18, 23)  # of the parts: the last one is shorter
 MASTER = "s_1_master.h5"
@@ -60,6 +61,22 @@ def test_a_master_is_one_run(tmp_path, numbers, src, block):
     assert stamps == list(range(len(FRAMES))) and same(frames, FRAMES)
     (about,) = lines
     assert "frame_time says 0.002 s, so rate=500 gives them their time" in about
+
+
+def test_more_parts_than_files_that_are_open(tmp_path, monkeypatch):
+    for name in ("_FEWEST", "_MOST"):
+        monkeypatch.setattr(hdf5_files, name, 2)
+    for src in ("entry", "entry/data/data_000001"):
+        right = FRAMES[:21] if src == "entry" else FRAMES[:3]
+        assert same(read(eiger(tmp_path, ends=range(0, 24, 3)), src, block=7)[1], right)
+
+
+def test_first_parts_without_a_link(tmp_path):
+    text = eiger(tmp_path)
+    with h5py.File(tmp_path / MASTER, "a") as file:
+        del file["entry/data/data_000001"]
+    _, frames, lines = read(text)
+    assert same(frames, FRAMES[9:]) and "its parts begin with data_000002: what comes before is not read" in lines[0]
 
 
 def test_signal_of_a_series(tmp_path):

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import shutil
 
 import h5py
@@ -14,6 +15,7 @@ from parcorana.errors import RunError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.hdf5 import files as hdf5_files
 from parcorana.events.hdf5 import source as hdf5
+from parcorana.events.hdf5 import stack as hdf5_stack
 from parcorana.events.hdf5 import unpacked as hdf5_unpacked
 from parcorana.events.open import open_source
 from parcorana.events.protocol import Share
@@ -269,6 +271,19 @@ def test_sources_that_change_while_they_are_read(tmp_path, monkeypatch, what, mo
     assert all(("no such file" if what == "gone" else "is cut off") in line for line in said)
 
 
+def test_times_of_a_file_that_is_cut_off_while_it_is_read(tmp_path):
+    """Whichever dataset meets it first: the same words, and the file named once."""
+    path = tmp_path / "run.h5"
+    with h5py.File(path, "w") as file:
+        file["data"], file["timestamp"] = FRAMES, np.arange(len(FRAMES))
+    files = hdf5_files.Files()
+    stack = hdf5_stack.Stack(files, str(path), "data")
+    os.truncate(path, path.stat().st_size - 50)
+    with pytest.raises(RunError, match=rf"^h5={re.escape(str(path))}: the file was cut off while it was read"):
+        stack.times.read()
+    files.close()
+
+
 # -- datasets that hold their values themselves ---------------------------------
 
 
@@ -287,7 +302,7 @@ def test_sources_that_change_while_they_are_read(tmp_path, monkeypatch, what, mo
     most=st.sampled_from([100, 1 << 26]),
 )
 def test_chunks(tmp_path_factory, *, chunk, written, libver, grows, compression, servers, block, batch, most):
-    """A frame was written if all its chunks were, and it is not at the end of the last one, without a value."""
+    """A frame was written if all its chunks were, and it is not without a value at the end of one that none follows."""
     path = tmp_path_factory.mktemp("chunks") / "frames.h5"
     touched = np.zeros(FRAMES.shape, bool)
     with h5py.File(path, "w", libver=libver) as file:
@@ -302,9 +317,9 @@ def test_chunks(tmp_path_factory, *, chunk, written, libver, grows, compression,
     for at in np.argwhere(touched):
         chunks[tuple(slice(a // c * c, a // c * c + c) for a, c in zip(at, chunk, strict=True))] = True
     there = chunks.all(axis=(1, 2))
-    rows = np.flatnonzero(chunks.any(axis=(1, 2))) // chunk[0]
-    if len(rows) and (rows[-1] + 1) * chunk[0] < 40:
-        there[np.arange(40) > np.flatnonzero(touched.any(axis=(1, 2)))[-1]] = False
+    for end in range(chunk[0], 40, chunk[0]):
+        if chunks[end - 1].any() and not chunks[end].any():  # a row of chunks that none follows
+            there[np.flatnonzero(touched[:end].any(axis=(1, 2)))[-1] + 1 : end] = False
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hdf5, "_BATCH_BYTES", batch)
         patch.setattr(hdf5, "_BATCH_BYTES_CHUNKED", 4 * batch)
@@ -341,7 +356,7 @@ def test_what_hdf5_cannot_tell(tmp_path, layout):
         elif last:
             (line,) = [line for line in lines if "times" not in line]
             assert f"the last {last} of 40 frames hold nothing but 0, the fill value" in line
-            assert line.endswith(f"-n {40 - last}")
+            assert line.endswith("without them" if last == 40 else f"-n {40 - last}")  # -n 0 would leave nothing
         else:
             assert not lines
 
@@ -355,6 +370,17 @@ def test_fill_at_the_end_of_the_last_chunk(tmp_path):
         right[35:] = 0
         check(f"h5={tmp_path}/f.h5", right, [True] * 40, log=lines.append)
         assert "the last 5 of 40 frames hold nothing but 0, the fill value" in lines[0]
+
+
+def test_many_files_that_lack_frames(tmp_path):
+    """The log has so many lines of them, and the number of the others."""
+    for k in range(40):
+        with h5py.File(tmp_path / f"{k}.h5", "w") as file:
+            file.create_dataset("data", (4, *SHAPE), "u2", chunks=(1, *SHAPE))[:3] = FRAMES[:3]
+    lines = []
+    check(f"h5={tmp_path}/*.h5:runs", np.tile(FRAMES[:4], (40, 1, 1)), np.arange(160) % 4 < 3, log=lines.append)
+    assert sum("no data in 1 of 4 frames: 3 (never written)" in line for line in lines) == 20
+    assert "39.h5: 20 more lines like these, on files up to this one, are left out" in lines[20]
 
 
 def test_times_that_were_never_written(tmp_path):

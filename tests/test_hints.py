@@ -65,6 +65,31 @@ def test_events_between_two_counts_are_said_while_running(setup):
         assert "10 ms apart (100 Hz), 1.5 pulses: is rate right?" in log
 
 
+def test_a_short_run_between_two_counts_is_said_at_its_end(setup):
+    with_times(setup, np.arange(230) * 12_500_000)  # a camera of 80 Hz
+    setup.write(rate=120.0)
+    log = setup.drive("-n", 150).stderr
+    assert log.count("WARNING rate=120.0: 75 of 150 events lie between two counts") == 1
+    setup.write(rate=80.0)
+    assert "lie between" not in setup.drive("-n", 150, "--overwrite").stderr
+
+
+def test_included_elements_at_the_largest_value_of_their_type_are_said(setup):
+    frames = np.random.default_rng(0).poisson(5, (60, 2, 5, 7)).astype(np.uint16)
+    frames[:, 1, 2, 3:5] = 65535
+    with h5py.File(setup.folder / "frames.h5", "w") as file:
+        file["det/frames"] = frames
+    np.save(setup.folder / "mask.npy", np.ones((2, 5, 7), np.uint8))
+    setup.write()
+    for ranks in (0, 4):
+        log = setup.drive("--overwrite", ranks=ranks).stderr
+        assert log.count(" 2 of 70 included elements hold 65535 in the first frame") == 1, log
+    mask = np.ones((2, 5, 7), np.uint8)
+    mask[1, 2, 3:5] = 0
+    np.save(setup.folder / "mask.npy", mask)
+    assert "65535" not in setup.drive("--overwrite").stderr
+
+
 def test_dropping_most_events_is_a_warning(setup):
     with_times(setup, 10**9 + np.arange(230))  # seconds as whole numbers, which are nanoseconds
     setup.write()
@@ -226,11 +251,11 @@ def test_a_run_in_progress_cannot_be_joined_or_replaced(setup, command, ranks):
     # it waits after its second update: for what is tried meanwhile there is all the time
     body = """seen = 0
 
-    def viewerPublish(self, counts, *args):
+    def adjustData(self, data):
         import os
         import time
         self.seen += 1
-        while self.seen == 2 and not os.path.exists("go"):
+        while self.seen == 50 and not os.path.exists("go"):
             time.sleep(0.01)"""
     write_user_class(setup, body, update=20)
     launcher = [str(BIN / "mpiexec"), "-n", str(ranks)] if ranks else []
@@ -278,7 +303,7 @@ def test_progress_in_a_terminal(setup, ranks):
 def test_a_config_error_raised_by_one_rank_ends_all(setup):
     """Raised in user code after the start it is a failure of the run, not of the config."""
     body = "def initWorker(self, numElementsWorker):\n        self.n = numElementsWorker\n"
-    body += "        if not self.mpiParams.firstWorker:\n            parcorana.make_delay_list(0, 1, 2)"
+    body += "        if not self.mpiParams.firstWorker:\n            parcorana.make_delay_list(-1, 1, 2)"
     write_user_class(setup, body)
     path = setup.folder / "mine.py"
     text = path.read_text(encoding="utf-8")

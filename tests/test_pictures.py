@@ -178,7 +178,8 @@ def test_delay_0_is_drawn_and_not_fitted(ran):
     pictures.draw_curves(figure.add_subplot(), [result])
     figure.draw_without_rendering()
     axes = legend_of(figure).axes
-    assert axes.get_xlim()[0] <= 0 and axes.get_xscale() == "symlog"
+    assert axes.get_xscale() == "log" and axes.get_xlim()[0] <= 0.5
+    assert axes.get_xlabel().endswith("; 0 is drawn at 0.5")
 
 
 def test_older_files_are_read(ran):

@@ -481,6 +481,19 @@ def test_cut_off_data(plain, tmp_path, servers, cut, mode):
     assert all(np.array_equal(data, right[stamp]) for _, stamp, data in seen)
 
 
+@pytest.mark.parametrize("mode", ["", ":idx"])
+def test_data_that_is_cut_off_while_it_is_read(plain, tmp_path, mode):
+    """How long a file was when it was opened does not count."""
+    copy = copy_of(plain, tmp_path)
+    source = opened(text_of(copy) + mode, block=2)
+    os.truncate(big_data(copy), big_data(copy).stat().st_size - 5000)
+    events, error = read_until_error(source)
+    assert "cut off" in error or "leaves out event" in error
+    right = dict(zip(stamps_of(7), frames_of(7), strict=True))
+    assert len(events) < LENGTHS[7]
+    assert all(np.array_equal(data, right[stamp]) for _, stamp, data in events)
+
+
 def test_event_left_out(plain, monkeypatch):
     """After an incomplete read psana goes on with the next batch of events."""
     path, preadv, ranges = str(big_data(plain)), os.preadv, []

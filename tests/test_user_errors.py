@@ -307,7 +307,7 @@ AWKWARD = {
     "SystemExit(0)": "SystemExit: 0",
     "GeneratorExit": "GeneratorExit: ",
     "parcorana.errors.EventError('x')": "EventError: x",
-    "MemoryError('all gone')": "memory ran out (all gone): use more ranks",
+    "MemoryError('all gone')": "memory ran out (all gone)",
 }
 
 

@@ -1,6 +1,7 @@
 """What a class says of itself before there is an instance: parameters, history, the size of what it reduces."""
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from parcorana.calculation.userbase import REDUCED
 from parcorana.errors import ConfigError, shown
 
 
-def saved_arrays(user_params):
+def saved_arrays(user_params: dict[str, Any]) -> str | bool:
     """Return when full arrays are asked for of a class that reduces: 'last', True or False.
 
     Raises
@@ -21,10 +22,10 @@ def saved_arrays(user_params):
     value = user_params.get("save_arrays", "last")
     if not isinstance(value, bool | np.bool_ | int | str) or value not in ("last", True, False):
         raise ConfigError(f"user_params['save_arrays'] must be 'last', True or False, not {shown(value)}")
-    return value if value == "last" else bool(value)
+    return "last" if value == "last" else bool(value)
 
 
-def needs_history(user_class):
+def needs_history(user_class: type) -> bool:
     """Tell whether `times` must reach beyond the delays for these to have pairs."""
     if issubclass(user_class, BlockBase) and user_class.buffer is None:
         return False
@@ -32,7 +33,7 @@ def needs_history(user_class):
 
 
 @lru_cache(maxsize=1)  # it is asked for every rank, and may read files of colours
-def reduced_bytes(config):
+def reduced_bytes(config: Any) -> int:
     """Return the bytes of what `workerReduce` returns on one worker, as many as the sum takes on the viewer.
 
     One copy of it; a worker and the viewer hold up to four, whatever the number
@@ -55,7 +56,12 @@ def reduced_bytes(config):
     user_class = config.user_class
     if not all(defines(user_class, name) for name in (*REDUCED, "reducedBytes")):
         return 0
-    size = user_class.reducedBytes(dict(config.system_params), dict(config.user_params), config.mask)
+    try:
+        size = user_class.reducedBytes(dict(config.system_params), dict(config.user_params), config.mask)
+    except ConfigError:
+        if defines(user_class, "checkParams"):
+            raise
+        return 0  # a class made from a shipped one, with parameters of its own
     return whole_bytes(user_class, "reducedBytes", size)
 
 

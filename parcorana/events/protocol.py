@@ -183,8 +183,8 @@ class EventSource(Protocol):
     dtype : numpy.dtype or None
         Its dtype.
     unmapped : (shape) bool or None
-        Elements that no frame has data for, so that the mask must leave them
-        out; None, or no such attribute, if there are none.
+        Elements that not all frames of a file have data for, so that the mask must
+        leave them out; None, or no such attribute, if there are none.
     live : bool
         Whether events come as time goes by (`events`), or are all there
         (`blocks`). A source without this attribute is not live.

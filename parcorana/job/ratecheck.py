@@ -5,6 +5,7 @@ import numpy as np
 _WINDOW = 200  # events that are looked at together
 _NEAR = 0.2  # pulses: what is further from the nearest count lies between two
 _MANY = 0.1  # fraction of a window
+_FEW = 20  # events that are not enough to judge by
 
 
 class RateCheck:
@@ -39,6 +40,13 @@ class RateCheck:
         self._held += len(stamps)
         if self._held < _WINDOW:
             return None
+        return self._judge(first)
+
+    def rest(self, first):
+        """Look at what is left at the end, too few for a window; return a line of warning, else None."""
+        return self._judge(first) if self._held >= _FEW and not self._told else None
+
+    def _judge(self, first):
         window = np.concatenate(self._stamps)
         self._stamps, self._held = [], 0
         # float64: a phase of 1 MHz pulses after ten days is good to 1e-4

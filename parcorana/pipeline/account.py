@@ -143,6 +143,11 @@ class Account:
             "reach": self._reach.facts(),
         }
 
+    def end(self):
+        """Look at what only the end of the data shows."""
+        if self._check is not None and not self.pulses and (warning := self._check.rest(self.origin)):
+            log.warning("%s", warning)
+
     def end_run(self):
         """Begin with another run: pairs never span two."""
         self._reach.clear()

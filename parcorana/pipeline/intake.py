@@ -15,6 +15,7 @@ from parcorana.pipeline.means import Means
 
 log = logging.getLogger("parcorana")
 _NAMED = 5  # bad events that the log names
+_LOOKED_AT = 1 << 14  # elements at a time
 _NOT_FINITE = "it has values that are not finite in included elements"
 
 
@@ -46,7 +47,8 @@ class Intake:
         self._layout = Layout([index[part] for part in job.parts])
         self._names = [name for name in config.names if name != MEAN]
         self._select, self._means = Select(config.select), Means(index) if MEAN in config.names else None
-        self._named = 0
+        self._named, self._looked = 0, False
+        self._first = job.rank == job.roles.servers[0]
 
     def take(self, buffer, event):
         """Read one event; put it into the buffer or count why not.
@@ -198,6 +200,10 @@ class Intake:
         return None
 
     def _put(self, buffer, frames, stamps, run, dtype, values):
+        if not self._looked:
+            self._looked = True
+            if (warning := at_the_largest(frames, dtype, self._mask)) and self._first:
+                log.warning("%s", warning)
         return buffer.put(frames, stamps, run, self._layout, dtype.kind == "f" and not self._mends, values)
 
     def _name_bad(self, what):
@@ -214,3 +220,30 @@ def _count(header, outside, first, last):
         of_each = np.bincount(outside[first:last] + 1, minlength=len(header) - HEADER + 1)[1:]
         header[FILTERED] += of_each.sum()
         header[HEADER:] += of_each
+
+
+def at_the_largest(frames, dtype, mask):
+    """Return a warning if included elements of the first frame hold the largest value of their type, as gaps do.
+
+    Parameters
+    ----------
+    frames : (m, size) array, or list of (1, size) arrays
+    dtype : numpy.dtype
+    mask : bool array of the detector's shape
+    """
+    if dtype.kind not in "iu":
+        return None
+    largest, included, at, count = np.iinfo(dtype).max, mask.ravel(), 0, 0
+    for piece in [piece[0] for piece in frames] if isinstance(frames, list) else [frames[0]]:
+        for first in range(0, len(piece), _LOOKED_AT):  # little memory, whatever the detector
+            part = piece[first : first + _LOOKED_AT]
+            count += int(np.count_nonzero((part == largest) & included[at + first : at + first + len(part)]))
+        at += len(piece)
+    if not count:
+        return None
+    return (
+        f"{count:,} of {np.count_nonzero(mask):,} included elements hold {largest} in the first frame, the largest "
+        f"value of {dtype}: "
+        "detectors mark gaps and dead pixels by it, and here it enters every sum; leave these elements out of the "
+        "mask (parCorAnaMaskColorTool start does), or set saturated_value"
+    )

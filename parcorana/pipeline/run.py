@@ -117,8 +117,8 @@ def open_share(config, plan, rank, log, resume=None):
         unmapped = getattr(source, "unmapped", None)
         if unmapped is not None and (some := np.argwhere(unmapped & config.mask)).size:
             raise ConfigError(
-                f"mask: {str(path)!r} includes {len(some):,} elements, as {some[0].tolist()}, that no frame of "
-                f"{config.dataset.text!r} has data for: gaps between modules? Set them to 0 in the mask"
+                f"mask: {str(path)!r} includes {len(some):,} elements, as {some[0].tolist()}, that not all frames "
+                f"of {config.dataset.text!r} have data for: gaps between modules? Set them to 0 in the mask"
             )
     return source
 

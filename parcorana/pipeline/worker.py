@@ -222,6 +222,7 @@ class Worker:
         self.outbox.note(note.CHECKPOINT, facts)
 
     def _finish(self, stopped):
+        self.events.end()
         # what was published as the last update is published again where the last one has more
         if self.events.published != self.events.processed or self.calculation.last_has_more:
             yield from self._publish(last=True, ending=bool(stopped) and self.job.resumable)

@@ -348,6 +348,51 @@ def times_of_virtual_parts(folder):
     return STACK
 
 
+def _endless(file, path, name, shape):
+    """Write a virtual dataset that is as long as what a name leads to: HDF5 opens that to see how long."""
+    space = h5py.h5s.create_simple((0, *shape), (h5py.h5s.UNLIMITED, *shape))
+    ones, more = (1,) * (1 + len(shape)), (h5py.h5s.UNLIMITED, *(1,) * len(shape))
+    space.select_hyperslab((0,) * (1 + len(shape)), more, stride=ones, block=(1, *shape))
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plist.set_virtual(space, name.encode(), b"x", space)
+    h5py.h5d.create(file.id, path, h5py.h5t.NATIVE_INT64, space, plist)
+
+
+@case("HDF5", "src=data: it is a virtual dataset, made of", "pipe.h5: this is a pipe")
+def frames_as_long_as_a_pipe(folder):
+    os.mkfifo(folder / "pipe.h5")
+    with frames(folder) as file:
+        _endless(file, b"data", "pipe.h5", (2, 5, 7))
+    return STACK
+
+
+@case("HDF5", "/counter: it is a virtual dataset, made of", "pipe.h5: this is a pipe")
+def times_as_long_as_a_pipe(folder):
+    os.mkfifo(folder / "pipe.h5")
+    with frames(folder) as file:
+        file["data"] = FRAMES
+        _endless(file, b"counter", "pipe.h5", ())
+    return STACK
+
+
+@case("HDF5", "src=dat: there is no such dataset", "the file has data (0x2x5x7 int64)")
+def a_list_of_what_is_as_long_as_a_pipe(folder):
+    os.mkfifo(folder / "pipe.h5")
+    with frames(folder) as file:
+        _endless(file, b"data", "pipe.h5", (2, 5, 7))
+    return STACK | {"src": "dat"}
+
+
+@case("HDF5", "is mapped in another order than frame by frame")
+def frames_mapped_in_another_order(folder):
+    layout = h5py.VirtualLayout((30, 2, 5, 7), "u2")
+    layout[:] = h5py.VirtualSource(".", "other", (7, 30, 2, 5))
+    with frames(folder) as file:
+        file["other"] = np.ones((7, 30, 2, 5), "u2")
+        file.create_virtual_dataset("data", layout)
+    return STACK
+
+
 @case("HDF5", "more than 8 virtual datasets")
 def virtual_of_itself(folder):
     layout = h5py.VirtualLayout(FRAMES.shape, "u2")

@@ -5,6 +5,7 @@ import os
 import re
 import resource
 from collections import OrderedDict
+from datetime import datetime
 
 import h5py
 
@@ -38,7 +39,7 @@ class Files:
         self.swmr, self._log, self._told = swmr, log, set()
         self._open = OrderedDict()  # name: the file, and datasets of it by path
         self._scratch = []  # what has a temporary file, used last at the end
-        self._seen = {}  # name: device, number and size of the file that was opened first
+        self._seen = {}  # name: device, number, size and time of change of the file that was opened first
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = max(_FEWEST, min(soft // _SHARE, _MOST))
 
@@ -81,12 +82,15 @@ class Files:
         return items[path]
 
     def check(self, name):
-        """Raise RunError if a file has become shorter, or another one has got its name.
+        """Raise RunError if a file has become shorter, was written to, or another one has got its name.
 
-        HDF5 reads zeros beyond the end of a file, and says nothing.
+        HDF5 reads zeros beyond the end of a file, and of a file that is written
+        anew some old and some new values, and says nothing. In SWMR mode files
+        are written to.
         """
         here = os.fstat(self._open[name][0].id.get_vfd_handle())
-        device, number, size = self._seen.setdefault(name, (here.st_dev, here.st_ino, here.st_size))
+        seen = here.st_dev, here.st_ino, here.st_size, here.st_mtime_ns
+        device, number, size, changed = self._seen.setdefault(name, seen)
         try:
             there = os.stat(name)
         except OSError:  # removed, but open: what was in it is still there
@@ -98,7 +102,13 @@ class Files:
             raise RunError(
                 f"h5={name}: the file was cut off while it was read: it had {size:,} bytes, now {here.st_size:,}"
             )
-        self._seen[name] = device, number, here.st_size
+        if here.st_mtime_ns != changed and not self.swmr:
+            raise RunError(
+                f"h5={name}: the file was written to while it was read: it was last changed at {_clock(changed)}, now "
+                f"at {_clock(here.st_mtime_ns)}, so what was read of it may not go together: read it when its writer "
+                "is done, or follow a writer in SWMR mode with ':live'"
+            )
+        self._seen[name] = device, number, here.st_size, changed
 
     def warn(self, kind, text):
         """Say something to the user, the first time only."""
@@ -154,6 +164,7 @@ class Files:
             self._close_oldest()
         while self._scratch:
             self._scratch.pop().close()
+        self._seen.clear()
 
 
 def _best(item):
@@ -168,6 +179,10 @@ def _best(item):
     parent = item.file.id
     del item  # while it is open its own cache counts
     return h5py.Dataset(h5py.h5d.open(parent, name.encode(), access))
+
+
+def _clock(changed):
+    return f"{datetime.fromtimestamp(changed // 10**9):%Y-%m-%d %H:%M:%S}.{changed % 10**9:09d}"
 
 
 def _superblock(name):

@@ -173,10 +173,14 @@ class HDF5Live(HDF5Source):
 
     def _written(self, first, last):
         """Tell which frames, (n,) bool, are there, with their times; and values, for as long as these may come."""
-        there, times = self._stack.written(first, last), self._stack.times.dataset
-        if self._open:
-            there &= self._values.written(first, last)
-        return there if times is None else there & times.written([Axis.run(first, last - first)])
+        times = self._stack.times.dataset
+        try:
+            there = self._stack.written(first, last)
+            if self._open:
+                there &= self._values.written(first, last)
+            return there if times is None else there & times.written([Axis.run(first, last - first)])
+        except ConfigError as error:
+            raise RunError(str(error)) from error
 
     def _read_times_of(self, first, last):
         try:
@@ -227,7 +231,7 @@ class HDF5Live(HDF5Source):
 
     def _is_written(self):
         """Tell whether anybody may still write to one of the files."""
-        names = (self._open - {None}) | set(self._stack.frames.files())
+        names = (self._open - {None}).union(*(each.files() for each in self._datasets))
         names |= {name for each in self._numbers for name in each.files() if name is not None}
         self._open = {name for name in names if name is None or is_written(name)}
         return bool(self._open)

@@ -6,112 +6,22 @@ it cannot open. So the parts are opened and read here, one by one.
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 
-from parcorana.errors import ConfigError
 from parcorana.events.hdf5.files import Unreadable
 from parcorana.events.hdf5.slab import Axis, index_of, size_of
 
+_TOGETHER = 64 << 20  # bytes of frames that are read together for the sake of chunks
 SOURCES = 2000  # of a dataset: of more only the names are looked at beforehand
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Some frames of a dataset, or some elements of them, and where they are.
-
-    Attributes
-    ----------
-    rows : Axis
-        The frames.
-    columns : tuple of Axis
-        The elements, along the other axes.
-    source : Source
-        The dataset that has them.
-    axes : tuple of Axis or None
-        What of it is taken, element by element in the same order; None: all.
-    skipped : int
-        Frames of that which belong to earlier pieces.
-    """
-
-    rows: Axis
-    columns: tuple
-    source: Any
-    axes: tuple | None = None
-    skipped: int = 0
-
-    def placed(self):
-        """Return the axes in the source, which of them is time, and how many of its positions make a frame."""
-        shape = self.source.dataset().shape
-        axes = [Axis.run(0, size) for size in shape] if self.axes is None else list(self.axes)
-        elements, along, inner = size_of(self.columns), len(axes) - 1, 1
-        while along and inner * axes[along].size <= elements:
-            inner *= axes[along].size
-            along -= 1
-        each, rest = divmod(elements, max(inner, 1))
-        lead = size_of(axes[:along])
-        frames = self.skipped + self.rows.size
-        if self.axes is None and lead == 1:
-            axes[along] = Axis.run(0, frames * each)  # what is not there yet counts as missing
-        axes[along] = axes[along].ended(frames * each)
-        if rest or (lead > 1 and axes[along].size % each):
-            raise ConfigError(f"{self.source}: it is mapped in another order than frame by frame, which is not read")
-        return axes, along, each
-
-    def take(self, first, last, out=None):
-        """Read frames number `first` to `last` of these, or only tell what of them was written.
-
-        Parameters
-        ----------
-        first, last : int
-        out : (n, elements) array or None
-
-        Returns
-        -------
-        (n,) bool
-        """
-        axes, along, each = self.placed()
-        dataset, inner = self.source.dataset(), size_of(axes[along + 1 :])
-        there = np.zeros((last - first) * each, bool)
-        values = None if out is None else out.reshape(len(there), inner)
-        at, most = 0, min((self.skipped + last) * each, size_of(axes[: along + 1]))
-        for ahead, some in _stretches(axes[: along + 1], (self.skipped + first) * each, most):
-            box, now = [*ahead, some, *axes[along + 1 :]], slice(at, at + some.size)
-            if out is None:
-                there[now] = dataset.written(box, along)
-            else:
-                there[now] = dataset.box(box, along, values[now].reshape([axis.size for axis in box]))
-            at += some.size
-        return there.reshape(-1, each).all(axis=1)
-
-    def why(self, number):
-        """Return why frame `number` of these is missing."""
-        axes, along, each = self.placed()
-        first = (self.skipped + number) * each
-        ahead, some = _stretches(axes[: along + 1], first, first + each)[0]
-        return self.source.dataset().why([*ahead, some, *axes[along + 1 :]], along)
-
-
-def _stretches(axes, first, last):
-    """Cut positions `first` to `last`, counted through all axes, into runs along the last axis."""
-    *ahead, along = axes
-    found, size = [], along.size if ahead and size_of(ahead) > 1 else last
-    while first < last:
-        row, start = divmod(first, size) if size else (0, first)
-        end = min(start + last - first, size)
-        places = np.unravel_index(row, [axis.size for axis in ahead]) if ahead else ()
-        at = [Axis.run(axis.at(int(place)), 1) for axis, place in zip(ahead, places, strict=True)]
-        found += [(at, part) for part in along.part(start, end)]
-        first += end - start
-    return found
 
 
 class Mapped:
     """Frames that lie in other datasets.
 
-    A frame was written if all its elements were that any frame has a source for.
+    A frame was written if all its elements were that any frame has a source for,
+    within sources that are made of others, too.
 
     Parameters
     ----------
@@ -131,6 +41,7 @@ class Mapped:
 
     def __init__(self, shape, dtype, fill, pieces):
         self.shape, self.dtype, self.fill = tuple(shape), dtype, fill
+        self._lacking = None  # what `unmapped` returned first: what is read later is judged by the same
         self.arrange(pieces)
 
     def arrange(self, pieces):
@@ -145,6 +56,7 @@ class Mapped:
             covered[index_of(columns)] += 1
         self._columns, self._whole = list(kinds), covered > 0
         self._apart = covered.max(initial=0) <= 1
+        self._gaps = {}  # what the source of a piece lacks, by both
 
     def _within(self, first, last):
         """Yield the numbers of the pieces that have any of the frames, and which of theirs."""
@@ -160,6 +72,9 @@ class Mapped:
         for source in self.sources[:SOURCES]:
             with suppress(Unreadable):
                 source.dataset().look()
+        for piece in self.pieces[:SOURCES]:
+            with suppress(Unreadable):
+                piece.placed()
 
     def promised(self):
         """Return which frames, (n,) bool, have sources whose files are there; nothing is opened."""
@@ -172,23 +87,77 @@ class Mapped:
                 except Unreadable:
                     named[piece.source] = False
             if named[piece.source]:
-                there[piece.rows.index(), kind] = True
+                there[piece.rows.at(np.arange(piece.rows.before(self.shape[0]))), kind] = True
         return there.all(axis=1) if self._apart else there.any(axis=1)
 
     def unmapped(self):
         """Return which elements no frame has a source for, (frame's shape) bool; None if there is none."""
-        missing = ~self._whole
-        for columns, piece in {piece.columns: piece for piece in reversed(self.pieces)}.items():
+        if self._lacking is None:
+            has, unknown = np.zeros(self.shape[1:], bool), {}
+            first = {id(source) for source in self.sources[:SOURCES]}
+            pieces = {self._of_source(piece): k for k, piece in enumerate(self.pieces)}
+            for kind, piece in ((self._kinds[k], self.pieces[k]) for k in pieces.values()):
+                unknown.setdefault(kind, True)
+                if id(piece.source) not in first and not unknown[kind]:
+                    continue
+                try:
+                    gap = self._gap(piece)
+                except Unreadable:
+                    continue  # said elsewhere
+                unknown[kind] = False
+                has[index_of(piece.columns)] |= True if gap is None else ~gap
+            for kind, columns in enumerate(self._columns):
+                if unknown[kind]:
+                    has[index_of(columns)] = True
+            self._lacking = ~has
+        return self._lacking if self._lacking.any() else None
+
+    def _of_source(self, piece):
+        return id(piece.source), piece.columns, piece.axes and piece.axes[1:]
+
+    def _gap(self, piece):
+        """Return which elements of a piece its source lacks in turn, being made of others; None if it has them all."""
+        key = self._of_source(piece)
+        if key not in self._gaps:
+            dataset, gap = piece.source.dataset(), None
+            inner = dataset.unmapped() if isinstance(dataset, Mapped) else None
+            if inner is not None:
+                axes, _, _ = piece.placed()
+                found, elements = inner[index_of(axes[1:])].reshape(-1), size_of(piece.columns)
+                # one position may have several frames, or be one of several that make a frame
+                whole = len(found) and max(len(found), elements) % min(len(found), elements) == 0
+                found = (
+                    np.resize(found, max(len(found), elements)).reshape(-1, elements).any(axis=0) if whole else found
+                )
+                gap = found.reshape([axis.size for axis in piece.columns]) if whole and found.any() else None
+            self._gaps[key] = gap
+        return self._gaps[key]
+
+    def _lacks(self, piece):
+        """Tell whether the source of a piece lacks elements that others have."""
+        gap = self._gap(piece)
+        return gap is not None and (
+            self.unmapped() is None or bool((gap & ~self._lacking[index_of(piece.columns)]).any())
+        )
+
+    def ends(self):
+        """As `Plain.ends`, of each source, in the order of the pieces."""
+        found, frames = [], self.shape[0]
+        for piece in self.pieces[-SOURCES:]:
             try:
-                dataset = piece.source.dataset()
-                inner = dataset.unmapped() if isinstance(dataset, Mapped) else None
-                if inner is not None:
-                    axes, along, each = piece.placed()
-                    if along == 0 and each == 1:
-                        missing[index_of(columns)] |= inner[index_of(axes[1:])].reshape([axis.size for axis in columns])
+                dataset, (axes, along, each) = piece.source.dataset(), piece.placed()
             except Unreadable:
-                pass  # said elsewhere
-        return missing if missing.any() else None
+                continue  # said elsewhere
+            taken, skipped, size = axes[0], piece.skipped, piece.rows.size
+            for end, fill in dataset.ends():
+                first, last = 0, size
+                if not along and each == 1:
+                    first, last = (min(max(taken.before(at) - skipped, 0), size) for at in (end.start, end.last + 1))
+                    # the source goes on in other pieces
+                    if first == last or taken.at(skipped + size - 1) <= end.last - taken.stride // taken.block:
+                        continue
+                found += [(part, fill) for part in piece.rows.part(first, last) if part.start < frames]
+        return list(dict.fromkeys(found))
 
     def frames(self, first, last, out=None):
         """Read frames, or only tell which of them were written.
@@ -210,6 +179,8 @@ class Mapped:
             piece = self.pieces[k]
             rows = piece.rows.at(np.arange(begin, end)) - first
             try:
+                if self._lacks(piece):
+                    continue
                 found = self._one(piece, rows, begin, end, out)
             except Unreadable:
                 continue
@@ -287,7 +258,7 @@ class Mapped:
                     text = "no source is mapped to a part of them"
                     continue
                 return f"{piece.source}: {piece.why(begin)}", until
-            except Unreadable as error:
+            except (Unreadable, OSError) as error:
                 return f"{piece.source}: {error}", until
         return text, until
 
@@ -301,13 +272,13 @@ class Mapped:
                 continue
         return None
 
-    @property
+    @cached_property
     def rows(self):
         """Frames of a row of chunks that are best read together."""
         first = self._first()
         return 1 if first is None else first.rows
 
-    @property
+    @cached_property
     def packed(self):
         """Whether chunks are compressed."""
         first = self._first()
@@ -324,9 +295,12 @@ class Mapped:
                 break
             if along or each > 1 or axes[0].count > 1 or piece.rows.size < dataset.rows:
                 break
-            at = axes[0].at(piece.skipped + number)
-            first, last = (axes[0].before(each) - piece.skipped for each in dataset.together(at, rows))
-            first, last = max(first, 0), min(last, piece.rows.size)
+            at, apart = axes[0].at(piece.skipped + number), piece.rows.stride if piece.rows.count > 1 else 1
+            most = max(rows, _TOGETHER // (math.prod(self.shape[1:]) * self.dtype.itemsize))
+            if apart * dataset.rows > most:
+                break
+            some = dataset.together(at, max(rows // apart, dataset.rows))
+            first, last = (min(max(axes[0].before(each) - piece.skipped, 0), piece.rows.size) for each in some)
             return piece.rows.at(first), piece.rows.at(last - 1) + 1
         first = index - index % rows
         return first, min(first + rows, self.shape[0])

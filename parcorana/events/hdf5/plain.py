@@ -14,15 +14,17 @@ from parcorana.files.limits import available
 
 _LITTLE = 8 << 20  # bytes that nobody asks for
 
+_LITTLE = 8 << 20  # bytes that nobody asks for
+
 
 class Plain:
     """A dataset in chunks, contiguous, or compact.
 
     HDF5 gives fill values for what was never written. It knows which chunks
     were; a contiguous dataset is one chunk. A dataset that was given all its
-    room when it was made, or is compact, counts as written. In the last row of
-    chunks, if chunks follow that were never written, frames at the end that
-    hold nothing but the fill value were not written either.
+    room when it was made, or is compact, counts as written. In a row of chunks,
+    if the one that follows was never written, frames at the end that hold
+    nothing but the fill value were not written either.
 
     Parameters
     ----------
@@ -151,9 +153,9 @@ class Plain:
         cells[along], where = np.unique(at[there] // self.chunk[along], return_inverse=True)
         if known is not None:
             there[there] = self._are_written(cells, along)[where]
-        last = self._last_row() if along == 0 and self.chunk[0] > 1 else -1
-        if last in cells[0] and (self._guesses or last + 1 < self._grid[0]):
-            there &= (at // self.chunk[0] != last) | (at < self._end_of(last))
+        if along == 0 and self.chunk[0] > 1:
+            for row in self._open_rows(cells[0]):
+                there &= (at // self.chunk[0] != row) | (at < self._end_of(row))
         return there
 
     def _are_written(self, cells, along):
@@ -166,6 +168,16 @@ class Plain:
             numbers = numbers[..., None] * size + each
         found = known[np.minimum(np.searchsorted(known, numbers), len(known) - 1)] == numbers
         return found.all(axis=tuple(k for k in range(len(grid)) if k != along))
+
+    def _open_rows(self, rows):
+        """Return which of some rows of chunks may end in frames that were not written: the next one was not."""
+        number = self._grid[0]
+        if self._known is None:
+            return [number - 1] if number - 1 in rows else []
+        per_row = math.prod(self._grid[1:])
+        rows = rows[(rows + 1 < number) | self._guesses]
+        begin, middle, end = (np.searchsorted(self._known, (rows + k) * per_row) for k in range(3))
+        return rows[(begin < middle) & (middle == end)].tolist()
 
     def _last_row(self):
         """Return the last row of chunks of which any was written, -1 for none."""
@@ -203,13 +215,18 @@ class Plain:
     def unmapped(self):
         """As `Mapped.unmapped`: None, for each element has its place here."""
 
-    def fill_at_end(self):
-        """Return how many frames of the last row of chunks hold nothing but the fill value, though it was written."""
+    def ends(self):
+        """Return the frames at the end of which HDF5 cannot tell whether they were written.
+
+        Returns
+        -------
+        list of (Axis, number)
+            With the fill value; of chunked frames, those of the last row of
+            chunks. One frame with room of its own was written.
+        """
         last = self.shape[0]
-        whole = [Axis.run(last - 1, 1), *(Axis.run(0, size) for size in self.shape[1:])]
-        if self.chunk[0] == 1 or not last or not self.written(whole).all():
-            return 0  # each has a chunk of its own, or is known to be missing
-        return last - self._end_of((last - 1) // self.chunk[0])
+        first = (last - 1) // self.chunk[0] * self.chunk[0] if self.tells else 0
+        return [(Axis.run(first, last - first), self.fill)] if last - first > 1 else []
 
     def together(self, index, rows):
         """Return which frames are best read with one: so many, which are whole rows of chunks."""

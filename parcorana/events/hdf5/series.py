@@ -6,11 +6,13 @@ from itertools import pairwise
 import h5py
 import numpy as np
 
+from parcorana.correlate.rolling import FAR
 from parcorana.errors import ConfigError
 from parcorana.events.hdf5.files import Unreadable
-from parcorana.events.hdf5.mapped import Mapped, Piece
+from parcorana.events.hdf5.mapped import Mapped
+from parcorana.events.hdf5.piece import Piece
 from parcorana.events.hdf5.plain import dtype_of
-from parcorana.events.hdf5.slab import Axis
+from parcorana.events.hdf5.slab import Axis, shape_of
 from parcorana.events.hdf5.trust import NotThere
 from parcorana.events.hdf5.virtual import dataset_of
 
@@ -88,14 +90,16 @@ def series(trust, name, group, where, warnings):
         A part in the middle is missing, and it cannot be told how many frames
         it has; or none is there, or they differ.
     """
-    names, found, numbers, missing = parts_of(group), [], [], {}
+    names, found, numbers, missing, path = parts_of(group), [], [], {}, group.name
+    del group  # its file may be closed while others are opened
     for part in names:
         try:
-            file, item = trust.walk(name, group, part, where)
-            if not isinstance(item, h5py.Dataset) or len(item.shape or ()) < 2 or dtype_of(item).kind not in "iuf":
+            file, item = trust.walk(name, trust.file(name)["/"], f"{path}/{part}", where)
+            if not isinstance(item, h5py.Dataset) or len(shape_of(item) or ()) < 2 or dtype_of(item).kind not in "iuf":
                 raise ConfigError(f"{where}: {part} holds no frames of numbers")
+            stated = numbers_of(item)
             dataset = dataset_of(trust, file, item, f"{where}: {part}")
-            numbers.append(numbers_of(item))
+            numbers.append(numbers_for(stated, dataset.shape[0]))
             found.append(Part(part, dataset))
             _check_alike(where, found)
         except (NotThere, Unreadable) as error:
@@ -105,6 +109,8 @@ def series(trust, name, group, where, warnings):
     inside = [part for part in missing if _number(part) < _number(str(found[-1]))]
     there = {_number(part) for part in names}
     lacking = sorted(set(range(min(there), _number(str(found[-1])))) - there)[:_MOST_NAMED]
+    if min(there) > 1:
+        warnings.append(f"{where}: its parts begin with {names[0]}: what comes before is not read")
     firsts = _places(numbers)
     if firsts is None and (inside or lacking):
         lost = inside[0] if inside else f"data_{lacking[0]:06d}"
@@ -124,6 +130,15 @@ def series(trust, name, group, where, warnings):
         firsts = np.cumsum([0, *lengths])[:-1].tolist()
         if any(each is not None for each in numbers):
             warnings.append(f"{where}: image_nr_low and image_nr_high do not go with the frames, so they are not used")
+        short = [(str(part), n) for part, n in zip(found[:-1], lengths[:-1], strict=True) if n < max(lengths)]
+        if short:
+            named = ", ".join(f"{part} ({n:,})" for part, n in short[:_MOST_NAMED])
+            more = ", ..." if len(short) > _MOST_NAMED else ""
+            warnings.append(
+                f"{where}: fewer frames than other parts, which have {max(lengths):,}, are in {named}{more}, before "
+                "the last one, and no numbers of images are stated: if some were lost, those after them count as "
+                "earlier than they are"
+            )
     first = found[0].dataset()
     columns = tuple(Axis.run(0, size) for size in first.shape[1:])
     pieces = [Piece(Axis.run(at, n), columns, part) for at, n, part in zip(firsts, lengths, found, strict=True) if n]
@@ -156,7 +171,7 @@ def _places(numbers):
 
 
 def numbers_of(item):
-    """Return the numbers of images that a dataset states of its frames, (n,) int64; None if it does not, or wrongly."""
+    """Return the numbers of the first and the last image that a dataset states, None if it does not."""
     found = []
     for name in (b"image_nr_low", b"image_nr_high"):
         if not h5py.h5a.exists(item.id, name):
@@ -167,6 +182,11 @@ def numbers_of(item):
         value = np.zeros(attribute.shape, attribute.dtype)
         attribute.read(value)
         found.append(int(value.reshape(-1)[0]))
-    low, high = found
-    fits = high - low + 1 == item.shape[0] and abs(low) < 1 << 61
-    return np.arange(low, high + 1, dtype=np.int64) if fits else None
+    return tuple(found)
+
+
+def numbers_for(stated, frames):
+    """Return the number of each frame, (n,) int64, by those of the first and the last one; None if they do not fit."""
+    if stated is None or stated[1] - stated[0] + 1 != frames or abs(stated[0]) > FAR:
+        return None
+    return np.arange(stated[0], stated[1] + 1, dtype=np.int64)

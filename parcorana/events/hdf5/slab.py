@@ -129,6 +129,17 @@ def axes_of(space):
     return [tuple(Axis.run(a, b - a + 1) for a, b in zip(first, last, strict=True)) for first, last in boxes]
 
 
+def shape_of(item):
+    """Return a dataset's shape, None if it has none; of a virtual one that has no end, as it was made.
+
+    To count the frames of such a one HDF5 would open all that it names, a pipe, too.
+    """
+    if not item.is_virtual:
+        return item.shape
+    plist = item.id.get_create_plist()
+    return plist.get_virtual_vspace(0).shape if plist.get_virtual_count() else item.shape
+
+
 def size_of(axes):
     """Return how many elements axes select together."""
     return math.prod(axis.size for axis in axes)

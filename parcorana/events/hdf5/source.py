@@ -20,6 +20,8 @@ _BATCH_BYTES = 4 << 20  # what is copied on is then still in the last cache
 # A row of chunks is decompressed as a whole, so a larger batch then saves work.
 _BATCH_BYTES_CHUNKED = 64 << 20
 _GAP_BYTES = 64 << 10  # frames that are not wanted are read with those around them, if they are no more than this
+_SAID = 20  # lines on what is missing, of all files together
+_LOOKED_AT = 20  # files that are looked at for fill values at their ends, besides the last one
 _GOOD, _UNWRITTEN, _WRONG = 0, 1, 2  # what becomes of an event by its time
 
 
@@ -124,19 +126,25 @@ class HDF5Source:
 
     def _look(self, say, log):
         """Say what is missing, as far as that is known beforehand."""
-        for stack, first in zip(self._stacks, self._first, strict=False):
+        lines, ends = [], {*range(_LOOKED_AT), len(self._stacks) - 1}
+        for k, (stack, first) in enumerate(zip(self._stacks, self._first, strict=False)):
             last = max(min(stack.frames.shape[0], self.total - first), 0)
             self._missing.append(Missing(stack, last, log))
             line = self._missing[-1].look()
-            if line:
+            if line or not stack.frames.shape[0]:
                 stack.check_any()
-            for text in filter(None, (*stack.warnings, *stack.trust.warnings(), line, _unsure(stack, last))):
-                say(text)
+            lines += filter(None, (*stack.warnings, *stack.trust.warnings(), line))
+            if self._share.server == 0 and k in ends:
+                _warn_of_fill(stack, last, self.total if first + last == self.total else None, lines.append)
             if self._state is not None:
                 found = runs_of(self._state[first : first + last] == _UNWRITTEN)
                 if found:
-                    path = stack.times.path.strip("/")
-                    say(f"h5={stack.name}: no data in frames {ranges(found)} (their time in {path} was never written)")
+                    path, which = stack.times.path.strip("/"), ranges(found)
+                    lines.append(f"h5={stack.name}: no data in frames {which} (their time in {path} was never written)")
+        for line in lines[:_SAID]:
+            say(line)
+        if (left := len(lines) - _SAID) > 0:
+            say(f"h5={self._stacks[-1].name}: {left} more lines like these, on files up to this one, are left out")
 
     def _of(self, index):
         """Return in which file an event is."""
@@ -290,11 +298,27 @@ def _check_times(stack, state):
         raise ConfigError(f"{stack.times.fault(int(wrong[0]))}; so it is with {len(wrong):,} of {len(state):,}")
 
 
-def _unsure(stack, last):
-    """Return a line on frames at the end that may never have been written."""
-    if last < stack.frames.shape[0] or not (count := stack.fill_at_end()):
-        return None
-    return (
-        f"h5={stack.name}: the last {count:,} of {last:,} frames hold nothing but {stack.frames.fill}, the fill value, "
-        f"and HDF5 cannot tell whether they were ever written; if they were not, leave them out with -n {last - count}"
-    )
+def _warn_of_fill(stack, last, total, say):
+    """Say which of the first `last` frames may never have been written; `total` events end with these, if it is one."""
+    try:
+        rows, fill, all_ = stack.fill_at_end()
+    except (OSError, Unreadable):
+        return  # said when it is read
+    rows = rows[rows < last]
+    if not len(rows):
+        return
+    there = np.zeros(last - rows[0], bool)
+    there[rows - rows[0]] = True
+    found, least = [(rows[0] + a, rows[0] + b) for a, b in runs_of(there)], "" if all_ else "at least "
+    hold = f"hold nothing but {fill}, the fill value, and HDF5 cannot tell whether they were ever written; if they "
+    begin, end = found.pop() if found[-1][1] == last else (last, last)
+    if found:
+        say(
+            f"h5={stack.name}: {least}frames {ranges(found)} {hold}were not, they are taken for data nevertheless: "
+            "copy what was written into datasets without them"
+        )
+    if begin < end:
+        out = "copy what was written into a file without them"
+        if total is not None and total > (count := end - begin):
+            out = f"leave them out with -n {total - count}{'' if all_ else ' or less'}"
+        say(f"h5={stack.name}: {least}the last {end - begin:,} of {last:,} frames {hold}were not, {out}")

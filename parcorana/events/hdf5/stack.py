@@ -10,12 +10,12 @@ from contextlib import suppress
 import h5py
 import numpy as np
 
-from parcorana.errors import ConfigError, nearest, one_line
+from parcorana.errors import ConfigError, ParCorAnaError, nearest, one_line
 from parcorana.events.hdf5.files import Unreadable
 from parcorana.events.hdf5.mapped import Mapped
-from parcorana.events.hdf5.plain import Plain, check_bytes, dtype_of, is_fill
-from parcorana.events.hdf5.series import numbers_of, parts_of, series
-from parcorana.events.hdf5.slab import Axis
+from parcorana.events.hdf5.plain import check_bytes, dtype_of, is_fill
+from parcorana.events.hdf5.series import numbers_for, numbers_of, parts_of, series
+from parcorana.events.hdf5.slab import Axis, shape_of
 from parcorana.events.hdf5.times import Times
 from parcorana.events.hdf5.trust import Trust
 from parcorana.events.hdf5.virtual import dataset_of
@@ -23,7 +23,8 @@ from parcorana.files.trial import tried
 
 _LISTED = 10
 _LOOKED_AT = 2000  # objects of a file, for the list of what there is
-_LOOKED_BACK = 16 << 20  # bytes of frames that are looked at together
+_LOOKED_BACK = 16 << 20  # bytes of frames that are looked at together, for fill values at the end
+_LOOKED_BACK_IN_ALL = 4 << 30  # bytes, beyond which nobody waits for it
 
 
 class Stack:
@@ -55,39 +56,47 @@ class Stack:
         self._where = f"h5={name}: src={src}"
         self.warnings = []
         try:
-            file = self.trust.file(name)
+            self.trust.file(name)
         except Unreadable as error:
             raise ConfigError(f"h5={name}: {error}") from error
-        path, numbers = self._find(file, src)
+        path, numbers = self._find(src)
         self.times = Times(self.trust, path, self.frames.shape[0], numbers)
 
-    def _find(self, file, src):
+    def _file(self):
+        """Return the file, opened again if others have taken its place meanwhile."""
+        return self.trust.file(self.name)
+
+    def _offer(self, wanted=None):
+        return _offer(self._file(), wanted)
+
+    def _find(self, src):
         """Find the frames; return their path in the file, and the numbers that they state of themselves."""
         if not src:
-            raise ConfigError(f"h5={self.name}: src must be given, the path of the frames in the file{_offer(file)}")
+            raise ConfigError(f"h5={self.name}: src must be given, the path of the frames in the file{self._offer()}")
         if not isinstance(src, str):
             raise ConfigError(f"h5={self.name}: src must be the path of the frames in the file, a str, not {src!r}")
         try:
-            path, found, item = self._signal("/" + src.strip("/"), *self._walk(file, "/" + src.strip("/")))
+            path, found, item = self._signal("/" + src.strip("/"), *self._walk("/" + src.strip("/")))
             if isinstance(item, h5py.Group) and parts_of(item):
                 self.frames = series(self.trust, found, item, self._where, self.warnings)
-                self._check_frames(file)
+                self._check_frames()
                 return posixpath.join(path, "parts"), None
-            self._check(file, src, item)
+            self._check(src, item)
+            own = item.name
+            numbers = None if self.trust.files.swmr else numbers_of(item)
             self.frames = dataset_of(self.trust, found, item, self._where)
-        except ConfigError:
+        except ParCorAnaError:
             raise
         except Unreadable as error:
             raise ConfigError(f"{self._where}: {error}") from error
         except Exception as error:  # whatever h5py raises over a damaged file
-            raise ConfigError(f"{self._where}: cannot be opened ({one_line(error)}){_offer(file)}") from error
-        self._check_frames(file)
-        self._warn_of_part(file, src, path)
-        numbers = numbers_of(item) if isinstance(self.frames, Plain) and not self.trust.files.swmr else None
-        return (item.name if found == self.name else path), numbers
+            raise ConfigError(f"{self._where}: cannot be opened ({one_line(error)}){self._offer()}") from error
+        self._check_frames()
+        self._warn_of_part(src)
+        return (own if found == self.name else path), numbers_for(numbers, self.frames.shape[0])
 
-    def _walk(self, group, path):
-        return self.trust.walk(self.name, group, path, self._where)
+    def _walk(self, path):
+        return self.trust.walk(self.name, self._file()["/"], path, self._where)
 
     def _signal(self, path, found, item):
         """Follow a NeXus group to the data that it says is its signal; of a series of parts, to the group."""
@@ -105,32 +114,32 @@ class Stack:
                     path, found, item = posixpath.join(path, name), file, there
         return path, found, item
 
-    def _check(self, file, src, item):
+    def _check(self, src, item):
         """Refuse what is no stack of frames."""
         where = self._where
         if item is None:
-            beside = self._of_parts(file, posixpath.dirname("/" + src.strip("/")))
-            raise ConfigError(f"{where}: there is no such dataset in the file{beside or _offer(file, src.strip('/'))}")
+            beside = self._of_parts(posixpath.dirname("/" + src.strip("/")))
+            raise ConfigError(f"{where}: there is no such dataset in the file{beside or self._offer(src.strip('/'))}")
         if not isinstance(item, h5py.Dataset):
-            raise ConfigError(f"{where}: this is a group, and must be a dataset{_offer(file)}")
+            raise ConfigError(f"{where}: this is a group, and must be a dataset{self._offer()}")
         if not _has_numbers(item):
             right = "and must be an integer or a float"
-            raise ConfigError(f"{where}: its dtype is {dtype_of(item)}, {right}{_offer(file)}")
-        if len(item.shape or ()) < 2:
-            shape = "nothing" if item.shape is None else f"shape {item.shape}"
+            raise ConfigError(f"{where}: its dtype is {dtype_of(item)}, {right}{self._offer()}")
+        if len(shape_of(item) or ()) < 2:
+            shape = "nothing" if shape_of(item) is None else f"shape {shape_of(item)}"
             right = "and must be frames, time first, then the detector"
-            raise ConfigError(f"{where}: it has {shape}, {right}{_offer(file)}")
+            raise ConfigError(f"{where}: it has {shape}, {right}{self._offer()}")
 
-    def _check_frames(self, file):
+    def _check_frames(self):
         shape = self.frames.shape[1:]
         if 0 in shape:
             raise ConfigError(f"{self._where}: its frames of shape {shape} have no elements")
         check_bytes(f"{self._where}: a frame", math.prod(shape) * self.frames.dtype.itemsize)
 
-    def _of_parts(self, file, path):
+    def _of_parts(self, path):
         """Return a hint to the series that a group has, '' if it has none."""
         try:
-            _, group = self._walk(file, path)
+            _, group = self._walk(path)
         except (ConfigError, Unreadable):
             return ""
         names = parts_of(group) if isinstance(group, h5py.Group) else []
@@ -138,10 +147,10 @@ class Stack:
             return ""
         return f"; src={path.strip('/')} is its {len(names)} parts, {names[0]} to {names[-1]}, as one run"
 
-    def _warn_of_part(self, file, src, path):
+    def _warn_of_part(self, src):
         """Say that a series has more than the part that `src` names."""
         group, name = posixpath.split("/" + src.strip("/"))
-        _, item = self._walk(file, group)
+        _, item = self._walk(group)
         names = parts_of(item) if isinstance(item, h5py.Group) else []
         if name in names and len(names) > 1:
             self.warnings.append(
@@ -181,20 +190,49 @@ class Stack:
         return self.frames.why(self._rows(index, index + 1)), self.frames.shape[0]
 
     def fill_at_end(self):
-        """Return how many frames at the end hold nothing but the fill value, though HDF5 gives them for written."""
-        last, size = self.frames.shape[0], self.frames.dtype.itemsize * math.prod(self.frames.shape[1:])
-        if isinstance(self.frames, Plain) and self.frames.tells:
-            return self.frames.fill_at_end()
-        found, rows = 0, 1
-        while found < last and rows * size <= _LOOKED_BACK:
-            rows = min(rows, last - found)
-            frames = np.zeros((rows, *self.frames.shape[1:]), self.frames.dtype.newbyteorder("="))
-            there = self.read(last - found - rows, last - found, frames)
-            more = np.flatnonzero(~(is_fill(frames, self.frames.fill) & there))
-            if len(more):
-                return found + rows - 1 - int(more[-1])
-            found, rows = found + rows, 2 * rows
-        return found
+        """Look for frames that hold nothing but the fill value, though HDF5 gives them for written.
+
+        They are looked for at the end of the frames, and of each source.
+
+        Returns
+        -------
+        rows : (n,) int64
+            Which frames, in order.
+        fill : number
+        all_ : bool
+            False if it was not looked further.
+        """
+        frames, lacks, found, fill = self.frames, self.frames.unmapped(), [np.zeros(0, np.int64)], self.frames.fill
+        size = max(frames.dtype.itemsize * math.prod(frames.shape[1:]), 1)
+        left, most = max(_LOOKED_BACK_IN_ALL // size, 1), max(_LOOKED_BACK // size, 1)
+        for axis, of_source in reversed(frames.ends()):
+            end, rows = axis.size, 1
+            while end:
+                rows = min(rows, most, end)
+                if left < rows:
+                    return np.unique(np.concatenate(found)), fill, False
+                values, there = self._taken(axis, end - rows, end)
+                if lacks is not None:
+                    values = values[:, ~lacks]
+                more = np.flatnonzero(~(is_fill(values, of_source) & there))
+                first = end - rows + (int(more[-1]) + 1 if len(more) else 0)
+                if first < end:
+                    fill = of_source
+                    found.append(axis.at(np.arange(first, end)))
+                if len(more):
+                    break
+                left, end, rows = left - rows, end - rows, 2 * rows
+        return np.unique(np.concatenate(found)), fill, True
+
+    def _taken(self, axis, first, last):
+        """Return some of the frames that an axis takes, and which were written."""
+        values = np.zeros((last - first, *self.frames.shape[1:]), self.frames.dtype.newbyteorder("="))
+        there, at = np.zeros(last - first, bool), 0
+        for part in axis.part(first, last):
+            some = slice(at, at + part.size)
+            there[some] = self.frames.box([part, *self._rows(0, 0)[1:]], 0, values[some])
+            at += part.size
+        return values, there
 
 
 def file_names(dataset):
@@ -239,8 +277,9 @@ def _candidates(file):
     def visit(path, item):
         if next(left, None) is None:
             return True  # enough
-        if isinstance(item, h5py.Dataset) and len(item.shape or ()) >= 2 and _has_numbers(item):
-            found.append((-len(item.shape), path, f"{path} ({'x'.join(map(str, item.shape))} {item.dtype})"))
+        shape = shape_of(item) if isinstance(item, h5py.Dataset) else None
+        if len(shape or ()) >= 2 and _has_numbers(item):
+            found.append((-len(shape), path, f"{path} ({'x'.join(map(str, shape))} {item.dtype})"))
         return None
 
     file.visititems(visit)

@@ -7,15 +7,16 @@ from itertools import islice
 import h5py
 import numpy as np
 
-from parcorana.errors import ConfigError, nearest, one_line
+from parcorana.errors import ConfigError, ParCorAnaError, nearest, one_line
 from parcorana.events.hdf5.files import Unreadable
 from parcorana.events.hdf5.plain import dtype_of
-from parcorana.events.hdf5.slab import Axis
+from parcorana.events.hdf5.slab import Axis, shape_of
 from parcorana.events.hdf5.trust import NotThere
 from parcorana.events.hdf5.virtual import dataset_of
 from parcorana.files.limits import available
 
 _INT64 = np.iinfo(np.int64)
+_NARROW = 4  # bytes of a number that may wrap in a run
 _BYTES = 32  # for each time, while they are read
 _LITTLE = 8 << 20  # bytes that nobody asks for
 _LOOKED_AT = 1000  # names in a group, for hints
@@ -85,7 +86,7 @@ class Times:
         """Return file and item at a path of the file, (name, None) if there is none."""
         try:
             return self._trust.walk(self._trust.name, self._trust.file(self._trust.name)["/"], place, self._of(place))
-        except ConfigError:
+        except ParCorAnaError:
             raise
         except Exception as error:  # whatever h5py raises over a damaged file
             raise ConfigError(f"{self._of(place)} cannot be read ({one_line(error)})") from error
@@ -99,19 +100,22 @@ class Times:
         name, item = self._at(place)
         if item is None:
             return
-        length = self._length
+        length, shape, dataset = self._length, None, None
         stamps, narrowest, right = _KEYS[key]
         fault = None
+        if isinstance(item, h5py.Dataset):
+            shape = shape_of(item)
+            if item.is_virtual and len(shape) == 1:
+                dataset = dataset_of(self._trust, name, item, self._of(place))
+                shape = dataset.shape
         if not isinstance(item, h5py.Dataset):
             fault = f"is a group, and must be a dataset of shape ({length},)"
-        elif item.shape != (length,) and not (self._grows and strict and len(item.shape or ()) == 1):
-            fault = (
-                f"has shape {item.shape}, and must have ({length},), a time for each frame of {self._path.strip('/')}"
-            )
+        elif shape != (length,) and not (self._grows and strict and len(shape or ()) == 1):
+            fault = f"has shape {shape}, and must have ({length},), a time for each frame of {self._path.strip('/')}"
         elif dtype_of(item).itemsize < narrowest.get(dtype_of(item).kind, 99):
             fault = f"has dtype {dtype_of(item)}, and must be {right}"
         if fault is None:
-            self.dataset = dataset_of(self._trust, name, item, self._of(place))
+            self.dataset = dataset or dataset_of(self._trust, name, item, self._of(place))
             self.stamps, self.path = stamps, place
         elif strict:
             raise ConfigError(f"{self._of(place)} {fault}")
@@ -119,12 +123,13 @@ class Times:
     def _look_for_unique(self, place):
         with suppress(NotThere):
             name, item = self._at(place)
-            if not isinstance(item, h5py.Dataset) or dtype_of(item).kind not in "iu" or len(item.shape or ()) != 1:
+            if not isinstance(item, h5py.Dataset) or dtype_of(item).kind not in "iu" or len(shape_of(item) or ()) != 1:
                 return
-            if item.shape != (self._length,) and not self._grows:
-                self._hint = f"; {place.strip('/')} is there, but has {item.shape[0]:,} numbers, so it is not used"
+            dataset = dataset_of(self._trust, name, item, self._of(place))
+            if dataset.shape != (self._length,) and not self._grows:
+                self._hint = f"; {place.strip('/')} is there, but has {dataset.shape[0]:,} numbers, so it is not used"
                 return
-            self.dataset, self.path = dataset_of(self._trust, name, item, self._of(place)), place
+            self.dataset, self.path = dataset, place
             numbers, state = self.read(0, 0 if self._grows else None)
             if len(np.unique(numbers[state == 0])) < len(numbers):
                 self.dataset = self.path = None
@@ -144,7 +149,7 @@ class Times:
         Raises
         ------
         ConfigError
-            They cannot be read.
+            They cannot be read, or wrap.
         """
         last = self._length if last is None else last
         if self.dataset is None:
@@ -154,20 +159,40 @@ class Times:
         where = self._of(self.path)
         if (last - first) * _BYTES > _LITTLE and (last - first) * _BYTES > available():
             raise ConfigError(f"{where}: {last - first:,} times are more than the memory holds")
-        times = np.zeros(last - first, self.dataset.dtype.newbyteorder("="))
+        dtype = self.dataset.dtype.newbyteorder("=")
+        # a narrow one may have wrapped since the one before, too
+        before = int(first > 0 and dtype.itemsize <= _NARROW)
+        times = np.zeros(last - first + before, dtype)
         try:
-            there = self.dataset.box([Axis.run(first, last - first)], 0, times)
-        except ConfigError:
+            there = self.dataset.box([Axis.run(first - before, len(times))], 0, times)
+        except ParCorAnaError:
             raise
         except Unreadable as error:
             raise ConfigError(f"{where}: {error}") from error
         except Exception as error:  # whatever h5py raises over a damaged file
             raise ConfigError(f"{where} cannot be read ({one_line(error)})") from error
+        if dtype.itemsize <= _NARROW:
+            self._check_wrap(first - before, times, there)
+            times, there = times[before:], there[before:]
         found = np.zeros(last - first, np.int64)
         found[there], good = to_int64(times[there], self.stamps == "ns")
         state = np.where(there, 0, 1).astype(np.uint8)
         state[there] = np.where(good, 0, 2)
         return found, state
+
+    def _check_wrap(self, first, times, there):
+        """Refuse times that begin anew at the end of what their dtype holds: later ones would count as earlier."""
+        some = np.flatnonzero(there & (times != self.dataset.fill))  # what was never written is no time
+        steps, half = np.diff(times[some].astype(np.int64)), 1 << (8 * times.dtype.itemsize - 1)
+        back = np.flatnonzero(steps < -half)
+        # one that stands alone is a bad event
+        back = back[(back + 1 < len(steps)) & (steps[np.minimum(back + 1, len(steps) - 1)] <= half)]
+        if len(back):
+            before, after = some[back[0]], some[back[0] + 1]
+            raise ConfigError(
+                f"{self._of(self.path)} goes back from {times[before]} to {times[after]} at index {first + after}: it "
+                f"wraps at the end of what {times.dtype} holds, and must go on: store it as int64, unwrapped"
+            )
 
     def fault(self, index):
         """Return what is wrong with a time that is none."""
@@ -207,9 +232,9 @@ def _frame_time(file, group):
         detectors = islice(instrument or (), _LOOKED_AT)
         for place in (group, *(_own(instrument, name) for name in detectors)):
             place = _own(place, "frame_time")
-            if isinstance(place, h5py.Dataset) and place.size == 1 and dtype_of(place).kind == "f":
-                if place.is_virtual or place.external:
-                    continue
+            if not isinstance(place, h5py.Dataset) or place.is_virtual or place.external:
+                continue
+            if place.size == 1 and dtype_of(place).kind == "f":
                 seconds = float(np.asarray(place[()]).reshape(-1)[0])
                 if np.isfinite(seconds) and seconds > 0:
                     return seconds

@@ -6,6 +6,7 @@ import h5py
 
 from parcorana.errors import ConfigError
 from parcorana.events.dataset import escaped
+from parcorana.files.paths import fault_of
 
 _DEPTH = 8  # links, one within the other
 _LINKS = 1000  # in one path, with those that they lead through: each may stand for many
@@ -72,15 +73,17 @@ class Trust:
         ------
         NotThere
         ConfigError
-            It is there, but not to be trusted.
+            It is there, but not to be trusted, or no file.
         """
         places = self.places(holder, wanted, prefix)
-        there = [place for place in places if os.path.isfile(place)]
+        there = [place for place in places if os.path.exists(place)]
         found = next(filter(self.allows, there), None)
         if found is None:
             if there:
                 self._refuse(there[0], where, what)
             raise NotThere(f"{where}: {what} {places[0]}, which is not there{self._elsewhere(places)}")
+        if not os.path.isfile(found):
+            raise ConfigError(f"{where}: {what} {found}: this {fault_of(found)}")
         if found != there[0]:
             self.passed_over[there[0]] = found
         return found

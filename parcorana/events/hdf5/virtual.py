@@ -8,11 +8,12 @@ from itertools import accumulate
 
 import h5py
 
-from parcorana.errors import ConfigError, one_line
+from parcorana.errors import ConfigError, ParCorAnaError, one_line
 from parcorana.events.hdf5.files import Unreadable, is_written
-from parcorana.events.hdf5.mapped import Mapped, Piece
+from parcorana.events.hdf5.mapped import Mapped
+from parcorana.events.hdf5.piece import Piece
 from parcorana.events.hdf5.plain import Plain, check_plain, dtype_of
-from parcorana.events.hdf5.slab import Axis, axes_of, size_of
+from parcorana.events.hdf5.slab import Axis, axes_of, shape_of, size_of
 from parcorana.events.hdf5.trust import NotThere
 
 _DEPTH = 8  # virtual datasets, one within the other
@@ -109,12 +110,12 @@ class Source:
                 found, item = self._trust.walk(name, self._trust.file(name)["/"], f"/{self._path.strip('/')}", where)
                 if not isinstance(item, h5py.Dataset):
                     raise Unreadable(f"there is no dataset {self._path} in it")
-                if not item.shape or dtype_of(item).kind not in "iuf":
+                if not shape_of(item) or dtype_of(item).kind not in "iuf":
                     raise Unreadable(f"{self._path} holds no frames of numbers")
                 self._dataset = dataset_of(self._trust, found, item, where, self._depth + 1)
             except NotThere as error:
                 raise Unreadable(str(error)) from None
-            except (ConfigError, Unreadable):
+            except (ParCorAnaError, Unreadable):
                 raise
             except Exception as error:  # whatever h5py raises over a damaged file
                 raise Unreadable(one_line(error)) from error
@@ -126,7 +127,8 @@ class Source:
         if self._finished:
             return
         with suppress(Unreadable):
-            finished = not any(map(is_written, filter(None, self.files())))  # before the last look
+            # before the last look, and of the file itself: what could not be read may have been begun since
+            finished = all(name and is_written(name) is False for name in self.files())
             self.dataset().refresh()
             self._finished = finished and isinstance(self._dataset, Plain)
 
@@ -163,8 +165,7 @@ class Virtual(Mapped):
 
     def __init__(self, trust, name, item, where, depth):
         self._trust, self._name, self._where, self._depth = trust, name, where, depth
-        self._made, self._least, self._inner = {}, item.shape[0], item.shape[1:]
-        self._mappings = []
+        self._made, self._mappings, self._inner = {}, [], shape_of(item)[1:]
         for mapping in item.virtual_sources():
             into, of = axes_of(mapping.vspace), _axes_of_source(mapping.src_space)
             if not into or of == [] or any(axis.endless for axes in into for axis in axes[1:]):
@@ -175,6 +176,8 @@ class Virtual(Mapped):
             raise ConfigError(
                 f"{where}: more than {_DEPTH} virtual datasets, one within the other, or {_PARTS:,} parts in all"
             )
+        self._endless = any(into[0][0].endless for _, _, into, _ in self._mappings)
+        self._least = 0 if self._endless else item.shape[0]
         pieces, length = self._pieces()
         super().__init__((length, *self._inner), item.dtype, item.fillvalue, pieces)
         taken = sum(size_of((piece.rows, *piece.columns)) for piece in pieces)
@@ -189,7 +192,7 @@ class Virtual(Mapped):
     def refresh(self):
         """Look again at what others write."""
         super().refresh()
-        pieces, length = self._pieces()
+        pieces, length = self._pieces() if self._endless else ([], self.shape[0])
         if length != self.shape[0]:
             self.shape = (length, *self._inner)
             self.arrange(pieces)
@@ -231,7 +234,10 @@ class Virtual(Mapped):
             self._refuse(source)
         if of is None or len(of) == 1:
             skipped = accumulate((axes[0].size for axes in into), initial=0)
-            return [Piece(axes[0], columns, source, of and of[0], at) for axes, at in zip(into, skipped, strict=False)]
+            return [
+                Piece(axes[0], columns, source, of and of[0], at, total)
+                for axes, at in zip(into, skipped, strict=False)
+            ]
         if size_of(of[0][1:]) != size_of(columns):
             self._refuse(source)
         rows, taken, pieces = _runs(into), _runs(of), []

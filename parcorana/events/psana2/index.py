@@ -141,7 +141,6 @@ class _Table:
                 self.times = sorted(run._ts_table)
         except Exception as error:  # whatever psana raises over a damaged file
             raise ConfigError(f"{name}: psana cannot make its index: {one_line(error)}") from error
-        self._sizes = {path: os.path.getsize(path) for _, paths in self._files for path in paths}
         if not reader.smdr_man.smdr.found_endrun():
             raise ConfigError(
                 f"{name} has no end of run: index mode needs the finished run; leave out 'idx' to read what is there, "
@@ -153,7 +152,7 @@ class _Table:
         time = self.times[k]
         for stream, (offset, size) in self._run._ts_table[time].items():
             path = self._open_file(stream, time)
-            if offset + size > self._sizes[path]:
+            if offset + size > os.fstat(int(self._run.dm.fds[stream])).st_size:
                 # psana does not look, and makes an event of what lies in memory after the end
                 raise RunError(f"{path} is cut off: it ends before event {k} of {self._name} does")
         return PsanaEvent(self._run.event(time), ordinal, k, self.wanted)

@@ -30,6 +30,8 @@ def average(args, dataset):
         Of the first `numevents` events that have data, or of as many as there are.
     geometry : parcorana.detector.geometry.Geometry or None
         What the source knows of it.
+    unmapped : bool array or None
+        Elements that no frame has data for.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def average(args, dataset):
             "average",
             file=sys.stderr,
         )
-    return statistics, known
+    return statistics, known, getattr(source, "unmapped", None)
 
 
 def _opened(args, dataset):

@@ -25,7 +25,7 @@ class LeftOut:
     where: np.ndarray
 
 
-def included(args, statistics, geometry, center):
+def included(args, statistics, geometry, center, unmapped=None):
     """Make the mask, and say what it leaves out.
 
     Parameters
@@ -36,6 +36,8 @@ def included(args, statistics, geometry, center):
     geometry : parcorana.detector.geometry.Geometry
     center : (float, float) or None
         Row and column of the beam in the image, where that is known.
+    unmapped : bool array or None
+        Elements that no frame has data for.
 
     Returns
     -------
@@ -59,6 +61,8 @@ def included(args, statistics, geometry, center):
             found.append(LeftOut(option, where))
 
     leave_out(statistics.broken(), "not finite in some event", always=False)
+    if unmapped is not None:
+        leave_out(unmapped, "no frame has data for them")
     leave_out(statistics.gaps(), _gaps(statistics), always=False)
     if args.mask:
         given = masks.load_mask(args.mask, "-m")

@@ -25,12 +25,12 @@ def start(args):
     check_start(args, dataset)
     if again:
         print(f"all files of {prefix} exist: they stay if they come out the same, else they need --force")
-    statistics, source_geometry = average(args, dataset)
+    statistics, source_geometry, unmapped = average(args, dataset)
     mean = statistics.mean
     geometry = _geometry(args, statistics.shape, source_geometry)
     print(f"geometry: {geometry.source}; {geometry.layout.describe()}")
     center = _center(args, geometry)
-    mask, found = included(args, statistics, geometry, center)
+    mask, found = included(args, statistics, geometry, center, unmapped)
     color, fine, table = coloring(args, mean, mask, geometry, center, found)
     test = colors.some_around(mean, mask, _TEST_QUANTILE, _TEST_ELEMENTS)
     contents = {}
