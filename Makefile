@@ -39,7 +39,7 @@ OLDEST = gcc-11
 lint-oldest: $(VENV)/test
 	sh .ci/system-packages $(OLDEST)
 	@for file in csrc/*.c; do $(OLDEST) $(WARN) -fopenmp -c $$file -o /dev/null || exit 1; done
-	$(WITH_BIN) python -m pytest -q tests/test_elsewhere.py -k $(OLDEST) $(PYTEST_ARGS)
+	$(WITH_BIN) python -m pytest -q tests/correlate/test_elsewhere.py -k $(OLDEST) $(PYTEST_ARGS)
 
 # the site, in build/docs: a warning is an error
 docs: $(VENV)/test
@@ -57,7 +57,7 @@ faults-openmpi: $(OPENMPI)/made
 
 # a short selection of it
 test-openmpi: $(OPENMPI)/made
-	PATH="$(abspath $(OPENMPI)/bin):$$PATH" $(OPENMPI)/bin/python -m pytest -n 2 tests/test_faults.py
+	PATH="$(abspath $(OPENMPI)/bin):$$PATH" $(OPENMPI)/bin/python -m pytest -n 2 tests/faults/test_faults.py
 
 $(OPENMPI)/made: $(VENV)/test .ci/borrow
 	$(BIN)/python .ci/borrow $(OPENMPI) openmpi
@@ -72,7 +72,7 @@ sanitize: $(VENV)/test
 	  LD_PRELOAD="$$(cc -print-file-name=libasan.so)"; \
 	python -P -c 'from parcorana import _core; assert "$(SANITIZED)" in _core.__file__, _core.__file__' && \
 	python -P -m pytest -q --capture=sys --hypothesis-profile=few \
-	  $(foreach name,kernels library block,tests/test_$(name).py) $(PYTEST_ARGS)
+	  $(foreach name,correlate/test_kernels correlate/test_library pipeline/test_block,tests/$(name).py) $(PYTEST_ARGS)
 
 $(VENV)/demo: $(SOURCES)
 	sh .ci/system-packages cc venv

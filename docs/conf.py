@@ -11,7 +11,7 @@ root_doc = "docs/index"
 include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/*.md", "docs/*.ipynb"]
 exclude_patterns = [".*", "build", "bench", "csrc", "demo", "dist", "examples", "parcorana", "pyx", "tests"]
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-nb_execution_mode = "off"  # tests/test_docs.py runs the notebook, and the blocks of all pages
+nb_execution_mode = "off"  # tests/docs/test_docs.py runs the notebook, and the blocks of all pages
 myst_heading_anchors = 4
 
 napoleon_google_docstring = False

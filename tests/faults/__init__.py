@@ -23,7 +23,7 @@ A fault within a callback notes its time by `struck()`, which `mine.py` has and
 which is true once, if ``env={"FAULT": "1"}``. What is not a job over MPI (files that are parsed, say) just calls
 `trial.count` as often as it provoked something. `expect` raises for what is not as promised;
 so does any exception. `quick` is how many times the row runs in ``make test``
-(tests/test_faults.py); rows for a launcher that cannot do what they want say
+(tests/faults/test_faults.py); rows for a launcher that cannot do what they want say
 so by `mpi`. `alone` keeps other trials away while a row runs.
 
     PYTHONPATH=tests python -m faults [--only GROUP,...] [--mpi openmpi] [--write docs/reliability.md]

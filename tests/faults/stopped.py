@@ -13,7 +13,7 @@ SHAPE = (4, 64, 64)
 def stop(how, arrays=False):
     def provoke(trial):
         np.save(trial.folder / "mask.npy", np.ones(SHAPE, np.int8))
-        trial.compares = False  # where it ends depends on the moment; tests/test_stop.py compares
+        trial.compares = False  # where it ends depends on the moment; tests/jobs/test_stop.py compares
         trial.write(
             base=("G2atEnd", "G2IncrementalAccumulator", "G2IncrementalWindowed")[trial.number % 3],
             user={"normalization": "color", "save_arrays": arrays},

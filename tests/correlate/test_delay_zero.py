@@ -7,7 +7,7 @@ import matplotlib.axes
 import numpy as np
 import pytest
 from conftest import status_of
-from test_pipeline import KIND, check_against_reference
+from jobs.test_pipeline import KIND, check_against_reference
 
 from parcorana.curves import fits
 from parcorana.curves.sums import Curve

@@ -22,7 +22,7 @@ from parcorana.events.simulated import Brownian, SimulatedSource, true_g2
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
 CONFIG = runpy.run_path(str(EXAMPLES / "demo.py"))
 PICTURE = runpy.run_path(str(EXAMPLES / "demo_picture.py"))

@@ -12,8 +12,8 @@ import urllib.parse
 import numpy as np
 import pytest
 from conftest import serving
+from docs.test_docs import table_of
 from effort import PATIENCE
-from test_docs import table_of
 from xtc2 import write_run
 
 import parcorana

@@ -15,7 +15,7 @@ from effort import PATIENCE
 
 from parcorana import reference
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DOC = ROOT / "docs" / "validation.md"
 GIVEN = os.environ.get("PARCORANA_VALIDATION_DATA")
 DATA = Path(GIVEN or ROOT.parent / "shared" / "data" / "bulk_water_fourier_300x128x128_u2.npy").resolve()

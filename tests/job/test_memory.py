@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from calculation.test_user_class import Own
 from conftest import write_class
-from test_user_class import Own
 
 from parcorana import BlockBase, Common, ConfigError, PerElement, Summed
 from parcorana.correlate.delays import make_delay_list

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+
 from faults import launchers, table
 from faults.frame import Session, run_trial
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from faults import fuzz, parsers
 
+from faults import fuzz, parsers
 from parcorana.calculation.userclass import check_params
 from parcorana.curves.fits import check_kind
 from parcorana.errors import ConfigError

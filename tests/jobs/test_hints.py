@@ -13,10 +13,10 @@ import h5py
 import numpy as np
 import pytest
 from conftest import BIN
+from correlate.test_reach import plain
 from effort import PATIENCE
-from test_config import check_line
+from job.test_config import check_line
 from test_pipeline import write_user_class
-from test_reach import plain
 
 from parcorana.job.ratecheck import RateCheck
 

@@ -37,7 +37,7 @@ from parcorana.tools import maskcolor, plot
 from parcorana.tools.arguments import make_parser
 from parcorana.tools.compare import compare
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 RUN_ELSEWHERE = {"validation.md"}

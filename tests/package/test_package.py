@@ -15,7 +15,7 @@ def test_sdist(dist):
         names = {name.partition("/")[2] for name in file.getnames()}
     needed = {"pyproject.toml", "setup.py", "incremental.py", "MANIFEST.in", "Makefile"}
     needed |= {"README.md", "CONTRIBUTING.md", "LICENSE", "PKG-INFO"}
-    for pattern in ("csrc/*.[ch]", "pyx/*.pyx", "parcorana/**/*", "tests/*.py", "examples/**/*.py*", "docs/**/*.md"):
+    for pattern in ("csrc/*.[ch]", "pyx/*.pyx", "parcorana/**/*", "tests/**/*.py", "examples/**/*.py*", "docs/**/*.md"):
         found = {str(path.relative_to(dist[2])) for path in dist[2].glob(pattern) if path.is_file()}
         assert found
         needed |= found

@@ -1,6 +1,7 @@
 """Hostile input is refused by name: faults/hostile.py says what, and with which words."""
 
 import pytest
+
 from faults import hostile
 
 

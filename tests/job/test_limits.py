@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from jobs.test_pipeline import write_user_class
 from test_config import check_line
-from test_pipeline import write_user_class
 
 from parcorana.errors import ConfigError
 from parcorana.files import limits

@@ -7,8 +7,8 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+from curves.test_bias import speckle
 from matplotlib.figure import Figure
-from test_bias import speckle
 
 from parcorana.curves.fits import fit_curve, fit_curves
 from parcorana.curves.sums import Curve
