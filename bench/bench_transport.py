@@ -56,18 +56,18 @@ def test_memcpy(benchmark, timed):
 def test_gather(benchmark, timed):
     """Frames of uint16, all but a few elements, into the send buffers of two workers."""
     from parcorana.pipeline.block import BlockBuffer
-    from parcorana.pipeline.layout import Layout
+    from parcorana.pipeline.receivers import Receivers
 
     rng = np.random.default_rng(0)
     frames = rng.poisson(5, (8, 2 * ELEMENTS)).astype(np.uint16)
     index = np.flatnonzero(rng.random(2 * ELEMENTS) > 0.01)
     parts = np.array_split(index, 2)
     buffer = BlockBuffer(EVENTS, [len(part) for part in parts], np.float32)
-    layout = Layout(parts)
+    receivers = Receivers(parts)
 
     def gather():
         buffer.begin(0, -1, True)
         for first in range(0, EVENTS, len(frames)):
-            buffer.put(frames, np.arange(first, first + len(frames)), 0, layout, True)
+            buffer.put(frames, np.arange(first, first + len(frames)), 0, receivers, True)
 
     timed(benchmark, gather, bytes=frames.nbytes * EVENTS // len(frames), events=EVENTS)

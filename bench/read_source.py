@@ -87,13 +87,13 @@ def server(kind, path, reader, readers, block):
     from parcorana.events.protocol import Share
     from parcorana.events.segments import Segments
     from parcorana.pipeline.block import BlockBuffer
-    from parcorana.pipeline.layout import Layout
+    from parcorana.pipeline.receivers import Receivers
 
     text = f"h5={path}" if kind == "h5" else f"exp=tstx00126:run=7:dir={path}{':idx' * (kind == 'idx')}"
     src = "frames" if kind == "h5" else "mydet"
     source = open_source(parse_dataset(text), src=src, share=Share(reader, readers, block), log=lambda line: None)
     elements = int(np.prod(SHAPE))
-    layout = Layout([np.arange(elements)])
+    receivers = Receivers([np.arange(elements)])
     buffers = [BlockBuffer(block, [elements], np.float32) for _ in range(2)]
     for buffer in buffers:
         buffer.memory[0][:] = 0  # as after the first blocks of a run: the pages are there
@@ -107,12 +107,12 @@ def server(kind, path, reader, readers, block):
             if hasattr(events, "pieces"):
                 for k, frames in events.pieces(None):
                     stamps = events.stamps[k : k + len(frames)]
-                    buffer.put(frames.reshape(len(frames), -1), stamps, events.run, layout, False)
+                    buffer.put(frames.reshape(len(frames), -1), stamps, events.run, receivers, False)
             else:
                 for event in events:
                     frame = event.frame()
                     pieces = frame.pieces if isinstance(frame, Segments) else [frame]
-                    buffer.put([piece.reshape(1, -1) for piece in pieces], event.stamp, event.run, layout, False)
+                    buffer.put([piece.reshape(1, -1) for piece in pieces], event.stamp, event.run, receivers, False)
             count += buffer.events
         return count
 

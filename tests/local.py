@@ -6,6 +6,7 @@ import numpy as np
 
 from parcorana.events.protocol import Event, Share
 from parcorana.job.config import resolve_config
+from parcorana.job.division import Division
 from parcorana.job.partition import Roles
 from parcorana.pipeline import run
 from parcorana.pipeline.stop import Stop
@@ -54,7 +55,7 @@ def run_local(
     config = resolve_config(given | system, user or {})
     roles = Roles(tuple(range(1, servers + 1)), tuple(range(servers + 1, servers + workers + 1)))
     hosts = ["here"] * (1 + servers + workers)
-    plan = run.Plan(roles, hosts, [0] * len(hosts), [1] * len(hosts))
+    division = Division(roles, hosts, [0] * len(hosts), [1] * len(hosts))
     network = LocalNetwork(len(hosts))
     made, stop, h5output = [], Stop(), config.h5output and os.path.abspath(config.h5output)
     for rank in range(len(hosts)):
@@ -62,6 +63,6 @@ def run_local(
         if roles.role_of(rank) == "server":
             share = Share(roles.servers.index(rank), servers, config.block, config.numevents)
             source = opened(share) if opened else ListSource(counters, frames, share, runs)
-        made.append(run.make_role(config, plan, network.transport(rank), source, h5output, waits=False, stop=stop))
+        made.append(run.make_role(config, division, network.transport(rank), source, h5output, waits=False, stop=stop))
     run_together([role.run() for role in made], network)
     return made

@@ -97,7 +97,7 @@ class Reach:
 
         Parameters
         ----------
-        union : parcorana.correlate.lines.Union
+        union : parcorana.correlate.plan.Union
             As `RollingBuffer.offer` gives it.
         counters : (m,) int64 [pulses]
             Of the processed ones, in their order.

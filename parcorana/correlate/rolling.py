@@ -6,7 +6,8 @@ from fractions import Fraction
 import numpy as np
 
 from parcorana import _core
-from parcorana.correlate.lines import Union, plan_store
+from parcorana.correlate.lines import plan_store
+from parcorana.correlate.plan import Union
 from parcorana.errors import ConfigError
 
 UNFILLED = np.iinfo(np.int64).min
@@ -86,7 +87,7 @@ class Entry:
         Row of each in the buffer; -1 where it has left again.
     leaving : (l,) int64
         Rows of stored events that leave, oldest first.
-    union : parcorana.correlate.lines.Union
+    union : parcorana.correlate.plan.Union
         The stored events and those that enter, by time.
     """
 

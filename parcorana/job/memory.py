@@ -130,31 +130,31 @@ class _Pool:
         """Bytes that are missing; negative if some are left over."""
         return self.more - self.room.left
 
-    def line(self, plan):
+    def line(self, division):
         """Return what is needed, and what there is."""
         first = self.ranks[0]
-        who = f"the ranks on {plan.hosts[first]} need"
-        if self.room.own and len(plan.hosts) > len(self.ranks):
-            who = f"rank {first} ({plan.roles.role_of(first)} on {plan.hosts[first]}) needs"
+        who = f"the ranks on {division.hosts[first]} need"
+        if self.room.own and len(division.hosts) > len(self.ranks):
+            who = f"rank {first} ({division.roles.role_of(first)} on {division.hosts[first]}) needs"
         more, left = _size(max(self.more, 0)), _size(self.room.left)
         return f"{who} {more} beside what is in use, {self.room.what} leaves {left}"
 
 
-def needs_now(plan, rooms):
-    """Return the bytes of every rank, as the plan has them and with what is there already beyond an interpreter's.
+def needs_now(division, rooms):
+    """Return the bytes of every rank, as the division has them and with what is there already beyond an interpreter's.
 
     Libraries that read events, and times of events, are known only when they are there.
     """
     alone = len(rooms) == 1
-    found = [need + max(has.used + _LATER - _FIXED, 0) for need, has in zip(plan.needs, rooms, strict=False)]
+    found = [need + max(has.used + _LATER - _FIXED, 0) for need, has in zip(division.needs, rooms, strict=False)]
     # in one process the roles have one interpreter
-    return found + [need - _FIXED for need in plan.needs[1:]] if alone else found
+    return found + [need - _FIXED for need in division.needs[1:]] if alone else found
 
 
-def _pools(plan, rooms):
+def _pools(division, rooms):
     """Return the limits, each with all ranks that it holds for together."""
     pools, alone = {}, len(rooms) == 1
-    for rank, (need, host) in enumerate(zip(needs_now(plan, rooms), plan.hosts, strict=True)):
+    for rank, (need, host) in enumerate(zip(needs_now(division, rooms), division.hosts, strict=True)):
         has = rooms[0 if alone else rank]
         first = rank == 0 or not alone
         for room in has.rooms:
@@ -164,38 +164,38 @@ def _pools(plan, rooms):
             pool.more += need - has.used * first
             pool.ranks.append(rank)
             if room.virtual and first:
-                workers = [r for r in plan.roles.workers if alone or r == rank]
-                pool.more += _ADDRESSES + (sum(plan.threads[r] for r in workers) + _THREADS) * has.stack
+                workers = [r for r in division.roles.workers if alone or r == rank]
+                pool.more += _ADDRESSES + (sum(division.threads[r] for r in workers) + _THREADS) * has.stack
     return list(pools.values())
 
 
-def check_memory(plan, rooms):
+def check_memory(division, rooms):
     """Raise ConfigError if ranks need more than their hosts and limits let them have.
 
     Parameters
     ----------
-    plan : parcorana.pipeline.run.Plan
+    division : parcorana.job.division.Division
     rooms : list of parcorana.files.limits.Rooms
         Of each rank; of a run in one process a single one.
     """
-    worst = max(_pools(plan, rooms), key=lambda pool: pool.lacks)
+    worst = max(_pools(division, rooms), key=lambda pool: pool.lacks)
     if worst.lacks > 0:
         enough = -(-(worst.room.limit + worst.lacks) // (10_000 << 10)) * 10_000
         remedy = worst.room.remedy.format(enough=enough)
         kind = "ranks" if worst.room.own else "hosts"
         raise ConfigError(
-            f"memory: {worst.line(plan)}: {remedy}use more {kind}, fewer times, a smaller block or a smaller mask "
+            f"memory: {worst.line(division)}: {remedy}use more {kind}, fewer times, a smaller block or a smaller mask "
             "(see --check)"
         )
 
 
-def tightest(plan, rooms):
+def tightest(division, rooms):
     """Return a line for each host, on the limit that its ranks come nearest to."""
     nearest = {}
-    for pool in _pools(plan, rooms):
-        host = plan.hosts[pool.ranks[0]]
+    for pool in _pools(division, rooms):
+        host = division.hosts[pool.ranks[0]]
         nearest[host] = max(nearest.get(host, pool), pool, key=lambda each: each.lacks)
-    return [pool.line(plan) for pool in nearest.values()]
+    return [pool.line(division) for pool in nearest.values()]
 
 
 def _size(nbytes):

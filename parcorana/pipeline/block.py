@@ -146,7 +146,7 @@ class BlockBuffer:
         self.header[:] = 0
         self.header[[NUMBER, TOTAL, PULSES]] = number, total, pulses
 
-    def put(self, frames, stamps, run, layout, check, values=None):
+    def put(self, frames, stamps, run, receivers, check, values=None):
         """Add events to the block.
 
         Parameters
@@ -156,7 +156,7 @@ class BlockBuffer:
             the segments of one frame, of one dtype.
         stamps : (m,) int64, or int
         run : int
-        layout : parcorana.pipeline.layout.Layout
+        receivers : parcorana.pipeline.receivers.Receivers
             Elements of each receiver; the same for all calls.
         check : bool
             Whether to leave out events that have values that are not finite.
@@ -178,7 +178,7 @@ class BlockBuffer:
         self.numbers[TYPE] = _move.NUMBER[now]
         cast = dtype not in _move.NUMBER or (dtype == np.float16 and now == self.dtype)
         bad = np.zeros(len(pieces[0]), np.uint8)
-        for piece, target in zip(pieces, self._targets_of(now, layout, pieces), strict=True):
+        for piece, target in zip(pieces, self._targets_of(now, receivers, pieces), strict=True):
             if cast:
                 with np.errstate(over="ignore", invalid="ignore"):
                     piece = piece.astype(self.dtype)
@@ -199,13 +199,13 @@ class BlockBuffer:
         self.numbers[EVENTS] = end
         return bad
 
-    def _targets_of(self, dtype, layout, pieces):
+    def _targets_of(self, dtype, receivers, pieces):
         """Return where each piece of a frame goes, None for one without elements of the mask."""
         key = dtype, *(piece.shape[1] for piece in pieces)
         if key not in self._targets:
             self._targets[key] = [
                 _move.Target(self.rows(dtype, columns), stretches) if any(map(len, stretches)) else None
-                for stretches, columns in layout.of(key[1:])
+                for stretches, columns in receivers.of(key[1:])
             ]
         return self._targets[key]
 

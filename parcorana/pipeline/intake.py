@@ -10,8 +10,8 @@ from parcorana.errors import EventError, RunError
 from parcorana.events.segments import Segments
 from parcorana.events.values import MEAN, Select
 from parcorana.pipeline.block import BAD, FILTERED, HEADER, NO_DATA, READ
-from parcorana.pipeline.layout import Layout
 from parcorana.pipeline.means import Means
+from parcorana.pipeline.receivers import Receivers
 
 log = logging.getLogger("parcorana")
 _NAMED = 5  # bad events that the log names
@@ -44,7 +44,7 @@ class Intake:
         self.as_they_are = self._event_ok is None and self._final_array is None
         self._mends = calculation.mends_nonfinite
         index = np.flatnonzero(config.mask)
-        self._layout = Layout([index[part] for part in job.parts])
+        self._receivers = Receivers([index[part] for part in job.parts])
         self._names = [name for name in config.names if name != MEAN]
         self._select, self._means = Select(config.select), Means(index) if MEAN in config.names else None
         self._named, self._looked = 0, False
@@ -204,7 +204,7 @@ class Intake:
             self._looked = True
             if (warning := at_the_largest(frames, dtype, self._mask)) and self._first:
                 log.warning("%s", warning)
-        return buffer.put(frames, stamps, run, self._layout, dtype.kind == "f" and not self._mends, values)
+        return buffer.put(frames, stamps, run, self._receivers, dtype.kind == "f" and not self._mends, values)
 
     def _name_bad(self, what):
         self._named += 1

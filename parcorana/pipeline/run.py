@@ -1,7 +1,7 @@
 """Starts a run: hosts, roles, sources, memory; then lets every role do its work."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -13,8 +13,6 @@ from parcorana.errors import ConfigError
 from parcorana.events.open import open_source
 from parcorana.events.protocol import Share
 from parcorana.files import limits
-from parcorana.job import memory
-from parcorana.job.partition import Roles, assign_roles
 from parcorana.pipeline.alone import Alone, check_alone
 from parcorana.pipeline.clock import Clock
 from parcorana.pipeline.job import Job
@@ -28,77 +26,9 @@ from parcorana.results.name import mode_of, resolve_name
 from parcorana.view.progress import Progress, in_terminal
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Who does what, where.
-
-    Attributes
-    ----------
-    roles : Roles
-    hosts : list of str
-        Of each rank.
-    needs : list of int
-        Bytes of memory of each rank.
-    threads : list of int
-        Of each rank, if it is a worker.
-    """
-
-    roles: Roles
-    hosts: list
-    needs: list
-    threads: list
-
-    def ranks(self):
-        """Return rank, role and host of every rank."""
-        return [(rank, self.roles.role_of(rank), host) for rank, host in enumerate(self.hosts)]
-
-
-def threads_of_ranks(hosts, cores, workers):
-    """Return how many threads each rank may have: the cores of its host, divided among the workers there.
-
-    Parameters
-    ----------
-    hosts : list of str
-        Of each rank.
-    cores : list of frozenset of int
-        Those that each rank may run on; a batch system or mpiexec may have given each its own.
-    workers : iterable of int
-        Their ranks.
-    """
-    of_hosts = {host: frozenset().union(*(c for c, h in zip(cores, hosts, strict=True) if h == host)) for host in hosts}
-    here = [sum(hosts[rank] == host for rank in workers) for host in hosts]
-    return [
-        max(1, min(len(own), len(of_hosts[host]) // max(n, 1))) for own, host, n in zip(cores, hosts, here, strict=True)
-    ]
-
-
-def make_plan(config, hosts, cores):
-    """Give every rank its role.
-
-    Parameters
-    ----------
-    config : Config
-    hosts : list of str
-        Of each rank; a single one is a run in one process, with three roles.
-    cores : list of frozenset of int
-        Those that each rank may run on.
-    """
-    if len(hosts) == 1:
-        roles, hosts, cores = Roles(servers=(1,), workers=(2,)), hosts * 3, cores * 3
-    else:
-        roles = assign_roles(hosts, config.numservers, config.serverhosts)
-    if len(roles.workers) > config.elements:
-        raise ConfigError(
-            f"{len(roles.workers)} workers are too many for a mask with {config.elements} elements: "
-            f"use mpiexec -n {config.elements + config.numservers + 1} or fewer"
-        )
-    threads = [config.threads] * len(hosts) if config.threads else threads_of_ranks(hosts, cores, roles.workers)
-    return Plan(roles, hosts, memory.bytes_of_ranks(config, roles, threads), threads)
-
-
-def open_share(config, plan, rank, log, resume=None):
+def open_share(config, division, rank, log, resume=None):
     """Open the events of a server rank and compare their shape with the mask's."""
-    servers = plan.roles.servers
+    servers = division.roles.servers
     share = Share(servers.index(rank), len(servers), config.block, config.numevents, resume.block if resume else 0)
     source = open_source(
         config.dataset,
@@ -211,29 +141,29 @@ def names_to_compare(config):
     return names
 
 
-def make_role(config, plan, transport, source, h5output, waits=True, stop=None, resume=None):
+def make_role(config, division, transport, source, h5output, waits=True, stop=None, resume=None):
     """Make the role object of one rank."""
-    stop = stop or Stop(transport, plan.roles)
-    threads = plan.threads[transport.rank]
-    job = Job(config, plan.roles, transport, Clock(waits), threads, stop, resume, h5output)
+    stop = stop or Stop(transport, division.roles)
+    threads = division.threads[transport.rank]
+    job = Job(config, division.roles, transport, Clock(waits), threads, stop, resume, h5output)
     if job.role == "viewer":
-        return Viewer(job, plan.ranks(), Progress(in_terminal() and config.verbosity in ("INFO", "DEBUG")))
+        return Viewer(job, division.ranks(), Progress(in_terminal() and config.verbosity in ("INFO", "DEBUG")))
     return Server(job, source) if job.role == "server" else Worker(job)
 
 
-def make_roles(config, plan, transport, source, h5output, resume=None):
+def make_roles(config, division, transport, source, h5output, resume=None):
     """Make the role objects of this process: of its rank, or without a transport all of them, to run in turn."""
     if config.mode == "test_alt":
         check_alone(config, source, limits.available())
-        return [Alone(config, source, h5output, plan.hosts[0])]
+        return [Alone(config, source, h5output, division.hosts[0])]
     # user code, which begins to run now, may change the working directory
     h5output = h5output and os.path.abspath(h5output)
     resume = resume and replace(resume, folder=os.path.abspath(resume.folder))
     if transport is not None:
-        return [make_role(config, plan, transport, source, h5output, resume=resume)]
-    network, stop = LocalNetwork(len(plan.hosts)), Stop()
+        return [make_role(config, division, transport, source, h5output, resume=resume)]
+    network, stop = LocalNetwork(len(division.hosts)), Stop()
     return [
-        make_role(config, plan, network.transport(rank), source, h5output, waits=False, stop=stop, resume=resume)
+        make_role(config, division, network.transport(rank), source, h5output, waits=False, stop=stop, resume=resume)
         for rank in range(network.size)
     ]
 

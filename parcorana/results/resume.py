@@ -15,13 +15,13 @@ from parcorana.results.partfile import Damaged
 log = logging.getLogger("parcorana")
 
 
-def find_checkpoint(config, plan, ranks, mode):
+def find_checkpoint(config, division, ranks, mode):
     """Return the newest checkpoint that is whole, the same on all ranks.
 
     Parameters
     ----------
     config : Config
-    plan : parcorana.pipeline.run.Plan
+    division : parcorana.job.division.Division
     ranks : object
         With `rank`, `gather` and `together`, as the driver has it.
     mode : str
@@ -37,7 +37,7 @@ def find_checkpoint(config, plan, ranks, mode):
         if isinstance(checkpoint, str):
             problems.append(checkpoint)
             continue
-        warning = ranks.together(_check, checkpoint, config, plan)
+        warning = ranks.together(_check, checkpoint, config, division)
         damages = [damage for damage in ranks.gather(checkpoint.damage(ranks.rank, ranks.size)) if damage]
         if not damages:
             if warning and ranks.rank == 0:
@@ -49,14 +49,14 @@ def find_checkpoint(config, plan, ranks, mode):
     raise ConfigError(f"--resume: no checkpoint is whole: {'; '.join(problems)}")
 
 
-def _check(checkpoint, config, plan):
+def _check(checkpoint, config, division):
     warning = check_fits(checkpoint, config)
     name = config.user_class.__name__
-    if checkpoint.kept == "attributes" and checkpoint.workers != len(plan.roles.workers):
+    if checkpoint.kept == "attributes" and checkpoint.workers != len(division.roles.workers):
         raise ConfigError(
             f"--resume: the checkpoint is of {checkpoint.workers} worker{'s' * (checkpoint.workers > 1)}, and "
             f"user_class {name} has no getState and setState, so it goes on only on as many, not on "
-            f"{len(plan.roles.workers)}"
+            f"{len(division.roles.workers)}"
         )
     return warning
 

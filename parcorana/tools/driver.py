@@ -12,7 +12,9 @@ from parcorana.correlate import cpu
 from parcorana.errors import ConfigError, say, shown
 from parcorana.files import limits
 from parcorana.files.paths import allow_open_files
+from parcorana.job import memory
 from parcorana.job.config import MODES, read_config, resolve_config
+from parcorana.job.division import divide
 from parcorana.pipeline import mpi
 from parcorana.results.resume import find_checkpoint
 from parcorana.tools.arguments import parsed
@@ -144,23 +146,24 @@ def _run(args, mode, ranks, roles, names):
         return _compare(config, run)
     hosts = ranks.gather(mpi.hostname())
     cores = ranks.gather(frozenset(os.sched_getaffinity(0)))
-    plan = ranks.together(run.make_plan, config, hosts, cores)
+    division = ranks.together(divide, config, hosts, cores)
     watches = (config.heartbeat or config.callback_limit) and not args.check
-    with ranks.watched(config, plan, names, watches) as watch:
-        return _run_watched(args, mode, ranks, roles, names, run, config, plan, watch, offers)
+    with ranks.watched(config, division, names, watches) as watch:
+        return _run_watched(args, mode, ranks, roles, names, run, config, division, watch, offers)
 
 
-def _run_watched(args, mode, ranks, roles, names, run, config, plan, watch, offers):
+def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, offers):
     watch.does("the opening of the data")
-    resume = find_checkpoint(config, plan, ranks, mode) if args.resume else None
+    resume = find_checkpoint(config, division, ranks, mode) if args.resume else None
     path, about_path, warnings = cpu.agree(offers, resume and resume.code_path)
     cpu.use(path)
-    source = ranks.together(_open, run, config, plan, ranks, resume)
-    abouts = ranks.gather(run.about_times(source, config) if source is not None else None)[: plan.roles.servers[0] + 1]
+    source = ranks.together(_open, run, config, division, ranks, resume)
+    abouts = ranks.gather(run.about_times(source, config) if source is not None else None)
+    abouts = abouts[: division.roles.servers[0] + 1]
     short = ranks.gather(run.short_times(source, config) if source is not None else None)
     size = ranks.comm.size if ranks.comm else 1
     rooms = ranks.gather(limits.rooms())
-    ranks.together(run.memory.check_memory, plan, rooms)
+    ranks.together(memory.check_memory, division, rooms)
     h5output = ranks.together(
         lambda: run.output_name(config, bool(args.overwrite), resume) if ranks.rank == 0 else None
     )
@@ -173,15 +176,16 @@ def _run_watched(args, mode, ranks, roles, names, run, config, plan, watch, offe
             log.warning("%s", text)
     if args.check:
         if ranks.rank == 0:
-            print(report(config, plan, size, run.memory.needs_now(plan, rooms), run.memory.tightest(plan, rooms)))
+            needs, tightest = memory.needs_now(division, rooms), memory.tightest(division, rooms)
+            print(report(config, division, size, needs, tightest))
         return 0
     if ranks.rank == 0:
-        log.info("%s", summary(config, plan, size))
+        log.info("%s", summary(config, division, size))
         if resume:
             log.info("resumed at %s events processed, block %s of the sequence", f"{resume.processed:,}", resume.block)
     transport = mpi.MpiTransport(ranks.comm) if ranks.comm else None
     watch.does("the start")
-    roles.extend(ranks.together(run.make_roles, config, plan, transport, source, h5output, resume))
+    roles.extend(ranks.together(run.make_roles, config, division, transport, source, h5output, resume))
     watch.follow(roles)
     errors = run.run_roles(roles, [signal.Signals[f"SIG{args.stop_signal}"]] if args.stop_signal else [])
     # no rank waits for anything any more: all end by themselves, for the status of a job that is aborted is a chance
@@ -204,9 +208,13 @@ def _compare(config, run):
     return compare(command)
 
 
-def _open(run, config, plan, ranks, resume):
-    rank = ranks.rank if ranks.comm else plan.roles.servers[0]
-    return run.open_share(config, plan, rank, log.warning, resume) if plan.roles.role_of(rank) == "server" else None
+def _open(run, config, division, ranks, resume):
+    rank = ranks.rank if ranks.comm else division.roles.servers[0]
+    return (
+        run.open_share(config, division, rank, log.warning, resume)
+        if division.roles.role_of(rank) == "server"
+        else None
+    )
 
 
 if __name__ == "__main__":

@@ -38,22 +38,22 @@ class Ranks:
             self._bound.stop()
 
     @contextmanager
-    def watched(self, config, plan, names, connects):
+    def watched(self, config, division, names, connects):
         """Watch all ranks while the body of ``with`` runs; give it the Watch."""
         links, missing = {}, []
         if self.comm is not None and connects:
-            links, missing = connect(self.gather, self.rank, plan.hosts)
+            links, missing = connect(self.gather, self.rank, division.hosts)
         if missing and self.rank == 0:
-            where = ", ".join(dict.fromkeys(plan.hosts[rank] for rank in missing))
+            where = ", ".join(dict.fromkeys(division.hosts[rank] for rank in missing))
             log.warning(
                 "ranks %s on %s do not reach the viewer on %s by a socket, so nobody watches them: heartbeat and "
                 "callback_limit have no effect on them; is there a firewall between the hosts?",
                 ", ".join(map(str, missing)),
                 where,
-                plan.hosts[0],
+                division.hosts[0],
             )
         rank = None if self.comm is None else self.rank
-        watch = Watch(config, plan.ranks(), rank, links, lambda reason: end_by_watch(reason, self, names))
+        watch = Watch(config, division.ranks(), rank, links, lambda reason: end_by_watch(reason, self, names))
         try:
             yield watch.start()
         finally:

@@ -6,7 +6,7 @@ from parcorana.job.config import format_params
 _MIB = 1 << 20
 
 
-def summary(config, plan, size):
+def summary(config, division, size):
     """Return a line on the job: ranks, dataset, elements, delays."""
     how = f"mpiexec with {size} ranks" if size > 1 else "one process"
     if config.mode == "test_alt":
@@ -15,8 +15,8 @@ def summary(config, plan, size):
             f"{config.mask.size:,} elements, {len(config.delays)} delays, {config.user_class.__name__}"
         )
     how = f"--{config.mode}, {how}" if config.mode != "main" else how
-    servers, workers = _number(len(plan.roles.servers), "server"), _number(len(plan.roles.workers), "worker")
-    few, many = (choose(plan.threads[rank] for rank in plan.roles.workers) for choose in (min, max))
+    servers, workers = _number(len(division.roles.servers), "server"), _number(len(division.roles.workers), "worker")
+    few, many = (choose(division.threads[rank] for rank in division.roles.workers) for choose in (min, max))
     threads = _number(many, "thread") if few == many else f"{few} to {many} threads"
     return (
         f"parcorana {__version__}, {how}: {servers}, {workers} with {threads};"
@@ -30,18 +30,18 @@ def _number(n, what):
     return f"{n} {what}{'s' * (n != 1)}"
 
 
-def report(config, plan, size, needs, tightest):
+def report(config, division, size, needs, tightest):
     """Return what ``--check`` prints."""
     lines = [
         format_params(config),
         "",
-        summary(config, plan, size),
+        summary(config, division, size),
         "rank  role    host              elements     MiB",
     ]
-    workers = plan.roles.workers
+    workers = division.roles.workers
     from parcorana.job.partition import elements_of
 
-    for rank, role, host in plan.ranks():
+    for rank, role, host in division.ranks():
         part = elements_of(workers.index(rank), len(workers), config.elements) if role == "worker" else None
         elements = f"{part.stop - part.start:,}" if part else ""
         lines.append(f"{rank:4}  {role:7} {host:16} {elements:>9} {needs[rank] / _MIB:7,.0f}")

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parcorana import Block, MpiParams, _core, reference
-from parcorana.correlate.lines import Plan
+from parcorana.correlate.plan import Plan
 from parcorana.correlate.rolling import RollingBuffer, pulse_counters
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 

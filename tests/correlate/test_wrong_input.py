@@ -5,7 +5,7 @@ import pytest
 
 from parcorana import ConfigError, _core, _move, kernels, make_delay_list
 from parcorana.correlate.delays import check_delays
-from parcorana.correlate.lines import Plan
+from parcorana.correlate.plan import Plan
 
 T = np.arange(20)
 X = np.ones((20, 3), np.float32)

@@ -236,6 +236,16 @@ def test_links(doc):
             assert anchor in anchors_of(path), f"{doc.name}: {link}: no such heading"
 
 
+@pytest.mark.parametrize(
+    "name", ["CONTRIBUTING.md", "docs/architecture.md", "docs/performance.md", "docs/reliability.md"]
+)
+def test_the_files_that_pages_for_developers_name(name):
+    """A file that was moved must not leave its old name behind."""
+    files = ["mine.py", *(str(path.relative_to(ROOT)) for path in ROOT.rglob("*.*") if ".venv" not in path.parts)]
+    for file in re.findall(r"`([\w./-]+\.(?:py|c|h|pyx|pxi|pxd))`", text_of(name)):
+        assert any(f"/{path}".endswith(f"/{file}") for path in files), f"{name}: there is no {file}"
+
+
 def test_every_document_is_linked_from_the_readme():
     text = text_of("README.md")
     for doc in DOCS:

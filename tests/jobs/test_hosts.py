@@ -102,7 +102,7 @@ def test_too_few_ranks_on_the_hosts_for_servers():
     ],
 )
 def test_threads_by_the_cores_of_the_host(cores, threads):
-    from parcorana.pipeline.run import threads_of_ranks
+    from parcorana.job.division import threads_of_ranks
 
     found = threads_of_ranks(["h1", "h1", "h1", "h2", "h2"], [frozenset(c) for c in cores], workers=(2, 3, 4))
     assert found == threads

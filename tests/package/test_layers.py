@@ -123,6 +123,16 @@ def test_no_cycles():
     assert set(graphlib.TopologicalSorter(graph).static_order()) == set(MODULES)
 
 
+def test_no_file_is_long(root):
+    """Whoever opens a file sees one subject."""
+    files = [path for room in ("parcorana", "csrc", "pyx") for path in (root / room).rglob("*")]
+    mine = {".py", ".pyi", ".pxd", ".pyx", ".pxi", ".c", ".h", ".in"}
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files if path.suffix in mine}
+    made = {path.with_suffix(".c") for path in (root / "pyx").glob("*.pyx")}  # by Cython
+    assert len(lines) > 200
+    assert not {path.name: number for path, number in lines.items() if number > 400 and path not in made}
+
+
 LOADED = """
 import json, sys
 {}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from parcorana import _move
 from parcorana.pipeline.block import EVENTS, BlockBuffer, wire_dtype
-from parcorana.pipeline.layout import Layout
+from parcorana.pipeline.receivers import Receivers
 
 DTYPES = ["?", "i1", "u1", "i2", "u2", "f2", "i4", "u4", "f4", "i8", "u8", "f8", ">u2", ">f4", "g"]
 
@@ -48,7 +48,7 @@ def test_what_arrives_is_what_a_cast_gives(seed, store, kinds, sizes, check, cut
     mask = rng.random(3 * elements) < 0.7
     mask[:receivers] = True
     parts = np.array_split(np.flatnonzero(mask), receivers)
-    layout, segments = Layout(parts), None
+    receivers, segments = Receivers(parts), None
     if cut:
         # of some the mask may have nothing, and some have more than one receiver
         segments = np.sort(rng.choice(np.arange(1, mask.size), min(3, mask.size - 1), replace=False)).tolist()
@@ -65,10 +65,10 @@ def test_what_arrives_is_what_a_cast_gives(seed, store, kinds, sizes, check, cut
             if rng.random() < 0.3:  # a view, as a user may return
                 frames = np.repeat(frames, 2, axis=1)[:, ::2]
             if segments is None:
-                bad = sender.put(frames, np.arange(at, at + count), 7, layout, check)
+                bad = sender.put(frames, np.arange(at, at + count), 7, receivers, check)
             else:
                 bad = np.concatenate([
-                    sender.put(np.split(frame[None], segments, axis=1), at + k, 7, layout, check)
+                    sender.put(np.split(frame[None], segments, axis=1), at + k, 7, receivers, check)
                     for k, frame in enumerate(frames)
                 ])  # fmt: skip
             np.testing.assert_array_equal(bad, ~good)
@@ -97,9 +97,9 @@ def test_small_values_travel_in_their_own_type():
         assert wire_dtype(np.dtype(name), f8) == on_f8
     sender = BlockBuffer(4, [100], f4)
     sender.begin(0, -1, True)
-    sender.put(np.ones((4, 100), "u2"), np.arange(4), 0, Layout([np.arange(100)]), True)
+    sender.put(np.ones((4, 100), "u2"), np.arange(4), 0, Receivers([np.arange(100)]), True)
     assert sender.messages()[1][0].nbytes == 4 * 112 * 2  # rows of 7 cache lines, as they are in float32
-    sender.put(np.ones((0, 100), "f8"), np.arange(0), 0, Layout([np.arange(100)]), True)
+    sender.put(np.ones((0, 100), "f8"), np.arange(0), 0, Receivers([np.arange(100)]), True)
     assert sender.header[EVENTS] == 4
 
 

@@ -17,8 +17,8 @@ from parcorana import userg2
 from parcorana._beat import FINISHED, FRAME, Beats
 from parcorana.calculation.guard import OF_PROGRAM, ROLE_OF, RUNNING, guarded
 from parcorana.calculation.userclass import CALLBACKS, METHODS
+from parcorana.job.division import Division
 from parcorana.job.partition import Roles
-from parcorana.pipeline.run import Plan
 from parcorana.tools import ranks as ranks_module
 from parcorana.tools.ranks import Ranks, set_log
 from parcorana.watch import links
@@ -108,7 +108,7 @@ def test_the_log_warns_of_ranks_that_nobody_watches(monkeypatch, capsys):
     """Which a firewall between the hosts may bring about; the run goes on without."""
     ranks = Ranks()
     ranks.comm = "of four ranks"
-    plan = Plan(Roles((1,), (2, 3)), ["a", "b", "a", "b"], [1] * 4, [1] * 4)
+    plan = Division(Roles((1,), (2, 3)), ["a", "b", "a", "b"], [1] * 4, [1] * 4)
     monkeypatch.setattr(ranks_module, "connect", lambda *_: ({}, [1, 3]))
     set_log("WARNING", 0)
     with ranks.watched(SimpleNamespace(heartbeat=10.0, callback_limit=None), plan, [], True):

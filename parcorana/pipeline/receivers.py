@@ -5,7 +5,7 @@ import numpy as np
 from parcorana import _move
 
 
-class Layout:
+class Receivers:
     """The elements of each receiver, for frames that come whole or in segments.
 
     Parameters
@@ -19,7 +19,7 @@ class Layout:
         self._cuts = {}
 
     def of(self, sizes):
-        """Cut the layout where the segments of a frame end.
+        """Cut them where the segments of a frame end.
 
         Parameters
         ----------
