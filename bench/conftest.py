@@ -4,13 +4,14 @@ import ctypes
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from parcorana import MpiParams, make_delay_list, userg2
-from parcorana.correlate.rolling import RollingBuffer
 from parcorana.pipeline.block import BlockBuffer
+from parcorana.pipeline.entering import Entering
 
 BIN = Path(sys.executable).parent
 BLOCK = 512
@@ -52,8 +53,10 @@ class SteadyWorker:
         self.times = times or largest + 100
         params = MpiParams(0, "worker", np.ones(elements, bool), slice(0, elements), threads=threads)
         self.user = getattr(userg2, name)({}, {"delays": self.delays, "rate": 120.0}, params)
-        self.user.initWorker(elements)
-        self.buffer = RollingBuffer(self.times, elements, block, dtype, self.user.storage_order, threads)
+        self.user.arrays(elements)
+        config = SimpleNamespace(times=self.times, block=block, store_dtype=dtype, names=())
+        job = SimpleNamespace(config=config, rank=0, threads=threads, part_of=lambda rank: params.part)
+        self.entering = Entering(job, self.user, None)
         self.rng = np.random.default_rng(0)
         self.steps, self.block, self.last = steps, block, 0
         # one event is like another for the kernel: a few different ones are enough
@@ -69,16 +72,11 @@ class SteadyWorker:
         """Let one block enter."""
         counters = self.last + np.cumsum(self.steps(self.rng, self.block))
         self.last = int(counters[-1])
-        entry = self.buffer.offer(counters, 1 << 60)
-        if self.user.enterEvents is not None:
-            self.user.enterEvents(self.buffer, entry, self.data)
-            self.buffer.place(entry)
-        else:
-            self.buffer.store(entry, self.data)
+        self.entering.take(counters, {}, self.data, 0, 1 << 60)
 
     def calculate(self):
         """Do what an update does."""
-        buffer = self.buffer
+        buffer = self.entering.buffer
         return self.user.workerCalc(buffer.T, buffer.filled, buffer.X)
 
 
