@@ -45,15 +45,15 @@ lint-oldest: $(VENV)/test
 docs: $(VENV)/test
 	$(WITH_BIN) python -m sphinx -q -W --keep-going -E -c docs -d build/doctrees . build/docs
 
-# every fault of docs/reliability.md, provoked; the table there is made by this
+# every fault of docs/reliability.md, provoked; tests/faults/provoked.md is made by this
 faults: $(VENV)/test
-	$(WITH_BIN) PYTHONPATH=tests python -m faults --write docs/reliability.md $(FAULTS_ARGS)
+	$(WITH_BIN) PYTHONPATH=tests python -m faults --write tests/faults/provoked.md $(FAULTS_ARGS)
 
 # the same under Open MPI: an environment that has an MPI library of its own and borrows all else from the other one
 OPENMPI = $(VENV)-openmpi
 faults-openmpi: $(OPENMPI)/made
 	PATH="$(abspath $(OPENMPI)/bin):$$PATH" PYTHONPATH=tests $(OPENMPI)/bin/python -m faults --mpi openmpi \
-	  --write docs/reliability.md $(FAULTS_ARGS)
+	  --write tests/faults/provoked.md $(FAULTS_ARGS)
 
 # a short selection of it
 test-openmpi: $(OPENMPI)/made

@@ -107,7 +107,7 @@ def server(kind, path, reader, readers, block):
             if hasattr(events, "pieces"):
                 for k, frames in events.pieces(None):
                     stamps = events.stamps[k : k + len(frames)]
-                    buffer.put(frames.reshape(len(frames), -1), stamps, events.run, receivers, False)
+                    buffer.put(frames.reshape(len(frames), -1), stamps, int(events.runs[k]), receivers, False)
             else:
                 for event in events:
                     frame = event.frame()

@@ -26,5 +26,5 @@ so does any exception. `quick` is how many times the row runs in ``make test``
 (tests/faults/test_faults.py); rows for a launcher that cannot do what they want say
 so by `mpi`. `alone` keeps other trials away while a row runs.
 
-    PYTHONPATH=tests python -m faults [--only GROUP,...] [--mpi openmpi] [--write docs/reliability.md]
+    PYTHONPATH=tests python -m faults [--only GROUP,...] [--mpi openmpi] [--write tests/faults/provoked.md]
 """

@@ -1,4 +1,4 @@
-"""All groups, one after the other, and the table of docs/reliability.md."""
+"""All groups, one after the other, and the table of provoked.md."""
 
 import importlib
 import os
