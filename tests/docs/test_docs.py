@@ -377,6 +377,14 @@ def test_callbacks():
 
 
 @pytest.mark.parametrize("headings", [["path"], ["path", "path with many colours"]])
+def test_blocks_page():
+    """The page names everything that a class on blocks may have."""
+    text = text_of("docs/blocks.md")
+    names = [name for name in vars(parcorana.BlockBase) if not name.startswith("_")]
+    assert len(names) > 20
+    assert not [name for name in names if f"`{name}" not in text]
+
+
 def test_result_file(setup, headings):
     """docs/results.md: everything in a result file is in the tables, and the other way round."""
     with h5py.File(setup.folder / "frames.h5", "r+") as file:
