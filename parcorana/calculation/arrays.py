@@ -4,10 +4,14 @@ One declaration serves all: what is gathered at an update, what a checkpoint
 keeps, how a run goes on with other workers, how much memory it takes.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 
-class _Array:
+class Array:
     """An array of a calculation, by how the parts of the workers belong together.
 
     Parameters
@@ -15,18 +19,18 @@ class _Array:
     value : array_like of numbers
     """
 
-    def __init__(self, value):
-        self.value = np.asanyarray(value)  # a masked array is told from others where it is checked
+    def __init__(self, value: ArrayLike) -> None:
+        self.value: NDArray[Any] = np.asanyarray(value)  # a masked array is told from others where it is checked
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({self.value.dtype} {self.value.shape})"
 
 
-class PerElement(_Array):
+class PerElement(Array):
     """The last axis is the elements of this worker; those of all workers lie side by side."""
 
 
-class Summed(_Array):
+class Summed(Array):
     """A worker's part of a sum over all of them, made in a wide type (`sums.widened`).
 
     Where a run goes on with as many workers each gets its own part again, else
@@ -34,11 +38,11 @@ class Summed(_Array):
     """
 
 
-class Common(_Array):
+class Common(Array):
     """The same on all workers, which is checked."""
 
 
-class Own(_Array):
+class Own(Array):
     """What one worker has for itself: it is not gathered, and a run goes on with it on as many workers only."""
 
 
@@ -46,12 +50,12 @@ KINDS = {"elements": PerElement, "partial": Summed, "common": Common, "own": Own
 NAMES = {kind: name for name, kind in KINDS.items()}
 
 
-def bytes_of(arrays, elements):
+def bytes_of(arrays: Mapping[str, Array], elements: int) -> int:
     """Return the bytes of arrays that were made for one element, for so many.
 
     Parameters
     ----------
-    arrays : dict of str to _Array
+    arrays : dict of str to Array
         As `BlockBase.arrays` returns them for 1 element.
     elements : int
     """

@@ -1,10 +1,14 @@
 """The one interface to a calculation: blocks of events come in, named arrays go out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from parcorana.calculation.arrays import KINDS, PerElement, Summed
+from parcorana.calculation.arrays import KINDS, Array, PerElement, Summed
+from parcorana.calculation.block import Block, Update
+from parcorana.calculation.params import MpiParams
 from parcorana.calculation.sums import NUMBERS
 from parcorana.errors import RunError
 
@@ -59,7 +63,7 @@ class BlockBase:
     #: The most events in one block; 0: as many as come together.
     most = 0
     #: Names of values that the class needs: those of the config's `values`, and 'mean', which servers add for it.
-    uses = ()
+    uses: Sequence[str] = ()
     #: True for a class that mends values that are not finite in `adjust`; otherwise such an event is bad.
     mends_nonfinite = False
     #: True for a class that takes `PerElement` arrays one piece after the other, in `publish_piece`.
@@ -76,27 +80,27 @@ class BlockBase:
     #: As in `UserBase`.
     takes_params: Sequence[str] | None = None
 
-    def __init__(self, user_params, system_params, mpiParams):
+    def __init__(self, user_params: dict[str, Any], system_params: dict[str, Any], mpiParams: MpiParams) -> None:
         self.user_params, self.system_params, self.mpiParams = user_params, system_params, mpiParams
 
     @classmethod
-    def checkParams(cls, user_params, mask, log):
+    def checkParams(cls, user_params: dict[str, Any], mask: NDArray[np.bool_], log: Callable[[str], object]) -> None:
         """Check `user_params` before the run starts; as `UserBase.checkParams`."""
 
     # -- on a server --------------------------------------------------------------
 
-    def initServer(self):
+    def initServer(self) -> None:
         """Prepare a server: once, before its first event."""
 
-    def eventOk(self, evt):
+    def eventOk(self, evt: Any) -> Any:
         """Decide whether workers should process an event; as `UserBase.eventOk`."""
 
-    def finalDataArray(self, dataArray, evt):
+    def finalDataArray(self, dataArray: NDArray[Any], evt: Any) -> NDArray[Any] | None:
         """Decide by the data, or change it; as `UserBase.finalDataArray`."""
 
     # -- on a worker --------------------------------------------------------------
 
-    def arrays(self, elements):
+    def arrays(self, elements: int) -> Mapping[str, Array]:
         """Make the arrays of this worker, and declare them: once, before its first event.
 
         The program gathers them at updates, keeps them in checkpoints and fills
@@ -115,7 +119,7 @@ class BlockBase:
         """
         raise NotImplementedError
 
-    def adjust(self, block):
+    def adjust(self, block: Block) -> None:
         """Change the elements of events, in place in ``block.offered``, before they are stored.
 
         Parameters
@@ -123,7 +127,7 @@ class BlockBase:
         block : Block
         """
 
-    def enter(self, block):
+    def enter(self, block: Block) -> None:
         """Take up events that enter: after they were stored, or before if the class `stores` them itself.
 
         Parameters
@@ -132,7 +136,7 @@ class BlockBase:
             At least one event.
         """
 
-    def end_run(self, buffer):
+    def end_run(self, buffer: Any) -> None:
         """Take leave of the stored events: the buffer empties, for the next run begins.
 
         Parameters
@@ -140,7 +144,7 @@ class BlockBase:
         buffer : parcorana.correlate.rolling.RollingBuffer
         """
 
-    def collect(self, last, buffer):
+    def collect(self, last: bool, buffer: Any) -> Mapping[str, Array]:
         """Return what the viewer gets of an update.
 
         Parameters
@@ -156,7 +160,7 @@ class BlockBase:
             this method: what `arrays` returned.
         """
 
-    def named(self, name):
+    def named(self, name: str) -> tuple[str, str]:
         """Return how errors name one of the arrays of an update.
 
         Returns
@@ -167,7 +171,7 @@ class BlockBase:
         method = "arrays" if type(self).collect is BlockBase.collect else "collect"
         return f"{type(self).__name__}.{method}", f"array {name!r}"
 
-    def extra_bytes(self, elements, threads):
+    def extra_bytes(self, elements: int, threads: int) -> int:
         """Say how much memory a worker needs beside its arrays, the buffer and two blocks.
 
         Optional: called before the run starts, after `arrays`, on an instance
@@ -186,7 +190,7 @@ class BlockBase:
 
     # -- checkpoints: a class whose arrays are all in `arrays` needs neither ----------------------------
 
-    def state(self, arrays):
+    def state(self, arrays: Mapping[str, Array]) -> Mapping[str, Array]:
         """Return what a checkpoint keeps; all of `arrays` without this method.
 
         Parameters
@@ -200,7 +204,7 @@ class BlockBase:
             Those that do not follow from the buffer.
         """
 
-    def restore(self, state):
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take up what `state` returned; without this method the arrays are filled in place.
 
         Parameters
@@ -211,10 +215,10 @@ class BlockBase:
 
     # -- on the viewer --------------------------------------------------------------
 
-    def initViewer(self, mask_ndarrayCoords, h5GroupUser):
+    def initViewer(self, mask_ndarrayCoords: NDArray[np.bool_], h5GroupUser: Any) -> None:
         """Prepare the viewer: once, before the first update; as `UserBase.initViewer`."""
 
-    def publish(self, update, group):
+    def publish(self, update: Update, group: Any) -> None:
         """Publish an update.
 
         Parameters
@@ -227,7 +231,7 @@ class BlockBase:
         """
         raise NotImplementedError
 
-    def publish_piece(self, name, index, ndarray, group):
+    def publish_piece(self, name: str, index: tuple[int, ...], ndarray: NDArray[Any], group: Any) -> None:
         """Publish one piece of a `PerElement` array, after `publish`: of a class that takes `pieces`.
 
         Parameters
@@ -239,11 +243,11 @@ class BlockBase:
         group : h5py.Group or None
         """
 
-    def calcAndPublishForTestAlt(self, counters, data, h5UserGroup):
+    def calcAndPublishForTestAlt(self, counters: NDArray[np.int64], data: NDArray[Any], h5UserGroup: Any) -> None:
         """Calculate and publish once more, the plain slow way; as `UserBase.calcAndPublishForTestAlt`."""
 
 
-def check_arrays(who, arrays, elements=None, numbers="iufc"):
+def check_arrays(who: str, arrays: Any, elements: int | None = None, numbers: str = "iufc") -> dict[str, Array]:
     """Return what a class says of its arrays, checked.
 
     Parameters

@@ -1,6 +1,10 @@
 """What a calculation gets: blocks of events on workers, updates on the viewer."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Block:
@@ -36,39 +40,49 @@ class Block:
         What enters and leaves, row by row, and the pairs that it makes.
     """
 
-    def __init__(self, counters, offered, rows, values=None, first=0, buffer=None, entry=None, say=None):
+    def __init__(
+        self,
+        counters: NDArray[np.int64],
+        offered: NDArray[Any],
+        rows: NDArray[np.int64],
+        values: Mapping[str, NDArray[np.float64]] | None = None,
+        first: int = 0,
+        buffer: Any = None,
+        entry: Any = None,
+        say: Callable[[str], object] | None = None,
+    ) -> None:
         self.counters = counters[rows]
         self.values = {name: column[rows] for name, column in (values or {}).items()}
         self.first, self.offered, self.rows = first, offered, rows
         self.buffer, self.entry = buffer, entry
         self._say = say
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
     @property
-    def data(self):
+    def data(self) -> NDArray[Any]:
         """(m, n) array of the buffer's dtype: the elements of the events that enter, each event's side by side."""
         rows = self.rows
         if len(rows) == 0 or len(rows) == rows[-1] + 1:
             return self.offered[: len(rows)]
         return self.offered[rows]
 
-    def at(self, k):
+    def at(self, k: int) -> None:
         """Name event `k` of the block in errors: for code that goes through them one by one."""
         if self._say is not None:
             self._say(f"event {self.first + k} of those processed, T={self.counters[k]}")
 
-    def store(self):
+    def store(self) -> None:
         """Put the events into the buffer: for a class that `stores` them itself, once."""
         self.buffer.store(self.entry, self.offered, self.values)
 
-    def stored(self):
+    def stored(self) -> None:
         """Say that the class has filled the rows of the buffer's X itself (`entry.row` tells which)."""
         self.buffer.place(self.entry, self.values)
 
 
-class Update(dict):
+class Update(dict[str, NDArray[Any]]):
     """What all workers together have: name to array, with `Summed` parts added.
 
     `PerElement` arrays have the leading axes, then the detector's shape, 0
@@ -82,12 +96,12 @@ class Update(dict):
         Time of the newest processed event minus the whole second of the first.
     """
 
-    def __init__(self, arrays, processed, relsec):
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], processed: int, relsec: float) -> None:
         super().__init__(arrays)
         self.processed, self.relsec = processed, relsec
 
 
-def spread(mask, flat):
+def spread(mask: NDArray[np.bool_], flat: NDArray[Any]) -> NDArray[Any]:
     """Return the detector's ndarray of one value per included element, 0 outside the mask."""
     full = np.zeros(mask.shape, flat.dtype)
     full[mask] = flat

@@ -77,9 +77,23 @@ import numpy as np
 import parcorana
 from numpy.typing import NDArray
 from parcorana import kernels, reference
-from parcorana.curves.sums import Curve
+from parcorana.curves import Curve
 from parcorana.events import simulated
-from parcorana.curves.fits import fit_curve
+from parcorana.fits import fit_curve
+
+
+class Blocks(parcorana.BlockBase):
+    buffer = "C"
+
+    def arrays(self, elements: int) -> dict[str, parcorana.PerElement]:
+        self.sums = np.zeros(elements)
+        return {"sums": parcorana.PerElement(self.sums)}
+
+    def enter(self, block: parcorana.Block) -> None:
+        self.sums += block.data.sum(axis=0) * block.values["pulse"].mean() / len(block)
+
+    def publish(self, update: parcorana.Update, group: object) -> None:
+        print(update["sums"].mean(), update.processed, update.relsec)
 
 
 class Mine(parcorana.UserBase):
