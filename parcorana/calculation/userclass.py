@@ -286,7 +286,7 @@ def _warn_of_misspelt(user_class, who, warn):
     for name in (name for cls in user_class.__mro__ if not is_ours(cls) and cls is not object for name in vars(cls)):
         if name in declared or name.startswith("_"):
             continue
-        if close := get_close_matches(plain(name), known, 1, 0.85):
+        if close := get_close_matches(plain(name), known, 1, 0.82):
             kind = "method" if issubclass(user_class, BlockBase) else "callback"
             warn(f"{who}: {name!r} is no {kind}; did you mean {known[close[0]]!r}?")
 

@@ -14,6 +14,7 @@ from parcorana.userg2 import G2atEnd
     [
         ("finaldataArray", "finalDataArray"),
         ("event_ok", "eventOk"),
+        ("evtOk", "eventOk"),
         ("ADJUSTDATA", "adjustData"),
         ("worker_reduce", "workerReduce"),
         ("viewerPublishReduce", "viewerPublishReduced"),

@@ -69,7 +69,7 @@ def test_what_is_no_value_stays_so(capsys):
 def test_all_commands_have_this_parser(capsys):
     for path in PACKAGE.rglob("*.py"):
         names = {node.attr for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Attribute)}
-        assert ("ArgumentParser" in names) == (path.name == "arguments.py" and path.parent == PACKAGE), path
+        assert ("ArgumentParser" in names) == (path == PACKAGE / "tools" / "parser.py"), path
     assert status_of(compare.main, "a.h5", "b.h5", "--rtol", "-1e-3") == 2
     assert "'a.h5' does not exist" in capsys.readouterr().err  # and not what argparse says of the number
 
