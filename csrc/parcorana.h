@@ -1,8 +1,8 @@
 /* The C core: loops over memory that somebody else owns.
  *
  * Kernels know no policy. They get memory, lengths and row runs, and know
- * nothing of files, ranks, configuration or users. Every function returns a
- * status; none allocates, none prints.
+ * nothing of files, ranks, configuration or users. None prints, and all but
+ * those of beat.c leave allocating to the caller.
  */
 #ifndef PARCORANA_H
 #define PARCORANA_H
@@ -18,9 +18,9 @@
 /* Events sorted by counter: those stored when a block began and those of the block. */
 typedef struct {
     int64_t *counter;
-    int32_t *row;   /* row in the storage; rows >= times are in the pending block */
+    int32_t *row;   /* row in the storage; -1: entered, and has left again */
     int32_t *seq;   /* -1: was there before; k: entered as the k-th */
-    int32_t *leave; /* the k-th event made it leave before it entered itself */
+    int32_t *leave; /* which event pushed it out, just before that one entered; PCA_STAYS: none */
     int64_t capacity;
     int64_t head;   /* the first one still stored; those before it have left */
     int64_t tail;   /* one past the last one */

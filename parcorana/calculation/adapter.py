@@ -1,4 +1,4 @@
-"""The document's callbacks on the one interface to a calculation: how an interface of one's own is put on blocks."""
+"""The callbacks of `UserBase` on the one interface to a calculation: how an interface of one's own is put on blocks."""
 
 import json
 
@@ -17,7 +17,7 @@ _ARRAY, _REDUCED, _COUNTS, _INT8, _ABOUT = "array ", "reduced ", "counts", "int8
 
 
 class CallbackAdapter(BlockBase):
-    """A user class of the document's callbacks, as workers and viewer know calculations.
+    """A class of callbacks (`UserBase`), as workers and viewer know calculations.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What callbacks of the document return, checked."""
+"""What callbacks return, checked."""
 
 import numpy as np
 

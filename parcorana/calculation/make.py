@@ -38,7 +38,7 @@ def make_sample(config):
     Returns
     -------
     calculation : BlockBase or None
-        None for a class of the document, and for one that has a fault, which the run is going to tell.
+        None for a class of callbacks, and for one that has a fault, which the run is going to tell.
     arrays : dict of str to PerElement, Summed or Common
     """
     if not issubclass(config.user_class, BlockBase):

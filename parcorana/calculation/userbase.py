@@ -1,4 +1,4 @@
-"""What a user class of the document is: every callback, with its documentation."""
+"""What a class of callbacks is: every one of them, with its documentation."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -29,7 +29,7 @@ _OF_ALL = ("user_params", "system_params", "mpiParams")  # attributes that a cla
 _OF_REDUCED = ("viewerPublishArray", "reducedBytes")  # of a class that reduces only
 _MISSING = object()
 _NEEDED_OF_BLOCKS = ("arrays", "publish")
-# what to override in a class on blocks for a callback of the document
+# what to override in a class on blocks instead of a callback
 _INSTEAD = {
     "arrayNames": "arrays or collect",
     "initWorker": "arrays",
@@ -71,7 +71,7 @@ class Apart:
 
 
 def _taken(user_class):
-    """Return the callbacks of the document that a class on blocks calls itself."""
+    """Return the callbacks that a class on blocks calls itself."""
     return tuple(getattr(user_class, "takes_callbacks", ()))
 
 
@@ -140,7 +140,7 @@ def check_class(user_class, mode, warn):
 
 
 def _check_blocks(user_class, who):
-    """Refuse callbacks of the document that a class on blocks does not call."""
+    """Refuse callbacks that a class on blocks does not call."""
     called = {*METHODS, *_taken(user_class)}
     for name in CALLBACKS:
         if name not in called and defines(user_class, name) and is_own(user_class, name):

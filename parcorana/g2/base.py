@@ -49,7 +49,7 @@ class G2Base(PlainG2, Apart, BlockBase):
     pieces = True
     pairs = "counts"
     takes_params = PARAMS
-    #: Callbacks of the document that these classes call themselves, so that a class made from them may override them.
+    #: Callbacks of `UserBase` that these classes call themselves, so that a class made from them may override them.
     takes_callbacks = (
         "initWorker",
         "adjustData",

@@ -20,7 +20,7 @@ class Hints:
 
     def __init__(self, config, calculation):
         self._config, self._delays = config, np.asarray(config.delays)
-        # `counts` of a class of the document need be no pairs
+        # `counts` of a class of callbacks need be no pairs
         self._counts_pairs = isinstance(calculation, config.user_class)
         self._forgets = calculation.forgets
         self._needs = needs_history(config.user_class)

@@ -1,4 +1,4 @@
-"""Starts a run: hosts, roles, sources, memory; then lets every role do its work."""
+"""Opens a server's source, names the result, makes the roles and runs them; tools/driver.py calls these in order."""
 
 import os
 from dataclasses import replace

@@ -11,11 +11,11 @@ from contextlib import nullcontext
 from typing import Protocol
 
 # Tags: what a message is.
-TAG_BLOCK = 1  # server -> worker: header, stamps and runs of a block
+TAG_BLOCK = 1  # server -> worker: header, stamps, runs and values of a block
 TAG_DATA = 2  # server -> worker: the elements of the block's events
 TAG_NOTE = 3  # any -> viewer: a note (see parcorana.pipeline.note)
 TAG_BODY = 4  # any -> viewer: the bytes that belong to a note
-TAG_ARRAY = 5  # worker -> viewer: one delay of one full array
+TAG_ARRAY = 5  # worker -> viewer: one piece of a `PerElement` array
 TAG_TURN = 6  # server -> server, live runs: which block is ready
 TAG_STOP = 7  # any -> server, viewer: the run is to be stopped (see parcorana.pipeline.stop)
 TAG_MERGE = 8  # first worker -> other workers, live runs: whether an update is made or left to the next one
