@@ -26,13 +26,14 @@ typedef struct {
     int64_t length;
     const pca_run *old; /* row i of the storage goes to position j */
     int64_t n_old;
-    const int64_t *from; /* row of the block that the k-th new event, by time, has */
+    const int64_t *source; /* row of the block that the k-th new event, by time, has */
     int64_t n_new;
     const pca_run *fresh; /* new events i ... go to positions j ... */
     int64_t n_fresh;
     const pca_run *keep; /* new events i ... go to rows j ... of the storage at the end */
     int64_t n_keep;
-    /* shifted stretches: sum over begin <= t < end of N[t] A[t + shift] */
+    /* shifted stretches: sum over begin <= t < end of N[t] A[t + shift], where A is the line
+     * and N its new events only */
     int64_t begin;
     int64_t end;
     /* The first so many positions leave: first the pairs of these with any old one are taken
@@ -179,7 +180,7 @@ static inline void pca_begin_panel(pca_ahead *ahead, const pca_plan *plan, int64
 static inline void pca_begin_tile(pca_ahead *ahead, const pca_plan *plan, const char *block,
                                   size_t stride, int64_t calls)
 {
-    ahead->row = plan->from;
+    ahead->row = plan->source;
     ahead->rows = plan->n_new;
     ahead->row_quota = plan->n_new / calls + 1;
     ahead->block = block;

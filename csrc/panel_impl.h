@@ -81,7 +81,7 @@ TARGET static void NAME(gather)(const pca_plan *plan, const REAL *block, int64_t
 {
     const int64_t step = NAME(step)(plan), whole = count / LANES * LANES;
     for (int64_t k = 0; k < plan->n_new; k++) {
-        const REAL *const row = block + plan->from[k] * ld_block;
+        const REAL *const row = block + plan->source[k] * ld_block;
         REAL *to = tile + k * LANES;
         for (int64_t e = 0; e < whole; e += LANES, to += step)
             *(NAME(vec) *)to = LOOSE(row + e);

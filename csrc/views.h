@@ -13,7 +13,7 @@ typedef struct {
     int64_t size;
 } pca_view;
 
-/* Whether some memory is that of two values. */
+/* Whether two values of the view overlap. */
 int pca_folds(const pca_view *view);
 /* Whether some memory is that of values of both. Exact where both have the same steps, or all steps have a common
  * divisor that tells them apart; else so is what lies between the values of the other one. */

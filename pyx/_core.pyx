@@ -57,7 +57,7 @@ cdef extern from "correlate.h" nogil:
         int64_t length
         const pca_run *old
         int64_t n_old
-        const int64_t *source "from"
+        const int64_t *source
         int64_t n_new
         const pca_run *fresh
         int64_t n_fresh

@@ -113,7 +113,9 @@ def drive(setup, *args, ranks=0, env=None):
         return SimpleNamespace(
             log=run.stderr,
             account={name: int(count) for name, count in system["accounting"].attrs.items()},
-            selected={name: int(count) for name, count in system["select"].attrs.items()} if "select" in system else {},
+            filtered_by={name: int(count) for name, count in system["select"].attrs.items()}
+            if "select" in system
+            else {},
             limits={name: limits[()].tolist() for name, limits in system["select"].items()}
             if "select" in system
             else {},
@@ -135,7 +137,7 @@ def check_run(setup, run, frames, column, select, name):
             counts[out[0]] += 1
         else:
             entered.append(k)
-    assert run.selected == counts and run.account["filtered"] == sum(counts.values())
+    assert run.filtered_by == counts and run.account["filtered"] == sum(counts.values())
     assert run.account["processed"] == len(entered) and run.account["read"] == len(frames)
     np.testing.assert_array_equal(run.entered[:, 1:], np.stack([column, means], axis=1)[entered])
     right = (frames[entered] * column[entered][:, None, None, None]).sum(axis=0) * setup.mask

@@ -46,7 +46,7 @@ class CallbackAdapter(BlockBase):
         # a class that is told of events as they come and go may keep pairs, others see what is stored
         self.forgets = not (self._one or self._many)
         self._reduces = all(self._callback(name) for name in REDUCED)
-        self.pieces = bool(self._reduces and self._callback("viewerPublishArray"))
+        self.takes_pieces = bool(self._reduces and self._callback("viewerPublishArray"))
         takes_arrays = self._callback("viewerPublish") or self._callback("viewerPublishArray")
         self._save = self._reduces and takes_arrays and saved_arrays(user_params)
         self.last_has_more = self._reduces and self._save == "last"
@@ -75,9 +75,9 @@ class CallbackAdapter(BlockBase):
     def adjust(self, block):
         """Call `adjustData` for each event that enters."""
         if self._adjust_data is not None:
-            for k, row in enumerate(block.rows):
+            for k, number in enumerate(block.entering):
                 block.at(k)
-                adjust_in_place(self._adjust_data, block.offered[row], self.who)
+                adjust_in_place(self._adjust_data, block.offered[number], self.who)
 
     def enter(self, block):
         """Let events enter, and tell the class of the rows that leave and of those that are filled."""
@@ -157,7 +157,7 @@ class CallbackAdapter(BlockBase):
         if self._reduces:
             reduced = {name.removeprefix(_REDUCED): a for name, a in update.items() if name.startswith(_REDUCED)}
             self._callback("viewerPublishReduced")(counts, update.relsec, reduced, group)
-        if not self.pieces and _INT8 in update:
+        if not self.takes_pieces and _INT8 in update:
             arrays = {name: self._by_delay(update[_ARRAY + name]) for name in self.names}
             self._callback("viewerPublish")(counts, update.relsec, arrays, update[_INT8], group)
 

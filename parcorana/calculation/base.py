@@ -67,7 +67,7 @@ class BlockBase:
     #: True for a class that mends values that are not finite in `adjust`; otherwise such an event is bad.
     mends_nonfinite = False
     #: True for a class that takes `PerElement` arrays one piece after the other, in `publish_piece`.
-    pieces = False
+    takes_pieces = False
     #: True where `collect(last=True)` gives more than `collect(last=False)`: then the last update is made in any case.
     last_has_more = False
     #: Name of the array of an update that counts the pairs of each delay, (D,) whole numbers, if there is one: the log
@@ -232,7 +232,7 @@ class BlockBase:
         raise NotImplementedError
 
     def publish_piece(self, name: str, index: tuple[int, ...], ndarray: NDArray[Any], group: Any) -> None:
-        """Publish one piece of a `PerElement` array, after `publish`: of a class that takes `pieces`.
+        """Publish one piece of a `PerElement` array, after `publish`: of a class with `takes_pieces`.
 
         Parameters
         ----------

@@ -16,7 +16,7 @@ class Block:
         Of all events that came.
     offered : (k, n) array of the buffer's dtype, C order
         Their elements.
-    rows : (m,) int64
+    entering : (m,) int64
         Which of them enter, in order.
     values : dict of str to (k,) float64
     first : int
@@ -32,7 +32,7 @@ class Block:
     values : dict of str to (m,) float64
         Numbers of each event, as the config's `values` names them; NaN where one has none.
     first : int
-    offered, rows
+    offered, entering
         As given.
     buffer : parcorana.correlate.rolling.RollingBuffer
         T, X, `values` and `filled` of what is stored, row by row. X has no elements where the class keeps no `buffer`.
@@ -44,29 +44,29 @@ class Block:
         self,
         counters: NDArray[np.int64],
         offered: NDArray[Any],
-        rows: NDArray[np.int64],
+        entering: NDArray[np.int64],
         values: Mapping[str, NDArray[np.float64]] | None = None,
         first: int = 0,
         buffer: Any = None,
         entry: Any = None,
         say: Callable[[str], object] | None = None,
     ) -> None:
-        self.counters = counters[rows]
-        self.values = {name: column[rows] for name, column in (values or {}).items()}
-        self.first, self.offered, self.rows = first, offered, rows
+        self.counters = counters[entering]
+        self.values = {name: column[entering] for name, column in (values or {}).items()}
+        self.first, self.offered, self.entering = first, offered, entering
         self.buffer, self.entry = buffer, entry
         self._say = say
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.entering)
 
     @property
     def data(self) -> NDArray[Any]:
         """(m, n) array of the buffer's dtype: the elements of the events that enter, each event's side by side."""
-        rows = self.rows
-        if len(rows) == 0 or len(rows) == rows[-1] + 1:
-            return self.offered[: len(rows)]
-        return self.offered[rows]
+        which = self.entering
+        if len(which) == 0 or len(which) == which[-1] + 1:
+            return self.offered[: len(which)]
+        return self.offered[which]
 
     def at(self, k: int) -> None:
         """Name event `k` of the block in errors: for code that goes through them one by one."""

@@ -166,7 +166,7 @@ def _check_needs(calculation, who):
     calculation : type or BlockBase
     who : str
     """
-    for name in ("stores", "pieces", "last_has_more", "mends_nonfinite", "forgets", "keeps_history"):
+    for name in ("stores", "takes_pieces", "last_has_more", "mends_nonfinite", "forgets", "keeps_history"):
         _check_bool(name, getattr(calculation, name), who)
     if calculation.buffer not in (None, "C", "F"):
         raise ConfigError(f"{who}: buffer must be 'C', 'F' or None, not {shown(calculation.buffer)}")
@@ -178,10 +178,12 @@ def _check_needs(calculation, who):
     if calculation.stores and not calculation.buffer:
         raise ConfigError(f"{who}: stores is True, but it has no buffer: set buffer to 'C' or 'F'")
     own = calculation if isinstance(calculation, type) else type(calculation)
-    if calculation.pieces and not defines(own, "publish_piece"):
-        raise ConfigError(f"{who}: pieces is True, but it lacks the method 'publish_piece'")
-    if not calculation.pieces and defines(own, "publish_piece") and calculation is not own:
-        raise ConfigError(f"{who}: publish_piece is never called, for pieces is False: set pieces = True in the class")
+    if calculation.takes_pieces and not defines(own, "publish_piece"):
+        raise ConfigError(f"{who}: takes_pieces is True, but it lacks the method 'publish_piece'")
+    if not calculation.takes_pieces and defines(own, "publish_piece") and calculation is not own:
+        raise ConfigError(
+            f"{who}: publish_piece is never called, for takes_pieces is False: set takes_pieces = True in the class"
+        )
 
 
 def _check_methods(user_class, who, names):
@@ -266,7 +268,7 @@ def _check_made_from_shipped(user_class, who, warn):
         if is_ours(cls) or cls is object:
             continue
         for name in vars(cls):
-            own = name in ("buffer", "stores", "pieces", "pairs", "forgets") or name not in declared
+            own = name in ("buffer", "stores", "takes_pieces", "pairs", "forgets") or name not in declared
             if name in program and own and not (name.startswith("__") and name.endswith("__")):
                 raise ConfigError(
                     f"{who}: {name!r} is a name that {shipped.__name__} uses itself, and no callback: give it another "

@@ -1,1 +1,1 @@
-"""Correlation in time: rolling buffer, delays, lines, G2."""
+"""Correlation in time: rolling buffer, delays, plans of the kernel."""

@@ -61,7 +61,7 @@ class Union:
     seq : (u,) int32
         -1: was stored before; k: entered as the k-th.
     leave : (u,) int32
-        The event that made it leave before it entered itself.
+        `seq` of the event that pushed it out, just before that one entered; `_core.STAYS` if none did.
     head : int
         The first so many have left.
     """

@@ -55,7 +55,7 @@ class Dataset:
     options: dict = field(default_factory=dict)
 
     @property
-    def goes_on(self):
+    def is_live(self):
         """Whether events come as time goes by, for as long as the run goes on."""
         return self.live or self.kind == "shmem"
 

@@ -64,7 +64,7 @@ class Psana1Source:
     passed = 0
 
     def __init__(self, psana, dataset, src, type_, share, log, psana_config=None, values=None):
-        self._psana, self._share, self.live = psana, share, dataset.goes_on
+        self._psana, self._share, self.live = psana, share, dataset.is_live
         if self.live and share.servers > 1:
             raise ConfigError(f"dataset {dataset.text!r}: psana of LCLS-I reads this with one server: numservers=1")
         if dataset.kind == "file":

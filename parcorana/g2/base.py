@@ -46,7 +46,7 @@ class G2Base(PlainG2, Apart, BlockBase):
 
     buffer = "F"
     stores = True
-    pieces = True
+    takes_pieces = True
     pairs = "counts"
     takes_params = PARAMS
     #: Callbacks of `UserBase` that these classes call themselves, so that a class made from them may override them.
@@ -133,12 +133,12 @@ class G2Base(PlainG2, Apart, BlockBase):
         """Note saturated elements, then set small values to `notzero`."""
         if is_own(type(self), "adjustData"):  # a class made from this one, with a way of its own
             adjust, who = callback(self, "adjustData"), type(self).__name__
-            for k, row in enumerate(block.rows):
+            for k, number in enumerate(block.entering):
                 block.at(k)
-                adjust_in_place(adjust, block.offered[row], who)
+                adjust_in_place(adjust, block.offered[number], who)
         elif self.saturated_value is not None or self.notzero is not None:
             threads = self.mpiParams.threads
-            _move.adjust(block.offered, block.rows, self.saturated_value, self.saturated, self.notzero, threads)
+            _move.adjust(block.offered, block.entering, self.saturated_value, self.saturated, self.notzero, threads)
 
     def enter(self, block):
         """Keep the intensity of each colour; a form of G2 adds pairs."""

@@ -108,7 +108,7 @@ class G2IncrementalWindowed(G2Base):
     #: Whole numbers up to this have exact sums: 64 products of two in a float32 (csrc/correlate.h).
     EXACT = 512
     #: Values in one float32 sum (PCA_CHUNK in csrc/correlate.h).
-    BLOCK = 64
+    CHUNK = 64
 
     def initWorker(self, numElementsWorker):
         """Allocate the sums, and what tells how large the rounding errors may be."""
@@ -192,7 +192,7 @@ class G2IncrementalWindowed(G2Base):
 
     def _computed_anew(self, X, filled, part):
         threads = self.mpiParams.threads
-        _core.energy(X[:, part], filled, self.BLOCK, self.passed[part], self.largest[part], threads)
+        _core.energy(X[:, part], filled, self.CHUNK, self.passed[part], self.largest[part], threads)
 
     def _worn(self, X):
         """Tell for each element whether its sums must be computed anew."""

@@ -237,7 +237,7 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
     if mode != "main":
         params["numevents"] = params["testnumevents"]
     check_class(params["user_class"], mode, log.warning)
-    if dataset.goes_on and not params["update"]:
+    if dataset.is_live and not params["update"]:
         log.warning("update=0: a run that goes on shows nothing until it ends; set update to so many events")
     if "h5output" not in given:
         label = dataset.label()
@@ -275,7 +275,7 @@ def _check_checkpoint(params, dataset, mode):
         params["checkpoint"] = 0
     if not params["checkpoint"]:
         return
-    if dataset.goes_on:
+    if dataset.is_live:
         kind = "shared memory" if dataset.kind == "shmem" else "a live run"
         raise ConfigError(
             f"checkpoint={params['checkpoint']}: {kind} does not come again, so it cannot be gone on with: leave the "

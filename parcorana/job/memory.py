@@ -89,7 +89,9 @@ def viewer_bytes(config, sample):
         gathered = 8 * (1 if one_by_one else arrays_of(config.user_class) * len(config.delays))
     else:
         whole = [array.value for array in arrays.values() if isinstance(array, PerElement)]
-        gathered = max(a.itemsize for a in whole) if calculation.pieces and whole else sum(a.nbytes for a in whole)
+        gathered = (
+            max(a.itemsize for a in whole) if calculation.takes_pieces and whole else sum(a.nbytes for a in whole)
+        )
     small = reduced_bytes(config) + _small_bytes(arrays)
     return _bounded((gathered + 8) * config.mask.size + _HELD * small)
 
@@ -141,7 +143,7 @@ class _Pool:
 
 
 def needs_now(division, rooms):
-    """Return the bytes of every rank, as the division has them and with what is there already beyond an interpreter's.
+    """Return the bytes of every rank, by the formula, with what its process already uses beyond a bare interpreter.
 
     Libraries that read events, and times of events, are known only when they are there.
     """

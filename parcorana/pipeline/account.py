@@ -7,8 +7,8 @@ import numpy as np
 from parcorana import _core
 from parcorana.correlate.reach import Reach
 from parcorana.correlate.rolling import FAR, far_from, first_stamp, pulse_counters
-from parcorana.job.ratecheck import RateCheck
 from parcorana.pipeline.block import BAD, EVENTS, HEADER, NUMBER, PULSES, READ, SERVER_COUNTS, TOTAL, EventBlock
+from parcorana.pipeline.ratecheck import RateCheck
 from parcorana.results.checkpoint import FACTS
 
 log = logging.getLogger("parcorana")
@@ -29,7 +29,7 @@ class Account:
     ----------
     account : dict of str to int
         'read', 'filtered', ..., 'duplicate', 'late', 'processed'.
-    selected : dict of str to int
+    filtered_by : dict of str to int
         Of those 'filtered', how many the range of each value left out.
     run_now : int or None
         Ordinal of the run in progress.
@@ -49,7 +49,7 @@ class Account:
         self._first, self._reach = first, Reach(config.delays)
         self.account = dict.fromkeys((*SERVER_COUNTS, "duplicate", "late", "processed"), 0)
         self._select = list(config.select)
-        self.selected = dict.fromkeys(self._select, 0)
+        self.filtered_by = dict.fromkeys(self._select, 0)
         self.run_now = self.origin = self.newest = self.oldest = None
         self.pulses, self.total, self.published = False, -1, -1
 
@@ -63,7 +63,7 @@ class Account:
         for k, name in enumerate(SERVER_COUNTS):
             self.account[name] += int(header[READ + k])
         for k, name in enumerate(self._select):
-            self.selected[name] += int(header[HEADER + k])
+            self.filtered_by[name] += int(header[HEADER + k])
         self.total, self.pulses = int(header[TOTAL]), bool(header[PULSES])
 
     def too_many_bad(self, header, most):
@@ -134,7 +134,7 @@ class Account:
         """Return what the viewer is told."""
         return {
             "account": self.account,
-            "selected": self.selected,
+            "filtered_by": self.filtered_by,
             "total": self.total,
             "relsec": self.relsec(),
             "first": None if self.pulses else self.oldest,

@@ -52,7 +52,7 @@ class Alone:
         self._final_array = callback(self.calculation, "finalDataArray")
         self._adjust = callback(self.calculation, "adjust")
         self._mends = self.calculation.mends_nonfinite
-        self._select, self._selected = config.select, dict.fromkeys(config.select, 0)
+        self._select, self._filtered_by = config.select, dict.fromkeys(config.select, 0)
         self._buffer = ReferenceBuffer(config.times)
         self._events = {}  # of each counter the elements, as they are stored
         self._origin = self._run_number = None
@@ -79,7 +79,7 @@ class Alone:
         self.params.processed = len(counters)
         self.at = f"the update at {len(counters)} events"
         calculate = callback(self.calculation, "calcAndPublishForTestAlt")
-        facts = {"account": self.account, "selected": self._selected, "first": None, "last": None}
+        facts = {"account": self.account, "filtered_by": self._filtered_by, "first": None, "last": None}
         if self.source.stamps != "pulses" and self._stamps:
             facts |= {"first": min(self._stamps), "last": max(self._stamps)}
         start = time.perf_counter()
@@ -127,7 +127,7 @@ class Alone:
                 continue
             value = values[name]
             if math.isnan(value) or (low is not None and value < low) or (high is not None and value > high):
-                self._selected[name] += 1
+                self._filtered_by[name] += 1
                 return True
         return False
 

@@ -91,7 +91,7 @@ class Job:
         return make_calculation(config, params)
 
 
-def finished_note(job, facts: dict[str, Any] | None = None):
+def finished_facts(job, facts: dict[str, Any] | None = None):
     """Return what a rank tells the viewer when it is done."""
     import resource
 

@@ -73,7 +73,7 @@ class Outbox:
         The first worker knows, from its own updates that the viewer has not
         taken yet; all others do as it does, for the viewer needs all their parts.
         """
-        if not self._job.config.dataset.goes_on:
+        if not self._job.config.dataset.is_live:
             return False
         workers = self._job.roles.workers
         word = np.zeros(1, np.int64)
@@ -89,7 +89,7 @@ class Outbox:
     def room(self):
         """Wait until only a few notes are under way: as long as they are few, nobody waits for the viewer."""
         # in live runs updates are merged instead
-        much = self._under_way > _BYTES and not self._job.config.dataset.goes_on
+        much = self._under_way > _BYTES and not self._job.config.dataset.is_live
         if len(self._notes) > _NOTES or much:
             yield from self._job.clock.waiting(wait(*self._notes))
 

@@ -7,7 +7,7 @@ from parcorana.errors import RunError
 from parcorana.pipeline import note
 from parcorana.pipeline.block import END, EVENTS, FILTERED, HEADER, LAST, STOPPED, UNUSED, BlockBuffer
 from parcorana.pipeline.intake import Intake
-from parcorana.pipeline.job import finished_note
+from parcorana.pipeline.job import finished_facts
 from parcorana.pipeline.reading import Reading
 from parcorana.pipeline.transport import OUTSIDE, TAG_BLOCK, TAG_BODY, TAG_DATA, TAG_NOTE, WORKED, wait
 from parcorana.pipeline.turns import Turns
@@ -54,7 +54,7 @@ class Server:
         facts = {"stopped": self._reading.stopped}
         if self.error is not None:
             self._reading.at, facts["error"] = self._reading.failed_at, str(self.error)
-        header, body = note.pack(note.DONE, finished_note(self.job, facts))
+        header, body = note.pack(note.DONE, finished_facts(self.job, facts))
         viewer, transport = self.job.roles.viewer, self.job.transport
         yield from wait(transport.send(viewer, TAG_NOTE, header), transport.send(viewer, TAG_BODY, body))
 

@@ -16,6 +16,7 @@ from parcorana.pipeline import note
 from parcorana.pipeline.clock import KINDS
 from parcorana.pipeline.gathered import Gathered
 from parcorana.pipeline.hints import Hints
+from parcorana.pipeline.job import finished_facts
 from parcorana.pipeline.transport import TAG_ARRAY, TAG_BODY, TAG_NOTE, wait
 from parcorana.results import checkpoint
 from parcorana.results.facts import ACCOUNT
@@ -185,13 +186,13 @@ class Viewer:
         """Hand one update to the calculation, writing into `group`."""
         calculation, mask = self.calculation, self.config.mask
         update = Update(gathered.small, self.params.processed, facts["relsec"])
-        if not calculation.pieces:
+        if not calculation.takes_pieces:
             for name, dtype, axes in gathered.elements:
                 update[name] = np.zeros((*axes, *mask.shape), dtype)
                 for index in np.ndindex(*axes):
                     update[name][index] = spread(mask, (yield from self._gather(dtype)))
         callback(calculation, "publish")(update, group)
-        if not calculation.pieces:
+        if not calculation.takes_pieces:
             return
         publish_piece = callback(calculation, "publish_piece")
         for name, dtype, axes in gathered.elements:
@@ -254,8 +255,8 @@ class Viewer:
             self.results.finish(facts | ended)
         log.info("%s", self._timing_table())
         log.info("events: %s", ", ".join(f"{key} {account[key]:,}" for key in ACCOUNT))
-        if facts["selected"]:
-            counts = facts["selected"].items()
+        if facts["filtered_by"]:
+            counts = facts["filtered_by"].items()
             lines = [f"{name} not {text_of(self.config.select[name])}: {count:,}" for name, count in counts]
             log.info("events filtered by select: %s", ", ".join(lines))
         if facts["merged"]:
@@ -269,9 +270,7 @@ class Viewer:
         self.finished = account
 
     def _reports(self):
-        from parcorana.pipeline.job import finished_note
-
-        return {self.job.rank: finished_note(self.job)} | self._done
+        return {self.job.rank: finished_facts(self.job)} | self._done
 
     def _timing_array(self):
         dtype = [("rank", np.int32), ("role", "S8"), *((kind, np.float64) for kind in KINDS), ("peak_mib", np.float64)]

@@ -16,7 +16,7 @@ from parcorana.pipeline.account import Account
 from parcorana.pipeline.block import END, NUMBER, STOPPED, BlockBuffer
 from parcorana.pipeline.entering import Entering
 from parcorana.pipeline.gathered import label
-from parcorana.pipeline.job import finished_note
+from parcorana.pipeline.job import finished_facts
 from parcorana.pipeline.keep import Keeper
 from parcorana.pipeline.outbox import Outbox
 from parcorana.pipeline.transport import TAG_BLOCK, TAG_DATA, WORKED, wait
@@ -205,7 +205,7 @@ class Worker:
     def _is_kept_at(self, block, events):
         """Tell whether there is to be a checkpoint before a block: so many events after the last one, 0 for none."""
         keeper = self._keeper
-        # after a block that is not whole there is nothing more to come, or there was not at the time
+        # none after a block that is not whole: it is the last one, or was when the run was stopped
         whole = self.events.account["read"] == block * self.config.block
         if keeper is None or not events or block == keeper.block or not whole:
             return False
@@ -229,7 +229,7 @@ class Worker:
         facts = self._facts()
         if self.error is not None:
             self.at, facts["error"] = self._failed_at, str(self.error)
-        self.outbox.note(note.DONE, finished_note(self.job, facts))
+        self.outbox.note(note.DONE, finished_facts(self.job, facts))
         yield from self.outbox.empty()
 
 

@@ -30,7 +30,7 @@ from parcorana.results.partfile import Damaged, verify
 # What all workers know alike, and what it may be.
 FACTS = {
     "account": (dict,),
-    "selected": (dict,),
+    "filtered_by": (dict,),
     "run_now": (int, type(None)),
     "origin": (int, type(None)),
     "newest": (int, type(None)),
@@ -105,7 +105,7 @@ class Checkpoint:
     def __post_init__(self):
         facts, account = self.facts, self.facts["account"]
         whole = [self.block, self.elements, facts["filled"], *self.resumed_at, *account.values()]
-        whole += facts["selected"].values()
+        whole += facts["filtered_by"].values()
         whole += [number for part in self.parts for number in part]
         good = self.parts and all(len(part) == 2 for part in self.parts) and set(account) == set(ACCOUNT)
         good &= all(type(self.config[key]) is dict for key in ("system_params", "user_params", "files"))

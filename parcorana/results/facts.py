@@ -60,13 +60,13 @@ def write_facts(group, facts):
     group : h5py.Group
     facts : dict
         'account': dict of int; 'first', 'last': int [ns] or None; and where
-        known 'selected': dict of int, 'merged': int, 'complete': bool, 'ended_by': str, 'timing': table.
+        known 'filtered_by': dict of int, 'merged': int, 'complete': bool, 'ended_by': str, 'timing': table.
     """
     account = group.require_group("accounting")
     for key in ACCOUNT:
         account.attrs[key] = np.int64(facts["account"].get(key, 0))
-    if facts.get("selected"):
-        group["select"].attrs.update({name: np.int64(count) for name, count in facts["selected"].items()})
+    if facts.get("filtered_by"):
+        group["select"].attrs.update({name: np.int64(count) for name, count in facts["filtered_by"].items()})
     for key in ("first", "last"):
         if facts.get(key) is not None:
             group.attrs[f"{key}_event_time_ns"] = np.int64(facts[key])

@@ -66,7 +66,7 @@ def _candidates(config, mode):
     if mode != "main":
         raise ConfigError("--resume: a part of the testing mode is not gone on with; begin it anew")
     dataset = config.dataset
-    if dataset.goes_on:
+    if dataset.is_live:
         kind = "shared memory" if dataset.kind == "shmem" else "a live run"
         raise ConfigError(f"--resume: dataset {dataset.text!r}: {kind} does not come again and cannot be gone on with")
     if config.h5output is None:

@@ -188,7 +188,7 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
     roles.extend(ranks.together(run.make_roles, config, division, transport, source, h5output, resume))
     watch.follow(roles)
     errors = run.run_roles(roles, [signal.Signals[f"SIG{args.stop_signal}"]] if args.stop_signal else [])
-    # no rank waits for anything any more: all end by themselves, for the status of a job that is aborted is a chance
+    # no rank waits for anything any more: all end by themselves, for an aborted job may have any status
     texts = ranks.gather(describe(errors[0], roles, ranks, ranks.debug) if errors else None)
     told = next(filter(None, texts), None)
     if told and ranks.rank == 0:

@@ -26,9 +26,8 @@ class Ranks:
     def status(self, status):
         """Return the exit status of this rank, where all ranks end by themselves.
 
-        That of mpiexec is made of all of them, and of the signal with which
-        MPICH's ends those that are not done when a first one is: so but one
-        of them is not 0.
+        mpiexec combines those of all ranks, and MPICH's kills the others when
+        one ends with a failure. So only rank 0 returns another status than 0.
         """
         return status if self.rank == 0 else 0
 

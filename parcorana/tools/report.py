@@ -2,6 +2,7 @@
 
 from parcorana._version import __version__
 from parcorana.job.config import format_params
+from parcorana.job.partition import elements_of
 
 _MIB = 1 << 20
 
@@ -39,8 +40,6 @@ def report(config, division, size, needs, tightest):
         "rank  role    host              elements     MiB",
     ]
     workers = division.roles.workers
-    from parcorana.job.partition import elements_of
-
     for rank, role, host in division.ranks():
         part = elements_of(workers.index(rank), len(workers), config.elements) if role == "worker" else None
         elements = f"{part.stop - part.start:,}" if part else ""

@@ -46,7 +46,7 @@ class Everything(BlockBase):
 
 
 class Pieces(Everything):
-    pieces = True
+    takes_pieces = True
 
     def publish(self, update, group):
         assert set(update) == {"total", "counters"}

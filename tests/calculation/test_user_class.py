@@ -177,7 +177,9 @@ def test_methods_of_blocks_are_called(tmp_path, kind, name):
         with pytest.raises(RunError, match="workers disagree on"):
             run_class(tmp_path, type("Mine", (kind,), body))
     else:
-        Mine = type("Mine", (kind,), body | ({"pieces": True} if (kind, name) == (Blocks, "publish_piece") else {}))
+        Mine = type(
+            "Mine", (kind,), body | ({"takes_pieces": True} if (kind, name) == (Blocks, "publish_piece") else {})
+        )
         elsewhere(tmp_path, Mine, name) if name in ELSEWHERE else run_class(tmp_path, Mine)
     assert name in called
 

@@ -177,8 +177,8 @@ def test_hdf5_with_monitor(setup):
     assert one.limits == {"i0": [0.2, 0.9], "mean": [4.8, math.inf]}
     last = entered[-60:]
     np.testing.assert_array_equal(one.stored, [np.array(last) - entered[0], i0[last]])
-    said = f"events filtered by select: i0 not 0.2 to 0.9: {one.selected['i0']}, mean not from 4.8 on: "
-    assert said + str(one.selected["mean"]) in one.log
+    said = f"events filtered by select: i0 not 0.2 to 0.9: {one.filtered_by['i0']}, mean not from 4.8 on: "
+    assert said + str(one.filtered_by["mean"]) in one.log
     for servers in (1, 2):
         write_monitor(setup, values={"i0": "scan/i0"}, select=select, numservers=servers)
         drive(setup, f"over_mpi_{servers}.h5", ranks=4)
@@ -194,7 +194,7 @@ def test_simulator_with_select(setup, command):
     events = events_of(dataset, numevents=250)
     frames, pulses = np.array([e.data() for e in events]), np.array([e.values["pulse"] for e in events])
     entered = check_run(setup, run, frames, pulses, select, "pulse")
-    assert 0 < len(entered) < 250 and min(run.selected.values()) > 0
+    assert 0 < len(entered) < 250 and min(run.filtered_by.values()) > 0
 
 
 def test_check_names_what_is_wrong(setup):
@@ -239,7 +239,7 @@ def test_a_run_with_values_goes_on(setup, ranks):
     np.testing.assert_array_equal(resumed.entered, whole.entered)
     np.testing.assert_array_equal(resumed.stored, whole.stored)
     np.testing.assert_array_equal(resumed.weighted, whole.weighted)
-    assert (resumed.account, resumed.selected) == (whole.account, whole.selected)
+    assert (resumed.account, resumed.filtered_by) == (whole.account, whole.filtered_by)
 
 
 def test_the_testing_mode_selects_alike(setup):
@@ -363,7 +363,7 @@ def test_psana_with_select(setup, beam):
     run = drive(setup, "psana.h5", ranks=4, env=ENVIRONMENT | warnings)
     entered = [k for k in range(90) if beam.energy[k] >= 0.3 and beam.laser[k] == 1]
     np.testing.assert_array_equal(run.entered[:, 1], beam.energy[entered])
-    assert run.selected == {
+    assert run.filtered_by == {
         "energy": sum(not e >= 0.3 for e in beam.energy),
         "laser": sum(e >= 0.3 and code != 1 for e, code in zip(beam.energy, beam.laser, strict=True)),
     }

@@ -360,7 +360,7 @@ def test_events_are_chosen_as_by_hand(tmp_path, caplog, user_class, kind, run):
     for worker in roles[run.servers :]:
         assert [row[0] for row in worker.calculation.entered] == [row[0] for row in entered]
         np.testing.assert_array_equal(np.reshape(worker.calculation.entered, (-1, 4)), np.reshape(entered, (-1, 4)))
-        assert worker.events.selected == selected
+        assert worker.events.filtered_by == selected
     assert {key: count for key, count in viewer.finished.items() if count} == {k: v for k, v in account.items() if v}
     if kind is Single:  # before the data is fetched
         own = [name for name in run.select if name != "mean"]

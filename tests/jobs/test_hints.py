@@ -18,7 +18,7 @@ from effort import PATIENCE
 from job.test_config import check_line
 from test_pipeline import write_user_class
 
-from parcorana.job.ratecheck import RateCheck
+from parcorana.pipeline.ratecheck import RateCheck
 
 
 def with_times(setup, times, name="timestamp"):

@@ -14,8 +14,6 @@ from parcorana.files.limits import available
 
 _LITTLE = 8 << 20  # bytes that nobody asks for
 
-_LITTLE = 8 << 20  # bytes that nobody asks for
-
 
 class Plain:
     """A dataset in chunks, contiguous, or compact.

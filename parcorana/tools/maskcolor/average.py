@@ -113,7 +113,7 @@ def first_events(args):
     try:
         if source.shape is None:
             raise ConfigError(f"-d {args.dataset!r}: the first {_BLOCK} events have no data that would tell the shape")
-        for frame in islice(_frames(source), 0 if dataset.goes_on else _FEW):
+        for frame in islice(_frames(source), 0 if dataset.is_live else _FEW):
             if frame is not None and not isinstance(frame, str) and frame.shape == source.shape:
                 statistics.add(frame)
         return source.shape, statistics
