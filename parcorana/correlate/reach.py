@@ -44,7 +44,8 @@ class Reach:
     lost : (D,) int64
         Pairs of each delay whose earlier event had left the buffer when the later one entered.
     enough : int
-        The `times` with which none would have been lost; 0 while none was.
+        The `times` with which none of these would have been lost; 0 while none was. An event that came too late may be
+        processed with more `times`, and then needs more for its own pairs.
     cut : bool
         Whether there were more events within the largest delay than are followed, so that both are lower bounds.
     length : int [pulses]

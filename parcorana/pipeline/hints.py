@@ -38,14 +38,14 @@ class Hints:
         """
         if self._told is not None or counts is None:
             return []
-        self._told = self._lost(facts["reach"], counts)
+        self._told = self._lost(facts, counts)
         return [self._told] if self._told else []
 
     def at_end(self, facts, counts):
         """Return the lines that the end of a run brings; `counts` is None if there are none."""
         lines = [self._dropped(facts)]
         if counts is not None and self._needs and facts["account"]["processed"]:
-            lost = self._lost(facts["reach"], counts)
+            lost = self._lost(facts, counts)
             lines += [lost if lost != self._told else None, self._beyond(facts["reach"])]
             lines += [self._empty(facts, counts)]
         return [line for line in lines if line]
@@ -65,8 +65,9 @@ class Hints:
             f"for a buffer of times={config.times}: {right}"
         )
 
-    def _lost(self, reach, counts):
+    def _lost(self, facts, counts):
         """Tell of pairs that were lost since the buffer is too short for them."""
+        reach, late = facts["reach"], facts["account"]["late"]
         lost = np.array(reach["lost"])
         which = lost > 0
         if self._forgets:  # what has left the window is not wanted; delays that it never reaches are
@@ -75,6 +76,9 @@ class Hints:
             return None
         more = "more than " if reach["cut"] else ""
         enough = f"times={reach['enough']:,} would have been enough" if not more else "more times are needed"
+        if late:  # with more times some of them would not have been, and would have partners of their own
+            number = f"{late:,} event{'s' * (late > 1)}"
+            enough += f", and more for the {number} that came too late for the buffer"
         if self._forgets:
             return (
                 f"times={self._config.times} is too small for {self._these(which)}: they have no pair in the buffer, "

@@ -143,6 +143,13 @@ def test_pairs_that_a_short_buffer_loses_are_counted(setup, ranks):
     assert warnings_of(setup.drive(ranks=ranks)) == []
 
 
+def test_what_came_too_late_would_need_more_times(setup):
+    with_times(setup, np.roll(TRAINS, -1), "counter")  # the first event comes last
+    setup.write("G2IncrementalAccumulator", times=90, delays=[*WITHIN, 5000, 8005])
+    words = " would have been enough, and more for the 1 event that came too late for the buffer"
+    assert any(re.search(rf"; times=\d+{words}$", line) for line in warnings_of(setup.drive()))
+
+
 def test_delays_that_a_window_never_reaches(setup):
     with_times(setup, TRAINS, "counter")
     for user_class in ("G2atEnd", "G2IncrementalWindowed"):
