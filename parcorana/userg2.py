@@ -15,4 +15,7 @@ The three classes differ in which pairs count: those now stored (`G2atEnd`,
 from parcorana.g2.forms import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed, UserG2
 from parcorana.g2.parameters import PARAMS
 
+for _form in (G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed):
+    _form.__module__ = __name__  # by this name results, logs and docs know them
+
 __all__ = ["PARAMS", "G2IncrementalAccumulator", "G2IncrementalWindowed", "G2atEnd", "UserG2"]

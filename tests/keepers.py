@@ -11,6 +11,7 @@ import numpy as np
 
 import parcorana
 from parcorana import userg2
+from parcorana.curves.timeline import Timeline
 
 VALID = "*.inprogress/checkpoint_*.json"
 SEEN = []  # stamps of the events that a server of this process was asked about
@@ -28,7 +29,7 @@ def strike(role, number):
         os.kill(os.getpid(), getattr(signal, how))
 
 
-class _Watching(userg2.Timeline):
+class _Watching(Timeline):
     """What a shipped class shows all its events to: no callback of it is replaced for that."""
 
     def add(self, counters, data, threads=1):

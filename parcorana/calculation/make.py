@@ -1,6 +1,7 @@
 """A user class becomes a calculation: what workers and viewer know."""
 
-from contextlib import suppress
+import os
+from contextlib import chdir, suppress
 
 from parcorana.calculation.adapter import CallbackAdapter
 from parcorana.calculation.base import BlockBase, check_arrays
@@ -44,8 +45,10 @@ def make_sample(config):
     if not issubclass(config.user_class, BlockBase):
         return None, {}
     try:
-        calculation = make_instance(config, MpiParams(0, "worker", config.mask, slice(0, 1), first_worker=False))
-        return calculation, check_arrays("", callback(calculation, "arrays")(1), 1)
+        # what a class does to the working directory is not to be met by the files that are read after this
+        with chdir(os.getcwd()):
+            calculation = make_instance(config, MpiParams(0, "worker", config.mask, slice(0, 1), first_worker=False))
+            return calculation, check_arrays("", callback(calculation, "arrays")(1), 1)
     except Exception:
         return None, {}
 

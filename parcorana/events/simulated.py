@@ -293,7 +293,7 @@ class SimulatedSource:
         self._names = tuple({*values, PULSE})
         self._fields: Fields | None = None
 
-    def pulse(self, pulse):
+    def pulse(self, pulse: int) -> float:
         """Return the intensity of a pulse, of mean 1: 1 without `sase`."""
         if not self.options.sase:
             return 1.0

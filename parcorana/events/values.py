@@ -114,7 +114,7 @@ def _is_limit(limit):
 
 def check_uses(user_class, names):
     """Refuse a class that needs a value which there is not; return whether it needs the mean."""
-    uses = getattr(user_class, "uses", ())
+    uses = user_class.uses
     if not isinstance(uses, list | tuple) or not all(isinstance(name, str) for name in uses):
         raise ConfigError(f"user_class {user_class.__name__}: uses must be names of values, not {shown(uses)}")
     for name in uses:

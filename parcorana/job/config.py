@@ -295,7 +295,8 @@ def _check_values(params, dataset):
     places = {name: where for name, where in params["values"].items() if name != MEAN}
     names = names_of(places, dataset)
     params["select"] = check_select(params["select"], names)
-    wants_mean = check_uses(params["user_class"], names)
+    user_class = params["user_class"]
+    wants_mean = issubclass(user_class, BlockBase) and check_uses(user_class, names)
     return places, names + [MEAN] * (wants_mean or MEAN in params["values"] or MEAN in params["select"])
 
 

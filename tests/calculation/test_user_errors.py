@@ -237,7 +237,7 @@ from parcorana import userg2
 
 
 class Small(parcorana.BlockBase):
-    pieces = True
+    takes_pieces = True
 
     def arrays(self, elements):
         self.sum = np.zeros(elements)

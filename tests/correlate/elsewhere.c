@@ -67,7 +67,7 @@ static void test_correlate(int is_double, int mode)
     int64_t shift[SHIFTS], column[SHIFTS], from[NEW], begin = -1, event = 0;
     uint8_t present[LENGTH] = {0}, is_new[LENGTH] = {0};
     pca_run old[LENGTH], fresh[LENGTH], keep[1] = {{0, OLD, NEW}};
-    pca_plan plan = {.length = LENGTH, .from = from, .n_new = NEW, .old = old, .fresh = fresh, .keep = keep,
+    pca_plan plan = {.length = LENGTH, .source = from, .n_new = NEW, .old = old, .fresh = fresh, .keep = keep,
                      .n_keep = 1, .all_new = 1, .mode = mode, .shift = shift, .column = column, .shifts = SHIFTS,
                      .present = present, .is_new = is_new, .delays = SHIFTS, .sign = 1.0};
     pca_arrays arrays = {.x = x, .ld = LD, .block = block, .ld_block = ELEMENTS, .events = NEW, .elements = ELEMENTS};

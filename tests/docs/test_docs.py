@@ -376,7 +376,6 @@ def test_callbacks():
         assert arguments.split(", ") == [*code.co_varnames[1 : code.co_argcount]] or not arguments
 
 
-@pytest.mark.parametrize("headings", [["path"], ["path", "path with many colours"]])
 def test_blocks_page():
     """The page names everything that a class on blocks may have."""
     text = text_of("docs/blocks.md")
@@ -385,6 +384,7 @@ def test_blocks_page():
     assert not [name for name in names if f"`{name}" not in text]
 
 
+@pytest.mark.parametrize("headings", [["path"], ["path", "path with many colours"]])
 def test_result_file(setup, headings):
     """docs/results.md: everything in a result file is in the tables, and the other way round."""
     with h5py.File(setup.folder / "frames.h5", "r+") as file:

@@ -141,7 +141,13 @@ class Given(SimpleNamespace):
 def test_the_arrays_that_a_class_says_it_has_are_counted(names, arrays):
     user_class = type("Mine", (), {"arrayNames": names})
     config = Given(
-        times=100, block=16, store_dtype=np.dtype("f4"), delays=[1] * 10, mask=np.ones((7, 11)), user_class=user_class
+        times=100,
+        block=16,
+        store_dtype=np.dtype("f4"),
+        delays=[1] * 10,
+        mask=np.ones((7, 11)),
+        user_class=user_class,
+        names=[],
     )
     config.elements = 60
     viewer, _, *workers = memory.bytes_of_ranks(config, Roles(servers=(1,), workers=(2, 3)), [1] * 4)
@@ -202,7 +208,7 @@ def fails(*args):
         ({}, 32, 16 + 16 * 16, 8, 16),  # two blocks in float64
         ({"buffer": "F"}, 132, 16 + 16 * 16, 8, 16),
         ({"extra_bytes": lambda self, n, threads: 1000 * n * threads}, 32, 16 + 2000, 8, 16),
-        ({"pieces": True, "publish_piece": fails}, 32, 16 + 16 * 16, 8, 8),
+        ({"takes_pieces": True, "publish_piece": fails}, 32, 16 + 16 * 16, 8, 8),
         ({"arrays": lambda self, n: {"s": Summed(np.zeros((50, 3), "i2"))}}, 32, 16 * 16, 300, 0),
     ],
 )
@@ -212,7 +218,7 @@ def test_what_a_class_on_blocks_declares_is_counted(tmp_path, body, rows, each, 
     config = resolve_config(system | {"times": 100, "block": 16, "user_class": type("Mine", (Mean,), body)}, {})
     viewer, _, *workers = memory.bytes_of_ranks(config, Roles(servers=(1,), workers=(2,)), [2] * 3)
     assert viewer == int(((gathered + 8) * 77 + 4 * small) * 1.1) + (80 << 20)
-    assert workers == [int(((rows * 4 + each) * 77 + 72 * 116 + 4 * small) * 1.1) + (80 << 20)]
+    assert workers == [int(((rows * 4 + each) * 77 + (72 + 8) * 116 + 4 * small) * 1.1) + (80 << 20)]
 
 
 def test_faults_are_left_to_the_run_and_names_mean_nothing(tmp_path):

@@ -1,15 +1,14 @@
 """Messages that move while a rank computes."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
 from parcorana.pipeline.mover import Mover
 
 
-def test_a_large_block_comes_while_a_rank_does_not_ask(command, tmp_path):
-    run = command(sys.executable, Path(__file__).parent / "mover_ranks.py", cwd=tmp_path, ranks=2)
+def test_a_large_block_comes_while_a_rank_does_not_ask(command, root, tmp_path):
+    run = command(sys.executable, root / "tests" / "mover_ranks.py", cwd=tmp_path, ranks=2)
     assert run.returncode == 0 and "\ncame\n" in "\n" + run.stderr, run.stderr
 
 

@@ -51,6 +51,7 @@ def config():
         user_params={},
         mask=np.ones((2, 2), bool),
         delays=np.array([1]),
+        select={},
     )
 
 

@@ -11,7 +11,7 @@ from conftest import status_of
 import parcorana
 from parcorana.detector.geometry import Geometry
 from parcorana.detector.images import segments_apart
-from parcorana.tools import compare, driver, maskcolor, plot
+from parcorana.tools import arguments, compare, maskcolor, plot
 from parcorana.tools.parser import Parser
 
 PACKAGE = Path(parcorana.__file__).parent
@@ -20,7 +20,7 @@ START = ("start", "-d", "sim=brownian:shape=40x60:events=20")
 COMMANDS = {
     "start": (START, maskcolor.make_parser),
     "check": (("check",), maskcolor.make_parser),
-    "driver": ((), driver.make_parser),
+    "driver": ((), arguments.make_parser),
     "plot": (("result.h5",), plot.make_parser),
 }
 
