@@ -30,7 +30,7 @@ from effort import PATIENCE
 from nbclient import NotebookClient
 
 import parcorana
-from parcorana import MpiParams, userg2
+from parcorana import MpiParams, curves, userg2
 from parcorana.events import simulated
 from parcorana.job import config
 from parcorana.tools import maskcolor, plot
@@ -325,7 +325,7 @@ def test_user_params(setup):
 def test_normalizations():
     table = section(CONFIG, "user_params").split("the delay curve of a colour is", 1)[1]
     documented = [ast.literal_eval(quoted(row[0])[0]) for row in table_of(table, "`normalization`")]
-    assert documented == list(userg2.NORMALIZATIONS)
+    assert documented == list(curves.NORMALIZATIONS)
 
 
 def test_options_of_the_driver():

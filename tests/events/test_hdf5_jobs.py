@@ -196,9 +196,10 @@ def test_workers_find_a_time_that_no_source_looks_at(tmp_path, caplog, stamps, b
         )
     assert f" {bogus} is too far from the first one, {counters[rest][0]}" in caplog.text
     assert worker.events.account["bad"] == 1 and worker.events.account["processed"] == 59
-    assert worker.origin == counters[rest][0]
+    assert worker.events.origin == counters[rest][0]
     want = reference.g2(np.arange(60)[rest], frames[rest].reshape(59, -1), 60, [1, 7], "accumulator")
-    counts = worker.user.workerCalc(worker.buffer.T, worker.buffer.filled, worker.buffer.X)[1]
+    buffer = worker.entering.buffer
+    counts = worker.calculation.workerCalc(buffer.T, buffer.filled, buffer.X)[1]
     np.testing.assert_array_equal(counts, want["counts"])
 
 
