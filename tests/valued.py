@@ -21,8 +21,8 @@ class Seen(BlockBase):
     uses = ("mean",)
 
     def arrays(self, elements):
-        self.entered, self.of_counter = [], {}
-        return {"events": Summed(np.zeros(1, np.int64))}
+        self.entered, self.of_counter, self.events = [], {}, np.zeros(1, np.int64)
+        return {"events": Summed(self.events)}
 
     def enter(self, block):
         names = list(block.values)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from parcorana.calculation.sums import wide
+
 
 class Array:
     """An array of a calculation, by how the parts of the workers belong together.
@@ -60,3 +62,9 @@ def bytes_of(arrays: Mapping[str, Array], elements: int) -> int:
     elements : int
     """
     return sum(array.value.nbytes * (elements if isinstance(array, PerElement) else 1) for array in arrays.values())
+
+
+def wide_bytes(array: Array) -> int:
+    """Return the bytes of an array where it is added up: small types as wide ones."""
+    dtype = array.value.dtype
+    return array.value.size * (wide(dtype) if isinstance(array, Summed) else dtype).itemsize

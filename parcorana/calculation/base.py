@@ -188,6 +188,22 @@ class BlockBase:
             Without this method: that of two blocks in float64, as NumPy makes them.
         """
 
+    def collected_bytes(self, elements: int) -> int:
+        """Say how large what `collect` returns is, beside what `arrays` has.
+
+        Optional: called as `extra_bytes`, for the elements of a worker, and for
+        all of the detector's, which the viewer has.
+
+        Parameters
+        ----------
+        elements : int
+
+        Returns
+        -------
+        int
+            Without this method: 0.
+        """
+
     # -- checkpoints: a class whose arrays are all in `arrays` needs neither ----------------------------
 
     def state(self, arrays: Mapping[str, Array]) -> Mapping[str, Array]:

@@ -14,8 +14,8 @@ class Block:
     ----------
     counters : (k,) int64 [pulses]
         Of all events that came.
-    offered : (k, n) array of the buffer's dtype, C order
-        Their elements.
+    offered : (k, n) array of the buffer's dtype
+        Their elements; those of an event lie side by side.
     entering : (m,) int64
         Which of them enter, in order.
     values : dict of str to (k,) float64
@@ -62,11 +62,15 @@ class Block:
 
     @property
     def data(self) -> NDArray[Any]:
-        """(m, n) array of the buffer's dtype: the elements of the events that enter, each event's side by side."""
+        """(m, n) array of the buffer's dtype, to be read only: the elements of the events that enter.
+
+        Those of an event lie side by side, but events may be apart in memory: in
+        Cython it is a ``const real[:, :]``.
+        """
         which = self.entering
-        if len(which) == 0 or len(which) == which[-1] + 1:
-            return self.offered[: len(which)]
-        return self.offered[which]
+        data = self.offered[: len(which)] if not len(which) or len(which) == which[-1] + 1 else self.offered[which]
+        data.flags.writeable = False  # now it is what `offered` has, now a copy
+        return data
 
     def at(self, k: int) -> None:
         """Name event `k` of the block in errors: for code that goes through them one by one."""

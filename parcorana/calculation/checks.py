@@ -1,11 +1,13 @@
 """What callbacks return, checked."""
 
+import sys
+
 import numpy as np
 
-from parcorana.calculation.arrays import PerElement, Summed
+from parcorana.calculation.arrays import Common, PerElement, wide_bytes
 from parcorana.calculation.guard import callback
 from parcorana.calculation.says import reduced_bytes
-from parcorana.calculation.sums import NUMBERS, wide
+from parcorana.calculation.sums import NUMBERS
 from parcorana.errors import RunError, one_line
 
 _COPIES = 4  # of what `workerReduce` returns: the arrays, the note, the same received, the sum
@@ -115,24 +117,19 @@ def size_of_small(config, calculation, found, declared):
         Of an update, and as `arrays` has declared them.
     """
     found, declared = ({n: a for n, a in each.items() if not isinstance(a, PerElement)} for each in (found, declared))
-    size, known = (sum(map(_wide_bytes, each.values())) for each in (found, declared))
+    size, known = (sum(map(wide_bytes, each.values())) for each in (found, declared))
     if _COPIES * (size - known - reduced_bytes(config)) <= _UNSAID:
         return None
-    where = calculation.named(max(found, key=lambda name: _wide_bytes(found[name])))[0]
-    way = "the class method reducedBytes" if where.endswith(".workerReduce") else "extra_bytes"
+    where = calculation.named(max(found, key=lambda name: wide_bytes(found[name])))[0]
+    way = "the class method reducedBytes" if where.endswith(".workerReduce") else "collected_bytes"
     return (
         f"{where} returns {size / 2**20:.0f} MiB, of which a worker and the viewer "
         f"hold up to {_COPIES} copies: --check did not count that; say it by {way}"
     )
 
 
-def _wide_bytes(array):
-    dtype = array.value.dtype
-    return array.value.size * (wide(dtype) if isinstance(array, Summed) else dtype).itemsize
-
-
 class InPlace:
-    """The arrays that a class has declared and holds as attributes: the program has the same, so they must stay.
+    """The arrays that a class has declared: the program has the same, so the class must keep them.
 
     Parameters
     ----------
@@ -141,15 +138,37 @@ class InPlace:
     """
 
     def __init__(self, calculation, arrays):
-        self._calculation, values = calculation, [array.value for array in arrays.values()]
+        self._calculation, self._arrays = calculation, arrays
         held = getattr(calculation, "__dict__", {}).items()
-        self._held = {name: value for name, value in held if any(value is each for each in values)}
+        self._names = [own for own, value in held if any(value is array.value for array in arrays.values())]
 
     def check(self):
-        """Raise RunError if an attribute is another array now."""
-        for name, value in self._held.items():
-            if getattr(self._calculation, name, None) is not value:
+        """Raise RunError if what the class changes would not be seen: it has another array now, or never had this."""
+        who = type(self._calculation).__name__
+        for own in self._names:
+            now = getattr(self._calculation, own, None)
+            if not any(now is array.value for array in self._arrays.values()):
                 raise RunError(
-                    f"{type(self._calculation).__name__}: self.{name} is no longer the array that arrays returned, of "
-                    f"which updates and checkpoints are made: change it in place (self.{name}[...] = ...)"
+                    f"{who}: self.{own} is no longer the array that arrays returned, of which updates and checkpoints "
+                    f"are made: change it in place (self.{own}[...] = ...)"
                 )
+        for name, array in self._arrays.items():
+            if not _is_held(array):
+                raise RunError(
+                    f"{who}.arrays: nobody but the program has the array {name!r}, so nothing changes it: keep an "
+                    "array as an attribute, return that very one (no number, no copy), and change it in place"
+                )
+
+
+def _is_held(array):
+    """Tell whether anybody but its `Array` refers to an array, or to the memory that it shows."""
+    if sys.getrefcount(array.value) > _ALONE:
+        return True
+    base = array.value.base
+    if not isinstance(base, np.ndarray):
+        return base is not None
+    return sys.getrefcount(base) > _ALONE + 1  # this function's own
+
+
+_SAMPLE = Common(np.zeros(1))
+_ALONE = sys.getrefcount(_SAMPLE.value)  # references to an array that only its `Array` has, as Python counts them

@@ -8,6 +8,7 @@ from parcorana.calculation.base import BlockBase, check_arrays
 from parcorana.calculation.guard import callback, guarded
 from parcorana.calculation.params import MpiParams
 from parcorana.calculation.userclass import check_instance
+from parcorana.errors import ConfigError, RunError
 
 
 def make_calculation(config, params):
@@ -39,18 +40,27 @@ def make_sample(config):
     Returns
     -------
     calculation : BlockBase or None
-        None for a class of callbacks, and for one that has a fault, which the run is going to tell.
+        None for a class of callbacks.
     arrays : dict of str to PerElement, Summed or Common
+
+    Raises
+    ------
+    ConfigError
+        What `arrays` returns is no such dict.
+    UserCodeError
+        The class raises.
     """
     if not issubclass(config.user_class, BlockBase):
         return None, {}
+    params = MpiParams(0, "worker", config.mask, slice(0, 1), first_worker=False)
     try:
         # what a class does to the working directory is not to be met by the files that are read after this
         with chdir(os.getcwd()):
-            calculation = make_instance(config, MpiParams(0, "worker", config.mask, slice(0, 1), first_worker=False))
-            return calculation, check_arrays("", callback(calculation, "arrays")(1), 1)
-    except Exception:
-        return None, {}
+            calculation = make_instance(config, params)
+            made = callback(calculation, "arrays")(1)
+        return calculation, check_arrays(f"user_class {config.user_class.__name__}: arrays(1)", made, 1)
+    except RunError as error:
+        raise ConfigError(str(error)) from error
 
 
 def make_instance(config, params):

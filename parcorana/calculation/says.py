@@ -32,6 +32,26 @@ def needs_history(user_class: type) -> bool:
     return not getattr(user_class, "keeps_history", False)
 
 
+def most_at_once(user_class, block):
+    """Return how many events leave, and are gone, before a class that adds pairs in `enter` sees those that enter.
+
+    Parameters
+    ----------
+    user_class : type
+    block : int
+        The most events that come at once.
+
+    Returns
+    -------
+    int
+        1 for a class that sees them leave one by one, stores events itself, or looks at the buffer only in `collect`.
+    """
+    if not issubclass(user_class, BlockBase) or not (user_class.pairs and user_class.buffer) or user_class.stores:
+        return 1
+    adds = defines(user_class, "enter") and (not defines(user_class, "collect") or not user_class.forgets)
+    return min(user_class.most or block, block) if adds else 1
+
+
 @lru_cache(maxsize=1)  # it is asked for every rank, and may read files of colours
 def reduced_bytes(config: Any) -> int:
     """Return the bytes of what `workerReduce` returns on one worker, as many as the sum takes on the viewer.

@@ -3,6 +3,7 @@
 import numpy as np
 
 _WIDE = {"i": np.int64, "u": np.uint64, "f": np.float64, "c": np.complex128}
+_PIECE = 1 << 16  # numbers
 NUMBERS = "".join(_WIDE)  # kinds that have a sum: not bool, whose sum would be another kind
 
 
@@ -29,22 +30,25 @@ def add(total, part):
     Parameters
     ----------
     total, part : ndarray of the same shape
-        `total` as `widened` returns it.
+        `total` as `widened` returns it, in C order.
 
     Raises
     ------
     OverflowError
         Whole numbers whose sum is beyond 64 bit.
     """
-    part = widened(part)
-    if total.dtype.kind in "iu":
-        result = np.asarray(total + part)
-        beyond = result < part if total.dtype.kind == "u" else ((total ^ result) & (part ^ result)) < 0
+    if total.dtype.kind not in "iu":
+        total += part
+        return
+    # a piece at a time: what tells whether a sum has wrapped takes several times its memory
+    flat, added = total.reshape(-1), part.reshape(-1)
+    for first in range(0, total.size, _PIECE):
+        one, other = flat[first : first + _PIECE], widened(added[first : first + _PIECE])
+        result = one + other
+        beyond = result < other if total.dtype.kind == "u" else ((one ^ result) & (other ^ result)) < 0
         if np.any(beyond):
             raise OverflowError(f"beyond {total.dtype}")
-        total[...] = result
-    else:
-        total += part
+        one[...] = result
 
 
 def narrowed(total, dtype):

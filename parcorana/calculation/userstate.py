@@ -46,9 +46,14 @@ def says_state(user_class):
 
 
 def own_callbacks(user_class):
-    """Return the worker's methods that a class defines though what declares its state is that of a base of it."""
+    """Return the worker's methods that a class defines though what declares its state is that of a base of it.
+
+    Not of a class on blocks that is made from another one of the user's: it changes what that holds.
+    """
     mro, says = user_class.__mro__, set(says_state(user_class))
     owner = next((cls for cls in mro if says & set(vars(cls))), user_class)
+    if issubclass(user_class, BlockBase) and owner.__module__.partition(".")[0] != "parcorana":
+        return []
     newer = [cls for cls in mro[: mro.index(owner)] if cls.__module__.partition(".")[0] != "parcorana"]
     names = ["initWorker", "adjustData", "adjustTerms", "adjustTermsBlock", "workerCalc", "workerReduce"]
     if issubclass(user_class, BlockBase):

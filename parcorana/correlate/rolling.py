@@ -145,7 +145,7 @@ class RollingBuffer:
         self.X = np.zeros((times, elements), dtype, order=order)
         self.V = np.full((len(names), times), np.nan)
         self.values = dict(zip(names, self.V, strict=True))
-        self.filled = 0
+        self.filled, self.placed = 0, None
         capacity = times + block + 1
         self._counter = np.zeros(capacity, np.int64)
         self._row = np.zeros(capacity, np.int32)
@@ -238,3 +238,4 @@ class RollingBuffer:
         for name, column in (values or {}).items():
             self.values[name][entry.row[there]] = column[there]
         self.filled = self._tail - self._head
+        self.placed = entry

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from parcorana.calculation.arrays import PerElement, bytes_of
+from parcorana.calculation.arrays import PerElement, bytes_of, wide_bytes
 from parcorana.calculation.guard import callback, defines
 from parcorana.calculation.make import make_sample
 from parcorana.calculation.says import reduced_bytes, whole_bytes
@@ -65,15 +65,21 @@ def worker_bytes(config, sample, elements, threads=1):
         sums, more = bytes_of(arrays, elements), (_HELD - 1) * _small_bytes(arrays)
         extra = callback(calculation, "extra_bytes")
         said = extra(elements, threads) if extra else _TEMPORARY * config.block * elements
-        more += whole_bytes(config.user_class, "extra_bytes", said)
+        more += whole_bytes(config.user_class, "extra_bytes", said) + _HELD * _collected(config, calculation, elements)
     more += _HELD * reduced_bytes(config)
     return _bounded(
         rows * elements * config.store_dtype.itemsize + (_NOTED + 8 * len(config.names)) * stored + sums + more
     )
 
 
+def _collected(config, calculation, elements):
+    """Return the bytes of what a class says that `collect` returns for so many elements, beside its arrays."""
+    say = callback(calculation, "collected_bytes")
+    return whole_bytes(config.user_class, "collected_bytes", say(elements)) if say else 0
+
+
 def _small_bytes(arrays):
-    return bytes_of({name: array for name, array in arrays.items() if not isinstance(array, PerElement)}, 0)
+    return sum(wide_bytes(array) for array in arrays.values() if not isinstance(array, PerElement))
 
 
 def server_bytes(config):
@@ -84,16 +90,17 @@ def server_bytes(config):
 def viewer_bytes(config, sample):
     """Return the bytes of the viewer: small arrays, and one delay of one array or, if the class needs that, all."""
     calculation, arrays = sample
+    one = 8
     if calculation is None:
         one_by_one = all(defines(config.user_class, name) for name in (*REDUCED, "viewerPublishArray"))
         gathered = 8 * (1 if one_by_one else arrays_of(config.user_class) * len(config.delays))
     else:
         whole = [array.value for array in arrays.values() if isinstance(array, PerElement)]
-        gathered = (
-            max(a.itemsize for a in whole) if calculation.takes_pieces and whole else sum(a.nbytes for a in whole)
-        )
+        one = max([one, *(a.itemsize for a in whole)])
+        gathered = one * bool(whole) if calculation.takes_pieces else sum(a.nbytes for a in whole)
     small = reduced_bytes(config) + _small_bytes(arrays)
-    return _bounded((gathered + 8) * config.mask.size + _HELD * small)
+    small += 0 if calculation is None else _collected(config, calculation, config.mask.size)
+    return _bounded((gathered + one) * config.mask.size + _HELD * small)
 
 
 def bytes_of_ranks(config, roles, threads):

@@ -177,7 +177,9 @@ class Alone:
             self._events[counter] = values
             if self._adjust is not None:
                 numbers = {name: np.array([value]) for name, value in {**event.values, **added}.items()}
-                self._adjust(Block(np.array([counter]), values[None], np.zeros(1, np.int64), numbers))
+                self._adjust(
+                    Block(np.array([counter]), values[None], np.zeros(1, np.int64), numbers, len(self._stamps) - 1)
+                )
         return fate
 
     def _counter(self, stamp):

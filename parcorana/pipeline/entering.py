@@ -3,6 +3,7 @@
 from parcorana.calculation.block import Block
 from parcorana.calculation.guard import callback
 from parcorana.correlate.rolling import RollingBuffer
+from parcorana.errors import RunError
 
 
 class Entering:
@@ -33,7 +34,7 @@ class Entering:
         self._adjust = callback(calculation, "adjust")
         self._enter = callback(calculation, "enter")
         self._end_run = callback(calculation, "end_run")
-        self._say = say
+        self._say, self._who = say, type(calculation).__name__
 
     def take(self, counters, values, data, first, limit):
         """Let events enter until `limit` have.
@@ -64,6 +65,11 @@ class Entering:
             self._enter(block)
         elif self._stores:
             block.store()
+        if buffer.placed is not entry:
+            raise RunError(
+                f"{self._who}.enter: stores is True, so it has to put the events into the buffer, by block.store(): "
+                "they are not there"
+            )
         return entry
 
     def end_run(self):

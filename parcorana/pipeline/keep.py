@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from parcorana.calculation.arrays import KINDS, NAMES, Common, Own, PerElement
+from parcorana.calculation.base import check_arrays
 from parcorana.calculation.guard import callback
 from parcorana.calculation.sums import add, narrowed, widened
 from parcorana.calculation.userstate import own_callbacks, says_state
@@ -22,6 +23,7 @@ from parcorana.results.partfile import Damaged, PartFile, write
 log = logging.getLogger("parcorana")
 _PATIENCE = 60.0  # s within which the folder that the viewer makes shows up on another host
 _STATE = "state "
+_VALUE = "value "
 
 
 class Keeper:
@@ -57,6 +59,8 @@ class Keeper:
         """
         self._arrays = arrays
         state = self._state()
+        if callback(self._calculation, "restore") is None:
+            self._check_filled(state)
         user_class, by_attributes = self._job.config.user_class, any(isinstance(array, Own) for array in state.values())
         own = [] if by_attributes else own_callbacks(user_class)
         if own and self._job.rank == self._job.roles.workers[0]:
@@ -81,8 +85,23 @@ class Keeper:
 
     def _state(self):
         """Return what the calculation keeps: its arrays, or what it says."""
-        state = callback(self._calculation, "state")
-        return self._arrays if state is None else state(self._arrays)
+        calculation = self._calculation
+        if (say := callback(calculation, "state")) is None:
+            return self._arrays
+        state = say(self._arrays)
+        if getattr(type(calculation), "passes_on", False):  # checked there
+            return state
+        return check_arrays(f"{type(calculation).__name__}.state", state, self._elements, "biufc")
+
+    def _check_filled(self, state):
+        """Refuse what nothing would fill where a run goes on."""
+        for name, array in state.items():
+            held = any(np.may_share_memory(array.value, each.value) for each in self._arrays.values())
+            if array.value.size and not held:
+                raise RunError(
+                    f"{type(self._calculation).__name__}.state: {name!r} is none of the arrays that arrays returned, "
+                    "so nothing fills it where a run goes on: return it there, too, or define restore"
+                )
 
     def write(self, block, facts):
         """Write this worker's file of a checkpoint; generate a step for each piece.
@@ -103,7 +122,8 @@ class Keeper:
         yield from self._wait_for(folder)
         buffer, roles = self._buffer, self._job.roles
         state = {_STATE + name: array for name, array in self._state().items()}
-        kept = {"T": Common(buffer.T), "V": Common(buffer.V), "X": PerElement(buffer.X)} | state
+        values = {_VALUE + name: Common(column) for name, column in buffer.values.items()}
+        kept = {"T": Common(buffer.T), "X": PerElement(buffer.X)} | values | state
         arrays = {name: (NAMES[type(array)], array.value) for name, array in kept.items()}
         path = part_path(folder, block, roles.workers.index(self._job.rank))
         steps = write(path, arrays, None)
@@ -163,53 +183,55 @@ class Keeper:
             if theirs.start < mine.stop and mine.start < theirs.stop
         ]
         files[0][0].read("T", into=buffer.T)
-        files[0][0].read("V", into=buffer.V)
+        for name, column in buffer.values.items():
+            files[0][0].read(_VALUE + name, into=column)
         for file, first, last, ours in files if buffer.X.size else ():
             file.read("X", first, last, into=buffer.X[:, ours])
         if resume.facts["filled"] > len(buffer.T):
             raise Damaged("the manifest of the checkpoint speaks of more times than there are")
         buffer.restore(resume.facts["filled"])
-        state = self._read(resume, files)
+        held = {name.removeprefix(_STATE): row for name, row in files[0][0].arrays.items() if name.startswith(_STATE)}
+        for row in held.values():
+            if row["kind"] == NAMES[PerElement] and not row["shape"]:
+                raise Damaged(f"{row['name'].removeprefix(_STATE)!r} has no elements")
+        wanted = {
+            name: (*row["shape"][:-1], self._elements) if row["kind"] == NAMES[PerElement] else tuple(row["shape"])
+            for name, row in held.items()
+        }
         if (restore := callback(self._calculation, "restore")) is not None:
+            need = sum(int(np.prod(wanted[name], dtype=float)) * row["dtype"].itemsize for name, row in held.items())
+            if need > limits.available():
+                raise Damaged(f"the state in the checkpoint takes {need / 2**30:.1f} GiB, more than this host has")
+            state = {name: np.empty(wanted[name], row["dtype"], order=row["order"]) for name, row in held.items()}
+            for name, array in state.items():
+                self._fill(array, held[name], resume, files)
             restore(state)
             return
-        mine, kinds = self._state(), {name: KINDS[row["kind"]] for name, row in files[0][0].arrays.items()}
+        # into the arrays that are there: no second ones are held
+        mine = self._state()
         about = [
-            {name: f"{kinds[_STATE + name].__name__} {a.dtype} {a.shape}" for name, a in state.items()},
+            {name: f"{KINDS[row['kind']].__name__} {row['dtype']} {wanted[name]}" for name, row in held.items()},
             {name: f"{type(a).__name__} {a.value.dtype} {a.value.shape}" for name, a in mine.items()},
         ]
-        for name in sorted(state.keys() | mine.keys()):
-            held, has = (each.get(name, "nothing") for each in about)
-            if held != has:
-                raise Damaged(f"the checkpoint holds {held} for {name!r}, and the class has {has}")
-            mine[name].value[...] = state[name]
+        for name in sorted(held.keys() | mine.keys()):
+            one, other = (each.get(name, "nothing") for each in about)
+            if one != other:
+                raise Damaged(f"the checkpoint holds {one} for {name!r}, and the class has {other}")
+        for name, array in mine.items():
+            self._fill(array.value, held[name], resume, files)
 
-    def _read(self, resume, files):
-        """Return the state for this worker, put together from those of others."""
-        first, elements = files[0][0], self._elements
-        rows = {name: row for name, row in first.arrays.items() if name.startswith(_STATE)}
-        wanted = {
-            name: (*row["shape"][:-1], elements) if row["kind"] == NAMES[PerElement] else row["shape"]
-            for name, row in rows.items()
-        }
-        need = sum(int(np.prod(wanted[name], dtype=float)) * row["dtype"].itemsize for name, row in rows.items())
-        if need > limits.available():
-            raise Damaged(f"the state in the checkpoint takes {need / 2**30:.1f} GiB, more than this host has")
-        state = {}
-        for name, row in rows.items():
-            kind = KINDS[row["kind"]]
-            if kind in (Common, Own):
-                array = first.read(name)
-            elif kind is not PerElement:
-                array = self._partial(resume, name, first)
-            else:
-                array = np.empty(wanted[name], row["dtype"], order=row["order"])
-                for file, begin, end, ours in files:
-                    if name not in file.arrays:
-                        raise Damaged(f"the workers' files differ: not all hold {name.removeprefix(_STATE)!r}")
-                    file.read(name, begin, end, into=array[..., ours])
-            state[name.removeprefix(_STATE)] = array
-        return state
+    def _fill(self, array, row, resume, files):
+        """Fill an array of this worker from those of others."""
+        name, kind = row["name"], KINDS[row["kind"]]
+        if kind in (Common, Own):
+            array[...] = files[0][0].read(name)
+        elif kind is not PerElement:
+            array[...] = self._partial(resume, name, files[0][0])
+        else:
+            for file, begin, end, ours in files:
+                if name not in file.arrays:
+                    raise Damaged(f"the workers' files differ: not all hold {name.removeprefix(_STATE)!r}")
+                file.read(name, begin, end, into=array[..., ours])
 
     def _partial(self, resume, name, first):
         """Return this worker's part of a sum: its own, or all of it on the first worker."""
@@ -218,7 +240,7 @@ class Keeper:
         if resume.workers == len(workers):
             return array
         if self._job.rank != workers[0]:
-            return array * 0
+            return np.zeros_like(array)
         total = widened(array).copy()  # of worker 0
         try:
             for k in range(1, resume.workers):

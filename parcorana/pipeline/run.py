@@ -7,7 +7,7 @@ from itertools import chain
 import numpy as np
 
 from parcorana.calculation.guard import defines
-from parcorana.calculation.says import needs_history
+from parcorana.calculation.says import most_at_once, needs_history
 from parcorana.detector.masks import check_shape
 from parcorana.errors import ConfigError
 from parcorana.events.open import open_source
@@ -81,13 +81,26 @@ def short_times(source, config):
         step = None
     if step is None:
         return None
-    short = delays[(delays % step == 0) & (delays >= times * step) & (delays < source.total * step)]
+    most = most_at_once(config.user_class, config.block)
+    within = (delays % step == 0) & (delays < source.total * step)
+    short = delays[within & (delays >= times * step)]
     if not len(short):
-        return None
+        lost = delays[within & (delays > (times - most) * step)]
+        return _lost_in_a_block(config, most, lost // step) if len(lost) else None
     return (
         f"times={times} is too small for {len(short)} of {len(delays)} delays ({short[0]:,} to {short[-1]:,} pulses): "
         f"events come {step:,} pulse{'s' * (step > 1)} apart, and one leaves the buffer before its partner comes; set "
         f"times to at least {short[-1] // step + 1:,}"
+    )
+
+
+def _lost_in_a_block(config, most, events):
+    """Return a warning of a class that adds pairs in `enter`, and misses some of delays of so many events."""
+    return (
+        f"times={config.times} is short for user_class {config.user_class.__name__}, which adds pairs in enter: up to "
+        f"{most} events come at once, and those that leave for them have left by then, so pairs that are more than "
+        f"{max(config.times - most, 0)} events apart are lost, of {len(events)} delays; set times to at least "
+        f"{events[-1] + most}, or most = 1 in the class"
     )
 
 

@@ -58,6 +58,7 @@ class Worker:
         """Generate the worker's steps until every server has said END."""
         self.arrays = self._made_arrays()
         self._in_place = InPlace(self.calculation, self.arrays)
+        self._in_place.check()
         if self._keeper is not None:
             self._keeper.begin(self.arrays)
         if (resume := self.job.resume) is not None:
@@ -177,7 +178,8 @@ class Worker:
         self.at = f"the update at {events.processed} events"
         with self._computing():
             arrays = self._collected(last)
-        whole = {name: array.value for name, array in arrays.items() if isinstance(array, PerElement)}
+        # in an order that all workers have, whatever that of their dictionaries
+        whole = {name: arrays[name].value for name in sorted(arrays) if isinstance(arrays[name], PerElement)}
         with self.job.clock.on("moving"):
             about = [[name, array.dtype.str, array.shape[:-1]] for name, array in whole.items()]
             small = {label(name, array): array.value for name, array in arrays.items() if name not in whole}

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import zlib
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -164,11 +165,19 @@ def fingerprint(config):
 def _code_of(user_class):
     """Return a checksum of the Python code of a user class, and of those of the user's that it is made from."""
     own = [each for each in user_class.__mro__ if each.__module__.partition(".")[0] not in ("parcorana", "builtins")]
-    try:
-        text = "\n".join(inspect.getsource(each) for each in own)
-    except (OSError, TypeError):  # a compiled class has none
-        return ""
-    return hashlib.sha256(text.encode()).hexdigest()
+    text = "\n".join(map(_source_of, own))
+    return hashlib.sha256(text.encode()).hexdigest() if text.strip() else ""
+
+
+def _source_of(cls):
+    """Return the source of a class; where Python cannot tell it, as in a config file, of its functions."""
+    with suppress(OSError, TypeError):
+        return inspect.getsource(cls)
+    texts = []
+    for each in vars(cls).values():
+        with suppress(OSError, TypeError):  # a compiled one has none
+            texts.append(inspect.getsource(inspect.unwrap(getattr(each, "__func__", each))))
+    return "\n".join(texts)
 
 
 def _digest(array):

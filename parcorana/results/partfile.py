@@ -175,6 +175,8 @@ class PartFile:
         shape = row["shape"]
         if first is None:
             first, last = 0, shape[-1] if shape else 1
+        if not 0 <= first <= last <= (shape[-1] if shape else 1):
+            raise Damaged(f"{self._path.name} holds {shape[-1] if shape else 0} elements of {name!r}, not {last}")
         wanted = (*shape[:-1], last - first) if shape else ()
         if into is None:
             into = np.empty(wanted, row["dtype"], order=row["order"])

@@ -101,6 +101,7 @@ def noting(name, base, called):
             "collect": lambda last, buffer: {},
             "state": lambda arrays: {},
             "extra_bytes": lambda n, threads: 5,
+            "collected_bytes": lambda n: 5,
         }
         defaults |= {"named": lambda name: ("Mine.x", name)}
         return defaults[name](*args) if name in defaults else None
@@ -150,7 +151,16 @@ REFUSED |= {
     if kind is Blocks or name not in SHARED
 }
 # Called by another part of the program than a run: of a class that has nothing else to call, by these tests below.
-ELSEWHERE = {"getState", "setState", "state", "restore", "calcAndPublishForTestAlt", "reducedBytes", "extra_bytes"}
+ELSEWHERE = {
+    "getState",
+    "setState",
+    "state",
+    "restore",
+    "calcAndPublishForTestAlt",
+    "reducedBytes",
+    "extra_bytes",
+    "collected_bytes",
+}
 
 
 @pytest.mark.parametrize("name", CALLBACKS)
@@ -188,7 +198,7 @@ def elsewhere(tmp_path, user_class, name):
     """Do the part of the program that calls it: the memory formula, ``--test_alt``, a checkpoint and its resuming."""
     if name == "reducedBytes":
         reduced_bytes(run_class(tmp_path, user_class)[0].config)
-    elif name == "extra_bytes":
+    elif name in ("extra_bytes", "collected_bytes"):
         memory.bytes_of_ranks(run_class(tmp_path, user_class)[0].config, Roles((1,), (2,)), [1] * 3)
     elif name == "calcAndPublishForTestAlt":
         run_driver(tmp_path, user_class, {}, "--test_alt")
@@ -306,8 +316,8 @@ def test_names_of_what_is_reduced_and_kept_do_not_meet(tmp_path, kind):
             return super().workerReduce(arrays, counts, int8array) | dict.fromkeys(names, 7)
 
         def arrays(self, elements):
-            kept = super().arrays(elements)
-            return kept | {f"mine {name}": Common(7) for name in names}
+            kept, self.mine = super().arrays(elements), np.full(1, 7)
+            return kept | {f"mine {name}": Common(self.mine) for name in names}
 
     run_driver(tmp_path, kind, user, name="theirs.h5")
     interrupt(tmp_path, Mine, user)

@@ -14,6 +14,7 @@ from conftest import write_class
 from parcorana import BlockBase, Common, ConfigError, PerElement, Summed
 from parcorana.correlate.delays import make_delay_list
 from parcorana.correlate.lines import scratch_bytes
+from parcorana.errors import UserCodeError
 from parcorana.job import memory
 from parcorana.job.config import resolve_config
 from parcorana.job.partition import Roles
@@ -209,7 +210,7 @@ def fails(*args):
         ({"buffer": "F"}, 132, 16 + 16 * 16, 8, 16),
         ({"extra_bytes": lambda self, n, threads: 1000 * n * threads}, 32, 16 + 2000, 8, 16),
         ({"takes_pieces": True, "publish_piece": fails}, 32, 16 + 16 * 16, 8, 8),
-        ({"arrays": lambda self, n: {"s": Summed(np.zeros((50, 3), "i2"))}}, 32, 16 * 16, 300, 0),
+        ({"arrays": lambda self, n: {"s": Summed(np.zeros((50, 3), "i2"))}}, 32, 16 * 16, 1200, 0),  # int64 in sums
     ],
 )
 def test_what_a_class_on_blocks_declares_is_counted(tmp_path, body, rows, each, small, gathered):
@@ -218,10 +219,11 @@ def test_what_a_class_on_blocks_declares_is_counted(tmp_path, body, rows, each, 
     config = resolve_config(system | {"times": 100, "block": 16, "user_class": type("Mine", (Mean,), body)}, {})
     viewer, _, *workers = memory.bytes_of_ranks(config, Roles(servers=(1,), workers=(2,)), [2] * 3)
     assert viewer == int(((gathered + 8) * 77 + 4 * small) * 1.1) + (80 << 20)
-    assert workers == [int(((rows * 4 + each) * 77 + (72 + 8) * 116 + 4 * small) * 1.1) + (80 << 20)]
+    own = small // 4 if small > 8 else small  # narrow, where it is not added up
+    assert workers == [int(((rows * 4 + each) * 77 + (72 + 8) * 116 + own + 3 * small) * 1.1) + (80 << 20)]
 
 
-def test_faults_are_left_to_the_run_and_names_mean_nothing(tmp_path):
+def test_faults_are_told_beforehand_and_names_mean_nothing(tmp_path):
     np.save(tmp_path / "mask.npy", np.ones((7, 11), np.int8))
     system = {"dataset": "sim=brownian:shape=7x11:events=9:tau=3", "mask": str(tmp_path / "mask.npy"), "delays": [1]}
 
@@ -230,8 +232,15 @@ def test_faults_are_left_to_the_run_and_names_mean_nothing(tmp_path):
         return memory.bytes_of_ranks(config, Roles(servers=(1,), workers=(2,)), [1] * 3)
 
     plain = needs(Own)
-    assert plain == needs(Mean, arrays=fails) == needs(Mean, __init__=lambda self, user, system, params: fails())
-    assert plain == needs(Own, forgets=True, buffer=None, pieces=True, extra_bytes=lambda self, *args: 1 << 40)
+    for body in ({"arrays": fails}, {"__init__": lambda self, user, system, params: fails()}):
+        with pytest.raises(UserCodeError):
+            needs(Mean, **body)
+    with pytest.raises(ConfigError, match=r"^user_class Mine: arrays\(1\): 'x' must be a PerElement, Summed or Common"):
+        needs(Mean, arrays=lambda self, n: {"x": np.zeros(n)})
+    assert plain == needs(Own, forgets=True, buffer=None, takes_pieces=True, extra_bytes=lambda self, *args: 1 << 40)
+    # what collect returns beside the arrays is held four times, by workers and viewer
+    more = needs(Mean, collected_bytes=lambda self, n: 1000 * n)
+    assert [b - a for a, b in zip(needs(Mean), more, strict=True)] == [4400 * 77, 0, 4400 * 77]
     for size in (None, -1, 1.5, True):
         with pytest.raises(
             ConfigError, match=f"^user_class Mine: extra_bytes must return a number of bytes, not {size}"

@@ -151,7 +151,7 @@ class Plain:
         cells[along], where = np.unique(at[there] // self.chunk[along], return_inverse=True)
         if known is not None:
             there[there] = self._are_written(cells, along)[where]
-        if along == 0 and self.chunk[0] > 1:
+        if along == 0 and self.chunk[0] > 1 and not self.trust.zeros_count:
             for row in self._open_rows(cells[0]):
                 there &= (at // self.chunk[0] != row) | (at < self._end_of(row))
         return there

@@ -1,5 +1,6 @@
 """Numbers of each frame, in datasets of the same HDF5 file."""
 
+import copy
 from itertools import islice
 
 import h5py
@@ -42,7 +43,9 @@ class Values:
     """
 
     def __init__(self, stack, values):
-        self._trust, self._length = stack.trust, stack.frames.shape[0]
+        # of numbers 0 is one as any other: what tells how far they were written are their chunks, frames and times
+        self._trust, self._length = copy.copy(stack.trust), stack.frames.shape[0]
+        self._trust.zeros_count = True
         self._where = {name: f"values[{name!r}]: h5={stack.name}: {path}" for name, path in values.items()}
         self.datasets = {name: self._find(name, "/" + path.strip("/")) for name, path in values.items()}
 
