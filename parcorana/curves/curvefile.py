@@ -33,7 +33,7 @@ _NAME_OF = {  # of each table: what is before the number of the colour
 _BIAS = {"too_low_by": "low", "too_high_by": "high"}
 
 
-def write_curves(group, colors, curve, normalization, bias=None):
+def write_curves(group, colors, curve, normalization, bias=None, stands_for=None):
     """Write the delay curves of an update.
 
     Parameters
@@ -44,6 +44,8 @@ def write_curves(group, colors, curve, normalization, bias=None):
         Of all colours, (C, D).
     normalization : str
     bias : parcorana.curves.bias.Bias, optional
+    stands_for : (str, str, (C,) float64), optional
+        What each colour stands for, as ``('q', '1/angstrom', values)``.
     """
     norm = {"normalization": normalization}
     independent = "standard error over the colour's elements, as if they were independent"
@@ -55,8 +57,15 @@ def write_curves(group, colors, curve, normalization, bias=None):
     }
     off = {name: _largest(getattr(bias, key)) for name, key in _BIAS.items()} if bias is not None else {}
     many = len(colors) > NAMED
+    if stands_for is not None:
+        kind, unit, values = stands_for
+        group.attrs["color_stands_for"], group.attrs["color_unit"] = kind, unit
+        norm[f"{kind}_unit"] = unit
+        off = off | {kind: values}
     if many:
         _write_colors(group, colors)
+        if stands_for is not None:
+            write_dataset(group, kind, off.pop(kind), unit, f"mean {kind} of each colour")
         for name, part in off.items():
             what = f"part of g2 by which the curve may be {name[4:-3]} for its normalization, at most; an estimate"
             write_dataset(group, name, part, "1", what, **norm)
@@ -102,12 +111,12 @@ def _write_colors(group, colors):
     write_dataset(group, "colors", colors, "1", "colour of each row of the tables")
 
 
-def write_fits(group, delays, curves, kind, rate):
+def write_fits(group, delays, curves, kind, rate, stands_for=None):
     """Fit the curves, ``{colour: Curve}``, and write it; above `NAMED` colours say that the last result has fits."""
     if len(curves) > NAMED:
         group.attrs[_MADE_AT_END] = kind
     else:
-        fits.write(group.create_group("fits"), fits.fit_curves(delays, curves, kind), rate)
+        fits.write(group.create_group("fits"), fits.fit_curves(delays, curves, kind), rate, stands_for)
 
 
 def complete(user):
@@ -127,7 +136,8 @@ def complete(user):
     for group in _last(user):
         if "delay_curves" in group and not _has_names(group):
             colors = group["colors"][:]
-            off = {name: group[name][:] for name in _BIAS if name in group}
+            own = (*_BIAS, group.attrs.get("color_stands_for", ""))
+            off = {name: group[name][:] for name in own if name and name in group}
             for table, name in _NAME_OF.items():
                 _spell_out(group, table, name, colors, off if table == "delay_curves" else {})
             if "means" in group.get("intensity", ()):
@@ -206,5 +216,8 @@ def _fit_at_end(group, kind):
     del group.attrs[_MADE_AT_END]
     delays = group["delays"]
     found = fits.fit_curves(delays[:], read_curves(group), kind)
-    fits.write(group.create_group("fits"), found, delays.attrs["rate"])
+    stands_for = None
+    if kind_of := group.attrs.get("color_stands_for"):
+        stands_for = kind_of, group.attrs["color_unit"], group[kind_of][:]
+    fits.write(group.create_group("fits"), found, delays.attrs["rate"], stands_for)
     return []

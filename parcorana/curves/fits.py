@@ -154,7 +154,12 @@ def fit_curves(delays: NDArray[np.int64], curves: Mapping[int, Curve], kind: str
     return {color: fit_curve(delays, curve, kind) for color, curve in curves.items()}
 
 
-def write(group: Any, found: Mapping[int, Fit], rate: float) -> None:
+def write(
+    group: Any,
+    found: Mapping[int, Fit],
+    rate: float,
+    stands_for: tuple[str, str, NDArray[np.float64]] | None = None,
+) -> None:
     """Write fits into an HDF5 group.
 
     Parameters
@@ -163,15 +168,23 @@ def write(group: Any, found: Mapping[int, Fit], rate: float) -> None:
     found : dict of int to Fit
     rate : float
         Pulses per second.
+    stands_for : (str, str, (C,) float64), optional
+        What the colours stand for, as ``('q', '1/angstrom', values)``.
     """
     group.attrs["kind"] = next(iter(found.values())).kind if found else "none"
     group.attrs["model"] = "baseline + contrast exp(-2 (d / tau)^exponent)"
     write_dataset(group, "colors", np.array(list(found), np.int64), "1", "colours that were fitted")
+    if stands_for is not None:
+        name, unit, values = stands_for
+        write_dataset(group, name, values, unit, f"mean {name} of each colour")
     for name, (units, long_name) in _LONG_NAMES.items():
         more = {"rate": rate} if name == "tau" else {}
         write_dataset(group, name, _column(found, name), units, long_name, **more)
         error = f"standard error of the {name}, as if the curve's points were independent"
         write_dataset(group, f"{name}_err", _column(found, f"{name}_err"), units, error)
+    for name in ("tau", "tau_err"):
+        what = "decay time of the field" if name == "tau" else "standard error of tau, as tau_err"
+        write_dataset(group, f"{name}_seconds", _column(found, name) / rate, "s", what)
     write_dataset(group, "points", _column(found, "points", np.int64), "1", "points of the curve")
     write_dataset(group, "ok", _column(found, "ok", np.int8), "1", "1 where there is a fit, else all is NaN")
     why = np.array([fit.why.encode() for fit in found.values()], "S60")

@@ -36,6 +36,13 @@ def with_error(value, error, plus="±"):
     return f"({value / scale:.{decimals}f} {plus} {error / scale:.{decimals}f})e{largest:+03d}"
 
 
+def time_with_error(seconds, error, plus="±"):
+    """Return a time and its error in the unit that suits it, as ``2.650 ± 0.080 ms``."""
+    units = (("s", 1.0), ("ms", 1e-3), ("µs" if plus == "±" else "us", 1e-6), ("ns", 1e-9))
+    unit, size = next((each for each in units if not seconds < each[1]), units[-1])
+    return f"{with_error(seconds / size, error / size, plus)} {unit}"
+
+
 def _place(number):
     """Return the power of ten of the last digit of a number of two digits."""
     # as it is written, for 0.0996 is 0.10

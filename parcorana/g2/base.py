@@ -16,10 +16,10 @@ from parcorana.curves import curvefile, fits
 from parcorana.curves.bias import bias_of, sentence
 from parcorana.curves.sums import ColorSums
 from parcorana.curves.timeline import Timeline
-from parcorana.detector import masks
+from parcorana.detector import colortable, masks
 from parcorana.errors import ConfigError, RunError
 from parcorana.files.datasets import write_dataset
-from parcorana.g2.parameters import PARAMS, check_picture, colors_of, normalization_of, number_of
+from parcorana.g2.parameters import PARAMS, check_picture, colors_of, normalization_of, number_of, table_of
 from parcorana.g2.plain import PlainG2
 
 LONG_NAMES = {
@@ -75,6 +75,9 @@ class G2Base(PlainG2, Apart, BlockBase):
         self.color_sums = ColorSums(color, finecolor, normalization_of(user_params), colors)
         self.color_sizes = np.bincount(np.searchsorted(colors, color[color > 0]), minlength=len(colors))
         self._own_color = color[mpiParams.part]
+        table = table_of(user_params) if mpiParams.role in ("viewer", "alone") else None
+        #: What the colours stand for: name, unit and (C,) float64, as q of rings; None if nobody has said.
+        self.stands_for = table and (table.kind, table.unit, table.of(colors))
         self._warned = False
         self._save = saved_arrays(user_params)
         self.last_has_more = self._save == "last"
@@ -88,6 +91,10 @@ class G2Base(PlainG2, Apart, BlockBase):
         color = colors_of(user_params, mask)[0]
         if warning := masks.few_colored(color):
             log(warning)
+        table = table_of(user_params, log)
+        number, sizes = np.unique(color[color > 0], return_counts=True)
+        if table is not None and (doubt := colortable.doubts(table, number, sizes)):
+            log(f"color_table: is it the table of this colour file? {doubt}")
         fits.check_kind(user_params.get("fit"))
         check_picture(user_params)
 
@@ -263,7 +270,7 @@ class G2Base(PlainG2, Apart, BlockBase):
         colors, rate = self.color_sums.colors, self.system_params["rate"]
         curvefile.write_intensity(group.create_group("intensity"), colors, self.color_sizes, line, rate)
         if self.fit:
-            curvefile.write_fits(group, self.delays, curve.each(colors), self.fit, rate)
+            curvefile.write_fits(group, self.delays, curve.each(colors), self.fit, rate, self.stands_for)
         if self.picture:
             self._draw(h5UserGroup.parent)
 
@@ -307,7 +314,9 @@ class G2Base(PlainG2, Apart, BlockBase):
         rate = self.system_params["rate"]
         write_dataset(group, "delays", self.delays, "pulses", f"delays; one pulse is 1/{rate} s", rate=rate)
         write_dataset(group, "delay_counts", counts, "1", "number of pairs of each delay")
-        curvefile.write_curves(group, self.color_sums.colors, curve, self.color_sums.normalization, bias)
+        curvefile.write_curves(
+            group, self.color_sums.colors, curve, self.color_sums.normalization, bias, self.stands_for
+        )
         write_dataset(group, "saturated", saturated, "1", "1 where any processed event reached saturated_value")
 
     def viewerPublishArray(self, name, delay, ndarray, h5UserGroup):

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from parcorana.curves.sums import NORMALIZATIONS
-from parcorana.detector import masks
+from parcorana.detector import colortable, masks
 from parcorana.errors import ConfigError, nearest, shown
 from parcorana.view.names import check_picture_name
 
 PARAMS = (
     "color",
     "finecolor",
+    "color_table",
     "saturated_value",
     "notzero",
     "normalization",
@@ -72,6 +73,12 @@ def check_picture(user_params):
     listed = isinstance(chosen, list | tuple | range) or (isinstance(chosen, np.ndarray) and chosen.ndim)
     if chosen is not None and not (listed and all(isinstance(c, int | np.integer) for c in chosen)):
         raise ConfigError(f"user_params['plot_colors'] must be a list of colours, not {shown(chosen)}")
+
+
+def table_of(user_params, log=None):
+    """Return the table of the colour file, as `colortable.find_table`; None if there is no such file."""
+    color = file_of(user_params, "color")
+    return None if color is None else colortable.find_table(color, user_params.get("color_table"), log)
 
 
 def colors_of(user_params, mask):

@@ -1,11 +1,14 @@
 """``/system`` of a result file: config, ranks, accounting, timing."""
 
 import json
+import os
+from contextlib import suppress
 
 import numpy as np
 
 from parcorana._version import __version__
-from parcorana.detector import masks
+from parcorana.detector import colortable, masks
+from parcorana.errors import ConfigError
 from parcorana.files.datasets import write_dataset
 
 ACCOUNT = ("read", "processed", "filtered", "no_data", "duplicate", "late", "bad", "unused")
@@ -43,6 +46,19 @@ def write_system(group, config, ranks):
     write_dataset(group, "delays", config.delays, "pulses", "delays")
     for key, array in masks.color_files(config):
         write_dataset(group, key, array, "1", f"the {key} file")
+    if (table := _color_table(config)) is not None:
+        about = {"kind": table.kind}
+        write_dataset(group, "color_table/color", table.colors, "1", "number of each colour", **about)
+        for name in ("mean", "low", "high"):
+            what = {"mean": "mean", "low": "least", "high": "largest"}[name]
+            write_dataset(
+                group, f"color_table/{name}", getattr(table, name), table.unit, f"{what} {table.kind}", **about
+            )
+        for name in ("sector", "elements"):
+            column = table.sectors if name == "sector" else table.elements
+            write_dataset(
+                group, f"color_table/{name}", column, "1", f"{name} of each colour, as its table says", **about
+            )
     for name, (low, high) in config.select.items():
         limits = np.array([-np.inf if low is None else low, np.inf if high is None else high], float)
         write_dataset(group, f"select/{name}", limits, "as the value", f"{name} from and to which events are taken")
@@ -50,6 +66,16 @@ def write_system(group, config, ranks):
     width = max(len(host) for _, _, host in rows) or 1
     table = np.array(rows, [("rank", np.int32), ("role", "S8"), ("host", f"S{width}")])
     write_dataset(group, "ranks", table, "1", "role and host of each rank")
+
+
+def _color_table(config):
+    """Return the table of the colour file that `user_params` names, None if there is none."""
+    color, given = config.user_params.get("color"), config.user_params.get("color_table")
+    if not isinstance(color, str | os.PathLike):
+        return None  # to a user's own class the name may mean something else
+    with suppress(ConfigError):
+        given = os.path.join(config.folder, given) if isinstance(given, str | os.PathLike) else given
+        return colortable.find_table(os.path.join(config.folder, color), given)
 
 
 def write_facts(group, facts):

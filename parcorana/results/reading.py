@@ -9,6 +9,7 @@ import numpy as np
 
 from parcorana.curves.curvefile import read_curves, read_intensity
 from parcorana.curves.fits import Fit
+from parcorana.detector.colortable import ColorTable
 from parcorana.errors import ConfigError, shown
 from parcorana.files.paths import fault_of
 from parcorana.results.facts import ACCOUNT
@@ -41,6 +42,8 @@ class Result:
     intensity : dict of int to (P,) float64
     account : dict of str to int
     mask, saturated : arrays of the detector's shape
+    table : ColorTable or None
+        What the colours stand for.
     """
 
     label: str
@@ -58,6 +61,12 @@ class Result:
     account: dict
     mask: np.ndarray
     saturated: np.ndarray
+    table: ColorTable | None = None
+
+    def name_of(self, color):
+        """Return what a colour is called: its number, and its q if that is known."""
+        known = "" if self.table is None else self.table.name(color)
+        return f"colour {color}{', ' * bool(known)}{known}"
 
 
 def find_file(path, at=None):
@@ -136,9 +145,21 @@ def read_result(file, label, at=None):
         account=account,
         mask=system["mask"][:],
         saturated=group["saturated"][:],
+        table=_table(system["color_table"], label) if "color_table" in system else None,
     )
     _check_alike(result, label)
     return result
+
+
+def _table(group, label):
+    found = {name: group[name] for name in ("color", "mean", "low", "high", "sector", "elements")}
+    if {item.shape for item in found.values()} != {found["color"].shape} or len(found["color"].shape) != 1:
+        raise ConfigError(f"{label}: the columns of its /system/color_table do not belong together")
+    kind, unit = str(found["color"].attrs["kind"]), str(found["mean"].attrs["units"])
+    whole = (found[name][:].astype(np.int64) for name in ("color", "sector", "elements"))
+    real = (found[name][:].astype(np.float64) for name in ("mean", "low", "high"))
+    color, sector, elements = whole
+    return ColorTable(kind, unit, color, *real, sectors=sector, elements=elements)
 
 
 def _state(system, processed, all_processed):

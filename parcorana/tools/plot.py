@@ -7,7 +7,7 @@ import sys
 import numpy as np
 
 from parcorana.curves.fits import KINDS, check_kind, fit_curves
-from parcorana.curves.rounding import with_error
+from parcorana.curves.rounding import time_with_error, with_error
 from parcorana.detector.images import check_both, is_data, load_layout, segments_apart
 from parcorana.detector.masks import check_shape
 from parcorana.errors import ConfigError, told
@@ -18,12 +18,14 @@ from parcorana.tools.parser import Parser
 
 _PLAIN_MAPS = ("saturated", "mask", "color", "finecolor")
 _DELAY_MAPS = ("G2", "IP", "IF", "g2")
+_ASCII = {ord("±"): "+-", ord("µ"): "u", ord("²"): "2", ord("τ"): "tau"}
 
 _EPILOG = """\
 examples:
   parCorAnaPlot result.h5 -o result.png                     everything, in a picture
   parCorAnaPlot result.h5 --colors 1-4 --fit stretched      in a window, with fits
   parCorAnaPlot result.h5 -o map.pdf --map g2:10            with each element's own g2 at the delay 10
+  parCorAnaPlot result.h5 --fit single --tau-q -o tau.png   decay times against q, and the diffusion coefficient
   parCorAnaPlot today.h5 yesterday.h5 -o both.png           curves of two runs over each other
 While a run goes on, its name draws the last update published.
 
@@ -50,6 +52,9 @@ def make_parser():
     )  # fmt: skip
     parser.add_argument("--iX", metavar="FILE", help="row of each element in the image, for maps")
     parser.add_argument("--iY", metavar="FILE", help="column of each element in the image")
+    parser.add_argument(
+        "--tau-q", action="store_true", help="draw the decay times of the fits against q, with their power law, instead"
+    )
     parser.add_argument("--fit", choices=KINDS, help="fit the curves, in place of the fits in the file")
     return parser
 
@@ -120,28 +125,52 @@ def _draw(args):
     if missing:
         known = ", ".join(map(str, results[0].curves)) or "none"
         raise ConfigError(f"--colors: there is no colour {missing[0]}; there are {known}")
-    from parcorana.view import pictures
+    from parcorana.view import pictures, times
 
-    with pictures.shown(args.output, size=(12 + 4 * min(len(maps), 2), 8)) as figure:
-        pictures.draw_result(figure, results, colors, maps)
+    if args.tau_q:
+        _check_tau_q(results)
+        with pictures.shown(args.output, size=(8, 7)) as figure:
+            said = times.draw_tau_q(figure.add_subplot(), results)
+    else:
+        said = []
+        with pictures.shown(args.output, size=(12 + 4 * min(len(maps), 2), 8)) as figure:
+            pictures.draw_result(figure, results, colors, maps)
     if args.fit:
         for result in results:
             _print_fits(result)
+    for line in said:
+        print(line if _speaks_utf() else line.translate(_ASCII))
     if args.output:
         print(args.output)
 
 
+def _check_tau_q(results):
+    for result in results:
+        if result.table is None or result.table.kind != "q":
+            raise ConfigError(
+                f"--tau-q: {result.label} does not know the q of its colours: the run takes it from the table beside "
+                "the colour file, which parCorAnaMaskColorTool start --by q writes (PREFIX_colors.csv)"
+            )
+        if not any(fit.ok for fit in result.fits.values()):
+            raise ConfigError(f"--tau-q: {result.label} has no fit: add --fit single, or --fit stretched")
+
+
+def _speaks_utf():
+    return "utf" in (sys.stdout.encoding or "").lower()  # the terminal of a batch job may know ASCII only
+
+
 def _print_fits(result):
-    # the terminal of a batch job may know ASCII only
-    plus = "±" if "utf" in (sys.stdout.encoding or "").lower() else "+-"
-    print(f"{result.label}: tau in pulses of 1/{result.rate:g} s; errors as if the curve's points were independent")
+    plus = "±" if _speaks_utf() else "+-"
+    print(f"{result.label}: one pulse is 1/{result.rate:g} s; errors as if the curve's points were independent")
     for color, fit in result.fits.items():
         if not fit.ok:
-            print(f"  colour {color}: no fit: {fit.why}")
+            print(f"  {result.name_of(color)}: no fit: {fit.why}")
             continue
-        names = ("tau", "contrast", "baseline", *(["exponent"] if fit.kind == "stretched" else []))
-        numbers = [f"{name} {with_error(getattr(fit, name), getattr(fit, f'{name}_err'), plus)}" for name in names]
-        print(f"  colour {color}: {', '.join(numbers)}")
+        names = ("contrast", "baseline", *(["exponent"] if fit.kind == "stretched" else []))
+        numbers = [f"tau {time_with_error(fit.tau / result.rate, fit.tau_err / result.rate, plus)}"]
+        numbers[0] += f" ({with_error(fit.tau, fit.tau_err, plus)} pulses)"
+        numbers += [f"{name} {with_error(getattr(fit, name), getattr(fit, f'{name}_err'), plus)}" for name in names]
+        print(f"  {result.name_of(color)}: {', '.join(numbers)}")
 
 
 def main(argv=None):

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from parcorana.curves.rounding import with_error
+from parcorana.curves.rounding import time_with_error, with_error
 from parcorana.errors import ConfigError
 from parcorana.view.names import check_picture_name
 
@@ -200,14 +200,14 @@ def draw_curves(axes, results, colors=None):
     number, paint, every = _chosen([result.curves for result in results], colors)
     drawn, note = False, ""
     for k, result in enumerate(results):
-        dots, line = _MARKS[k % len(_MARKS)]
+        dots, line = MARKS[k % len(MARKS)]
         places, said = on_log_axis(result.delays)
         note = note or said
         for c in number:
             curve, fit = result.curves.get(c), result.fits.get(c)
             if curve is None:
                 continue
-            label = _label(c, curve, fit) if k == 0 and c in number[:: -(-len(number) // _DRAWN)] else None
+            label = _label(result, c) if k == 0 and c in number[:: -(-len(number) // _DRAWN)] else None
             if not np.isfinite(curve.g2).any():
                 axes.plot([], [], dots, color=paint[c], ms=3.5, lw=1, label=label)
                 continue
@@ -229,7 +229,7 @@ def draw_curves(axes, results, colors=None):
     handles, labels = axes.get_legend_handles_labels()
     if len(results) > 1:
         for k, result in enumerate(results):
-            dots, line = _MARKS[k % len(_MARKS)]
+            dots, line = MARKS[k % len(MARKS)]
             handles += axes.plot([], [], dots, ls=line, color="0.35", ms=3.5, lw=1)
             labels.append(result.label)
     title = "normalization: " + ", ".join(sorted({result.normalization for result in results}))
@@ -247,10 +247,11 @@ def _chosen(of_results, colors):
     return some, paints(number), len(number)
 
 
-_MARKS = (("o", "-"), ("s", "--"), ("^", ":"), ("v", "-."))
+MARKS = (("o", "-"), ("s", "--"), ("^", ":"), ("v", "-."))
 
 
-def _label(color, curve, fit):
+def _label(result, color):
+    curve, fit = result.curves[color], result.fits.get(color)
     if not np.isfinite(curve.g2).any():
         said = ": " + ("no element has intensity" if curve.left_out.any() else "no element, or no pairs")
     elif fit is None:
@@ -258,9 +259,14 @@ def _label(color, curve, fit):
     elif not fit.ok:
         said = f": no fit ({fit.why})"
     else:
-        said = f": \u03c4 = {with_error(fit.tau, fit.tau_err)} pulses"
+        said = f": \u03c4 = {time_with_error(fit.tau / result.rate, fit.tau_err / result.rate)}"
+        said += f" ({with_error(fit.tau, fit.tau_err)} pulses)"
         said += f", exponent {with_error(fit.exponent, fit.exponent_err)}" if fit.kind == "stretched" else ""
-    return textwrap.fill(f"colour {color}{said}", 38)
+    return textwrap.fill(_in_angstrom(result.name_of(color)) + said, 38)
+
+
+def _in_angstrom(text):
+    return text.replace("1/angstrom", "1/\u00c5")
 
 
 def notes_on(result, width=100):
@@ -280,7 +286,7 @@ def draw_intensity(axes, results, colors=None):
     for k, result in enumerate(results):
         for c in number:
             if c in result.intensity and len(result.seconds):
-                axes.plot(result.seconds, result.intensity[c], _MARKS[k % len(_MARKS)][1], color=paint[c], lw=0.9,
+                axes.plot(result.seconds, result.intensity[c], MARKS[k % len(MARKS)][1], color=paint[c], lw=0.9,
                           marker="." if len(result.seconds) < 50 else None)  # fmt: skip
     axes.set(xlabel="time since the first event [s]", ylabel="mean intensity")
     if not number:
@@ -291,8 +297,8 @@ def draw_counts(axes, results):
     """Draw the number of pairs of each delay."""
     for k, result in enumerate(results):
         places, _ = on_log_axis(result.delays)
-        axes.plot(places, result.counts, _MARKS[k % len(_MARKS)][0], color="0.35", ms=3, lw=0.8,
-                  linestyle=_MARKS[k % len(_MARKS)][1])  # fmt: skip
+        axes.plot(places, result.counts, MARKS[k % len(MARKS)][0], color="0.35", ms=3, lw=0.8,
+                  linestyle=MARKS[k % len(MARKS)][1])  # fmt: skip
     axes.set(
         xscale="log",
         xlabel="delay [pulses]",

@@ -332,15 +332,26 @@ def test_wrong_files(path, tmp_path):
         make(path)
 
 
+def test_src_not_given_is_the_only_one(path):
+    write(path, times={"counter": np.arange(23)})
+    with h5py.File(path, "a") as file:
+        file["mask"] = np.ones((4, 5), np.uint8)
+    for src in (None, ""):
+        source = make(path, src=src)
+        assert source.total == 23
+        assert source.about == "src: 'run/data', which is not given, but the only stack of frames in the file"
+
+
 def test_src_not_given_lists_what_there_is(path):
     write(path, times={"counter": np.arange(23)})
     with h5py.File(path, "a") as file:
         file["mask"] = np.ones((4, 5), np.uint8)
+        file["other"] = np.ones((3, 4, 5))
         file["names"] = np.zeros((4, 5), "S4")
     for src in (None, ""):
         text = refusal(path, src)
         assert "src must be given" in text
-        assert text.endswith("; the file has run/data (23x4x5 uint16), mask (4x5 uint8)")
+        assert text.endswith("; the file has other (3x4x5 float64), run/data (23x4x5 uint16), mask (4x5 uint8)")
     assert "a str, not 3" in refusal(path, 3)
 
 
@@ -391,6 +402,7 @@ def test_wrong_stacks(path, frames, what):
 def test_types_that_numpy_has_not(path):
     write(path)
     with h5py.File(path, "a") as file:
+        file["other"] = np.ones((3, 4, 5))
         space = h5py.h5s.create_simple((3, 4))
         h5py.h5d.create(file.id, b"bits", h5py.h5t.STD_B8LE, space)
         h5py.h5d.create(file.id, b"times", h5py.h5t.UNIX_D32LE, space)

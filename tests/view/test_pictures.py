@@ -115,7 +115,8 @@ def test_fits_are_rounded_by_their_errors(setup, monkeypatch, capsys):
     result = replace(result, fits=fit_curves(result.delays, result.curves, "single"))
     pictures.draw_curves(figure.add_subplot(), [result])
     labels = [text.get_text() for text in legend_of(figure).get_texts()]
-    assert all(re.fullmatch(r"colour \d: τ = [\d.]+ ± [\d.]+ pulses", label) for label in labels), labels
+    form = r"colour \d: τ = [\d.]+ ± [\d.]+ ms \([\d.]+ ± [\d.]+ pulses\)"
+    assert all(re.fullmatch(form, label.replace("\n", " ")) for label in labels), labels
 
 
 def test_what_is_not_drawn_is_said(setup):

@@ -82,7 +82,7 @@ class HDF5Live(HDF5Source):
             raise
         self._stacks, self._first, self._missing = [stack], [0, 0], [Missing(stack, None, log)]
         self.total, self.typical_step = None, None
-        self.stamps, self.about = stack.times.stamps, stack.times.about()
+        self.stamps, self.about = stack.times.stamps, stack.about()
         frames = stack.frames
         self.shape, self.dtype, self.unmapped = frames.shape[1:], frames.dtype.newbyteorder("="), frames.unmapped()
         # of what it is made of one server may know more than another, so that must not decide

@@ -74,7 +74,9 @@ class HDF5Source:
         self._files, self._stacks, self._missing = Files(log=say), [], []
         try:
             for name in file_names(dataset):
-                self._stacks.append(Stack(self._files, name, src, dataset.dir))
+                self._stacks.append(
+                    Stack(self._files, name, src or (self._stacks[0].src if self._stacks else None), dataset.dir)
+                )
                 check_alike(self._stacks)
             self._first = np.cumsum([0] + [stack.frames.shape[0] for stack in self._stacks]).tolist()
             self.total = min(self._first[-1], share.numevents or self._first[-1])
@@ -86,7 +88,7 @@ class HDF5Source:
             raise
         first = self._stacks[0]
         self.stamps = first.times.stamps
-        self.about, self.typical_step = first.times.about(), None
+        self.about, self.typical_step = first.about(), None
         if self._times is not None and self.stamps == "ns" and np.count_nonzero(self._state == _GOOD) > 1:
             self.typical_step = float(np.median(np.diff(self._times[self._state == _GOOD]))) * 1e-9
         self.shape = first.frames.shape[1:]

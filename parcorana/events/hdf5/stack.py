@@ -35,10 +35,10 @@ class Stack:
     files : parcorana.events.hdf5.files.Files
     name : str
         Of the file.
-    src : str
+    src : str or None
         Path of the dataset T x detector's ndarray; or of a group of
         data_000001, data_000002, ..., or of a NeXus group that names the
-        dataset in its attribute `signal`.
+        dataset in its attribute `signal`. None: the one that there is.
     folder : str or None
         Of other files that this one may draw in (see `Trust`).
 
@@ -49,17 +49,23 @@ class Stack:
     trust : parcorana.events.hdf5.trust.Trust
     warnings : list of str
         What the user should know of it.
+    src : str
+        As given, or found.
     """
 
     def __init__(self, files, name, src, folder=None):
-        self.name, self.trust = name, Trust(files, name, folder)
+        self.name, self.trust, self.src = name, Trust(files, name, folder), src
         self._where = f"h5={name}: src={src}"
-        self.warnings = []
+        self.warnings, self._chosen = [], ""
         try:
             self.trust.file(name)
         except Unreadable as error:
             raise ConfigError(f"h5={name}: {error}") from error
-        path, numbers = self._find(src)
+        if src is None or src == "":
+            self.src = self._choose()
+            self._where = f"h5={name}: src={self.src}"
+            self._chosen = f"src: {self.src!r}, which is not given, but the only stack of frames in the file; "
+        path, numbers = self._find(self.src)
         self.times = Times(self.trust, path, self.frames.shape[0], numbers)
 
     def _file(self):
@@ -71,8 +77,6 @@ class Stack:
 
     def _find(self, src):
         """Find the frames; return their path in the file, and the numbers that they state of themselves."""
-        if not src:
-            raise ConfigError(f"h5={self.name}: src must be given, the path of the frames in the file{self._offer()}")
         if not isinstance(src, str):
             raise ConfigError(f"h5={self.name}: src must be the path of the frames in the file, a str, not {src!r}")
         try:
@@ -94,6 +98,23 @@ class Stack:
         self._check_frames()
         self._warn_of_part(src)
         return (own if found == self.name else path), numbers_for(numbers, self.frames.shape[0])
+
+    def about(self):
+        """Return a line on what was chosen, and where the times are from; None if there is nothing to say."""
+        about = self.times.about()
+        return f"{self._chosen}{about or ''}".removesuffix("; ") or None
+
+    def _choose(self):
+        """Return the path of the one stack that there is: what NeXus says, else the only one of frames."""
+        try:
+            path, _, item = self._signal("/", *self._walk("/"))
+            found = [path] if isinstance(item, h5py.Dataset) or parts_of(item) else []
+            paths = found or _stacks(self._file())
+        except Exception:  # whatever h5py raises over a damaged file is told where it is read
+            paths = []
+        if len(paths) != 1:
+            raise ConfigError(f"h5={self.name}: src must be given, the path of the frames in the file{self._offer()}")
+        return paths[0].strip("/")
 
     def _walk(self, path):
         return self.trust.walk(self.name, self._file()["/"], path, self._where)
@@ -285,6 +306,23 @@ def _candidates(file):
     file.visititems(visit)
     found.sort()
     return [path for _, path, _ in found], [text for _, _, text in found]
+
+
+def _stacks(file):
+    """Return the paths of all stacks with frames of two axes and more, and of all series of parts."""
+    found, left = [], iter(range(_LOOKED_AT))
+
+    def visit(path, item):
+        if next(left, None) is None:
+            return True  # enough
+        frames = isinstance(item, h5py.Dataset) and len(shape_of(item) or ()) >= 3 and _has_numbers(item)
+        if frames or (isinstance(item, h5py.Group) and parts_of(item)):
+            found.append(path)
+        return None
+
+    enough = file.visititems(visit)
+    series_of = [path for path in found if isinstance(file[path], h5py.Group)]
+    return [] if enough else [path for path in found if posixpath.dirname(path) not in series_of]
 
 
 def _has_numbers(item):

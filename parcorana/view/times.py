@@ -1,0 +1,48 @@
+"""A picture of decay times against q."""
+
+import numpy as np
+
+from parcorana.curves.dispersion import fit_dispersion
+from parcorana.curves.rounding import with_error
+from parcorana.view.pictures import MARKS, PALETTE
+
+
+def draw_tau_q(axes, results):
+    """Draw the decay times of the fits against q, with the power law; return a line of text on each result.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    results : list of parcorana.results.reading.Result
+        With fits, and a table of q.
+    """
+    said = []
+    for k, result in enumerate(results):
+        q, tau, error = times_of(result)
+        dots, line = MARKS[k % len(MARKS)]
+        paint = PALETTE[k % len(PALETTE)]
+        axes.errorbar(
+            q, tau, error, fmt=dots, color=paint, ms=4, lw=1, label=result.label if len(results) > 1 else None
+        )
+        found = fit_dispersion(q, tau, error)
+        text = "too few points for a power law"
+        if found is not None:
+            ends = np.geomspace(q.min(), q.max(), 100)
+            axes.plot(ends, found.tau(ends), line, color=paint, lw=1.2)
+            text = f"\u03c4 ~ q^-n, n = {with_error(found.exponent, found.exponent_err)}"
+            if found.is_diffusion:
+                text += f"; D = {with_error(found.diffusion, found.diffusion_err)} \u00b5m\u00b2/s for n = 2"
+        said.append(f"{result.label}: {text}")
+    axes.set(xscale="log", yscale="log", xlabel="q [1/\u00c5]", ylabel="\u03c4 [s]", title="\n".join(said))
+    if len(results) > 1:
+        axes.legend(fontsize=8)
+    return said
+
+
+def times_of(result):
+    """Return q [1/angstrom], decay times and their errors [s] of the colours that have a fit."""
+    good = [color for color, fit in result.fits.items() if fit.ok]
+    tau, error = (np.array([getattr(result.fits[c], name) for c in good], float) for name in ("tau", "tau_err"))
+    q = result.table.of(good)
+    known = np.isfinite(q)
+    return q[known], tau[known] / result.rate, error[known] / result.rate
