@@ -198,12 +198,23 @@ def test_every_file_a_run(tmp_path, times, servers):
 
 def test_times_that_begin_anew(tmp_path):
     for times in (
-        {"counter": lambda k: np.arange(8)},
         {"counter": lambda k: np.arange(8) + 2 * k},
+        {"counter": lambda k: np.arange(8) + (k == 2)},
+        {"timestamp": lambda k: np.arange(8) / 9},
         {"timestamp": lambda k: np.arange(8) / 9 + k / 100},
     ):
-        with pytest.raises(ConfigError, match=r"r1\.h5: its times begin at .*that is not one run; say ':runs' after"):
+        with pytest.raises(
+            ConfigError, match=r"r[12]\.h5: its times begin at .*that is not one run; say ':runs' after"
+        ):
             opened(repeats(tmp_path, times), "f")
+
+
+def test_counters_that_all_begin_at_the_same_number_are_runs(tmp_path):
+    lines = []
+    source = opened(repeats(tmp_path, {"counter": lambda k: np.arange(5, 13)}), "f", lines.append)
+    assert [event.run for block in source.blocks() for event in block] == [0] * 8 + [1] * 8 + [2] * 8
+    (line,) = lines
+    assert "the counter of each of the 3 files begins at 5, so each is taken as a run of its own" in line
 
 
 def test_times_that_go_on(tmp_path):

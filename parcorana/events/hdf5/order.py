@@ -32,10 +32,15 @@ def check_order(dataset, stacks, times, states, say):
     say : callable
         Takes one line of text for the user.
 
+    Returns
+    -------
+    bool
+        Whether each file is a run of its own, for its counter begins where that of the first one does.
+
     Raises
     ------
     ConfigError
-        They begin anew, which makes separate runs of them.
+        Their times overlap in another way, which is no run.
     """
     if times[0] is None:
         if any(stack.frames.shape[0] > 1 for stack in stacks):
@@ -43,10 +48,17 @@ def check_order(dataset, stacks, times, states, say):
                 f"h5={dataset.name}: {len(stacks)} files without times are taken as one run, each file's first frame "
                 f"following the last one of the file before; {_APART}"
             )
-        return
+        return False
+    good = [np.unique(of_file[state == 0]) for of_file, state in zip(times, states, strict=True)]
+    if stacks[0].times.stamps == "pulses" and all(len(some) and some[0] == good[0][0] for some in good):
+        say(
+            f"h5={dataset.name}: the counter of each of the {len(stacks)} files begins at {good[0][0]}, so each is "
+            "taken as a run of its own, as ':runs' says: no pair spans two of them. If they are parts of the detector "
+            "that were written side by side, make one virtual dataset of them"
+        )
+        return True
     before, warned = None, False
-    for stack, of_file, state in zip(stacks, times, states, strict=True):
-        some = np.unique(of_file[state == 0])
+    for stack, some in zip(stacks, good, strict=True):
         if before is not None and len(some) and np.median(some) <= before[-1]:
             begin = f"h5={stack.name}: its times begin at {some[0]}, those of the files before end at {before[-1]}"
             overlap = some[-1] >= before[0]
@@ -60,3 +72,4 @@ def check_order(dataset, stacks, times, states, say):
                 say(f"{begin}: the files are read one after the other, so many events may come late; {_APART}")
         if len(some):
             before = some if before is None else np.union1d(before, some)
+    return False

@@ -117,7 +117,7 @@ class HDF5Source:
                 _check_times(stack, state)
             self._times, self._state = np.concatenate(times), np.concatenate(states)
         if len(self._stacks) > 1 and not self._apart:
-            check_order(dataset, self._stacks, times, states, say)
+            self._apart = check_order(dataset, self._stacks, times, states, say)
 
     def _read_values(self, values, say):
         """Read the values of all files."""
