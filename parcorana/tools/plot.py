@@ -1,6 +1,7 @@
 """``parCorAnaPlot``: pictures of results."""
 
 import argparse
+import csv
 import dataclasses
 import sys
 
@@ -26,6 +27,7 @@ examples:
   parCorAnaPlot result.h5 --colors 1-4 --fit stretched      in a window, with fits
   parCorAnaPlot result.h5 -o map.pdf --map g2:10            with each element's own g2 at the delay 10
   parCorAnaPlot result.h5 --fit single --tau-q -o tau.png   decay times against q, and the diffusion coefficient
+  parCorAnaPlot result.h5 --at 500,1000 -o grown.png        two updates of one run over each other
   parCorAnaPlot today.h5 yesterday.h5 -o both.png           curves of two runs over each other
 While a run goes on, its name draws the last update published.
 
@@ -44,7 +46,8 @@ def make_parser():
     parser.add_argument("files", nargs="+", metavar="FILE", help="result file, or that of a run in progress")
     parser.add_argument("-o", "--output", metavar="PICTURE", help=".png, .pdf or .svg; without it a window")
     parser.add_argument("--colors", metavar="LIST", help="only these colours, as 1-4,7")
-    parser.add_argument("--at", type=int, metavar="N", help="the update at N events; without it the last")
+    parser.add_argument("--at", metavar="LIST", help="the updates at so many events, as 500,1000; without it the last")
+    parser.add_argument("--csv", metavar="FILE", help="write the curves that are drawn as a table, too")
     parser.add_argument(
         "--map", action="append", default=[], metavar="NAME[:DELAY]", dest="maps",
         help="draw an array of the detector's shape, too: G2:10, IP:10, IF:10, g2:10 (each element's own), "
@@ -113,12 +116,15 @@ def _draw(args):
     check_both(args.iX, args.iY)
     check_kind(args.fit)
     results, maps = [], []
-    for k, name in enumerate(args.files):
-        with plain_file(find_file(name, args.at)) as file:
-            result = read_result(file, name, args.at)
+    updates = parse_numbers(args.at, "--at") if args.at else (None,)
+    for name, at in ((name, at) for name in args.files for at in updates):
+        with plain_file(find_file(name, at)) as file:
+            result = read_result(file, name, at)
+            if len(updates) > 1:
+                result = dataclasses.replace(result, label=f"{name} at {at:,}")
             if args.fit:
                 result = dataclasses.replace(result, fits=fit_curves(result.delays, result.curves, args.fit))
-            if k == 0:
+            if not results:
                 maps = _maps(args, file, result)
         results.append(result)
     missing = sorted(set(colors or ()) - {c for result in results for c in result.curves})
@@ -140,8 +146,29 @@ def _draw(args):
             _print_fits(result)
     for line in said:
         print(line if _speaks_utf() else line.translate(_ASCII))
+    if args.csv:
+        _write_table(args.csv, results, colors)
+        print(args.csv)
     if args.output:
         print(args.output)
+
+
+def _write_table(path, results, colors):
+    """Write the curves, a line for each colour and delay."""
+    try:
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("file", "color", "q", "delay", "seconds", "g2", "error", "counts", "elements"))
+            for result in results:
+                for color in (c for c in result.curves if colors is None or c in colors):
+                    curve = result.curves[color]
+                    q = result.table.of([color])[0] if result.table is not None and result.table.kind == "q" else np.nan
+                    columns = (result.delays, result.delays / result.rate, curve.g2, curve.error, result.counts)
+                    for row in zip(*columns, curve.elements, strict=True):
+                        numbers = (f"{number:.9g}" for number in row[1:4])
+                        writer.writerow((result.label, color, f"{q:.9g}", row[0], *numbers, *row[4:]))
+    except OSError as error:
+        raise ConfigError(f"--csv {path}: cannot be written: {error.strerror}") from None
 
 
 def _check_tau_q(results):

@@ -1,5 +1,6 @@
 """What a picture of a result says: which update of which run, how it is normalized, what is not drawn."""
 
+import csv
 import re
 import shutil
 from dataclasses import replace
@@ -190,3 +191,26 @@ def test_older_files_are_read(ran):
         for group in file["user"].values():
             del group.attrs["normalization_error"], group.attrs["normalization"]
     assert "normalization: not named" in picture_of(ran.folder / "old.h5")[1]
+
+
+def test_updates_over_each_other_and_as_a_table(ran, monkeypatch, capsys):
+    monkeypatch.chdir(ran.folder)
+    assert plot.main(["out.h5", "--at", "70,140", "-o", "two.png", "--csv", "curves.csv", "--colors", "1,3"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["curves.csv", "two.png"]
+    with open("curves.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == ["out.h5 at 70"] * 18 + ["out.h5 at 140"] * 18
+    with h5py.File("out.h5") as file:
+        group = file["user/G2_results_at_000140"]
+        for color in (1, 3):
+            mine = [row for row in rows[18:] if int(row["color"]) == color]
+            assert [int(row["delay"]) for row in mine] == group["delays"][:].tolist()
+            np.testing.assert_allclose([float(row["seconds"]) for row in mine], group["delays"][:] / 120, rtol=1e-8)
+            for key, name in (("g2", "delay_curve"), ("error", "delay_curve_err"), ("elements", "elements")):
+                want = group[f"{name}_color_{color}"][:]
+                np.testing.assert_allclose([float(row[key]) for row in mine], want, rtol=1e-8)
+            assert [int(row["counts"]) for row in mine] == group["delay_counts"][:].tolist()
+    assert plot.main(["out.h5", "--at", "70,71", "-o", "two.png"]) == 2
+    assert "there is no update at 71 events" in capsys.readouterr().err
+    assert plot.main(["out.h5", "-o", "two.png", "--csv", "no/such/folder.csv"]) == 2
+    assert "--csv no/such/folder.csv: cannot be written" in capsys.readouterr().err
