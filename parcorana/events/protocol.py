@@ -188,6 +188,10 @@ class EventSource(Protocol):
     live : bool
         Whether events come as time goes by (`events`), or are all there
         (`blocks`). A source without this attribute is not live.
+    about : str or None
+        A line for the log: where the times are from, what was chosen. Optional.
+    typical_step : float or None [s]
+        From one event to the next, for the same line. Optional.
     own_run : object
         As `Event.own_run`, of the first run; None, or no such attribute, where
         there is none, or none yet.

@@ -121,11 +121,11 @@ class Alone:
         events.close()
 
     def _is_outside(self, values):
-        """Tell whether one of some values is outside its range; count the first one that is."""
+        """Tell whether one of some values, or the mean alone, is outside its range; count the first one that is."""
         for name, (low, high) in self._select.items():
-            if name not in values:
+            if (name == MEAN) != (MEAN in values):
                 continue
-            value = values[name]
+            value = values.get(name, math.nan)
             if math.isnan(value) or (low is not None and value < low) or (high is not None and value > high):
                 self._filtered_by[name] += 1
                 return True
@@ -158,7 +158,7 @@ class Alone:
             values = included.astype(self.config.store_dtype)
         added = {MEAN: sum(included.tolist()) / len(included)} if MEAN in self.config.names else {}
         is_finite = self._mends or array.dtype.kind != "f"
-        if (is_finite or np.isfinite(included).all()) and self._is_outside(added):
+        if added and (is_finite or np.isfinite(included).all()) and self._is_outside(added):
             return "filtered"
         if not is_finite and not np.isfinite(values).all():
             return "bad"

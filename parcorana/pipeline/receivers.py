@@ -1,4 +1,4 @@
-"""Which elements of a frame go to whom, and where in their rows."""
+"""Which elements of a frame, of those that the mask includes, go to whom, and where in their rows."""
 
 import numpy as np
 

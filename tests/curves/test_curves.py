@@ -53,6 +53,7 @@ def denominators(arrays, fine, saturated, normalization):
 @settings(max_examples=100, deadline=None)
 @given(case=cases(), threads=st.sampled_from([1, 2, 3, 8]))
 def test_curves_equal_the_reference(normalization, case, threads):
+    """Of every normalization, 'pixel', 'finecolor' and 'color'."""
     arrays, counts, color, fine, saturated, _ = case
     found = fast(case, normalization, threads)
     assert list(found) == sorted(set(color[color > 0]))

@@ -431,3 +431,15 @@ def test_scipy_is_asked_for(monkeypatch):
     with pytest.raises(ConfigError, match=r"pip install 'parcorana\[fit\]'"):
         fits.check_kind("single")
     fits.check_kind(None)
+
+
+def test_a_mask_of_the_other_convention(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    mask = np.ones((4, 10), np.uint8)
+    mask[0, :3] = 0
+    for array, warned in ((mask, False), (1 - mask, True)):
+        np.save("mask.npy", array)
+        assert maskcolor.main(["check", "--mask", "mask.npy"]) == 0
+        err = capsys.readouterr().err
+        assert ("the mask includes 3 of 40 elements, those with 1" in err and "37 are to be processed" in err) == warned
+        assert bool(err) == warned
