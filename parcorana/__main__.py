@@ -5,6 +5,7 @@ import platform
 import sys
 from importlib import metadata
 
+from parcorana.errors import speaks
 from parcorana.tools.parser import Parser
 
 
@@ -55,6 +56,7 @@ def report():
     return "\n".join(f"{key:{width}}  {value}" for key, value in facts.items())
 
 
+@speaks("python -m parcorana")
 def main(argv=None):
     """Run the command; return the exit status: 0 done, 1 failed, 2 wrong arguments."""
     parser = Parser(

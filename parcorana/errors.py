@@ -5,6 +5,7 @@ import os
 import resource
 import sys
 from contextlib import suppress
+from functools import wraps
 
 _TOO_MANY_FILES = os.strerror(errno.EMFILE)
 _BEGIN, _END = 3000, 1000  # characters of an error that are told: enough for every list that one gives
@@ -113,6 +114,72 @@ class UserCodeError(Exception):
     def __init__(self, where, role):
         super().__init__(where)
         self.where, self.role = where, role
+
+
+class _Output:
+    """Standard output that remembers why it could not be written, and drops what comes after that."""
+
+    def __init__(self, stream):
+        self._stream, self.fault = stream, None
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+    def write(self, text):
+        """Write, unless that has failed before."""
+        return self._tried(self._stream.write, text)
+
+    def flush(self):
+        """Flush, unless that has failed before."""
+        self._tried(self._stream.flush)
+
+    def _tried(self, function, *args):
+        if self.fault is None:
+            try:
+                return function(*args)
+            except (OSError, ValueError) as error:
+                self.fault = error
+        return None
+
+
+def speaks(prog):
+    """Let a command end as it would, and with that exit status, where its standard output cannot be written.
+
+    Who reads it may go (``| head``), which is no fault; a full disk is told on
+    standard error.
+
+    Parameters
+    ----------
+    prog : str
+        The command's name.
+
+    Returns
+    -------
+    callable
+        A decorator of the command's `main`.
+    """
+
+    def decorate(main):
+        @wraps(main)
+        def call(argv=None):
+            before = sys.stdout
+            if before is None:  # it was closed when the command was started
+                return main(argv)
+            sys.stdout = output = _Output(before)
+            try:
+                return main(argv)
+            finally:
+                output.flush()
+                sys.stdout = before
+                if output.fault is not None:
+                    if not isinstance(output.fault, BrokenPipeError):
+                        say(f"{prog}: what it prints could not be written: {one_line(output.fault)}")
+                    with suppress(OSError, ValueError):  # or Python fails once more as it ends
+                        os.dup2(os.open(os.devnull, os.O_WRONLY), before.fileno())
+
+        return call
+
+    return decorate
 
 
 def told(prog, command, *args):

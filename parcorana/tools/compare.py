@@ -5,7 +5,7 @@ import sys
 import h5py
 import numpy as np
 
-from parcorana.errors import ConfigError, one_line, printable
+from parcorana.errors import ConfigError, one_line, printable, speaks
 from parcorana.files.plain import plain_file
 from parcorana.tools.parser import Parser
 
@@ -156,6 +156,7 @@ def _compare(path_a, path_b, rtol, atol, ignore, subset):
     return lines, sum(path not in b for path in of_a), len(of_a), notes
 
 
+@speaks("cmpParCorAnaH5Output")
 def main(argv=None):
     """Run the command; return the exit status: 0 same, 1 different, 2 unreadable."""
     parser = Parser(

@@ -9,7 +9,7 @@ import threading
 import time
 
 from parcorana.correlate import cpu
-from parcorana.errors import ConfigError, say, shown
+from parcorana.errors import ConfigError, say, shown, speaks
 from parcorana.files import limits
 from parcorana.files.paths import allow_open_files
 from parcorana.job import memory
@@ -74,6 +74,7 @@ def _await(threads):
         thread.join()
 
 
+@speaks("parCorAnaDriver")
 def main(argv=None):
     """Run the command; return the exit status."""
     args = parsed(argv)

@@ -11,7 +11,7 @@ from parcorana.curves.fits import KINDS, check_kind, fit_curves
 from parcorana.curves.rounding import time_with_error, with_error
 from parcorana.detector.images import check_both, is_data, load_layout, segments_apart
 from parcorana.detector.masks import check_shape
-from parcorana.errors import ConfigError, told
+from parcorana.errors import ConfigError, speaks, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.files.plain import plain_file
 from parcorana.results.reading import find_file, read_result, updates_in
@@ -200,6 +200,7 @@ def _print_fits(result):
         print(f"  {result.name_of(color)}: {', '.join(numbers)}")
 
 
+@speaks("parCorAnaPlot")
 def main(argv=None):
     """Run the command; return the exit status."""
     args = make_parser().parse_args(argv)

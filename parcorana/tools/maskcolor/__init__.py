@@ -5,7 +5,7 @@ for each command: `start` (with `average`, `included` and `coloring`),
 `convert`, `plot` and `check`.
 """
 
-from parcorana.errors import told
+from parcorana.errors import speaks, told
 from parcorana.files.paths import allow_open_files
 from parcorana.tools.maskcolor import check, convert, plot, start
 from parcorana.tools.maskcolor.arguments import make_parser
@@ -19,6 +19,7 @@ _COMMANDS = {
 }
 
 
+@speaks("parCorAnaMaskColorTool")
 def main(argv=None):
     """Run the command; return the exit status."""
     args = make_parser().parse_args(argv)
