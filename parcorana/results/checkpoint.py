@@ -24,7 +24,7 @@ from parcorana._version import __version__
 from parcorana.correlate.reach import is_state
 from parcorana.detector import masks
 from parcorana.errors import ConfigError
-from parcorana.results.disk import sync
+from parcorana.results.disk import fresh, sync, unlinked
 from parcorana.results.facts import ACCOUNT, as_json
 from parcorana.results.partfile import Damaged, verify
 
@@ -198,7 +198,7 @@ def commit(checkpoint):
     path = _manifest_path(checkpoint.folder, checkpoint.block)
     aside = path.with_name(f".{path.name}.tmp")
     try:
-        with open(aside, "wb") as file:
+        with open(fresh(aside), "wb", opener=unlinked) as file:
             file.write(b"%08x\n" % zlib.crc32(text) + text)
             file.flush()
             os.fsync(file.fileno())

@@ -3,6 +3,7 @@
 import io
 import os
 from contextlib import contextmanager
+from pathlib import Path
 
 import h5py
 
@@ -16,6 +17,17 @@ def sync(path):
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def fresh(path):
+    """Return a path at which nothing is any more: whoever left a link there would have another file written to."""
+    Path(path).unlink(missing_ok=True)
+    return path
+
+
+def unlinked(path, flags):
+    """Open a file as `open` does, but through no link; for its argument `opener`."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 class _Disk(io.FileIO):
@@ -54,8 +66,8 @@ class _Disk(io.FileIO):
 
 @contextmanager
 def opened(path, mode):
-    """Open an HDF5 file for writing; a failure of the disk is raised when it is closed."""
-    with _Disk(path, f"{mode.rstrip('+')}+") as disk:
+    """Open an HDF5 file for writing, through no link; a failure of the disk is raised when it is closed."""
+    with _Disk(fresh(path) if mode == "w" else path, f"{mode.rstrip('+')}+", opener=unlinked) as disk:
         try:
             with h5py.File(disk, mode) as file:
                 yield file

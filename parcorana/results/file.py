@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from parcorana.errors import RunError
-from parcorana.results.disk import explained, opened, sync
+from parcorana.results.disk import explained, fresh, opened, sync
 from parcorana.results.facts import ACCOUNT, write_facts, write_system
 from parcorana.results.folder import BASE, MADE, SUFFIX, identity, version_of
 from parcorana.results.join import join
@@ -99,7 +99,7 @@ class ResultFile:
         if final.exists():
             what, after = f"the full arrays at {processed} events", "; all updates without them are published"
         with explained(f"cannot publish {what} in {str(self.folder)!r}", after):
-            shutil.copyfile(self.folder / BASE, aside)
+            shutil.copyfile(self.folder / BASE, fresh(aside))
             with opened(aside, "r+") as file:
                 write_facts(file["system"], facts)
                 yield from write(file["user"])
