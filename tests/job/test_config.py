@@ -32,7 +32,7 @@ WRONG_SYSTEM = [
     ({"dataset": "run=5"}, "exactly one of exp, file, shmem, h5, sim"),
     ({"dataset": "exp=x:run=1:liv"}, "unknown part 'liv'; did you mean 'live'?"),
     ({"src": "det/nothing"}, "det/nothing"),
-    ({"src": None}, "src"),
+    ({"src": 3}, "src must be"),
     ({"rate": 0}, "rate must be above 0"),
     ({"rate": float("nan")}, "rate must be a finite number"),
     ({"store_dtype": "float16"}, "store_dtype must be 'float32' or 'float64'"),
