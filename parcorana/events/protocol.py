@@ -110,6 +110,13 @@ class Event:
         """Return the detector's ndarray, None where the event has none.
 
         The array may be read-only and may be overwritten by the next event.
+
+        Raises
+        ------
+        EventError, OSError
+            This event cannot be read: it counts as bad, and the run goes on.
+        RunError
+            The source has failed: the run stops well.
         """
         frame = self._read()
         return frame.together() if isinstance(frame, Segments) else frame
