@@ -17,8 +17,7 @@ import pytest
 from conftest import BIN, CONFIG, Setup, run_command
 from effort import PATIENCE
 from shmem import SharedMemory
-from test_hdf5_files import WRITER
-from test_psana_pipeline import ENVIRONMENT
+from sources import ENVIRONMENT, WRITER
 from xtc2 import L1_ACCEPT, grow, write_run
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("psana") is None, reason="psana of LCLS-II is not installed")

@@ -6,6 +6,7 @@ import re
 import h5py
 import numpy as np
 import pytest
+from sources import ENVIRONMENT
 
 from parcorana import reference
 
@@ -18,12 +19,6 @@ MISSING = {(0, 1), (7, 0), (15, 1), (16, 0), (40, 0), (40, 1), (77, 1), (119, 0)
 LACKING = {event for event, _ in MISSING}
 NOWHERE = {event for event, _ in MISSING if {(event, 0), (event, 1)} <= MISSING}
 # SLAC's logbook: the same everywhere, whether or not it can be reached
-ENVIRONMENT = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), "http://127.0.0.1:1") | {"NO_PROXY": ""}
-# what importing psana says of the packages that it brings along
-ENVIRONMENT["PYTHONWARNINGS"] = "error," + ",".join(
-    f"ignore::DeprecationWarning:{module}"
-    for module in ("amitypes.hsd", "kafka.protocol.schemas.load_json", "importlib.resources._legacy")
-)
 
 
 @pytest.fixture(scope="module")

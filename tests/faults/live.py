@@ -27,7 +27,7 @@ SLOW = """\
 
 def hdf5(trial, events=MORE):
     """Return the keys for frames at rest, the dataset of the same ones as they are written, and a writer to start."""
-    from events.test_hdf5_files import WRITER
+    from sources import WRITER
 
     frames = frames_of(trial, events=events)
     np.save(trial.folder / "frames.npy", frames)
@@ -81,7 +81,7 @@ def xtc2(trial):
 
 def follow(trial, make, body="    pass"):
     """Start a job that follows data, and its writer; return both once a few updates are published."""
-    from events.test_psana_pipeline import ENVIRONMENT
+    from sources import ENVIRONMENT
 
     system, live, write = make(trial)
     trial.write("G2IncrementalAccumulator", body, update=25, block=8, **system)

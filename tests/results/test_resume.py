@@ -460,7 +460,7 @@ def test_skipped_events_are_not_read(runs):
 @pytest.mark.parametrize("how", ["file", "exp", "idx"])
 def test_psana(runs, how):
     """Real xtc2: gone on with from an index of the sequence, by a file, by small data, by times; too few events."""
-    from events.test_psana_pipeline import ENVIRONMENT
+    from sources import ENVIRONMENT
     from xtc2 import write_run
 
     for name, value in ENVIRONMENT.items():
