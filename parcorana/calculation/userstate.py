@@ -18,6 +18,7 @@ import numpy as np
 
 from parcorana.calculation.arrays import Common, PerElement, Summed
 from parcorana.calculation.base import BlockBase, check_arrays
+from parcorana.calculation.guard import is_ours
 from parcorana.calculation.sums import NUMBERS
 from parcorana.calculation.userbase import UserBase
 from parcorana.errors import ConfigError, RunError
@@ -52,9 +53,9 @@ def own_callbacks(user_class):
     """
     mro, says = user_class.__mro__, set(says_state(user_class))
     owner = next((cls for cls in mro if says & set(vars(cls))), user_class)
-    if issubclass(user_class, BlockBase) and owner.__module__.partition(".")[0] != "parcorana":
+    if issubclass(user_class, BlockBase) and not is_ours(owner):
         return []
-    newer = [cls for cls in mro[: mro.index(owner)] if cls.__module__.partition(".")[0] != "parcorana"]
+    newer = [cls for cls in mro[: mro.index(owner)] if not is_ours(cls)]
     names = ["initWorker", "adjustData", "adjustTerms", "adjustTermsBlock", "workerCalc", "workerReduce"]
     if issubclass(user_class, BlockBase):
         names += ["adjust", "enter", "end_run", "collect"]

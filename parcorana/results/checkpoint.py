@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from parcorana._version import __version__
+from parcorana.calculation.guard import is_ours
 from parcorana.correlate.reach import is_state
 from parcorana.detector import masks
 from parcorana.errors import ConfigError
-from parcorana.results.disk import fresh, sync, unlinked
+from parcorana.results.disk import fresh, sync
 from parcorana.results.facts import ACCOUNT, as_json
 from parcorana.results.partfile import Damaged, verify
 
@@ -164,7 +165,7 @@ def fingerprint(config):
 
 def _code_of(user_class):
     """Return a checksum of the Python code of a user class, and of those of the user's that it is made from."""
-    own = [each for each in user_class.__mro__ if each.__module__.partition(".")[0] not in ("parcorana", "builtins")]
+    own = [each for each in user_class.__mro__ if each is not object and not is_ours(each)]
     text = "\n".join(map(_source_of, own))
     return hashlib.sha256(text.encode()).hexdigest() if text.strip() else ""
 
@@ -198,7 +199,7 @@ def commit(checkpoint):
     path = _manifest_path(checkpoint.folder, checkpoint.block)
     aside = path.with_name(f".{path.name}.tmp")
     try:
-        with open(fresh(aside), "wb", opener=unlinked) as file:
+        with open(fresh(aside), "xb") as file:  # which follows no link
             file.write(b"%08x\n" % zlib.crc32(text) + text)
             file.flush()
             os.fsync(file.fileno())

@@ -25,8 +25,7 @@ def fresh(path):
     return path
 
 
-def unlinked(path, flags):
-    """Open a file as `open` does, but through no link; for its argument `opener`."""
+def _unlinked(path, flags):
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
@@ -67,7 +66,7 @@ class _Disk(io.FileIO):
 @contextmanager
 def opened(path, mode):
     """Open an HDF5 file for writing, through no link; a failure of the disk is raised when it is closed."""
-    with _Disk(fresh(path) if mode == "w" else path, f"{mode.rstrip('+')}+", opener=unlinked) as disk:
+    with _Disk(fresh(path) if mode == "w" else path, f"{mode.rstrip('+')}+", opener=_unlinked) as disk:
         try:
             with h5py.File(disk, mode) as file:
                 yield file

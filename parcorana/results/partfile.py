@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from parcorana.calculation.arrays import KINDS
-from parcorana.results.disk import fresh, unlinked
+from parcorana.results.disk import fresh
 
 _MAGIC = b"parcorana checkpoint 1\n"
 _PIECE = 8 << 20  # bytes that are written or read at once
@@ -77,7 +77,7 @@ def write(path, arrays, about):
     aside = path.with_name(f".{path.name}.tmp")
     size = crc = 0
     try:
-        with open(fresh(aside), "wb", buffering=0, opener=unlinked) as file:
+        with open(fresh(aside), "xb", buffering=0) as file:
             for source in (iter([head]), *(_pieces(array, orders[name]) for name, (_, array) in arrays.items())):
                 for piece in source:
                     left = memoryview(piece)

@@ -16,7 +16,7 @@ from valued import Seen, is_inside
 from parcorana import BlockBase, ConfigError
 from parcorana.errors import EventError
 from parcorana.events.dataset import parse_dataset
-from parcorana.events.hdf5.values import stretches
+from parcorana.events.hdf5.slab import runs_of
 from parcorana.events.protocol import Event, FrameBlock
 from parcorana.events.values import Select, check_select, check_values, text_of
 from parcorana.job.config import resolve_config
@@ -141,7 +141,7 @@ def test_select_against_plain_comparisons(select, rows):
 @USUAL
 @given(st.lists(st.booleans(), max_size=40), st.integers(1, 6))
 def test_stretches(wanted, gap):
-    found = stretches(np.array(wanted, bool), gap)
+    found = runs_of(np.array(wanted, bool), gap)
     read = [k for first, last in found for k in range(first, last)]
     assert set(np.flatnonzero(wanted)) <= set(read) and len(read) == len(set(read))
     for first, last in found:

@@ -369,7 +369,7 @@ def test_a_link_that_somebody_left_is_not_written_through(setup, link):
         file["x"] = 1
     assert victim.read_text(encoding="utf-8") == "precious\n"
     assert not where.is_symlink() and where.stat().st_size > 500
-    with open(disk.fresh(where), "wb", opener=disk.unlinked) as file:
+    with open(disk.fresh(where), "xb") as file:
         file.write(b"x")
     where.unlink()
     where.symlink_to(victim)

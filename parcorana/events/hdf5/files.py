@@ -5,17 +5,19 @@ import os
 import re
 import resource
 from collections import OrderedDict
+from contextlib import contextmanager
 from datetime import datetime
 
 import h5py
 
-from parcorana.errors import RunError, one_line
+from parcorana.errors import ConfigError, ParCorAnaError, RunError, one_line
 from parcorana.files.paths import fault_of
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _WRITING = 0x01 | 0x04  # in the superblock: open for writing, as a single writer with many readers
 _SHARE = 4  # one in so many of the files that this process may open
 _FEWEST, _MOST = 16, 512  # links and virtual datasets need a few at once
+_LOOKED_AT = 2000  # objects of a file, for a list of what there is
 _SCRATCH = 4  # temporary files: as many as files that take turns
 _ODD = {"does not exist": "there is no such file", "is a folder": "this is a folder, and must be an HDF5 file"}
 
@@ -165,6 +167,40 @@ class Files:
         while self._scratch:
             self._scratch.pop().close()
         self._seen.clear()
+
+
+@contextmanager
+def told(where, failed=" cannot be read", offer=None):
+    """Let what goes wrong in a ``with`` body be a ConfigError that says where, whatever h5py raises.
+
+    Parameters
+    ----------
+    where, failed : str
+        Begin the sentence.
+    offer : callable, optional
+        Returns what the file has instead.
+    """
+    try:
+        yield
+    except ParCorAnaError:
+        raise
+    except Unreadable as error:
+        raise ConfigError(f"{where}: {error}") from error
+    except Exception as error:  # of a damaged file
+        raise ConfigError(f"{where}{failed} ({one_line(error)}){offer() if offer else ''}") from error
+
+
+def objects_of(file):
+    """Return path and item of the objects in a file, and whether these are all: no more than some are looked at."""
+    found, left = [], iter(range(_LOOKED_AT))
+
+    def visit(path, item):
+        if next(left, None) is None:
+            return True  # enough
+        found.append((path, item))
+        return None
+
+    return found, not file.visititems(visit)
 
 
 def _best(item):

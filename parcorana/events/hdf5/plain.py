@@ -82,7 +82,10 @@ class Plain:
         self._ends.clear()
 
     def guess(self, guesses):
-        """Say whether the last row of chunks may still be filled: fill values at its end are then not yet written."""
+        """Say whether the last row of chunks may still be filled: fill values at its end are then not yet written.
+
+        None: a fill value is a value as any other, wherever it is.
+        """
         self._guesses = guesses
 
     def look(self):
@@ -151,7 +154,7 @@ class Plain:
         cells[along], where = np.unique(at[there] // self.chunk[along], return_inverse=True)
         if known is not None:
             there[there] = self._are_written(cells, along)[where]
-        if along == 0 and self.chunk[0] > 1 and not self.trust.zeros_count:
+        if along == 0 and self.chunk[0] > 1 and self._guesses is not None:
             for row in self._open_rows(cells[0]):
                 there &= (at // self.chunk[0] != row) | (at < self._end_of(row))
         return there

@@ -145,7 +145,9 @@ def size_of(axes):
     return math.prod(axis.size for axis in axes)
 
 
-def runs_of(mask):
-    """Return ``(first, last)`` of each stretch of a mask that is True."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], np.asarray(mask, np.int8), [0]))))
-    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+def runs_of(mask, gap=1):
+    """Return ``(first, last)`` of each stretch of a mask that is True; with `gap` those less far apart are one."""
+    where = np.flatnonzero(mask)
+    cuts = np.flatnonzero(np.diff(where) > gap)
+    begins, ends = np.append(where[:1], where[cuts + 1]), np.append(where[cuts], where[-1:])
+    return list(zip(begins.tolist(), (ends + 1).tolist(), strict=True))

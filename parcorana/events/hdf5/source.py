@@ -13,7 +13,7 @@ from parcorana.events.hdf5.missing import Missing, ranges
 from parcorana.events.hdf5.order import check_alike, check_order
 from parcorana.events.hdf5.slab import runs_of
 from parcorana.events.hdf5.stack import Stack, file_names
-from parcorana.events.hdf5.values import Values, stretches
+from parcorana.events.hdf5.values import Values
 from parcorana.events.protocol import FrameBlock, even_step
 
 _BATCH_BYTES = 4 << 20  # what is copied on is then still in the last cache
@@ -188,7 +188,7 @@ class HDF5Source:
     def _wanted(self, first, last, limits, wanted):
         """Yield what of each batch is in the block, without frames that are not wanted if they are many together."""
         gap = max(self._stacks[0].frames.rows, _GAP_BYTES // (self.dtype.itemsize * math.prod(self.shape)))
-        for begin, end in stretches(wanted, gap) if wanted is not None else [(0, last - first)]:
+        for begin, end in runs_of(wanted, gap) if wanted is not None else [(0, last - first)]:
             # at the ends of the block batches go on as far as they do
             within = limits[0] if begin == 0 else first + begin, limits[1] if end == last - first else first + end
             for k, frames in self._pieces(first + begin, first + end, within):

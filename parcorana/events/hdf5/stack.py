@@ -10,8 +10,8 @@ from contextlib import suppress
 import h5py
 import numpy as np
 
-from parcorana.errors import ConfigError, ParCorAnaError, nearest, one_line
-from parcorana.events.hdf5.files import Unreadable
+from parcorana.errors import ConfigError, nearest, one_line
+from parcorana.events.hdf5.files import Unreadable, objects_of, told
 from parcorana.events.hdf5.mapped import Mapped
 from parcorana.events.hdf5.plain import check_bytes, dtype_of, is_fill
 from parcorana.events.hdf5.series import numbers_for, numbers_of, parts_of, series
@@ -22,7 +22,6 @@ from parcorana.events.hdf5.virtual import dataset_of
 from parcorana.files.trial import tried
 
 _LISTED = 10
-_LOOKED_AT = 2000  # objects of a file, for the list of what there is
 _LOOKED_BACK = 16 << 20  # bytes of frames that are looked at together, for fill values at the end
 _LOOKED_BACK_IN_ALL = 4 << 30  # bytes, beyond which nobody waits for it
 
@@ -79,7 +78,7 @@ class Stack:
         """Find the frames; return their path in the file, and the numbers that they state of themselves."""
         if not isinstance(src, str):
             raise ConfigError(f"h5={self.name}: src must be the path of the frames in the file, a str, not {src!r}")
-        try:
+        with told(self._where, ": cannot be opened", self._offer):
             path, found, item = self._signal("/" + src.strip("/"), *self._walk("/" + src.strip("/")))
             if isinstance(item, h5py.Group) and parts_of(item):
                 self.frames = series(self.trust, found, item, self._where, self.warnings)
@@ -89,12 +88,6 @@ class Stack:
             own = item.name
             numbers = None if self.trust.files.swmr else numbers_of(item)
             self.frames = dataset_of(self.trust, found, item, self._where)
-        except ParCorAnaError:
-            raise
-        except Unreadable as error:
-            raise ConfigError(f"{self._where}: {error}") from error
-        except Exception as error:  # whatever h5py raises over a damaged file
-            raise ConfigError(f"{self._where}: cannot be opened ({one_line(error)}){self._offer()}") from error
         self._check_frames()
         self._warn_of_part(src)
         return (own if found == self.name else path), numbers_for(numbers, self.frames.shape[0])
@@ -293,36 +286,25 @@ def _natural(name):
 
 def _candidates(file):
     """Paths of the datasets that could be the stack, most dimensions first."""
-    found, left = [], iter(range(_LOOKED_AT))
-
-    def visit(path, item):
-        if next(left, None) is None:
-            return True  # enough
+    found = []
+    for path, item in objects_of(file)[0]:
         shape = shape_of(item) if isinstance(item, h5py.Dataset) else None
         if len(shape or ()) >= 2 and _has_numbers(item):
             found.append((-len(shape), path, f"{path} ({'x'.join(map(str, shape))} {item.dtype})"))
-        return None
-
-    file.visititems(visit)
     found.sort()
     return [path for _, path, _ in found], [text for _, _, text in found]
 
 
 def _stacks(file):
-    """Return the paths of all stacks with frames of two axes and more, and of all series of parts."""
-    found, left = [], iter(range(_LOOKED_AT))
-
-    def visit(path, item):
-        if next(left, None) is None:
-            return True  # enough
-        frames = isinstance(item, h5py.Dataset) and len(shape_of(item) or ()) >= 3 and _has_numbers(item)
-        if frames or (isinstance(item, h5py.Group) and parts_of(item)):
-            found.append(path)
-        return None
-
-    enough = file.visititems(visit)
-    series_of = [path for path in found if isinstance(file[path], h5py.Group)]
-    return [] if enough else [path for path in found if posixpath.dirname(path) not in series_of]
+    """Return the paths of all stacks with frames of two axes and more, and of all series of parts; none if not sure."""
+    objects, all_ = objects_of(file)
+    series_of = [path for path, item in objects if isinstance(item, h5py.Group) and parts_of(item)]
+    frames = [
+        path
+        for path, item in objects
+        if isinstance(item, h5py.Dataset) and len(shape_of(item) or ()) >= 3 and _has_numbers(item)
+    ]
+    return [*series_of, *(path for path in frames if posixpath.dirname(path) not in series_of)] if all_ else []
 
 
 def _has_numbers(item):

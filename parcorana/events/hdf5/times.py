@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from parcorana.errors import ConfigError, ParCorAnaError, nearest, one_line
-from parcorana.events.hdf5.files import Unreadable
+from parcorana.events.hdf5.files import told
 from parcorana.events.hdf5.plain import dtype_of
 from parcorana.events.hdf5.slab import Axis, shape_of
 from parcorana.events.hdf5.trust import NotThere
@@ -163,14 +163,8 @@ class Times:
         # a narrow one may have wrapped since the one before, too
         before = int(first > 0 and dtype.itemsize <= _NARROW)
         times = np.zeros(last - first + before, dtype)
-        try:
+        with told(where):
             there = self.dataset.box([Axis.run(first - before, len(times))], 0, times)
-        except ParCorAnaError:
-            raise
-        except Unreadable as error:
-            raise ConfigError(f"{where}: {error}") from error
-        except Exception as error:  # whatever h5py raises over a damaged file
-            raise ConfigError(f"{where} cannot be read ({one_line(error)})") from error
         if dtype.itemsize <= _NARROW:
             self._check_wrap(first - before, times, there)
             times, there = times[before:], there[before:]

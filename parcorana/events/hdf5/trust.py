@@ -35,7 +35,6 @@ class Trust:
         self._own = {os.path.realpath(os.path.dirname(os.path.abspath(name))), os.path.dirname(os.path.realpath(name))}
         self._links = 0
         self.parts = 0  # of virtual datasets, all together
-        self.zeros_count = False  # whether what holds nothing but the fill value counts as written
         self.passed_over = {}  # what a file names but is not trusted, and what was found instead
 
     def allows(self, path):

@@ -1,13 +1,12 @@
 """Numbers of each frame, in datasets of the same HDF5 file."""
 
-import copy
 from itertools import islice
 
 import h5py
 import numpy as np
 
-from parcorana.errors import ConfigError, RunError, nearest, one_line
-from parcorana.events.hdf5.files import Unreadable
+from parcorana.errors import ConfigError, nearest
+from parcorana.events.hdf5.files import objects_of, told
 from parcorana.events.hdf5.missing import ranges
 from parcorana.events.hdf5.plain import dtype_of
 from parcorana.events.hdf5.slab import Axis, runs_of
@@ -16,7 +15,6 @@ from parcorana.files.limits import available
 
 _BYTES = 24  # for each number, while they are read
 _LISTED = 10
-_LOOKED_AT = 2000  # objects of a file, for the list of what there is
 
 
 class Values:
@@ -43,15 +41,13 @@ class Values:
     """
 
     def __init__(self, stack, values):
-        # of numbers 0 is one as any other: what tells how far they were written are their chunks, frames and times
-        self._trust, self._length = copy.copy(stack.trust), stack.frames.shape[0]
-        self._trust.zeros_count = True
+        self._trust, self._length = stack.trust, stack.frames.shape[0]
         self._where = {name: f"values[{name!r}]: h5={stack.name}: {path}" for name, path in values.items()}
         self.datasets = {name: self._find(name, "/" + path.strip("/")) for name, path in values.items()}
 
     def _find(self, name, path):
         where, length, trust = self._where[name], self._length, self._trust
-        try:
+        with told(where):
             file = trust.file(trust.name)
             holder, item = trust.walk(trust.name, file["/"], path, where)
             if item is None:
@@ -62,13 +58,10 @@ class Values:
                 raise ConfigError(f"{where} has dtype {dtype_of(item)}, and must be numbers")
             if item.shape != (length,) and not (trust.files.swmr and len(item.shape or ()) == 1):
                 raise ConfigError(f"{where} has shape {item.shape}, and must have ({length},), a number for each frame")
-            return dataset_of(trust, holder, item, where)
-        except (ConfigError, RunError):
-            raise
-        except Unreadable as error:
-            raise ConfigError(f"{where}: {error}") from error
-        except Exception as error:  # whatever h5py raises over a damaged file
-            raise ConfigError(f"{where} cannot be read ({one_line(error)})") from error
+            dataset = dataset_of(trust, holder, item, where)
+        # of numbers 0 is one as any other: what tells how far they were written are their chunks, frames and times
+        dataset.guess(None)
+        return dataset
 
     def written(self, first, last):
         """Return of which frames, (n,) bool, all values are there."""
@@ -101,45 +94,20 @@ class Values:
         if (last - first) * _BYTES > available():
             raise ConfigError(f"{where}: {last - first:,} values are more than the memory holds")
         numbers = np.zeros(last - first, dataset.dtype.newbyteorder("="))
-        try:
+        with told(where):
             there = dataset.box([Axis.run(first, last - first)], 0, numbers)
-        except (ConfigError, RunError):
-            raise
-        except Unreadable as error:
-            raise ConfigError(f"{where}: {error}") from error
-        except Exception as error:  # whatever h5py raises over a damaged file
-            raise ConfigError(f"{where} cannot be read ({one_line(error)})") from error
         with np.errstate(over="ignore", invalid="ignore"):
             found[there] = numbers[there]
         return found, there
 
 
-def stretches(wanted, gap):
-    """Return where wanted frames begin and end, those together that fewer than `gap` others part: list of (int, int).
-
-    Parameters
-    ----------
-    wanted : (m,) bool
-    gap : int
-    """
-    where = np.flatnonzero(wanted)
-    cuts = np.flatnonzero(np.diff(where) > gap)
-    begins, ends = np.append(where[:1], where[cuts + 1]), np.append(where[cuts], where[-1:])
-    return list(zip(begins.tolist(), (ends + 1).tolist(), strict=True))
-
-
 def _offer(file, wanted, length):
     """Return a list of the datasets that would do."""
-    found, left = [], iter(range(_LOOKED_AT))
-
-    def visit(path, item):
-        if next(left, None) is None:
-            return True  # enough
-        if isinstance(item, h5py.Dataset) and item.shape == (length,) and dtype_of(item).kind in "iufb":
-            found.append(path)
-        return None
-
-    file.visititems(visit)
+    found = [
+        path
+        for path, item in objects_of(file)[0]
+        if isinstance(item, h5py.Dataset) and item.shape == (length,) and dtype_of(item).kind in "iufb"
+    ]
     more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
     listed = f"; a number for each frame have {', '.join(islice(found, _LISTED))}{more}" if found else ""
     return nearest(wanted.strip("/"), found) + listed
