@@ -23,63 +23,15 @@ from parcorana.events.dataset import Dataset, parse_dataset
 from parcorana.events.psana_config import check_psana_config
 from parcorana.events.values import MEAN, check_select, check_uses, check_values, names_of
 from parcorana.files.paths import fault_of
+from parcorana.job.keys import KEYS, checked
 
 log = logging.getLogger("parcorana")
 
-_REQUIRED = object()
 _BLOCK_BYTES = 5 << 28  # short blocks make the kernels fetch much for little: full cspad gets 146 events
 _SMALL_BLOCK_BYTES = 1 << 27  # for small detectors what is done once for a block counts more
 
-# key: (what it must be, default); None is legal where the default is None
-_KEYS = {
-    "dataset": (str, _REQUIRED),
-    "src": (str, None),
-    "type": (str, None),
-    "psana_config": (dict, None),
-    "mask": (str, _REQUIRED),
-    "testmask": (str, None),
-    "numservers": (int, 1),
-    "serverhosts": (list, None),
-    "times": (int, _REQUIRED),
-    "update": (int, 0),
-    "delays": (list, _REQUIRED),
-    "user_class": (type, _REQUIRED),
-    "h5output": (str, None),
-    "testh5output": (str, None),
-    "overwrite": (bool, False),
-    "numevents": (int, 0),
-    "testnumevents": (int, 100),
-    "block": (int, 0),
-    "verbosity": (str, "INFO"),
-    "rate": (float, 120.0),
-    "store_dtype": (str, "float32"),
-    "threads": (int, None),
-    "latency": (float, 1.0),
-    "max_bad": (float, 0.01),
-    "heartbeat": (float, 10.0),
-    "callback_limit": (float, None),
-    "checkpoint": (int, 0),
-    "values": (dict, {}),
-    "select": (dict, {}),
-}
-_AT_LEAST = {
-    "numservers": 1,
-    "times": 1,
-    "update": 0,
-    "numevents": 0,
-    "testnumevents": 0,
-    "block": 0,
-    "threads": 1,
-    "checkpoint": 0,
-    "latency": 0,
-    "max_bad": 0,
-    "heartbeat": 0,
-    "callback_limit": 1,
-}
 # What the command runs: the main job, or a part of the testing mode.
 MODES = ("main", "test_main", "test_alt", "cmp")
-_VERBOSITIES = ("DEBUG", "INFO", "WARNING", "ERROR")
-_NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "True or False", list: "a list"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,9 +173,9 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
     """
     given = system_params | overrides
     for key in given:
-        if key not in _KEYS:
-            raise ConfigError(f"unknown key {shown(key)} in system_params{nearest(shown(key), _KEYS)}")
-    params = {key: _checked(key, given) for key in _KEYS}
+        if key not in KEYS:
+            raise ConfigError(f"unknown key {shown(key)} in system_params{nearest(shown(key), KEYS)}")
+    params = {key: checked(key, given) for key in KEYS}
     dataset = parse_dataset(params["dataset"])
     _check_calibration(params, dataset)
     delays = check_delays(params["delays"])
@@ -305,33 +257,6 @@ def _block(size):
     return max(int(np.clip(_BLOCK_BYTES // size, 32, 512)), min(_SMALL_BLOCK_BYTES // size, 4096))
 
 
-def _checked(key, given):
-    kind, default = _KEYS[key]
-    if key not in given:
-        if default is _REQUIRED:
-            raise ConfigError(f"system_params lacks the key {key!r}")
-        return default
-    value = given[key]
-    if value is None and default is None:
-        return None
-    value = _converted(key, kind, value)
-    if key in _AT_LEAST and not value >= _AT_LEAST[key]:
-        raise ConfigError(f"{key} must be at least {_AT_LEAST[key]}, not {shown(value)}")
-    if key == "heartbeat" and 0 < value < 1:
-        raise ConfigError(f"heartbeat must be at least 1 (s), or 0 for no watch over the ranks, not {shown(value)}")
-    if key == "store_dtype" and value not in ("float32", "float64"):
-        raise ConfigError(f"store_dtype must be 'float32' or 'float64', not {shown(value)}")
-    if key == "verbosity":
-        value = value.upper()
-        if value not in _VERBOSITIES:
-            raise ConfigError(
-                f"verbosity must be one of {', '.join(_VERBOSITIES)}, not {shown(value)}{nearest(value, _VERBOSITIES)}"
-            )
-    if key == "serverhosts" and not all(isinstance(host, str) for host in value):
-        raise ConfigError(f"serverhosts must be a list of host names, not {shown(value)}")
-    return value
-
-
 def _check_calibration(params, dataset):
     """Check `psana_config`, and let it say src and type where nothing else does."""
     calibration = params["psana_config"]
@@ -342,29 +267,6 @@ def _check_calibration(params, dataset):
         log.warning("psana_config has no effect on %s", dataset.text)
         return
     params |= {"src": calibration["src"], "type": calibration["type"]}
-
-
-def _converted(key, kind, value):
-    """Return `value` as the key's kind, where that changes nothing but the type."""
-    if kind is list and isinstance(value, tuple | range | np.ndarray):
-        return list(value)
-    if kind is str and isinstance(value, Path | np.dtype):
-        return str(value)
-    if key == "store_dtype" and (value is np.float32 or value is np.float64):
-        return np.dtype(value).name
-    if isinstance(value, np.generic) and kind in (int, float, bool):
-        value = value.item()
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value) if abs(value) < 1 << 1000 else np.inf
-    if kind is type:
-        if not isinstance(value, type):
-            raise ConfigError(f"{key} must be a class (not an instance, not a name), not {shown(value)}")
-        return value
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ConfigError(f"{key} must be {_NAMES.get(kind, kind.__name__)}, not {shown(value)}")
-    if kind is float and not np.isfinite(value):
-        raise ConfigError(f"{key} must be a finite number, not {shown(value)}")
-    return value
 
 
 def format_params(config):

@@ -27,7 +27,7 @@ from parcorana.events import psana_config
 from parcorana.events.dataset import escaped, parse_dataset
 from parcorana.events.hdf5.times import to_int64
 from parcorana.events.simulated import Brownian
-from parcorana.job import config
+from parcorana.job import config, keys
 from parcorana.userg2 import PARAMS, G2atEnd
 
 LONGEST = 5000
@@ -421,7 +421,7 @@ JUNK = st.one_of(
     st.lists(st.integers(1, 50), min_size=1, max_size=5).map(tuple),
 )
 CONFIGS = st.tuples(
-    st.dictionaries(st.one_of(st.sampled_from([*config._KEYS]), st.just("mistyped")), JUNK, max_size=3),
+    st.dictionaries(st.one_of(st.sampled_from([*keys.KEYS]), st.just("mistyped")), JUNK, max_size=3),
     st.dictionaries(
         st.sampled_from([*PARAMS, "x"]),
         JUNK,
