@@ -6,7 +6,6 @@ import numpy as np
 
 from parcorana.calculation.arrays import Common, PerElement, wide_bytes
 from parcorana.calculation.guard import callback
-from parcorana.calculation.says import reduced_bytes
 from parcorana.calculation.sums import NUMBERS
 from parcorana.errors import RunError, one_line
 
@@ -106,19 +105,20 @@ def adjust_in_place(adjust, data, who):
         )
 
 
-def size_of_small(config, calculation, found, declared):
+def size_of_small(calculation, found, declared, said):
     """Return a warning if what a worker sends beside `PerElement` arrays is much more than was known, else None.
 
     Parameters
     ----------
-    config : Config
     calculation : BlockBase
     found, declared : dict of str to PerElement, Summed or Common
         Of an update, and as `arrays` has declared them.
+    said : int
+        Bytes that the class says that an update has beside those declared.
     """
     found, declared = ({n: a for n, a in each.items() if not isinstance(a, PerElement)} for each in (found, declared))
     size, known = (sum(map(wide_bytes, each.values())) for each in (found, declared))
-    if _COPIES * (size - known - reduced_bytes(config)) <= _UNSAID:
+    if _COPIES * (size - known - said) <= _UNSAID:
         return None
     where = calculation.named(max(found, key=lambda name: wide_bytes(found[name])))[0]
     way = "the class method reducedBytes" if where.endswith(".workerReduce") else "collected_bytes"

@@ -65,14 +65,16 @@ def worker_bytes(config, sample, elements, threads=1):
         sums, more = bytes_of(arrays, elements), (_HELD - 1) * _small_bytes(arrays)
         extra = callback(calculation, "extra_bytes")
         said = extra(elements, threads) if extra else _TEMPORARY * config.block * elements
-        more += whole_bytes(config.user_class, "extra_bytes", said) + _HELD * _collected(config, calculation, elements)
+        more += whole_bytes(config.user_class, "extra_bytes", said) + _HELD * collected_bytes(
+            config, calculation, elements
+        )
     more += _HELD * reduced_bytes(config)
     return _bounded(
         rows * elements * config.store_dtype.itemsize + (_NOTED + 8 * len(config.names)) * stored + sums + more
     )
 
 
-def _collected(config, calculation, elements):
+def collected_bytes(config, calculation, elements):
     """Return the bytes of what a class says that `collect` returns for so many elements, beside its arrays."""
     say = callback(calculation, "collected_bytes")
     return whole_bytes(config.user_class, "collected_bytes", say(elements)) if say else 0
@@ -99,7 +101,7 @@ def viewer_bytes(config, sample):
         one = max([one, *(a.itemsize for a in whole)])
         gathered = one * bool(whole) if calculation.takes_pieces else sum(a.nbytes for a in whole)
     small = reduced_bytes(config) + _small_bytes(arrays)
-    small += 0 if calculation is None else _collected(config, calculation, config.mask.size)
+    small += 0 if calculation is None else collected_bytes(config, calculation, config.mask.size)
     return _bounded((gathered + one) * config.mask.size + _HELD * small)
 
 

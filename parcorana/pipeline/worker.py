@@ -9,8 +9,10 @@ from parcorana.calculation.arrays import PerElement
 from parcorana.calculation.base import check_arrays
 from parcorana.calculation.checks import InPlace, size_of_small
 from parcorana.calculation.guard import callback
+from parcorana.calculation.says import reduced_bytes
 from parcorana.calculation.userclass import begin
 from parcorana.errors import RunError
+from parcorana.job.memory import collected_bytes
 from parcorana.pipeline import note
 from parcorana.pipeline.account import Account
 from parcorana.pipeline.block import END, NUMBER, STOPPED, BlockBuffer
@@ -184,8 +186,8 @@ class Worker:
             about = [[name, array.dtype.str, array.shape[:-1]] for name, array in whole.items()]
             small = {label(name, array): array.value for name, array in arrays.items() if name not in whole}
             if self.first and events.published < 0:
-                warning = size_of_small(self.config, self.calculation, arrays, self.arrays)
-                if warning:
+                said = reduced_bytes(self.config) + collected_bytes(self.config, self.calculation, self.elements)
+                if warning := size_of_small(self.calculation, arrays, self.arrays, said):
                     log.warning("%s", warning)
             self.outbox.note(note.UPDATE, self._facts() | {"ending": ending, "elements": about}, small)
         for array in whole.values():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from local import run_local
 from test_user_class import Reduces
 
-from parcorana import ConfigError, RunError, userg2
+from parcorana import BlockBase, ConfigError, PerElement, RunError, Summed, userg2
 from parcorana.calculation.says import reduced_bytes
 from parcorana.calculation.sums import add, narrowed, widened
 from parcorana.job.config import resolve_config
@@ -206,3 +206,28 @@ def test_large_arrays_that_nobody_spoke_of_are_said(tmp_path, caplog, said, size
         assert lines[0].startswith(
             f"Mine.workerReduce returns {40 if size == 5 else 17} MiB, of which a worker and the"
         )
+
+
+@pytest.mark.parametrize("said", [0, 20 << 20])
+def test_what_a_class_on_blocks_says_is_not_said_again(tmp_path, caplog, said):
+    """`collect` returns 20 MiB beside its arrays: a warning only where `collected_bytes` has not told."""
+
+    class Mine(BlockBase):
+        def arrays(self, elements):
+            self.sums = np.zeros(elements)
+            return {"sums": PerElement(self.sums)}
+
+        def collect(self, last, buffer):
+            return {"much": Summed(np.zeros((20 << 20) // 8))}
+
+        def collected_bytes(self, elements):
+            return said
+
+        def publish(self, update, group):
+            pass
+
+    run_local(tmp_path, Mine, np.arange(9), np.zeros((9, *SHAPE), np.float32), workers=2, times=9, delays=[1])
+    lines = [record.message for record in caplog.records if "--check did not count that" in record.message]
+    assert len(lines) == (not said)
+    if not said:
+        assert lines[0].startswith("Mine.collect returns 20 MiB") and lines[0].endswith("say it by collected_bytes")
