@@ -9,6 +9,7 @@ from parcorana.curves.sums import Curve
 
 _POINTS = 4  # delays that tell whether one curve follows another
 _LEAST = 0.02  # of g2 - 1, below which nobody needs to know
+_CHANCE = 2.5  # over the changes of a run: with N speckles chance is 1.5 sqrt(part / changes)
 _UNEXPLAINED = 0.5  # of the square of what is seen, that may be something else
 
 
@@ -44,7 +45,7 @@ def divide(
     name: str,
     g2: NDArray[np.float64],
     colors: NDArray[np.int64],
-    sizes: NDArray[np.int64] | None = None,
+    about: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]] | None = None,
 ) -> tuple[Curve, FrameNorm]:
     """Divide curves by the g2 of a series.
 
@@ -57,16 +58,16 @@ def divide(
     g2 : (1, D) or (C, D) float64
         Of one series, or of that of each colour. Of all colours' mean one may follow, (C + 1, D).
     colors : (C,) int64
-    sizes : (C,) int64, optional
-        Elements of each; with them, and with the mean, it is told what comes of the speckles.
+    about : ((C,) int64, (D,) int64, (D,) int64), optional
+        Elements of each colour, delays, counts of pairs: with them it is told what comes of the speckles.
     """
     of_colors = name == "color"
     divisor = g2[: len(colors)] if of_colors else g2
     good = np.where(divisor > 0, divisor, np.nan)
     divided = replace(curve, g2=curve.g2 / good, error=curve.error / good)
     doubt = ""
-    if of_colors and sizes is not None and len(colors):
-        doubt = sentence(colors, of_speckles(divided, g2, sizes))
+    if of_colors and about is not None and len(colors):
+        doubt = sentence(colors, of_speckles(divided, g2, *about))
     return divided, FrameNorm(name, divisor, curve, doubt)
 
 
@@ -77,7 +78,13 @@ def g2_of(sums: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.fl
     return np.divide(counts * G2, bottom, out=np.full(G2.shape, np.nan), where=(counts > 0) & (bottom > 0))
 
 
-def of_speckles(divided: Curve, g2: NDArray[np.float64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
+def of_speckles(
+    divided: Curve,
+    g2: NDArray[np.float64],
+    sizes: NDArray[np.int64],
+    delays: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> NDArray[np.float64]:
     """Return the part of g2 - 1 that each colour loses because its mean follows its own speckles, (C,); else 0.
 
     The mean of N speckles has itself a g2 - 1 of one N-th of theirs. What the
@@ -93,6 +100,8 @@ def of_speckles(divided: Curve, g2: NDArray[np.float64], sizes: NDArray[np.int64
         Of the means of the colours, and of all together.
     sizes : (C,) int64
         Elements of each colour.
+    delays, counts : (D,) int64
+        [pulses], pairs of each.
     """
     count = len(divided.g2)
     own = g2[:count] - 1
@@ -105,8 +114,10 @@ def of_speckles(divided: Curve, g2: NDArray[np.float64], sizes: NDArray[np.int64
         if np.count_nonzero(good) < _POINTS:
             continue
         x, y = x[good], y[good]
+        half = delays[good][np.argmax(x <= x[0] / 2)] if (x <= x[0] / 2).any() else delays[good][-1]
+        times = counts.max() / (2 * max(int(half), 1))  # that speckles changed in: few make chance look like a part
         slope = (x @ y) / max(x @ x, 1e-300)
-        if slope >= _LEAST and np.square(y - slope * x).sum() <= _UNEXPLAINED * (y @ y):
+        if slope >= max(_LEAST, _CHANCE / times) and np.square(y - slope * x).sum() <= _UNEXPLAINED * (y @ y):
             found[c] = slope / (1 + slope)
     return found
 

@@ -117,7 +117,8 @@ class FrameNormed:
                 f"{type(self).__name__}: frame_norm has {pairs.sum():,} pairs, the curves have {counts.sum():,}: with "
                 "pairs of its own a class can do without frame_norm only"
             )
-        return divide(curve, self.frame_norm, g2_of(sums, counts), self.color_sums.colors, self.color_sizes)
+        about = self.color_sizes, self.delays, counts
+        return divide(curve, self.frame_norm, g2_of(sums, counts), self.color_sums.colors, about)
 
     # -- in the testing mode: the plain way is in plain.py ------------------------------
 

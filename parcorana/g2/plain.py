@@ -43,7 +43,8 @@ class PlainG2:
             sums, _ = plain_sums(counters, series[-len(counters) :], self.system_params["delays"], times)
             with np.errstate(divide="ignore", invalid="ignore"):
                 g2 = (counts[:, None] * sums["G2"] / (sums["IP"] * sums["IF"])).T
-            table, norm = divide(table, self.frame_norm, np.where(counts > 0, g2, np.nan), self.color_sums.colors)
+            g2 = np.ascontiguousarray(np.where(counts > 0, g2, np.nan))
+            table, norm = divide(table, self.frame_norm, g2, self.color_sums.colors)
         group = h5UserGroup.create_group(f"G2_results_at_{self.mpiParams.processed:06d}")
         mask = self.mpiParams.mask
         full = np.zeros(mask.shape, np.int8)
