@@ -206,14 +206,13 @@ class Nexus:
             raise ValueError(f"its dtype is {dtype_of(item)}, and must be a number")
         if shape is None or 0 in shape or math.prod(shape) > _NUMBERS:
             raise ValueError(f"its shape is {shape}, and must be that of one number")
-        if not shape and (item.external or item.is_virtual):
-            raise ValueError("its value is in another file, and must be in this one")
-        values = self.array(name, item, path) if shape else np.asarray(item[()])
-        return values.astype(np.float64).reshape(-1)
+        return self.array(name, item, path).astype(np.float64).reshape(-1)
 
     def array(self, name, item, path):
         """Return what a dataset holds, read as frames are: only where it is trusted, only what was written."""
         dataset = dataset_of(self._trust, name, item, path)
+        if not dataset.shape:
+            return np.asarray(item[()])
         dataset.guess(None)
         out = np.zeros(dataset.shape, dataset.dtype.newbyteorder("="))
         if not dataset.box([Axis.run(0, size) for size in dataset.shape], 0, out).all():
