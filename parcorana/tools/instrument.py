@@ -110,7 +110,7 @@ def _rate_of(instrument, config):
 
 def _saturated(instrument, config):
     """Return what the limit says of `saturated_value`."""
-    if "saturated_value" not in getattr(config.user_class, "takes_params", ()):
+    if "saturated_value" not in (getattr(config.user_class, "takes_params", None) or ()):
         return ""
     given, limit = number_of(config.user_params, "saturated_value"), f"{instrument.limit:.17g}"
     if given is None:

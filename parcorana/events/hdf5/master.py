@@ -47,8 +47,12 @@ def read_instrument(stack, with_mask=True):
     """
     # HDF5's library may crash, or find no end, over what is damaged: nothing here is worth the run
     if fault := tried(_read, stack, with_mask):
-        return Instrument(os.path.basename(stack.name), doubts=(f"what it states of the instrument: {fault}",))
+        return Instrument(_source(stack.name), doubts=(f"what it states of the instrument: {fault}",))
     return _read(stack, with_mask)
+
+
+def _source(name):
+    return printable(os.path.basename(name))
 
 
 def _read(stack, with_mask):
@@ -111,9 +115,9 @@ class _Reader(Nexus):
         known["announced"], known["found"] = self.announced(), shape[0]
         if with_mask:
             known["bad"] = self._mask(shape[1:])
-        places = {name: place for name, place in self._places.items() if known.get(name) is not None}
+        places = {name: printable(place) for name, place in self._places.items() if known.get(name) is not None}
         doubts = tuple(dict.fromkeys(map(printable, self.doubts)))
-        return Instrument(os.path.basename(self._trust.name), **known, places=places, doubts=doubts)
+        return Instrument(_source(self._trust.name), **known, places=places, doubts=doubts)
 
     def _take(self, known, name, found, factor=1.0):
         if found is not None:

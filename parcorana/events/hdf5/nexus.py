@@ -97,7 +97,7 @@ class Nexus:
         except NotThere:  # as of what was not copied along
             self.doubts.append(f"{path.strip('/')}: a link to what is not there")
         except Exception as error:  # whatever h5py raises over a damaged file; a file that is not trusted
-            self.doubts.append(one_line(error).removeprefix(f"h5={self._trust.name}: ").lstrip("/"))
+            self.doubts.append(f"{path.strip('/')}: {one_line(error).removeprefix(f'{where}: ')}")
         return self._trust.name, None
 
     def groups(self, path, kind, names):
@@ -106,7 +106,7 @@ class Nexus:
         if not isinstance(group, h5py.Group):
             return []
         try:
-            inside = list(islice(group, _LOOKED_AT))
+            inside = [name for name in islice(group, _LOOKED_AT) if isinstance(name, str)]  # others are in no code
         except Exception:  # whatever h5py raises over a damaged file
             return []
         del group
