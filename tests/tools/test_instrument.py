@@ -79,12 +79,13 @@ def test_what_the_master_does_not_state_is_asked_for_before_events_are_read(star
     stated = {f"{DETECTOR}/detector_distance": (0.0, "m"), BEAM: None, f"{SPECIFIC}/photon_energy": None}
     status, said, error = start("--by", "q", stated=stated)
     assert status == 2 and "average" not in said
-    assert "warning: A_master.h5: entry/instrument/detector/detector_distance is 0 m, which is not a distance" in error
-    assert "--by q needs --wavelength or --energy, --distance, which A_master.h5 does not state" in error
+    assert "--by q needs --wavelength or --energy, --distance, which A_master.h5 does not state so that it" in error
+    assert "can be used: entry/instrument/detector/detector_distance is 0 m, which is not a distance" in error
     status, said, error = start(
         "--by", "q", "-c", "2", "--finecolor", "2", "--distance", "4900", "--energy", "8", stated=stated
     )
     assert status == 0 and error.count("warning") == 1
+    assert "warning: A_master.h5: entry/instrument/detector/detector_distance is 0 m, which is not a distance" in error
 
 
 def test_bits_of_a_count_are_a_limit(start):

@@ -9,7 +9,7 @@ from parcorana.detector.images import check_both, load_layout
 from parcorana.detector.masks import load_mask
 from parcorana.errors import ConfigError
 from parcorana.files.paths import fault_of
-from parcorana.tools.maskcolor.stated import need_for_q
+from parcorana.tools.maskcolor.stated import check_for_q, need_for_q
 from parcorana.tools.parser import Parser
 
 _HOT = 5.0
@@ -214,7 +214,9 @@ def check_start(args, dataset):
         load_layout(args.iX, args.iY)
     if args.mask:
         load_mask(args.mask, "-m")
-    if args.by == "q" and dataset.kind != "h5":  # a geometry, psana's too, may know the other two; a file all
+    if args.by == "q" and dataset.kind == "h5":
+        check_for_q(args, dataset)
+    elif args.by == "q":  # a geometry, psana's too, may know the other two
         there = args.geometry or dataset.kind != "sim"
         need_for_q(args.wavelength or args.energy, args.distance or there, args.pixel or there)
     if args.by != "intensity":

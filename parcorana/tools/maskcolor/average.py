@@ -9,7 +9,6 @@ from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.open import open_source
 from parcorana.events.protocol import Share
-from parcorana.tools.maskcolor.stated import check_for_q
 
 _BLOCK = 32  # events that are read ahead
 _FEW = 10  # events that show where gaps are
@@ -44,7 +43,6 @@ def average(args, dataset):
     source = _opened(args, dataset)
     statistics, without, bad = Statistics(), 0, 0
     try:
-        check_for_q(args, source)
         for frame in _frames(source):
             if frame is None:
                 without += 1

@@ -30,7 +30,7 @@ def start(args):
     mean = statistics.mean
     geometry = _geometry(args, statistics.shape, source_geometry)
     print(f"geometry: {geometry.source}; {geometry.layout.describe()}")
-    geometry = completed(geometry, source_geometry and source_geometry.stated, args.by == "q")
+    geometry = completed(geometry, source_geometry and source_geometry.stated)
     center = _center(args, geometry)
     mask, found = included(args, statistics, geometry, center, unmapped)
     color, fine, table = coloring(args, mean, mask, geometry, center, found)

@@ -7,38 +7,55 @@ import numpy as np
 
 from parcorana.detector.geometry import KEV_ANGSTROM
 from parcorana.errors import ConfigError
+from parcorana.events.open import open_source
 
 _APART = 0.01  # of a length, by which what is given is not what is known
 _SAME = 1e-4  # of a number: less is how it was rounded
 _LENGTHS = (("distance", "mm"), ("pixel", "um"))
 
 
-def need_for_q(wavelength, distance, pixel, source=None):
-    """Raise ConfigError that names all that rings of q need and is not known, not by `source` (str or None) either."""
+def need_for_q(wavelength, distance, pixel, source=None, doubts=()):
+    """Raise ConfigError that names all that rings of q need and is not known.
+
+    Parameters
+    ----------
+    wavelength, distance, pixel : float, bool or None
+        What is known, or whether it may be.
+    source : str, optional
+        Of the file that was asked, too.
+    doubts : tuple of str, optional
+        What that states, but cannot be.
+    """
     given = {"--wavelength or --energy": wavelength, "--distance": distance, "--pixel": pixel}
     if missing := [option for option, value in given.items() if not value]:
-        raise ConfigError(f"--by q needs {', '.join(missing)}{f', which {source} does not state' if source else ''}")
+        asked = f", which {source} does not state" if source else ""
+        asked += f" so that it can be used: {'; '.join(doubts)}" if doubts else ""
+        raise ConfigError(f"--by q needs {', '.join(missing)}{asked}")
 
 
-def check_for_q(args, source):
-    """Raise ConfigError if rings of q need what neither the arguments nor an HDF5 file tell; before events are read."""
-    if args.by != "q" or not hasattr(source, "instrument"):
+def check_for_q(args, dataset):
+    """Raise ConfigError if rings of q need what neither the arguments nor the files of ``h5=`` tell."""
+    if dataset.is_live:  # they may not be there yet
         return
-    stated, by_file = source.instrument(), args.geometry
-    _say_doubts(stated)
+    source = open_source(dataset, src=args.src, log=lambda line: None)
+    try:
+        stated = source.instrument()
+    finally:
+        source.close()
+    by_file = args.geometry  # which knows both
     wavelength, distance, pixel = args.wavelength or args.energy, args.distance or by_file, args.pixel or by_file
-    need_for_q(wavelength or stated.energy, distance or stated.distance, pixel or stated.pixel, stated.source)
+    need_for_q(
+        wavelength or stated.energy, distance or stated.distance, pixel or stated.pixel, stated.source, stated.doubts
+    )
 
 
-def completed(geometry, stated, by_q):
+def completed(geometry, stated):
     """Return a geometry with what the data state where it does not know by itself; say so.
 
     Parameters
     ----------
     geometry : parcorana.detector.geometry.Geometry
     stated : parcorana.detector.instrument.Instrument or None
-    by_q : bool
-        Whether what is doubtful was said by `check_for_q`.
     """
     if stated is None:
         return geometry
@@ -50,8 +67,8 @@ def completed(geometry, stated, by_q):
     }
     if any(known.values()):
         print(f"instrument: {stated.source}: {', '.join(f'{name} {text}' for name, text in known.items() if text)}")
-    if not by_q:
-        _say_doubts(stated)
+    for doubt in stated.doubts:
+        print(f"warning: {stated.source}: {doubt}; it is not used", file=sys.stderr)
     for name, unit in _LENGTHS:
         own, other = getattr(geometry, name), getattr(stated, name)
         if own and other and abs(own - other) > _APART * other:
@@ -62,11 +79,6 @@ def completed(geometry, stated, by_q):
             )
     lengths = {name: getattr(geometry, name) or getattr(stated, name) for name, _ in _LENGTHS}
     return replace(geometry, **lengths, stated=stated)
-
-
-def _say_doubts(stated):
-    for doubt in stated.doubts:
-        print(f"warning: {stated.source}: {doubt}; it is not used", file=sys.stderr)
 
 
 def wavelength_of(args, geometry):
