@@ -63,7 +63,7 @@ def completed(geometry, stated):
         "photon energy": stated.energy and f"{stated.energy:.6g} keV",
         "distance": stated.distance and f"{stated.distance:.6g} mm",
         "pixel": stated.pixel and f"{stated.pixel:.6g} um",
-        "beam": stated.beam and "row {:.6g}, column {:.6g}".format(*stated.beam),
+        "beam": stated.beam and stated.beam == geometry.beam and "row {:.6g}, column {:.6g}".format(*stated.beam),
     }
     if any(known.values()):
         print(f"instrument: {stated.source}: {', '.join(f'{name} {text}' for name, text in known.items() if text)}")
