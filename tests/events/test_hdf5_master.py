@@ -152,6 +152,9 @@ def test_pixel_masks_of_other_forms(tmp_path):
     got = changed(tmp_path, link("away/A_meta.h5"))
     assert got.bad is None and "other files are read only in a folder that you trust" in got.doubts[0]
     assert got.energy is not None
+    source = opened(f"h5={tmp_path}/A_master.h5:dir={tmp_path}", None)
+    assert np.array_equal(source.instrument().bad, bad)
+    source.close()
 
 
 def test_values_from_elsewhere_are_not_read(tmp_path):

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from conftest import status_of
-from masters import DETECTOR, SHAPE, SPECIFIC, bad_pixels, frames_of_eiger, write_master
+from masters import DETECTOR, SHAPE, SPECIFIC, STATED, bad_pixels, frames_of_eiger, write_master
 
 from parcorana.detector.geometry import KEV_ANGSTROM
 from parcorana.events.open import open_source
@@ -147,6 +147,15 @@ def test_what_check_says_of_a_config_that_fits(tmp_path):
     _, lines = said_of(tmp_path, {f"{DETECTOR}/detector_distance": (0, "m")}, {"saturated_value": 70000})
     assert "user_params['saturated_value'] is 70000, and so finds fewer; set it to 3000" in lines
     assert "not used: entry/instrument/detector/detector_distance is 0 m, which is not a distance" in lines
+
+
+def test_what_check_says_where_nothing_can_be_used(tmp_path):
+    nothing = dict.fromkeys([*STATED, f"{SPECIFIC}/pixel_mask"])
+    warnings, lines = said_of(tmp_path, nothing | {f"{DETECTOR}/frame_time": (np.nan, "s")})
+    assert warnings == [] and lines.splitlines() == [
+        "A_master.h5 states nothing that can be used:",
+        "  not used: entry/instrument/detector/frame_time is nan, which is no number",
+    ]
 
 
 def test_a_source_that_states_nothing():

@@ -227,5 +227,5 @@ class _Reader(Nexus):
             raise ValueError(f"its shape is {found}, and must be {tuple(shape)}, that of a frame")
         check_bytes(path.strip("/"), math.prod(found) * max(item.dtype.itemsize, 4))
         # of signed ones bit 31 is the sign
-        values = self.array(file, item, path).astype(np.uint32).reshape(-1, *shape)
-        return np.bitwise_or.reduce(values, axis=0)
+        values = self.array(file, item, path).astype(np.uint32, copy=False).reshape(-1, *shape)
+        return values[0] if len(values) == 1 else np.bitwise_or.reduce(values, axis=0)
