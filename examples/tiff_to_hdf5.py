@@ -76,7 +76,9 @@ def load(path):
     except Exception as error:  # over a damaged TIFF tifffile raises whatever its parts do
         raise Refused(f"{path}: cannot be read: {type(error).__name__}: {error}") from None
     if frame.ndim != 2 or 0 in frame.shape or frame.dtype.kind not in "iuf":
-        raise Refused(f"{path}: holds {frame.dtype} {frame.shape}; a file must hold one frame, rows x columns of numbers")
+        raise Refused(
+            f"{path}: holds {frame.dtype} {frame.shape}; a file must hold one frame, rows x columns of numbers"
+        )
     return frame
 
 

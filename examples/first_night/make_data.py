@@ -32,7 +32,7 @@ def shape_of(text):
 def faults(shape, seed):
     """Return a detector's pixel mask, (rows, columns) uint32: a gap between modules, dead pixels, hot ones."""
     rng = np.random.default_rng([seed, 3])
-    rows, columns = shape
+    rows = shape[0]
     mask = np.zeros(shape, np.uint32)
     mask[rng.random(shape) < 5e-4] = DEAD
     mask[rng.random(shape) < 5e-4] = HOT

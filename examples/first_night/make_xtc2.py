@@ -27,9 +27,9 @@ LARGEST = 0x3FFF  # the two bits above are the gain range
 # psana knows detectors by their type and the version of their interface: the classes jungfrau_raw_0_1_0, gmd_raw_2_1_0.
 # The beam is off the panel's middle: the origin of IP is the sample.
 GEOMETRY = f"""\
-# HDR PARENT IND      OBJECT        IND    X0[um]  Y0[um]  Z0[um]   ROT-Z ROT-Y ROT-X    TILT-Z   TILT-Y   TILT-X
-JFCAMERA:V1    0    JUNGFRAU:V2    0         0       0       0       90     0     0    0.0      0.0      0.0
-IP:V1          0    JFCAMERA:V1    0     -3000    2000   {DISTANCE * 1e6:.0f}       0     0     0    0.0      0.0      0.0
+# HDR PARENT IND OBJECT IND X0[um] Y0[um] Z0[um] ROT-Z ROT-Y ROT-X TILT-Z TILT-Y TILT-X
+JFCAMERA:V1 0 JUNGFRAU:V2 0 0 0 0 90 0 0 0.0 0.0 0.0
+IP:V1 0 JFCAMERA:V1 0 -3000 2000 {DISTANCE * 1e6:.0f} 0 0 0 0.0 0.0 0.0
 """
 
 
@@ -122,7 +122,9 @@ def as_read_out(photons, lit, pedestals, seed):
 
 def main():
     """Write the run and its constants; say what is in it."""
-    parser = argparse.ArgumentParser(description="Make an LCLS-II run of a sample whose diffusion coefficient is known.")
+    parser = argparse.ArgumentParser(
+        description="Make an LCLS-II run of a sample whose diffusion coefficient is known."
+    )
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="made if it does not exist")
     parser.add_argument("--events", metavar="N", type=int, default=400, help="%(default)s")
     parser.add_argument("--mean", type=float, default=4.0, help="photons per pixel and pulse at small q (%(default)s)")

@@ -44,8 +44,8 @@ class Place:
     def __str__(self):
         row, column = self.center
         return (
-            f"beam at row {row:g}, column {column:g}, distance {self.distance * 1e3:g} mm, pixels of {PIXEL * 1e6:g} um, "
-            f"{WAVELENGTH:g} angstrom"
+            f"beam at row {row:g}, column {column:g}, distance {self.distance * 1e3:g} mm, "
+            f"pixels of {PIXEL * 1e6:g} um, {WAVELENGTH:g} angstrom"
         )
 
 

@@ -8,13 +8,14 @@ folder for each document. An HTML comment on the line before a block changes tha
 ``<!-- not run: REASON -->``
     The block is left alone.
 
-Blocks of other languages are output or pictures, and not run. The block of docs/validation.md is run by
-test_validation.py.
+A section with the line ``<!-- needs MODULE -->`` is run only where that module is installed. Blocks of other
+languages are output or pictures, and not run. The block of docs/validation.md is run by test_validation.py.
 """
 
 import argparse
 import ast
 import dataclasses
+import importlib.util
 import os
 import re
 import subprocess
@@ -28,11 +29,16 @@ import numpy as np
 import pytest
 from effort import PATIENCE
 from nbclient import NotebookClient
+from sources import ENVIRONMENT
 
 import parcorana
 from parcorana import MpiParams, curves, userg2
+from parcorana.curves.dispersion import fit_dispersion
+from parcorana.curves.fits import fit_curves
 from parcorana.events import simulated
+from parcorana.files.plain import plain_file
 from parcorana.job import config
+from parcorana.results.reading import read_result
 from parcorana.tools import maskcolor, plot
 from parcorana.tools.arguments import make_parser
 from parcorana.tools.compare import compare
@@ -45,6 +51,8 @@ OF_THE_SITE = {"index.md", "api.md"}  # little without what Sphinx makes of it
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOTE = re.compile(r"<!-- (file|not run): (.+) -->\n\Z")
+SECTION = re.compile(r"^## .*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+NEEDS = re.compile(r"^<!-- needs (\w+) -->$", re.MULTILINE)
 
 
 def text_of(name):
@@ -64,7 +72,7 @@ def blocks_of(text):
 
 def run(command, folder):
     """Run a block as its reader would, with warnings as errors; never longer than two minutes."""
-    env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONWARNINGS": "error"}
+    env = {**os.environ, **ENVIRONMENT, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         ["timeout", "-k", "5", str(PATIENCE), *command],
         cwd=folder,
@@ -77,9 +85,21 @@ def run(command, folder):
     return done.stdout
 
 
+def installed(text):
+    """Return a document without the sections whose module is not installed."""
+
+    def kept(section):
+        needs = NEEDS.search(section[0])
+        return section[0] if needs is None or importlib.util.find_spec(needs[1]) else ""
+
+    return SECTION.sub(kept, text)
+
+
 def run_document(text, folder):
-    """Run all blocks of a document; return what each printed."""
-    said, blocks = [], blocks_of(text)
+    """Run all blocks of a document, with the examples beside it; return what each printed."""
+    (folder / "examples").unlink(missing_ok=True)
+    (folder / "examples").symlink_to(ROOT / "examples")
+    said, blocks = [], blocks_of(installed(text))
     for k, (language, note, argument, body) in enumerate(blocks):
         if note == "file":
             (folder / argument).write_text(body, encoding="utf-8")
@@ -168,6 +188,32 @@ def test_filter_of_the_user_class(ran, monkeypatch):
     assert (user.finalDataArray(np.where(mask, 5, 0).astype(np.uint16), None)[mask] == 4.5).all()
 
 
+def test_diffusion_of_the_first_night(ran):
+    """docs/first-night.md: every way from files to tau(q) finds the D that the page names, and its own error."""
+    folder, text = ran("first-night.md"), text_of("docs/first-night.md")
+    named = [float(d) for d in re.findall(r"D (?:is|=) (\d\.\d+) µm²/s", text)]
+    assert named[0] == 0.43 and set(named[1:]) == {0.0258}
+    shown = re.search(r"D = (\S+) ± (\S+) µm²/s for n = 2", text)
+    wanted = {"water": 0.43, "stack": 0.43, "pulses": 0.0258}
+    if (folder / "lcls.h5").exists():
+        wanted["lcls"] = 0.0258
+    for name, d in wanted.items():
+        with plain_file(str(folder / f"{name}.h5")) as file:
+            found = dispersion_of(read_result(file, name))
+        assert found.is_diffusion and found.points == 8
+        assert found.diffusion == pytest.approx(d, rel=0.03), name
+        assert abs(found.diffusion - d) < 4 * found.diffusion_err, name
+        if name == "water":
+            assert (f"{found.diffusion:.4f}", f"{found.diffusion_err:.4f}") == shown.groups()
+
+
+def dispersion_of(result):
+    """Return the power law of single exponentials."""
+    fits = fit_curves(result.delays, result.curves, "single")
+    seconds = np.array([[fit.tau, fit.tau_err] for fit in fits.values()]) / result.rate
+    return fit_dispersion(result.table.of([*fits]), *seconds.T)
+
+
 def test_profile_of_a_class(ran):
     """docs/performance.md: the profiler sees the callbacks, as often as they are called."""
     code = "import pstats; pstats.Stats('profile.out').print_stats('mine.py|parcorana/g2/')"
@@ -205,6 +251,14 @@ def test_blocks_that_fail_are_noticed(tmp_path):
     note_elsewhere = "<!-- not run: too far away -->\n\n```sh\nfalse\n```\n"
     with pytest.raises(AssertionError, match="exit 1"):
         run_document(note_elsewhere, tmp_path)
+
+
+def test_sections_that_need_a_module(tmp_path):
+    text = (
+        "## A\n\n```sh\necho a\n```\n\n## B\n\n<!-- needs {} -->\n\n```sh\necho b\n```\n\n## C\n\n```sh\necho c\n```\n"
+    )
+    assert run_document(text.format("h5py"), tmp_path) == ["a\n", "b\n", "c\n"]
+    assert run_document(text.format("no_such_module"), tmp_path) == ["a\n", "c\n"]
 
 
 def test_most_blocks_are_run():
