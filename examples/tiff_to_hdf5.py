@@ -85,7 +85,7 @@ def load(path):
 def convert(where, target):
     """Write the stack; return its shape, type and counters.
 
-    One frame is in memory at a time. `target` appears when all of them are in it.
+    One chunk is in memory at a time. `target` appears when all of them are in it.
 
     Parameters
     ----------
@@ -101,11 +101,10 @@ def convert(where, target):
     part = Path(f"{target}.part")
     try:
         with h5py.File(part, "w") as file:
-            put = {"units": "counts", "long_name": "frames"}
             stack = file.create_dataset(
                 "run/frames", (len(files), *first.shape), first.dtype, chunks=(chunk, *first.shape)
             )
-            stack.attrs.update(put)
+            stack.attrs.update({"units": "counts", "long_name": "frames"})
             for start in range(0, len(files), chunk):
                 rows = [load(path) for _, path in files[start : start + chunk]]
                 for (_, path), frame in zip(files[start : start + chunk], rows, strict=True):

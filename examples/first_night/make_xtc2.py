@@ -5,7 +5,7 @@ A jungfrau of one panel and a monitor, gmd, at 120 pulses per second. Needs psan
     python make_xtc2.py FOLDER
 
 Into FOLDER go the run, its small data, and what the facility has in its database:
-``geometry.data``, ``pedestals.npy``, ``gain.npy``. 400 events take 420 MB, and some seconds.
+``geometry.data``, ``pedestals.npy``, ``gain.npy``. 400 frames take 420 MB, and some seconds.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from sample import GLYCEROL, PIXEL, WAVELENGTH, Sample, q_of, sase_pulses
+from sample import GLYCEROL, PIXEL, WAVELENGTH, Sample, add_size, q_of, sase_pulses
 
 EXPERIMENT, RUN = "simx00126", 7
 RATE = 120.0  # pulses per second
@@ -126,9 +126,7 @@ def main():
         description="Make an LCLS-II run of a sample whose diffusion coefficient is known."
     )
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="made if it does not exist")
-    parser.add_argument("--events", metavar="N", type=int, default=400, help="%(default)s")
-    parser.add_argument("--mean", type=float, default=4.0, help="photons per pixel and pulse at small q (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the random numbers (%(default)s)")
+    add_size(parser, frames=400)
     args = parser.parse_args()
     try:
         import psana
@@ -145,8 +143,8 @@ def main():
 
     radius = radius_of_panel(geometry)
     lit = radius < TUBE
-    sample = Sample(q_of(radius[lit], DISTANCE), args.events, RATE, GLYCEROL, args.mean, args.seed)
-    pulses, monitor = sase_pulses(args.events, args.seed)
+    sample = Sample(q_of(radius[lit], DISTANCE), args.frames, RATE, GLYCEROL, args.mean, args.seed)
+    pulses, monitor = sase_pulses(args.frames, args.seed)
     name = f"{EXPERIMENT}-r{RUN:04d}-s000-c000"
     path = args.folder / f"{name}.xtc2"
     write_run(path, as_read_out(sample.photons(pulses), lit, pedestals[0], args.seed), monitor)
@@ -154,7 +152,7 @@ def main():
     small = args.folder / "smalldata" / f"{name}.smd.xtc2"
     subprocess.run([smdwriter, "-f", path, "-o", small], check=True, stdout=subprocess.DEVNULL)
     print(
-        f"exp={EXPERIMENT}:run={RUN}:dir={args.folder}: {args.events} events of jungfrau and gmd, {sample}; "
+        f"exp={EXPERIMENT}:run={RUN}:dir={args.folder}: {args.frames} events of jungfrau and gmd, {sample}; "
         f"{WAVELENGTH:g} angstrom, pixels of {PIXEL * 1e6:g} um, {geometry} says where they are"
     )
 

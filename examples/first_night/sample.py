@@ -1,5 +1,6 @@
 """Frames of a sample whose diffusion coefficient is known: spheres that diffuse, as a detector counts their speckle."""
 
+import argparse
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,3 +128,28 @@ def sase_pulses(count, seed):
     pulses = rng.gamma(1 / 0.3**2, 0.3**2, count)
     pulses[rng.random(count) < 0.03] = 0
     return pulses, 2 * pulses * rng.normal(1, 0.01, count) + rng.normal(0, 0.002, count)
+
+
+def add_size(parser, frames):
+    """Add the options that both scripts have: how many frames, how bright, which random numbers."""
+    parser.add_argument("--frames", metavar="N", type=_whole, default=frames, help="how many (%(default)s)")
+    parser.add_argument(
+        "--mean", metavar="X", type=_mean, default=4.0, help="photons per pixel and frame at small q (%(default)s)"
+    )
+    parser.add_argument("--seed", metavar="N", type=_whole, default=1, help="of the random numbers (%(default)s)")
+
+
+def _whole(text):
+    if not text.isdecimal() or not 0 < int(text) < 10**7:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 9999999")
+    return int(text)
+
+
+def _mean(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.nan
+    if not 0 < value < 1e4:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and below 10000")
+    return value
