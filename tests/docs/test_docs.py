@@ -9,7 +9,8 @@ folder for each document. An HTML comment on the line before a block changes tha
     The block is left alone.
 
 A section with the line ``<!-- needs MODULE -->`` is run only where that module is installed. Blocks of other
-languages are output or pictures, and not run. The block of docs/validation.md is run by test_validation.py.
+languages are output or pictures, and not run. The blocks of docs/validation.md and docs/first-night.md are run
+by test_validation.py and test_first_night.py.
 """
 
 import argparse
@@ -33,12 +34,8 @@ from sources import ENVIRONMENT
 
 import parcorana
 from parcorana import MpiParams, curves, userg2
-from parcorana.curves.dispersion import fit_dispersion
-from parcorana.curves.fits import fit_curves
 from parcorana.events import simulated
-from parcorana.files.plain import plain_file
 from parcorana.job import config
-from parcorana.results.reading import read_result
 from parcorana.tools import maskcolor, plot
 from parcorana.tools.arguments import make_parser
 from parcorana.tools.compare import compare
@@ -46,7 +43,7 @@ from parcorana.tools.compare import compare
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
-RUN_ELSEWHERE = {"validation.md"}
+RUN_ELSEWHERE = {"validation.md", "first-night.md"}
 OF_THE_SITE = {"index.md", "api.md"}  # little without what Sphinx makes of it
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -186,32 +183,6 @@ def test_filter_of_the_user_class(ran, monkeypatch):
     dark = np.where(mask, 0, 65535).astype(np.uint16)
     assert user.finalDataArray(dark, None) is None
     assert (user.finalDataArray(np.where(mask, 5, 0).astype(np.uint16), None)[mask] == 4.5).all()
-
-
-def test_diffusion_of_the_first_night(ran):
-    """docs/first-night.md: every way from files to tau(q) finds the D that the page names, and its own error."""
-    folder, text = ran("first-night.md"), text_of("docs/first-night.md")
-    named = [float(d) for d in re.findall(r"D (?:is|=) (\d\.\d+) µm²/s", text)]
-    assert named[0] == 0.43 and set(named[1:]) == {0.0258}
-    shown = re.search(r"D = (\S+) ± (\S+) µm²/s for n = 2", text)
-    wanted = {"water": 0.43, "stack": 0.43, "pulses": 0.0258}
-    if (folder / "lcls.h5").exists():
-        wanted["lcls"] = 0.0258
-    for name, d in wanted.items():
-        with plain_file(str(folder / f"{name}.h5")) as file:
-            found = dispersion_of(read_result(file, name))
-        assert found.is_diffusion and found.points == 8
-        assert found.diffusion == pytest.approx(d, rel=0.03), name
-        assert abs(found.diffusion - d) < 4 * found.diffusion_err, name
-        if name == "water":
-            assert (f"{found.diffusion:.4f}", f"{found.diffusion_err:.4f}") == shown.groups()
-
-
-def dispersion_of(result):
-    """Return the power law of single exponentials."""
-    fits = fit_curves(result.delays, result.curves, "single")
-    seconds = np.array([[fit.tau, fit.tau_err] for fit in fits.values()]) / result.rate
-    return fit_dispersion(result.table.of([*fits]), *seconds.T)
 
 
 def test_profile_of_a_class(ran):
