@@ -60,9 +60,9 @@ def test_frames_that_were_lost_are_gaps(folder):
     np.testing.assert_array_equal(counts, [600 - d - 3 - min(d, 3) for d in (1, 2, 3)])
 
 
-def test_what_the_division_by_the_pulse_does(folder):
+def test_what_frame_norm_does(folder):
     text = (folder / "pulses.py").read_text(encoding="utf-8")
-    (folder / "plain.py").write_text(text.replace('"user_class": PerPulse', '"user_class": G2IncrementalAccumulator'))
+    (folder / "plain.py").write_text(text.replace('"frame_norm": "i0"', '"frame_norm": None'), encoding="utf-8")
     run(["parCorAnaDriver", "-c", "plain.py", "-o", "plain.h5"], folder)
     plain, divided = (tau_errors(folder / name) for name in ("plain.h5", "pulses.h5"))
     assert np.min(plain / divided) > 1.5 and np.max(plain / divided) < 4.1
