@@ -60,7 +60,7 @@ class Config:
     values : dict of str to str
         Where the source finds the numbers of each event.
     names : list of str
-        Of those numbers, and of what the source and the servers add; the mean of the included elements comes last.
+        Of those numbers, and of what the source and the servers add: the mean of the included elements comes last.
 
     The others are the keys of docs/config.md.
     """
@@ -248,8 +248,9 @@ def _check_values(params, dataset):
     names = names_of(places, dataset)
     params["select"] = check_select(params["select"], names)
     user_class = params["user_class"]
-    wants_mean = issubclass(user_class, BlockBase) and check_uses(user_class, names)
-    return places, names + [MEAN] * (wants_mean or MEAN in params["values"] or MEAN in params["select"])
+    if issubclass(user_class, BlockBase):
+        check_uses(user_class, names)
+    return places, [*names, MEAN]
 
 
 def _block(size):

@@ -91,13 +91,13 @@ def test_names(setup, monkeypatch):
         config = resolve_config(setup.system | {"user_class": Uses, "dataset": "h5=frames.h5", **given}, {})
         return config.names, config.values
 
-    assert names() == ([], {})
-    assert names(values={"b": "x", "a": "y"}) == (["b", "a"], {"b": "x", "a": "y"})
+    assert names() == (["mean"], {}), "which is there in any case"
+    assert names(values={"b": "x", "a": "y"}) == (["b", "a", "mean"], {"b": "x", "a": "y"})
     assert names(values={"mean": "mean", "a": "y"}) == (["a", "mean"], {"a": "y"})
     assert names(select={"mean": (1, None)}) == (["mean"], {})
     assert names(uses=("mean",)) == (["mean"], {})
-    assert names(dataset="sim=brownian", select={"pulse": (None, 3)}) == (["pulse"], {})
-    assert names(dataset="sim=brownian", values={"i0": "pulse"}, uses=["i0"])[0] == ["i0", "pulse"]
+    assert names(dataset="sim=brownian", select={"pulse": (None, 3)}) == (["pulse", "mean"], {})
+    assert names(dataset="sim=brownian", values={"i0": "pulse"}, uses=["i0"])[0] == ["i0", "pulse", "mean"]
     with pytest.raises(ConfigError, match=r"user_class Uses uses the value 'i0': say in values where it is"):
         names(uses=("i0",))
     with pytest.raises(ConfigError, match=r"user_class Uses: uses must be names of values, not 'mean'"):
