@@ -49,13 +49,17 @@ class Distribution:
         return int(self.counts[list(kinds)].sum())
 
     def quantile(self, part, *kinds):
-        """Return where such a part of the finite numbers lies below: within a bin's width, NaN if there are none."""
+        """Return what such a part of the finite numbers does not exceed: 0 the smallest, 1 the largest.
+
+        Between these the lower edge of its bin, which whole numbers are equal to; NaN if there are none.
+        """
         counts = self.counts[list(kinds)].sum(axis=0)
         if not counts.any():
             return np.nan
         low, high = np.nanmin(self.range[list(kinds)]), np.nanmax(self.range[list(kinds)])
-        below = np.append(0, np.cumsum(counts))
-        return float(np.clip(np.interp(part * below[-1], below, self.edges), low, high))
+        below = np.cumsum(counts)
+        edge = self.edges[np.searchsorted(below, max(part * below[-1], 1))]
+        return float(high if part == 1 else np.clip(edge, low, high))
 
     def doubt(self, name, *kinds):
         """Return a sentence if some events look like drop-outs, None if none do."""

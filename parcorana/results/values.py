@@ -42,21 +42,34 @@ def write_values(group, distributions, rate):
             write_dataset(here, f"timeline/{key}", getattr(found, key), units, long_name.format(name), **more)
 
 
-def read_values(system, label):
-    """Return what `write_values` wrote into `/system`, dict of str to Distribution.
+def read_values(file, label):
+    """Return what `write_values` wrote.
 
     Parameters
     ----------
-    system : h5py.Group
+    file : h5py.File
     label : str
         Names the file in errors.
+
+    Returns
+    -------
+    distributions : dict of str to Distribution
+    ranges : dict of str to (2,) float64
+        Of `select`, infinite where a side is open.
+    rate : float [Hz]
 
     Raises
     ------
     ConfigError
-        Its arrays do not belong together.
+        It has no values, or its arrays do not belong together.
     """
-    return {name: _read(group, f"{label}: /system/values/{name}") for name, group in system.get(_GROUP, {}).items()}
+    system = file["system"]
+    if not len(system.get(_GROUP, ())):
+        raise ConfigError(f"{label}: it does not hold the values of events: there is no /system/{_GROUP}")
+    found = {name: _read(group, f"{label}: /system/{_GROUP}/{name}") for name, group in system[_GROUP].items()}
+    ranges = {name: limits[()] for name, limits in system.get("select", {}).items()}
+    rate = float(next(iter(system[_GROUP].values()))["timeline/first"].attrs["rate"])
+    return found, {name: limits for name, limits in ranges.items() if limits.shape == (2,)}, rate
 
 
 def _read(group, where):

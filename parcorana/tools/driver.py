@@ -21,6 +21,7 @@ from parcorana.tools.arguments import parsed
 from parcorana.tools.failure import debugs, describe, end_badly, place_of, tell
 from parcorana.tools.ranks import Ranks, StartError, set_log
 from parcorana.tools.report import report, summary
+from parcorana.tools.values import check_values_of
 
 log = logging.getLogger("parcorana")
 _PATIENCE = 2.0  # s to wait for threads without a word
@@ -179,6 +180,7 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
         if ranks.rank == 0:
             needs, tightest = memory.needs_now(division, rooms), memory.tightest(division, rooms)
             print(report(config, division, size, needs, tightest))
+            check_values_of(config)
         return 0
     if ranks.rank == 0:
         log.info("%s", summary(config, division, size))
