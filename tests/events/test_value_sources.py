@@ -288,17 +288,28 @@ def beam(tmp_path_factory):
     lacking = {(7, "gmd"), (33, "gmd"), (50, "timing")}
     numbers = {"gmd": {"milliJoulesPerPulse": energy, "other": energy * 2}, "timing": {"sequenceValues": codes}}
     stamps = T0 + np.arange(90) * 10**9 // 120
-    write_run(folder, frames, stamps, streams=2, numbers=numbers, lacking=lacking)
+    slow = {PRESSURE: np.arange(90) + 0.5}
+    write_run(folder, frames, stamps, streams=2, numbers=numbers, lacking=lacking, slow=slow)
     some = {name: {field: column[:40] for field, column in fields.items()} for name, fields in numbers.items()}
     write_run(
-        folder, frames[:40], stamps[:40] + 10**12, run=8, streams=2, numbers=some, lacking={(7, "gmd"), (33, "gmd")}
+        folder,
+        frames[:40],
+        stamps[:40] + 10**12,
+        run=8,
+        streams=2,
+        numbers=some,
+        lacking={(7, "gmd"), (33, "gmd")},
+        slow=slow,
     )
     laser = np.array([float(k % 3 == 0) for k in range(90)])
     laser[50], energy[[7, 33]] = math.nan, math.nan
-    return SimpleNamespace(folder=folder, frames=frames, energy=energy, laser=laser)
+    # of the last slow update before: there is one after the event 7, and then every 16 events
+    pressure = np.array([math.nan if k <= 7 else (k - 8) // 16 * 16 + 7.5 for k in range(90)])
+    return SimpleNamespace(folder=folder, frames=frames, energy=energy, laser=laser, pressure=pressure)
 
 
-VALUES = {"energy": "gmd.raw.milliJoulesPerPulse", "laser": "timing.raw.eventcodes[40]"}
+PRESSURE = "HX2:DVD:GCC:01:PMON"
+VALUES = {"energy": "gmd.raw.milliJoulesPerPulse", "laser": "timing.raw.eventcodes[40]", "pressure": PRESSURE}
 
 
 @NO_PSANA
@@ -322,6 +333,7 @@ def test_values_from_psana(beam, no_facility, mode, servers):
     assert sorted(found) == [(0, k) for k in range(90)] + [(1, k) for k in range(40)]
     for (run, k), (values, data) in found.items():
         np.testing.assert_array_equal(values["energy"], beam.energy[k])
+        np.testing.assert_array_equal(values["pressure"], beam.pressure[k])
         np.testing.assert_array_equal(values["laser"], beam.laser[k] if not (run and k == 50) else 0)
         np.testing.assert_array_equal(data, beam.frames[k])
 
@@ -346,6 +358,7 @@ def test_values_from_psana(beam, no_facility, mode, servers):
         ("mydet.raw.raw[1]", "'mydet.raw.raw' is an array of shape (2, 5, 7), which has no element 1"),
         ("gmd.raw.other[0]", "'gmd.raw.other' is one number, which has no element 0"),
         ("gmd.raw.config", "is dict, and must be a number"),
+        ("HX2:PMON", f"run 7 of tstx00126 has these variables of EPICS and scans: {PRESSURE}; did you mean"),
     ],
 )
 def test_wrong_values_of_psana(beam, no_facility, mode, where, words):
@@ -408,6 +421,6 @@ def test_values_of_a_live_run(tmp_path, beam, no_facility, monkeypatch, in_threa
         assert time.monotonic() < limit
         if event is not None:
             assert event.evt.values is event.values and event.own_run is source.own_run
-            found.append((event.index, event.values["energy"], event.values["laser"]))
+            found.append((event.index, *(event.values[name] for name in VALUES)))
     source.close()
-    np.testing.assert_array_equal(found, np.stack([np.arange(90), beam.energy, beam.laser], axis=1))
+    np.testing.assert_array_equal(found, np.stack([np.arange(90), beam.energy, beam.laser, beam.pressure], axis=1))
