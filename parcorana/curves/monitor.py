@@ -96,8 +96,9 @@ class Monitors:
     """
 
     def __init__(self, names):
-        self._names = list(names)
-        self._histograms = {name: Histogram(2) for name in names}
+        # in an order of their own: a run may go on with the same ones in another order
+        self._names, self._given = sorted(names), list(names)
+        self._histograms = {name: Histogram(2) for name in self._names}
         shape = (POINTS, len(self._names))
         self._sums, self._low, self._high = np.zeros((3, *shape))
         self._numbers = np.zeros(shape, np.int64)
@@ -168,7 +169,7 @@ class Monitors:
                 minimum=line["low"][:, k],
                 maximum=line["high"][:, k],
             )
-        return found
+        return {name: found[name] for name in self._given}
 
 
 def as_arrays(distributions):

@@ -32,7 +32,7 @@ class Sample:
     read : int
         Events that have data.
     without : int
-        Events without, or with data that cannot be read: they are in nothing else.
+        Events without, or with data that a run does not take: they are in nothing else.
     outside : dict of str to int
         Of each range of `select`, how many are outside.
     distributions : dict of str to parcorana.curves.monitor.Distribution
@@ -80,8 +80,11 @@ def sample(source, names, mask, select, most, patience=np.inf):
             if frame is None:
                 found.without += 1
                 continue
-            values = {name: event.values.get(name, np.nan) for name in names}
-            mean = means.of([frame.reshape(1, -1)])
+            values, rows = {name: event.values.get(name, np.nan) for name in names}, frame.reshape(1, -1)
+            mean = means.of(rows)
+            if not (np.isfinite(mean[0]) or means.finite(rows, 0)):
+                found.without += 1
+                continue
             outside = [
                 name for name, one in each.items() if one.outside(values) is not None or one.mean_outside(mean)[0]
             ]
@@ -114,7 +117,7 @@ def _frame_of(event, mask):
 def lines_of(found, select):
     """Return what a sample says, in lines: a histogram and numbers of each value, what `select` would leave out."""
     events = f"values of the first {found.read:,} events with data"
-    events += f" ({found.without:,} have none, or none that can be read)" if found.without else ""
+    events += f" ({found.without:,} have none, or none that a run takes)" if found.without else ""
     lines = [f"{events}, from the smallest to the largest:"]
     width = max(map(len, found.distributions))
     for name, one in found.distributions.items():

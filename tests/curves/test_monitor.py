@@ -50,6 +50,26 @@ def test_a_message_holds_it():
     assert isinstance(found["i0"], Distribution) and found["i0"].special[FILTERED].tolist() == [0, 0, 1]
 
 
+def test_a_run_goes_on_with_the_same_values_in_another_order():
+    rng = np.random.default_rng(2)
+    table = {"b": rng.random(2000), "a": rng.random(2000)}
+    whole, first, second = Monitors(["b", "a"]), Monitors(["b", "a"]), Monitors(["a", "b"])
+    for made, some in ((whole, range(20)), (first, range(9)), (second, range(9, 20))):
+        if made is second:
+            for name, array in made.state().items():
+                array[...] = first.state()[name]
+        for k in some:
+            part = {name: column[k * 100 : k * 100 + 100] for name, column in table.items()}
+            made.note(np.arange(k * 100, k * 100 + 100), part, np.arange(100))
+            made.leave_out(part)
+            made.settle()
+    one, other = whole.distributions(), second.distributions()
+    assert list(one) == ["b", "a"] and list(other) == ["a", "b"]
+    for name in one:
+        for field in vars(one[name]):
+            np.testing.assert_array_equal(getattr(one[name], field), getattr(other[name], field))
+
+
 @settings(max_examples=examples(40), deadline=None)
 @given(st.integers(1, 3000), st.sampled_from([0, 0.01, 0.5, 0.99, 1]), st.integers(0, 2**32))
 def test_quantiles_to_a_bin(n, part, seed):
