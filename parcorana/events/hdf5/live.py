@@ -61,7 +61,7 @@ class HDF5Live(HDF5Source):
 
     live = True
 
-    def __init__(self, dataset, src, share, log, values=None):
+    def __init__(self, dataset, src, share, log, values=None, times_src=None):
         names = file_names(dataset)
         if len(names) > 1:
             raise ConfigError(f"dataset {dataset.text!r}: 'live' follows one file, not {len(names)}")

@@ -51,6 +51,8 @@ class HDF5Source:
     values : dict of str to str
         Of each value the path of its dataset, one number per frame; NaN where
         it was never written.
+    times_src : str, optional
+        Path of the times, where they are not beside the frames.
 
     Attributes
     ----------
@@ -65,7 +67,7 @@ class HDF5Source:
         kind, or differ from file to file.
     """
 
-    def __init__(self, dataset, src, share, log=print, values=None):
+    def __init__(self, dataset, src, share, log=print, values=None, times_src=None):
         self._share, self._apart = share, dataset.apart
         self._start, self._stop, self._batch, self._there = 0, 0, None, None
         self._damaged = range(0)
@@ -74,9 +76,9 @@ class HDF5Source:
         self._files, self._stacks, self._missing = Files(log=say), [], []
         try:
             for name in file_names(dataset):
-                self._stacks.append(
-                    Stack(self._files, name, src or (self._stacks[0].src if self._stacks else None), dataset.dir)
-                )
+                here = src or (self._stacks[0].src if self._stacks else None)
+                how = {"times_src": times_src, "bursts": dataset.bursts}
+                self._stacks.append(Stack(self._files, name, here, dataset.dir, **how))
                 check_alike(self._stacks)
             self._first = np.cumsum([0] + [stack.frames.shape[0] for stack in self._stacks]).tolist()
             self.total = min(self._first[-1], share.numevents or self._first[-1])

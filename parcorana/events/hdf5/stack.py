@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from parcorana.errors import ConfigError, nearest, one_line
+from parcorana.events.hdf5.bursts import Flat
 from parcorana.events.hdf5.files import Unreadable, objects_of, told
 from parcorana.events.hdf5.mapped import Mapped
 from parcorana.events.hdf5.plain import check_bytes, dtype_of, is_fill
@@ -40,6 +41,10 @@ class Stack:
         dataset in its attribute `signal`. None: the one that there is.
     folder : str or None
         Of other files that this one may draw in (see `Trust`).
+    times_src : str or None
+        Path of the times; None: where they are by custom (see `Times`).
+    bursts : bool
+        Whether the second axis of the dataset is frames, one after the other.
 
     Attributes
     ----------
@@ -52,7 +57,7 @@ class Stack:
         As given, or found.
     """
 
-    def __init__(self, files, name, src, folder=None):
+    def __init__(self, files, name, src, folder=None, *, times_src=None, bursts=False):
         self.name, self.trust, self.src = name, Trust(files, name, folder), src
         self._where = f"h5={name}: src={src}"
         self.warnings, self._chosen = [], ""
@@ -65,7 +70,10 @@ class Stack:
             self._where = f"h5={name}: src={self.src}"
             self._chosen = f"src: {self.src!r}, which is not given, but the only stack of frames in the file; "
         path, numbers = self._find(self.src)
-        self.times = Times(self.trust, path, self.frames.shape[0], numbers)
+        self.times = Times(self.trust, path, self.frames.shape, numbers, times_src, bursts)
+        if self.times.burst:
+            self.frames = Flat(self.src, self.frames, self.times.burst)
+            self._check_frames()
 
     def _file(self):
         """Return the file, opened again if others have taken its place meanwhile."""
