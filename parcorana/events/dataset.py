@@ -198,7 +198,5 @@ def _check_parts(text, kind, values, flags):
             _fail_part(text, f"{part!r} has no meaning beside '{kind}='")
     if kind == "exp" and "run" not in values:
         _fail(text, "'exp=' needs 'run='")
-    if {"live", "runs"} <= flags:
-        _fail(text, "'live' and 'runs' exclude each other: 'live' follows one file, which is one run")
     if {"live", "idx"} <= flags:
         _fail(text, "'live' and 'idx' exclude each other: index mode needs the finished run")

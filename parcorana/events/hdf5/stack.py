@@ -13,6 +13,7 @@ import numpy as np
 from parcorana.errors import ConfigError, nearest, one_line
 from parcorana.events.hdf5.bursts import Flat
 from parcorana.events.hdf5.files import Unreadable, objects_of, told
+from parcorana.events.hdf5.growing import Growing
 from parcorana.events.hdf5.mapped import Mapped
 from parcorana.events.hdf5.plain import check_bytes, dtype_of, is_fill
 from parcorana.events.hdf5.series import numbers_for, numbers_of, parts_of, series
@@ -89,12 +90,16 @@ class Stack:
         with told(self._where, ": cannot be opened", self._offer):
             path, found, item = self._signal("/" + src.strip("/"), *self._walk("/" + src.strip("/")))
             if isinstance(item, h5py.Group) and parts_of(item):
-                self.frames = series(self.trust, found, item, self._where, self.warnings)
+                if self.trust.files.swmr:
+                    self.frames = Growing(self.trust, found, item.name, self._where, self.warnings)
+                else:
+                    self.frames = series(self.trust, found, item, self._where, self.warnings)
                 self._check_frames()
                 return posixpath.join(path, "parts"), None
             self._check(src, item)
             own = item.name
-            numbers = None if self.trust.files.swmr else numbers_of(item)
+            grows = self.trust.files.swmr and self.trust.files.is_written(found)  # then they are not final
+            numbers = None if grows else numbers_of(item)
             self.frames = dataset_of(self.trust, found, item, self._where)
         self._check_frames()
         self._warn_of_part(src)
@@ -269,14 +274,18 @@ def file_names(dataset):
         return [dataset.name]
     names = []
     for part in dataset.names:
-        is_pattern = re.search(r"[*?\[]", part) and not os.path.lexists(part)  # a name may have such characters
-        found = sorted(glob.glob(part), key=_natural) if is_pattern else [part]
+        found = sorted(glob.glob(part), key=natural) if is_pattern(part) else [part]
         if not found:
             raise ConfigError(f"h5={dataset.name}: no file fits {part!r}")
         names += found
     if len({_identity(name) for name in names}) != len(names):
         raise ConfigError(f"h5={dataset.name}: a file is given twice")
     return names
+
+
+def is_pattern(name):
+    """Tell whether a name stands for several files; the name of one may have such characters, too."""
+    return bool(re.search(r"[*?\[]", name)) and not os.path.lexists(name)
 
 
 def _identity(name):
@@ -287,8 +296,8 @@ def _identity(name):
     return name
 
 
-def _natural(name):
-    """Order names by the numbers in them."""
+def natural(name):
+    """Return what orders names by the numbers in them."""
     return [int(part) if k % 2 else part for k, part in enumerate(re.split(r"(\d+)", name))]
 
 

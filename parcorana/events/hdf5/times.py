@@ -13,7 +13,7 @@ from parcorana.events.hdf5.bursts import Flat
 from parcorana.events.hdf5.files import told
 from parcorana.events.hdf5.plain import dtype_of
 from parcorana.events.hdf5.slab import Axis, shape_of
-from parcorana.events.hdf5.trust import NotThere
+from parcorana.events.hdf5.trust import NotThere, own
 from parcorana.events.hdf5.units import nanoseconds_of
 from parcorana.events.hdf5.values import offer
 from parcorana.events.hdf5.virtual import dataset_of
@@ -250,9 +250,10 @@ class Times:
         found = np.zeros(last - first, np.int64)
         found[there], good = to_int64(times[there], self.stamps == "ns", self._unit)
         if self._each:
-            good &= np.abs(found[there]) <= _INT64.max // self.burst - 1
-            found = np.where(np.abs(found) <= _INT64.max // self.burst - 1, found, 0) * self.burst
-            found += np.arange(first, last) % self.burst
+            most = _INT64.max // self.burst - 1
+            fits = (found >= -most) & (found <= most)
+            found = np.where(fits, found, 0) * self.burst + np.arange(first, last) % self.burst
+            good &= fits[there]
         state = np.where(there, 0, 1).astype(np.uint8)
         state[there] = np.where(good, 0, 2)
         return found, state
@@ -318,10 +319,10 @@ class Times:
 def _frame_time(file, group):
     """Return the seconds from frame to frame that a NeXus file states, None if it does not."""
     try:
-        instrument = _own(_own(file, "entry"), "instrument")
+        instrument = own(own(file, "entry"), "instrument")
         detectors = islice(instrument or (), _LOOKED_AT)
-        for place in (group, *(_own(instrument, name) for name in detectors)):
-            place = _own(place, "frame_time")
+        for place in (group, *(own(instrument, name) for name in detectors)):
+            place = own(place, "frame_time")
             if not isinstance(place, h5py.Dataset) or place.is_virtual or place.external:
                 continue
             if place.size == 1 and dtype_of(place).kind == "f":
@@ -330,13 +331,6 @@ def _frame_time(file, group):
                     return seconds
     except Exception:  # a hint only: what is damaged gives none
         pass
-    return None
-
-
-def _own(group, name):
-    """Return what a group holds by itself, not by a link that may lead into other files; None if it does not."""
-    if isinstance(group, h5py.Group) and isinstance(group.get(name, getlink=True), h5py.HardLink):
-        return group[name]
     return None
 
 
