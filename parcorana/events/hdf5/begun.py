@@ -5,7 +5,7 @@ import time
 
 from parcorana.errors import ConfigError, RunError
 from parcorana.events.feed import patience
-from parcorana.events.hdf5.appear import HOLE, Series
+from parcorana.events.hdf5.appear import HOLE
 from parcorana.events.hdf5.files import Files, Unreadable, is_written
 from parcorana.events.hdf5.order import check_alike
 from parcorana.events.hdf5.stack import Stack
@@ -22,7 +22,7 @@ class Opening:
 
     Parameters
     ----------
-    series : Series
+    series : parcorana.events.hdf5.appear.Series
     src : str or None
     folder : str or None
         As for `Stack`.
@@ -35,7 +35,7 @@ class Opening:
     """
 
     def __init__(self, series, src, folder, values, how, say):
-        self._series: Series = series
+        self._series = series
         self._src, self._folder, self._values, self._how, self._say = src, folder, values, how, say
         self._like = None  # the first one
 

@@ -181,8 +181,8 @@ class HDF5Live(HDF5Source):
                 else:
                     at = end
             if at >= final and not writing:
-                if final < last:
-                    self._say(f"h5={self._name}: it was closed by its writer after {final:,} of {last:,} frames")
+                if final < (made := self._stack.frames.shape[0]):  # longer than what was written, or than its times
+                    self._say(f"h5={self._name}: it was closed by its writer after {final:,} of {made:,} frames")
                 return final
             if writing and self._is_given_up(now - grown, at):
                 return last
