@@ -62,7 +62,8 @@ class Opening:
 
     def _next(self, kind):
         """Wait for the next file that can be read."""
-        begin, told = time.monotonic(), time.monotonic() + _SOON - _AGAIN
+        begin = time.monotonic()
+        told = begin + _SOON - _AGAIN if kind is ConfigError else begin  # between two files is no news
         while True:
             name = self._series.next()
             if name is not None:
@@ -70,7 +71,7 @@ class Opening:
                 if opened:
                     yield opened
                     return
-                begin = time.monotonic()
+                begin = told = time.monotonic()
                 continue
             now = time.monotonic()
             if now - begin > patience():
