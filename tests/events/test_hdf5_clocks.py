@@ -142,6 +142,14 @@ def test_times_that_are_none(path, times, place, units, words):
     assert "units" in words or ("a number for each frame have" in text and "scan/frame_id" in text)
 
 
+def test_numbers_of_trains_are_no_counters_of_frames(path):
+    lines = []
+    opened(write(path, np.arange(N) // 4, "image/trainId"), "image/trainId", log=lines.append)
+    assert "17 of 23 frames have the time of the one before (image/trainId), so they will count as" in lines[0]
+    opened(write(path, np.arange(N) // 2, "image/trainId"), "image/trainId", log=lines.append)
+    assert len(lines) == 1
+
+
 @pytest.mark.parametrize("units", [np.array([b"ms", b"s"]), 3.5, h5py.Empty("S1"), "", b"\xff\xfe"])
 def test_units_that_say_nothing(path, units):
     assert opened(write(path, np.arange(N), units=units), "elsewhere/t").stamps == "pulses"

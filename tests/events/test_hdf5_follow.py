@@ -150,6 +150,28 @@ def test_times_that_are_named_and_bursts(tmp_path, impatient):
     assert same(follow.take()) and [stamp for _, stamp, _ in follow.found] == list(range(20))
 
 
+def test_bursts_that_grow(tmp_path, command, in_thread):
+    """A frame is there with its time, also in the middle of a burst."""
+    np.save(tmp_path / "frames.npy", FRAMES)
+    code = """
+    shape = {"chunks": (1, 1, *SHAPE), "maxshape": (None, 5, *SHAPE)}
+    times = ("counter", (0, 5), "i8", {"chunks": (1, 1), "maxshape": (None, 5)})
+    file, (data, counter) = new("live.h5", ("data", (0, 5, *SHAPE), "u2", shape), times)
+    for k in range(N - 2):
+        for item, value in ((data, frames[k]), (counter, 3 * k)):
+            item.resize(k // 5 + 1, 0)
+            item[k // 5, k % 5] = value
+            item.flush()
+        time.sleep(0.01)
+    file.close()
+    """
+    in_thread(command, sys.executable, "-c", WRITER + dedent(code), cwd=tmp_path)
+    follow = Follow(f"h5={tmp_path}/live.h5:live")
+    assert same(follow.take(), FRAMES[:18])
+    assert follow.found == [(0, 3 * k, k) for k in range(18)]
+    assert follow.said("it was closed by its writer after 18 of 20 frames")
+
+
 def test_nothing_ever_comes(tmp_path, impatient):
     with pytest.raises(ConfigError, match=r"^files that fit h5=.*/s\*\.h5: none came in 0\.2 s$"):
         Follow(f"h5={tmp_path}/s*.h5:live")
@@ -441,6 +463,19 @@ def test_a_part_in_the_middle_never_comes(tmp_path, impatient):
     assert same(follow.take(), FRAMES[:5])
     (line,) = follow.said("ends the run after 5 frames: waiting for: data_000002 is not there yet (")
     assert line.endswith("and of 20 images 5 are there")
+    follow.close()
+
+
+def test_a_part_that_is_not_like_the_first_one(tmp_path, impatient):
+    part(tmp_path, 1, 0, 5)
+    with h5py.File(tmp_path / "data_000002.h5", "w") as file:
+        file["entry/data/data"] = FRAMES[:, :3]
+    text = master(tmp_path, [1], images=20)
+    follow = Follow(text, "entry/data")
+    assert same(follow.take(5), FRAMES[:5])
+    master(tmp_path, [1, 2], images=20)
+    with pytest.raises(RunError, match=r"data_000002 has frames of shape \(3, 5\), but data_000001 has those of"):
+        follow.take()
     follow.close()
 
 

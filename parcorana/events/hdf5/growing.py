@@ -50,7 +50,7 @@ class Growing(Mapped):
     def __init__(self, trust, name, path, where, warnings):
         self._trust, self._name, self._path, self._where, self._warnings = trust, name, path, where, warnings
         self._parts, self._firsts, self._begin, self._guesses = [], [], None, False
-        self._seen, self._links, self._total, self.awaited = None, [], None, "its first part"
+        self._seen, self._links, self._total, self.awaited = None, {}, None, "its first part"
         self._look_at_links()
         self._take_more()
         if not self._parts:
@@ -103,7 +103,7 @@ class Growing(Mapped):
             self._trust.files.forget(self._name)
         with suppress(Unreadable, OSError, RuntimeError, KeyError, ValueError):
             file = self._trust.file(self._name)
-            self._links = parts_of(file[self._path]) or self._links
+            self._links = {number_of(part): part for part in parts_of(file[self._path])} or self._links
             self._total = _images(file, self._path)
             self._seen = seen
 
@@ -126,12 +126,11 @@ class Growing(Mapped):
 
     def _append(self):
         """Take the next part, if it is there."""
-        numbers = {number_of(name): name for name in self._links}
-        after = number_of(str(self._parts[-1])) + 1 if self._parts else min(numbers, default=1)
-        name = numbers.get(after)
+        after = number_of(str(self._parts[-1])) + 1 if self._parts else min(self._links, default=1)
+        name = self._links.get(after)
         if name is None:
-            later = [numbers[number] for number in sorted(numbers) if number > after]
-            more = f", though to {later[0]}" if later else ""
+            later = min((number for number in self._links if number > after), default=None)
+            more = "" if later is None else f", though to {self._links[later]}"
             self._await(f"there is no link to data_{after:06d} yet{more}")
             return False
         try:

@@ -139,12 +139,15 @@ class HDF5Live(HDF5Source):
                 if opened is None:
                     yield None
                 else:
-                    self._take(*opened)
-                    self._check_further()
+                    self._take_further(*opened)
                     ended = False
 
-    def _check_further(self):
-        """Refuse a further file that has other frames than the first one."""
+    def _take_further(self, *opened):
+        """Begin with a further file, if its frames are like those of the first one."""
+        try:
+            self._take(*opened)
+        except ConfigError as error:
+            raise RunError(str(error)) from error
         lacks = self._stack.frames.unmapped()
         if lacks is not None and (self.unmapped is None or (lacks & ~self.unmapped).any()):
             raise RunError(f"h5={self._name}: its frames lack elements that those of the files before have")
@@ -196,7 +199,8 @@ class HDF5Live(HDF5Source):
             waited, what = patient, f"which ends the run after {at} frames"
         else:
             return False
-        awaited = getattr(self._stack.frames, "awaited", None)
+        frames = self._stack.frames
+        awaited = getattr(frames.dataset if isinstance(frames, Flat) else frames, "awaited", None)
         why = f"waiting for: {awaited}" if awaited else "was its writer killed?"
         self._say(f"h5={self._name}: nothing came for {waited} s, {what}: {why}")
         return True
@@ -309,6 +313,8 @@ class HDF5Live(HDF5Source):
                 each.refresh()
         except Unreadable as error:
             raise RunError(f"h5={self._name}: {error}") from error
+        except ConfigError as error:  # of a part that has come
+            raise RunError(str(error)) from error
         except (OSError, RuntimeError):  # HDF5 met what its writer has only half written
             pass
         self._files.check_open()

@@ -117,6 +117,15 @@ class HDF5Source:
                     states[k][far[a:b]] = _WRONG
             for stack, state in zip(self._stacks, states, strict=True):
                 _check_times(stack, state)
+            for stack, of_file in zip(self._stacks, times, strict=True):
+                again = int(np.count_nonzero(of_file[1:] == of_file[:-1]))
+                if 2 * again > len(of_file):
+                    say(
+                        f"h5={stack.name}: {again:,} of {len(of_file):,} frames have the time of the one before "
+                        f"({stack.times.path.strip('/')}), so they will count as duplicates: does it number trains or "
+                        "triggers? A counter of frames is needed, as number of the train x pulses + pulse"
+                    )
+                    break
             self._times, self._state = np.concatenate(times), np.concatenate(states)
         if len(self._stacks) > 1 and not self._apart:
             self._apart = check_order(dataset, self._stacks, times, states, say)

@@ -187,7 +187,7 @@ class Times:
             fault = f"is a group, and must be a dataset of shape ({self._length},)"
         elif dtype_of(item).itemsize < narrowest.get(dtype_of(item).kind, 99):
             fault = f"has dtype {dtype_of(item)}, and must be {right}"
-        elif strict or shape_of(item) == self._shape[:1]:
+        elif strict or shape_of(item) == self._shape[:1] or (item.is_virtual and not self._grows):
             fault = self._shaped(name, item, self._of(place), stamps)
         else:
             return

@@ -29,12 +29,14 @@ def nanoseconds_of(item, where):
     ConfigError
         HDF5's library does not get through it.
     """
-    if not h5py.h5a.exists(item.id, b"units"):
-        return None, ""
-    if fault := tried(item.attrs.get, "units"):
-        raise ConfigError(f"{where}: its attribute units: {fault}")
     try:
+        if not h5py.h5a.exists(item.id, b"units"):
+            return None, ""
+        if fault := tried(item.attrs.get, "units"):
+            raise ConfigError(f"{where}: its attribute units: {fault}")
         stated = np.asarray(item.attrs.get("units")).reshape(-1)
+    except ConfigError:
+        raise
     except Exception:  # whatever h5py raises over a damaged one, which states nothing
         return None, ""
     text = stated[0] if len(stated) == 1 else ""
