@@ -228,6 +228,29 @@ def test_a_number_that_is_left_out_is_waited_for(tmp_path, monkeypatch):
     follow.close()
 
 
+def test_names_with_the_same_numbers(tmp_path, impatient):
+    for name, first in (("s01", 5), ("s1", 10), ("s002", 15), ("s001", 0)):
+        write(tmp_path / f"{name}.h5", first, first + 5)
+    assert same(Follow(f"h5={tmp_path}/s*.h5:live").take())
+
+
+def test_many_files_are_found_by_few_looks(tmp_path, impatient, monkeypatch):
+    for k in range(20):
+        write(tmp_path / f"s{k}.h5", k, k + 1)
+    looks, look = [], appear.glob.glob
+    monkeypatch.setattr(appear.glob, "glob", lambda name: looks.append(name) or look(name))
+    assert same(Follow(f"h5={tmp_path}/s*.h5:live").take())
+    assert len(looks) < 10
+
+
+def test_a_file_that_is_removed_before_it_is_read(tmp_path, impatient):
+    write(tmp_path / "s1.h5", 0, 10)
+    (tmp_path / "s2.h5").symlink_to("nothing")  # as one that goes while it is looked at
+    write(tmp_path / "s3.h5", 10, 20)
+    follow = Follow(f"h5={tmp_path}/s*.h5:live")
+    assert same(follow.take()) and follow.said("s2.h5: there is no such file: this file of the series is passed over")
+
+
 def test_a_file_by_two_names_is_read_once(tmp_path, impatient):
     write(tmp_path / "s1.h5", 0, 10)
     (tmp_path / "s2.h5").symlink_to("s1.h5")

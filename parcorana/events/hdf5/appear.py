@@ -4,6 +4,7 @@ import glob
 import os
 import re
 import time
+from contextlib import suppress
 
 from parcorana.errors import ConfigError
 from parcorana.events.hdf5.stack import is_pattern, natural
@@ -47,7 +48,8 @@ class Series:
             )
         (self.name,) = names
         self._log, self.several = log, is_pattern(self.name)
-        self.now, self.count, self._read = None, 0, {}
+        self.now, self.count = None, 0
+        self._read, self._ahead = {}, []  # name by file; place in the order, and name, of those that were seen
         self._looked, self._pause, self._found = 0.0, 0.0, None
         self._since, self._counts, self._passed = None, True, set()
 
@@ -75,23 +77,29 @@ class Series:
         """Note that a file is read from now on, or passed over."""
         self.now, self.count = name, self.count + 1
         self._since, self._looked = None, 0.0
-        try:
+        self._passed.add(name)
+        with suppress(OSError):  # gone again
             found = os.stat(name)
             self._read[found.st_dev, found.st_ino] = name
-        except OSError:  # gone again
-            pass
 
     def _look(self):
-        here = natural(self.now) if self.now else []
-        found = sorted((natural(name), name) for name in glob.glob(self.name))
-        for key, name in found:
-            if key < here and name not in self._passed and name not in self._read.values():
+        here = _place(self.now) if self.now else ([], "")
+        self._ahead = [each for each in self._ahead if each[1] not in self._passed]
+        if not self._ahead or _lacking(here, self._ahead[0]) != 0:  # else it is certain to be the next one
+            self._ahead = self._later(here)
+        for place in self._ahead:
+            if not self._is_read(place[1]):
+                return place[1] if self._is_next(_lacking(here, place)) else None
+        return None
+
+    def _later(self, here):
+        """Return what there is after a file, in order; say what has come too late."""
+        found = sorted(_place(name) for name in glob.glob(self.name) if name not in self._passed)
+        for place, name in found:
+            if (place, name) < here:
                 self._passed.add(name)
                 self._log(f"h5={name}: it came when {self.now} was read already, which is after it: it is not read")
-        for key, name in found:
-            if key > here and name not in self._passed and not self._is_read(name):
-                return name if self._is_next(here, key) else None
-        return None
+        return [each for each in found if each > here]
 
     def _is_read(self, name):
         """Tell whether a file was read by another name that it still has."""
@@ -106,12 +114,9 @@ class Series:
         self._log(f"h5={name}: this is {other} by another name, and is not read again")
         return True
 
-    def _is_next(self, here, key):
-        """Tell whether a file is to be read now: if its number is not the next one, those between are waited for."""
-        differ = [(a, b) for a, b in zip(here, key, strict=False) if a != b]
-        alike = len(here) == len(key) and len(differ) == 1 and isinstance(differ[0][0], int)
-        lacking = differ[0][1] - differ[0][0] - 1 if alike else 0
-        if not self._counts or not 0 < lacking <= _STEP:
+    def _is_next(self, lacking):
+        """Tell whether a file is to be read now: those whose numbers are between are waited for."""
+        if not self._counts or not lacking or lacking > _STEP:
             return True
         now = time.monotonic()
         if self._since is None:
@@ -124,3 +129,15 @@ class Series:
             f"{HOLE:.0f} s, though later ones did: the run goes on with these, and waits for no number any more"
         )
         return True
+
+
+def _place(name):
+    """Return what orders names, of which two may have the same numbers."""
+    return natural(name), name
+
+
+def _lacking(one, other):
+    """Return how many numbers are between two places; None if the names differ in more than one number."""
+    differ = [(a, b) for a, b in zip(one[0], other[0], strict=False) if a != b]
+    alike = len(one[0]) == len(other[0]) and len(differ) == 1 and isinstance(differ[0][0], int)
+    return differ[0][1] - differ[0][0] - 1 if alike else None

@@ -31,12 +31,15 @@ class Opening:
     how : dict
         More for `Stack`.
     say : callable
-        Takes one line of text for the user.
+        Takes one line of text for the user, of what all servers know alike.
+    log : callable
+        The same, of what another server may see otherwise.
     """
 
-    def __init__(self, series, src, folder, values, how, say):
+    def __init__(self, series, src, folder, values, how, say, log):
         self._series = series
         self._src, self._folder, self._values, self._how, self._say = src, folder, values, how, say
+        self._log = log
         self._like = None  # the first one
 
     def first(self):
@@ -95,7 +98,7 @@ class Opening:
         seen, changed = None, begin
         while True:
             written, now = is_written(name), time.monotonic()
-            files = Files(swmr=True, log=self._say)
+            files = Files(swmr=True, log=self._log)
             try:
                 stack = Stack(files, name, self._src or (self._like and self._like.src), self._folder, **self._how)
                 if self._like is not None:
@@ -113,10 +116,10 @@ class Opening:
                 return found
             size = _size(name)
             seen, changed = (seen, changed) if size == seen else (size, now)
-            if not self._may_come(name, fault, written, now - changed) or now - begin > patience():
+            if not self._may_come(fault, written, now - changed) or now - begin > patience():
                 if kind is ConfigError or not isinstance(fault.__cause__, Unreadable):
                     raise kind(str(fault)) from fault
-                self._say(f"{fault}: this file of the series is passed over, and what is in it is in no result")
+                self._log(f"{fault}: this file of the series is passed over, and what is in it is in no result")
                 self._series.take(name)
                 return None
             if now - told > _AGAIN:
@@ -126,12 +129,13 @@ class Opening:
             while time.monotonic() < again:
                 yield None
 
-    def _may_come(self, name, fault, written, unchanged):
+    def _may_come(self, fault, written, unchanged):
         """Tell whether a file that cannot be read may be one that is begun."""
-        if not os.path.exists(name) or written is not False or isinstance(fault, NotThere):
+        if written or isinstance(fault, NotThere):
             return True
         # one that is being copied is cut off until it is whole; a finished one will not get any better
-        return isinstance(fault.__cause__, Unreadable) and unchanged < HOLE
+        begun = isinstance(fault.__cause__, Unreadable) and unchanged < HOLE
+        return begun or (written is None and not self._series.several)
 
 
 def _size(name):

@@ -68,12 +68,12 @@ class HDF5Live(HDF5Source):
     def __init__(self, dataset, src, share, log, values=None, times_src=None):
         self._share, self._log = share, log
         self._say = log if share.server == 0 else lambda line: None  # what all servers know alike
-        self._series = Series(dataset, self._say)
+        self._series = Series(dataset, log)
         self._follows = Follows(dataset, share, self._say)
         self._state, self._apart = None, False
         self._files, self._reference = None, None  # the median of the first times
         how = {"times_src": times_src, "bursts": dataset.bursts}
-        self._opening = Opening(self._series, src, dataset.dir, values or {}, how, self._say)
+        self._opening = Opening(self._series, src, dataset.dir, values or {}, how, self._say, log)
         try:
             for opened in self._opening.first():
                 if opened is None:
