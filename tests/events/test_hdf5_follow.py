@@ -376,6 +376,20 @@ def test_a_live_file_that_is_replaced_ends_the_run(tmp_path, command):
     follow.close()
 
 
+def test_a_file_that_is_written_in_another_mode(tmp_path, command):
+    """Nothing in it tells, so only afterwards it can be said."""
+    write(tmp_path / "s1.h5", 0, 10)
+    follow = Follow(f"h5={tmp_path}/s*.h5:live")
+    assert same(follow.take(10), FRAMES[:10])
+    assert next(follow.events) is None and not follow.lines
+    code = "import h5py; file = h5py.File('s1.h5', 'a', libver='earliest'); file['more'] = range(9); file.close()"
+    command(sys.executable, "-c", code, cwd=tmp_path)
+    write(tmp_path / "s2.h5", 10, 20)
+    assert same(follow.take(10), FRAMES[10:])
+    assert len(follow.said("s1.h5: the file was written to after it was opened, and not in SWMR mode")) == 1
+    follow.close()
+
+
 # -- a master whose parts appear ---------------------------------------------------------
 
 

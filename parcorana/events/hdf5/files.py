@@ -15,6 +15,7 @@ from parcorana.errors import ConfigError, ParCorAnaError, RunError, one_line
 from parcorana.files.paths import fault_of
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_SWMR = 3  # version of superblocks that say whether a file is open for writing
 _WRITING = 0x01 | 0x04  # in the superblock: open for writing, as a single writer with many readers
 _HEAD = 4096  # bytes at the beginning of a file, in which HDF5's begin
 _SHARE = 4  # one in so many of the files that this process may open
@@ -119,6 +120,13 @@ class Files:
                 f"at {_clock(here.st_mtime_ns)}, so what was read of it may not go together: read it when its writer "
                 "is done, or follow a writer in SWMR mode with ':live'"
             )
+        if here.st_mtime_ns > changed and _superblock_version(descriptor) < _SWMR:
+            self.warn(
+                ("written", name),
+                f"h5={name}: the file was written to after it was opened, and not in SWMR mode: frames that were added "
+                "are not read, and others may not be as they were written: give files their name, or bring them to "
+                "their place, when they are finished",
+            )
         self._seen[name] = device, number, here.st_size, changed
 
     def forget(self, name):
@@ -136,10 +144,11 @@ class Files:
         except OSError:
             return None
 
-    def check_open(self):
-        """Do so for all that are open."""
-        for name in self._open:
-            self.check(name)
+    def check_open(self, names):
+        """Do so for those of some files that are open."""
+        for name in names:
+            if name in self._open:
+                self.check(name)
 
     def warn(self, kind, text):
         """Say something to the user, the first time only."""
@@ -279,10 +288,16 @@ def is_written(name):
 
 def _is_written(head):
     # older superblocks than the third have no such flag, and no SWMR mode
-    return head and head[8] >= 3 and bool(head[11] & _WRITING)
+    return head and head[8] >= _SWMR and bool(head[11] & _WRITING)
+
+
+def _superblock_version(descriptor):
+    """Return the version of an open file's superblock, which tells from `_SWMR` on whether it is written."""
+    head = _superblock(os.pread(descriptor, _HEAD, 0))
+    return _SWMR if head is None else head[8]
 
 
 def _closed_end(descriptor):
     """Return how long an open file says that it is, once it is closed; before, and of others, more than any file is."""
     head = _superblock(os.pread(descriptor, _HEAD, 0))
-    return int.from_bytes(head[28:36], "little") if head and head[8] >= 3 and not head[11] & _WRITING else 2**64
+    return int.from_bytes(head[28:36], "little") if head and head[8] >= _SWMR and not head[11] & _WRITING else 2**64

@@ -1,6 +1,7 @@
 """``h5=FILE:live``: HDF5 files that another program is writing, in SWMR mode."""
 
 import time
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -139,8 +140,18 @@ class HDF5Live(HDF5Source):
                 if opened is None:
                     yield None
                 else:
+                    self._look_back()
                     self._take_further(*opened)
                     ended = False
+        self._look_back()
+
+    def _look_back(self):
+        """Say if a file has changed after it was read to its end; what becomes of it then is nobody's concern."""
+        with suppress(RunError):
+            self._check_files()
+
+    def _check_files(self):
+        self._files.check_open({name for each in (*self._datasets, *self._numbers) for name in each.files()})
 
     def _take_further(self, *opened):
         """Begin with a further file, if its frames are like those of the first one."""
@@ -317,7 +328,7 @@ class HDF5Live(HDF5Source):
             raise RunError(str(error)) from error
         except (OSError, RuntimeError):  # HDF5 met what its writer has only half written
             pass
-        self._files.check_open()
+        self._check_files()
         self._first = [0, frames.shape[0]]
         there = self._datasets if not self._open else [*self._datasets, *self._numbers]
         self._last = min(each.shape[0] for each in there)
