@@ -24,7 +24,6 @@ from parcorana.events.protocol import Event, Lost
 _LOOK = 0.02  # s between two looks whether the file has grown
 _SHARE = 4  # a look that takes long is taken no more often than in one part of so many of the time
 _GROUP = 16  # frames of a virtual dataset that one server reads together
-_HOLE = HOLE  # s for which a frame is waited for when later ones are there
 _AHEAD = 4096  # frames, among which such later ones are looked for
 
 
@@ -296,7 +295,7 @@ class HDF5Live(HDF5Source):
                 self._hole = None
             elif self._hole is None:
                 self._hole = now
-        return self._hole is not None and now - self._hole > _HOLE
+        return self._hole is not None and now - self._hole > HOLE
 
     def _end(self, first, last):
         """Return where the frames end that were written, from one on."""
