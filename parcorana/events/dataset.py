@@ -6,7 +6,7 @@ from pathlib import Path
 
 from parcorana.errors import ConfigError, nearest
 
-_FLAGS = ("live", "idx", "smd", "runs")
+_FLAGS = ("live", "idx", "smd", "runs", "bursts")
 _KEYS = ("exp", "run", "dir", "stream", "file", "shmem", "h5", "sim")
 _STARTS = ("exp", "file", "shmem", "h5", "sim")
 _PATHS = ("dir", "file", "h5")
@@ -37,6 +37,8 @@ class Dataset:
         Modes.
     apart : bool
         ``runs``: each of the files is a run of its own.
+    bursts : bool
+        The second axis of the stack is frames, one after the other.
     options : dict of str to str
         ``sim=`` only: the other parts.
     """
@@ -52,6 +54,7 @@ class Dataset:
     idx: bool = False
     smd: bool = False
     apart: bool = False
+    bursts: bool = False
     options: dict = field(default_factory=dict)
 
     @property
@@ -176,6 +179,7 @@ def parse_dataset(text):
         idx="idx" in flags,
         smd="smd" in flags,
         apart="runs" in flags,
+        bursts="bursts" in flags,
         options=options,
     )
 
@@ -185,7 +189,7 @@ def _check_parts(text, kind, values, flags):
         "exp": ({"exp", "run", "dir", "stream"}, {"live", "idx", "smd"}),
         "file": ({"file"}, set()),
         "shmem": ({"shmem", "stream"}, set()),
-        "h5": ({"h5", "dir"}, {"live", "runs"}),
+        "h5": ({"h5", "dir"}, {"live", "runs", "bursts"}),
         "sim": ({"sim"}, {"live"}),
     }
     keys, modes = allowed[kind]
@@ -194,7 +198,5 @@ def _check_parts(text, kind, values, flags):
             _fail_part(text, f"{part!r} has no meaning beside '{kind}='")
     if kind == "exp" and "run" not in values:
         _fail(text, "'exp=' needs 'run='")
-    if {"live", "runs"} <= flags:
-        _fail(text, "'live' and 'runs' exclude each other: 'live' follows one file, which is one run")
     if {"live", "idx"} <= flags:
         _fail(text, "'live' and 'idx' exclude each other: index mode needs the finished run")

@@ -3,7 +3,9 @@
 from parcorana.events.protocol import Share
 
 
-def open_source(dataset, *, src=None, type_=None, share=None, log=print, psana_config=None, values=None):
+def open_source(
+    dataset, *, src=None, type_=None, share=None, log=print, psana_config=None, values=None, times_src=None
+):
     """Open a dataset.
 
     Parameters
@@ -19,6 +21,8 @@ def open_source(dataset, *, src=None, type_=None, share=None, log=print, psana_c
         Calibration, as `parcorana.make_psana_config` makes it; psana only.
     values : dict of str to str, optional
         Names of the numbers that each event is to have, and where they are.
+    times_src : str or None
+        HDF5 only: path of the times, where they are not beside the frames.
 
     Returns
     -------
@@ -39,10 +43,10 @@ def open_source(dataset, *, src=None, type_=None, share=None, log=print, psana_c
         if dataset.live:
             from parcorana.events.hdf5.live import HDF5Live
 
-            return HDF5Live(dataset, src, share, log, values)
+            return HDF5Live(dataset, src, share, log, values, times_src)
         from parcorana.events.hdf5.source import HDF5Source
 
-        return HDF5Source(dataset, src, share, log, values)
+        return HDF5Source(dataset, src, share, log, values, times_src)
     from parcorana.events.psana1 import psana_of_lcls1
 
     if (psana := psana_of_lcls1()) is not None:

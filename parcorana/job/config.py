@@ -73,6 +73,7 @@ class Config:
     dataset: Dataset
     src: str | None
     type: str | None
+    times_src: str | None
     psana_config: dict | None
     mask: Any
     mode: str
@@ -182,6 +183,7 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
     params = {key: checked(key, given) for key in KEYS}
     dataset = parse_dataset(params["dataset"])
     _check_calibration(params, dataset)
+    _check_times_src(params["times_src"], dataset)
     delays = check_delays(params["delays"])
     rate_fraction(params["rate"])
     mask = masks.load_mask(params["mask"])
@@ -273,6 +275,19 @@ def _check_calibration(params, dataset):
         log.warning("psana_config has no effect on %s", dataset.text)
         return
     params |= {"src": calibration["src"], "type": calibration["type"]}
+
+
+def _check_times_src(place, dataset):
+    """Refuse a place of times where it means nothing."""
+    if place is None:
+        return
+    if dataset.kind != "h5":
+        raise ConfigError(
+            f"times_src={shown(place)}: only HDF5 files have times in a dataset that can be named, and dataset is "
+            f"{dataset.text!r}: leave the key out"
+        )
+    if not place.strip("/ "):
+        raise ConfigError(f"times_src must be the path of the times in the file, not {shown(place)}")
 
 
 def format_params(config):

@@ -13,6 +13,7 @@ KEYS = {
     "dataset": (str, _REQUIRED),
     "src": (str, None),
     "type": (str, None),
+    "times_src": (str, None),
     "psana_config": (dict, None),
     "mask": (str, _REQUIRED),
     "testmask": (str, None),

@@ -38,12 +38,16 @@ def open_share(config, division, rank, log, resume=None):
         log=log,
         psana_config=config.psana_config,
         values=config.values,
+        times_src=config.times_src,
     )
     if resume and source.total is not None and source.total < (used := resume.facts["account"]["read"]):
         raise ConfigError(too_few(config.dataset.text, source.total, used))
     if source.shape is not None:
         path = config.system_params["mask"]
-        check_shape("mask", path, config.mask.shape, source.shape, f"the data of {config.dataset.text!r}")
+        what = f"the data of {config.dataset.text!r}"
+        if config.dataset.kind == "h5" and config.mask.shape == source.shape[1:]:
+            what += ", unless its events are bursts of frames: then add ':bursts' to it"
+        check_shape("mask", path, config.mask.shape, source.shape, what)
         unmapped = getattr(source, "unmapped", None)
         if unmapped is not None and (some := np.argwhere(unmapped & config.mask)).size:
             raise ConfigError(

@@ -294,8 +294,8 @@ def test_system_params():
     rows = {
         quoted(key)[0]: (kind, default) for key, kind, default, _ in table_of(section(CONFIG, "system_params"), "key")
     }
-    assert rows.keys() == config._KEYS.keys()
-    for key, (kind, default) in config._KEYS.items():
+    assert rows.keys() == keys.KEYS.keys()
+    for key, (kind, default) in keys.KEYS.items():
         documented, value = rows[key]
         assert documented.split()[0] == KINDS[kind], key
         if default is config._REQUIRED:
@@ -309,7 +309,7 @@ def test_system_params():
 
 def test_every_key_has_an_effect():
     used = {field.name for field in dataclasses.fields(config.Config)} | {"testmask", "testnumevents"}  # of a mode
-    assert config._KEYS.keys() <= used
+    assert keys.KEYS.keys() <= used
 
 
 def test_defaults_of_system_params(setup, monkeypatch):

@@ -232,7 +232,7 @@ def test_seconds_are_rounded_exactly(seconds):
     ("name", "times", "what"),
     [
         ("counter", np.arange(22), "has shape (22,), and must have (23,), a time for each frame of run/data"),
-        ("counter", np.zeros((23, 1), int), "has shape (23, 1)"),
+        ("counter", np.zeros((23, 2), int), "has shape (23, 2)"),
         ("counter", 5, "has shape ()"),
         ("counter", np.arange(23.0), "has dtype float64, and must be an integer, pulses"),
         ("counter", np.zeros(23, bool), "has dtype bool"),

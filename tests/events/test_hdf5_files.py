@@ -308,7 +308,7 @@ def test_live_wrong(tmp_path, path, monkeypatch):
     assert time.monotonic() - begin > 0.3
     write(path)
     write(tmp_path / "b.h5")
-    with pytest.raises(ConfigError, match="'live' follows one file, not 2"):
+    with pytest.raises(ConfigError, match="'live' follows one file, or those that fit one pattern, not a list of 2"):
         opened(f"h5={path},{tmp_path}/b.h5:live")
     monkeypatch.setenv("PARCORANA_PATIENCE", "long")
     with pytest.raises(ConfigError, match="PARCORANA_PATIENCE must be a number of seconds, not 'long'"):

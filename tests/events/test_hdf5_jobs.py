@@ -1,9 +1,12 @@
 """Whole jobs over HDF5 files that lack frames, or are several runs: the numbers are those of what is there."""
 
+import time
+
 import h5py
 import numpy as np
 import pytest
 from conftest import run_command, write_class
+from effort import PATIENCE
 from local import ListSource, run_local
 
 from parcorana import reference
@@ -231,3 +234,44 @@ def test_elements_without_a_source_must_not_be_included(setup):
     assert "35 elements left out: no frame has data for them" in tool.stdout, tool.stdout + tool.stderr
     setup.write(dataset="h5=master.h5", src="data", mask="made_mask_ndarrCoords.npy", user={})
     assert setup.drive().returncode == 0
+
+
+def test_a_series_that_appears_while_the_job_runs(setup, in_thread):
+    """Two servers share each file; the number of events ends the run."""
+    first, *others = np.array_split(np.arange(230), 12)
+
+    def write(k, rows):
+        with h5py.File(setup.folder / "aside", "w") as file:
+            file["x"], file["counter"] = setup.frames[rows], 2 * rows
+        (setup.folder / "aside").rename(setup.folder / f"scan_{k}.h5")
+
+    def write_others():
+        limit = time.monotonic() + PATIENCE
+        while not (setup.folder / "out.h5.inprogress").exists() and time.monotonic() < limit:
+            time.sleep(0.01)
+        for k, rows in enumerate(others, 1):
+            write(k, rows)
+            time.sleep(0.02)
+
+    write(0, first)
+    in_thread(write_others)
+    found, log = drive(setup, ranks=4, dataset="h5=scan_*.h5:live", src="x", numevents=230, latency=0.05)
+    check(setup, found, np.ones(230, bool), counters=2 * np.arange(230))
+    assert "passed over" not in log and "not read" not in log
+
+
+def test_bursts_with_times_elsewhere(setup):
+    """The sums over frames at their own times, as by a plain loop."""
+    counters = (np.arange(46)[:, None] * 13 + np.arange(5) * 2).astype(np.uint64)
+    with h5py.File(setup.folder / "trains.h5", "w") as file:
+        file["image/data"] = setup.frames.reshape(46, 5, *setup.frames.shape[1:])
+        file["index/pulse"] = counters
+    found, log = drive(setup, dataset="h5=trains.h5", src="image/data", times_src="index/pulse", update=0)
+    check(setup, found, np.ones(230, bool), counters=counters.astype(int).reshape(-1))
+    assert "bursts: each event is 5 frames, one after the other" in log
+    setup.write(dataset="h5=trains.h5", src="image/data")
+    run = setup.drive()
+    assert run.returncode == 2
+    assert (
+        "it must be 5x2x5x7, that of the data of 'h5=trains.h5', unless its events are bursts of frames" in run.stderr
+    )

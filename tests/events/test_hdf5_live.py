@@ -163,7 +163,7 @@ def test_frames_that_never_come(follow):
 
 def test_frames_that_do_not_come_for_long(follow, monkeypatch):
     """Those that came after them are read while the file is still written."""
-    monkeypatch.setattr(hdf5_live, "_HOLE", 0.5)
+    monkeypatch.setattr(hdf5_live, "HOLE", 0.5)
     code = """
     file, (data,) = new("live.h5", stack(N))
     ready()

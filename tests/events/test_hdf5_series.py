@@ -242,9 +242,7 @@ def test_files_side_by_side_and_files_without_times(tmp_path):
     assert not lines  # one frame a file is a series
 
 
-def test_runs_and_live_exclude_each_other():
-    with pytest.raises(ConfigError, match="'live' and 'runs' exclude each other"):
-        parse_dataset("h5=a.h5:live:runs")
+def test_runs_are_of_files_only():
     with pytest.raises(ConfigError, match="'runs' has no meaning beside 'exp='"):
         parse_dataset("exp=a:run=1:runs")
 

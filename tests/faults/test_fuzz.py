@@ -7,7 +7,7 @@ from faults import fuzz, parsers
 from parcorana.calculation.userclass import check_params
 from parcorana.curves.fits import check_kind
 from parcorana.errors import ConfigError
-from parcorana.events.hdf5.stack import _natural
+from parcorana.events.hdf5.stack import natural
 from parcorana.userg2 import G2atEnd
 
 NUMBER = {"npy": 60, "dataset": 100, "times": 100, "config": 60, "psana_config": 60, "config_file": 40, "stack": 10}
@@ -75,6 +75,6 @@ def test_keys_that_raised_something_else(tmp_path, key, value):
 
 
 def test_names_and_kinds_that_raised_something_else():
-    assert sorted(["\u00b21.h5", "a10.h5", "a9.h5"], key=_natural)[:2] == ["a9.h5", "a10.h5"]
+    assert sorted(["\u00b21.h5", "a10.h5", "a9.h5"], key=natural)[:2] == ["a9.h5", "a10.h5"]
     with pytest.raises(ConfigError, match="fit must be one of"):
         check_kind(np.array([1, 2]))

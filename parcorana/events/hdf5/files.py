@@ -1,11 +1,12 @@
 """The HDF5 files of a dataset: opened when they are read, and closed in time when there are many."""
 
 import errno
+import fcntl
 import os
 import re
 import resource
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 import h5py
@@ -14,7 +15,9 @@ from parcorana.errors import ConfigError, ParCorAnaError, RunError, one_line
 from parcorana.files.paths import fault_of
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_SWMR = 3  # version of superblocks that say whether a file is open for writing
 _WRITING = 0x01 | 0x04  # in the superblock: open for writing, as a single writer with many readers
+_HEAD = 4096  # bytes at the beginning of a file, in which HDF5's begin
 _SHARE = 4  # one in so many of the files that this process may open
 _FEWEST, _MOST = 16, 512  # links and virtual datasets need a few at once
 _LOOKED_AT = 2000  # objects of a file, for a list of what there is
@@ -90,17 +93,24 @@ class Files:
         anew some old and some new values, and says nothing. In SWMR mode files
         are written to.
         """
-        here = os.fstat(self._open[name][0].id.get_vfd_handle())
+        descriptor = self._open[name][0].id.get_vfd_handle()
+        here = os.fstat(descriptor)
         seen = here.st_dev, here.st_ino, here.st_size, here.st_mtime_ns
         device, number, size, changed = self._seen.setdefault(name, seen)
         try:
             there = os.stat(name)
         except OSError:  # removed, but open: what was in it is still there
             there = here
+            if self.swmr:
+                self.warn(
+                    ("gone", name),
+                    f"h5={name}: the file was given another name, or removed, while it is followed: what its writer "
+                    "adds is still read",
+                )
         if {(here.st_dev, here.st_ino), (there.st_dev, there.st_ino)} != {(device, number)}:
             raise RunError(f"h5={name}: the file was replaced by another one while it was read")
         # whoever closes a file that he wrote may give back what he had made room for
-        if here.st_size < size and not (self.swmr and here.st_size >= _closed_end(name)):
+        if here.st_size < size and not (self.swmr and here.st_size >= _closed_end(descriptor)):
             raise RunError(
                 f"h5={name}: the file was cut off while it was read: it had {size:,} bytes, now {here.st_size:,}"
             )
@@ -110,7 +120,35 @@ class Files:
                 f"at {_clock(here.st_mtime_ns)}, so what was read of it may not go together: read it when its writer "
                 "is done, or follow a writer in SWMR mode with ':live'"
             )
+        if here.st_mtime_ns > changed and _superblock_version(descriptor) < _SWMR:
+            self.warn(
+                ("written", name),
+                f"h5={name}: the file was written to after it was opened, and not in SWMR mode: frames that were added "
+                "are not read, and others may not be as they were written: give files their name, or bring them to "
+                "their place, when they are finished",
+            )
         self._seen[name] = device, number, here.st_size, changed
+
+    def forget(self, name):
+        """Close a file that may be another one when it is opened again."""
+        if name in self._open:
+            self._open.pop(name)[0].close()
+        self._seen.pop(name, None)
+
+    def is_written(self, name):
+        """As the function; of an open file, whatever name it has now."""
+        if name not in self._open:
+            return is_written(name)
+        try:
+            return _is_written(_superblock(os.pread(self._open[name][0].id.get_vfd_handle(), _HEAD, 0)))
+        except OSError:
+            return None
+
+    def check_open(self, names):
+        """Do so for those of some files that are open."""
+        for name in names:
+            if name in self._open:
+                self.check(name)
 
     def warn(self, kind, text):
         """Say something to the user, the first time only."""
@@ -123,11 +161,17 @@ class Files:
             raise Unreadable(_ODD.get(fault, f"this {fault}"))
         while True:
             try:
-                return h5py.File(name, "r", locking="best-effort", swmr=self.swmr)
+                file = h5py.File(name, "r", locking="best-effort", swmr=self.swmr)
             except (OSError, RuntimeError, ValueError, KeyError) as error:
                 if getattr(error, "errno", None) not in (errno.EMFILE, errno.ENFILE) or not self._open:
                     raise self._fault(name, error) from error
                 self._close_oldest()
+                continue
+            if self.swmr:
+                # nobody writes to it now; whoever wants to later, as to add a link, must not fail over a reader
+                with suppress(OSError):
+                    fcntl.flock(file.id.get_vfd_handle(), fcntl.LOCK_UN)
+            return file
 
     def _fault(self, name, error):
         """Return what to raise of an error of HDF5's."""
@@ -221,13 +265,17 @@ def _clock(changed):
     return f"{datetime.fromtimestamp(changed // 10**9):%Y-%m-%d %H:%M:%S}.{changed % 10**9:09d}"
 
 
-def _superblock(name):
-    """Return the first bytes of a file from where HDF5's begin; None if it is no HDF5 file, or not yet."""
+def _head(name):
+    """Return the first bytes of a file, none if it cannot be read."""
     try:
         with open(name, "rb") as file:
-            head = file.read(4096)
+            return file.read(_HEAD)
     except OSError:
-        return None
+        return b""
+
+
+def _superblock(head):
+    """Return the first bytes of a file from where HDF5's begin; None if it is no HDF5 file, or not yet."""
     # before it may be what others wrote there
     found = (head[at : at + 36] for at in (0, 512, 1024, 2048) if head[at : at + 8] == _SIGNATURE)
     return next((each for each in found if len(each) == 36), None)
@@ -235,12 +283,21 @@ def _superblock(name):
 
 def is_written(name):
     """Tell whether a program has a file open for writing; None if it is no HDF5 file, or not yet."""
-    head = _superblock(name)
+    return _is_written(_superblock(_head(name)))
+
+
+def _is_written(head):
     # older superblocks than the third have no such flag, and no SWMR mode
-    return head and head[8] >= 3 and bool(head[11] & _WRITING)
+    return head and head[8] >= _SWMR and bool(head[11] & _WRITING)
 
 
-def _closed_end(name):
-    """Return how long a file says that it is, once it is closed; before, and of others, more than any file is."""
-    head = _superblock(name)
-    return int.from_bytes(head[28:36], "little") if head and head[8] >= 3 and not head[11] & _WRITING else 2**64
+def _superblock_version(descriptor):
+    """Return the version of an open file's superblock, which tells from `_SWMR` on whether it is written."""
+    head = _superblock(os.pread(descriptor, _HEAD, 0))
+    return _SWMR if head is None else head[8]
+
+
+def _closed_end(descriptor):
+    """Return how long an open file says that it is, once it is closed; before, and of others, more than any file is."""
+    head = _superblock(os.pread(descriptor, _HEAD, 0))
+    return int.from_bytes(head[28:36], "little") if head and head[8] >= _SWMR and not head[11] & _WRITING else 2**64

@@ -1,7 +1,7 @@
 """``h5=FILE:live``: HDF5 files that another program is writing, in SWMR mode."""
 
-import os
 import time
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -9,36 +9,38 @@ import numpy as np
 from parcorana.correlate.rolling import far_from, middle_of
 from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.events.feed import patience
-from parcorana.events.hdf5.files import Files, Unreadable, is_written
+from parcorana.events.hdf5.appear import HOLE, Series
+from parcorana.events.hdf5.begun import Opening
+from parcorana.events.hdf5.bursts import Flat
+from parcorana.events.hdf5.files import Unreadable
+from parcorana.events.hdf5.follows import Follows
 from parcorana.events.hdf5.mapped import Mapped
 from parcorana.events.hdf5.missing import Missing
 from parcorana.events.hdf5.plain import Plain
 from parcorana.events.hdf5.slab import Axis
 from parcorana.events.hdf5.source import HDF5Source, batch_rows, same
-from parcorana.events.hdf5.stack import Stack, file_names
-from parcorana.events.hdf5.values import Values
 from parcorana.events.protocol import Event, Lost
 
 _LOOK = 0.02  # s between two looks whether the file has grown
 _SHARE = 4  # a look that takes long is taken no more often than in one part of so many of the time
 _GROUP = 16  # frames of a virtual dataset that one server reads together
-_HOLE = 30.0  # s for which a frame is waited for when later ones are there
 _AHEAD = 4096  # frames, among which such later ones are looked for
 
 
 class HDF5Live(HDF5Source):
-    """Follows the frames of one file until its writer closes it, and those that it draws in.
+    """Follows the frames of a file until its writer closes it, and those that it draws in; by a pattern, file by file.
 
     The writer must have the file in SWMR mode (single writer, multiple
-    readers). A frame is there when its chunks were written, and its time and
-    its values were; so frames and values are written and flushed before their
-    times. In chunks of many frames without times, those at the end that hold
-    nothing but the fill value are not there yet; values are then written first.
-    Once the file is closed, a value that is not there is NaN. Server k of S reads every S-th row of chunks.
+    readers), or give it its name when it is finished. A frame is there when its
+    chunks were written, and its time and its values were; so frames and values
+    are written and flushed before their times. In chunks of many frames without
+    times, those at the end that hold nothing but the fill value are not there
+    yet; values are then written first. Once the file is closed, a value that is
+    not there is NaN. Server k of S reads every S-th row of chunks.
 
     Parameters
     ----------
-    dataset, src, share
+    dataset, src, share, times_src
         As for `HDF5Source`; `numevents` is the server's business.
     log : callable
         Takes one line of text for the user.
@@ -54,49 +56,68 @@ class HDF5Live(HDF5Source):
     ------
     ConfigError
         As `HDF5Source`; no file in the time of `parcorana.events.feed.patience`;
-        a dataset of which nobody can tell what was written.
+        a dataset of which nobody can tell what was written; several servers for
+        files that are runs of their own.
     RunError
-        While events come: times that cannot be read.
+        While events come: times that cannot be read; a later file that is not
+        like the first one.
     """
 
     live = True
 
-    def __init__(self, dataset, src, share, log, values=None):
-        names = file_names(dataset)
-        if len(names) > 1:
-            raise ConfigError(f"dataset {dataset.text!r}: 'live' follows one file, not {len(names)}")
-        self._name, self._share, self._log = names[0], share, log
-        self._start, self._stop, self._batch, self._there = 0, 0, None, None
-        self._damaged, self._state, self._apart = range(0), None, False
-        self._files, self._open, self._asked = Files(swmr=True, log=log), {self._name}, 0.0
-        self._reference = self._hole = None  # the median of the first times; since when later frames are there
+    def __init__(self, dataset, src, share, log, values=None, times_src=None):
+        self._share, self._log = share, log
+        self._say = log if share.server == 0 else lambda line: None  # what all servers know alike
+        self._series = Series(dataset, log)
+        self._follows = Follows(dataset, share, self._say)
+        self._state, self._apart = None, False
+        self._files, self._reference = None, None  # the median of the first times
+        how = {"times_src": times_src, "bursts": dataset.bursts}
+        self._opening = Opening(self._series, src, dataset.dir, values or {}, how, self._say, log)
         try:
-            stack = self._stack = self._opened(src, dataset.dir, values or {})
-            self._datasets = [each for each in (stack.frames, stack.times.dataset) if each is not None]
-            self._numbers = list(self._values.datasets.values())
-            self._check_telling()
-            for each in (*self._datasets, *self._numbers):
-                each.look()
+            for opened in self._opening.first():
+                if opened is None:
+                    time.sleep(_LOOK)
+                else:
+                    self._take(*opened)
         except BaseException:
             self.close()
             raise
-        self._stacks, self._first, self._missing = [stack], [0, 0], [Missing(stack, None, log)]
+        stack = self._stack
         self.total, self.typical_step = None, None
         self.stamps, self.about = stack.times.stamps, stack.about()
-        frames = stack.frames
-        self.shape, self.dtype, self.unmapped = frames.shape[1:], frames.dtype.newbyteorder("="), frames.unmapped()
+        self.shape, self.dtype = stack.frames.shape[1:], stack.frames.dtype.newbyteorder("=")
+        self.unmapped = stack.frames.unmapped()
+
+    def _take(self, files, stack, values):
+        """Begin with a file."""
+        if self._files is not None:
+            self._files.close()
+        self._files, self._stack, self._values, self._name = files, stack, values, stack.name
+        self._start, self._stop, self._batch, self._there = 0, 0, None, None
+        self._damaged, self._open, self._asked = range(0), {stack.name}, 0.0
+        self._hole = None  # since when later frames are there
+        self._datasets = [each for each in (stack.frames, stack.times.dataset) if each is not None]
+        self._numbers = list(values.datasets.values())
+        self._check_telling()
+        for each in (*self._datasets, *self._numbers):
+            each.look()
+        self._stacks, self._first, self._missing = [stack], [0, 0], [Missing(stack, None, self._log)]
+        for line in stack.warnings:
+            self._say(line)
         # of what it is made of one server may know more than another, so that must not decide
-        self._group = _GROUP if isinstance(frames, Mapped) else min(batch_rows(frames), frames.rows)
+        frames = stack.frames.dataset if isinstance(stack.frames, Flat) else stack.frames
+        self._group = _GROUP if isinstance(frames, Mapped) else min(batch_rows(stack.frames), stack.frames.rows)
         self._guess(True)
 
     def _check_telling(self):
         """Refuse a dataset that is being written, if nobody can tell how far."""
         frames, times = self._stack.frames, self._stack.times.dataset
-        for each in (frames, times, *self._numbers):
+        for each in (each.dataset if isinstance(each, Flat) else each for each in (frames, times, *self._numbers)):
             # HDF5 has no SWMR mode for what is not in chunks; of chunks without their own time of birth, times tell
-            by_times = each is not times and times is not None
+            by_times = times is not None and each is not getattr(times, "dataset", times)
             told = not isinstance(each, Plain) or each.tells or (each.chunked and by_times)
-            if not told and is_written(each.name):
+            if not told and self._files.is_written(each.name):
                 raise ConfigError(
                     f"h5={self._name}: {each.path} is not in chunks that get their room as they are written, so nobody "
                     "can tell what is there while it is written: write it in chunks, or read the finished file"
@@ -108,7 +129,42 @@ class HDF5Live(HDF5Source):
 
     def events(self):
         """Yield the frames of this server as they come, None when there is none now."""
-        share, group, at, final = self._share, self._group, 0, 0
+        ended = False
+        while not ended:
+            frames = yield from self._follow()
+            self._missing[0].close()
+            self._follows.ends(frames)
+            ended = True
+            for opened in self._opening.further():
+                if opened is None:
+                    yield None
+                else:
+                    self._look_back()
+                    self._take_further(*opened)
+                    ended = False
+        self._look_back()
+
+    def _look_back(self):
+        """Say if a file has changed after it was read to its end; what becomes of it then is nobody's concern."""
+        with suppress(RunError):
+            self._check_files()
+
+    def _check_files(self):
+        self._files.check_open({name for each in (*self._datasets, *self._numbers) for name in each.files()})
+
+    def _take_further(self, *opened):
+        """Begin with a further file, if its frames are like those of the first one."""
+        try:
+            self._take(*opened)
+        except ConfigError as error:
+            raise RunError(str(error)) from error
+        lacks = self._stack.frames.unmapped()
+        if lacks is not None and (self.unmapped is None or (lacks & ~self.unmapped).any()):
+            raise RunError(f"h5={self._name}: its frames lack elements that those of the files before have")
+
+    def _follow(self):
+        """Yield the events of a file until it is closed, or nothing more comes; return how many frames it has."""
+        share, group, at, final, turn = self._share, self._group, 0, 0, self._series.turn()
         grown, looked, pause, before = time.monotonic(), 0.0, _LOOK, None
         while True:
             now = time.monotonic()
@@ -125,28 +181,39 @@ class HDF5Live(HDF5Source):
             final = last if writing else self._end(at, last)
             while at < final:
                 end = min((at // group + 1) * group, final)
-                if at // group % share.servers == share.server:
+                if (at // group + turn) % share.servers == share.server:
                     at += yield from self._those(at, end)
                     if at < end:
                         if writing and not self._given_up(at, last):
                             break
                         self._missing[0].note(at, np.zeros(1, bool))
-                        yield Lost()
+                        lost = Lost()
+                        lost.run = self._follows.run
+                        yield lost
                         at += 1
                 else:
                     at = end
             if at >= final and not writing:
-                if final < last and share.server == 0:
-                    self._log(f"h5={self._name}: it was closed by its writer after {final:,} of {last:,} frames")
-                break
-            if writing and now - grown > patience():
-                self._log(
-                    f"h5={self._name}: nothing came for {patience()} s, which ends the run after {at} frames: was its "
-                    "writer killed?"
-                )
-                break
+                if final < (made := self._stack.frames.shape[0]):  # longer than what was written, or than its times
+                    self._say(f"h5={self._name}: it was closed by its writer after {final:,} of {made:,} frames")
+                return final
+            if writing and self._is_given_up(now - grown, at):
+                return last
             yield None
-        self._missing[0].close()
+
+    def _is_given_up(self, waited, at):
+        """Tell whether a file that somebody seems to write is left, for nothing came for long enough."""
+        if waited > HOLE and self._series.next() is not None:
+            waited, what = HOLE, f"and {self._series.next()} is there, so the run goes on with that after {at:,} frames"
+        elif waited > (patient := patience()):
+            waited, what = patient, f"which ends the run after {at} frames"
+        else:
+            return False
+        frames = self._stack.frames
+        awaited = getattr(frames.dataset if isinstance(frames, Flat) else frames, "awaited", None)
+        why = f"waiting for: {awaited}" if awaited else "was its writer killed?"
+        self._say(f"h5={self._name}: nothing came for {waited} s, {what}: {why}")
+        return True
 
     def _those(self, first, last):
         """Yield the events of frames, up to the first one that is not there; return how many there were."""
@@ -154,11 +221,12 @@ class HDF5Live(HDF5Source):
         if there[0] and self._is_first_known():
             last = first + same(there)
             (times, state), values = self._read_times_of(first, last), self._read_values_of(first, last)
+            run, base = self._follows.run, self._follows.base
             for k in range(last - first):
                 wrong = None if times is None or state[k] == 0 else first + k
                 read = partial(self._read_one, first + k, last, wrong)
-                stamp = first + k if times is None else int(times[k])
-                yield Event(0, stamp, read, index=first + k, values=partial(_of_one, values, k))
+                stamp = base + first + k if times is None else int(times[k])
+                yield Event(run, stamp, read, index=base + first + k, values=partial(_of_one, values, k))
             self._hole = None
             return last - first
         return 0
@@ -198,13 +266,24 @@ class HDF5Live(HDF5Source):
             raise RunError(str(error)) from error
 
     def _is_first_known(self):
-        """Tell whether it is known from where times are counted: one that is hardly a time waits for two more."""
-        if self._reference is None and self._stack.times.dataset is not None:
+        """Tell whether it is known from where times are counted: one that is hardly a time waits for two more.
+
+        So it is with each file: its first times tell whether it goes on where the one before ended.
+        """
+        if self._follows.knows:
+            return True
+        first = None
+        if self._stack.times.path is not None:
             times, state = self._read_times_of(0, min(self._last, 3))
             good = times[state == 0]
             if self._open and (not len(good) or (len(good) < 3 and far_from(good, 0).any())):
                 return False
-            self._reference = middle_of(good) if len(good) else 0
+            first = middle_of(good) if len(good) else None
+            if self._reference is None:
+                self._reference = 0 if first is None else first
+            first = int(good.min()) if len(good) else None
+        if self._follows.begins(self._stack, first):
+            self._reference = None  # of a run before
         return True
 
     def _given_up(self, index, last):
@@ -216,7 +295,7 @@ class HDF5Live(HDF5Source):
                 self._hole = None
             elif self._hole is None:
                 self._hole = now
-        return self._hole is not None and now - self._hole > _HOLE
+        return self._hole is not None and now - self._hole > HOLE
 
     def _end(self, first, last):
         """Return where the frames end that were written, from one on."""
@@ -233,7 +312,7 @@ class HDF5Live(HDF5Source):
         """Tell whether anybody may still write to one of the files."""
         names = (self._open - {None}).union(*(each.files() for each in self._datasets))
         names |= {name for each in self._numbers for name in each.files() if name is not None}
-        self._open = {name for name in names if name is None or is_written(name)}
+        self._open = {name for name in names if name is None or self._files.is_written(name)}
         return bool(self._open)
 
     def _refresh(self):
@@ -244,32 +323,20 @@ class HDF5Live(HDF5Source):
                 each.refresh()
         except Unreadable as error:
             raise RunError(f"h5={self._name}: {error}") from error
+        except ConfigError as error:  # of a part that has come
+            raise RunError(str(error)) from error
         except (OSError, RuntimeError):  # HDF5 met what its writer has only half written
             pass
+        self._check_files()
         self._first = [0, frames.shape[0]]
         there = self._datasets if not self._open else [*self._datasets, *self._numbers]
         self._last = min(each.shape[0] for each in there)
         return self._last, (frames.extent(), times and times.extent(), *(each.extent() for each in self._numbers))
 
-    def _opened(self, src, folder, values):
-        """Open the file once it is there and its writer lets readers in."""
-        begin, told = time.monotonic(), False
-        while True:
-            before = is_written(self._name)
-            try:
-                stack = Stack(self._files, self._name, src, folder)
-                self._values = Values(stack, values)
-                return stack
-            except ConfigError as error:
-                self._files.close()  # it is looked at anew
-                waited = time.monotonic() - begin
-                # a finished file will not get any better; one that is begun may
-                if (os.path.exists(self._name) and before is False) or waited > patience():
-                    raise
-                if not told and waited > 1:
-                    told = True
-                    self._log(f"waiting for the writer of h5={self._name} ({error})")
-                time.sleep(0.1)
+    def close(self):
+        """Close the files; may be called again."""
+        if self._files is not None:
+            super().close()
 
 
 def _of_one(values, k):

@@ -4,7 +4,8 @@ import numpy as np
 
 from parcorana.errors import ConfigError
 
-_APART = "say ':runs' after the files if each is a run of its own"
+#: What to do about files that are no one run.
+APART = "say ':runs' after the files if each is a run of its own"
 
 
 def check_alike(stacks):
@@ -46,7 +47,7 @@ def check_order(dataset, stacks, times, states, say):
         if any(stack.frames.shape[0] > 1 for stack in stacks):
             say(
                 f"h5={dataset.name}: {len(stacks)} files without times are taken as one run, each file's first frame "
-                f"following the last one of the file before; {_APART}"
+                f"following the last one of the file before; {APART}"
             )
         return False
     good = [np.unique(of_file[state == 0]) for of_file, state in zip(times, states, strict=True)]
@@ -64,12 +65,12 @@ def check_order(dataset, stacks, times, states, say):
             overlap = some[-1] >= before[0]
             if (stack.times.stamps == "ns" and overlap) or len(np.intersect1d(some, before)) > 1:
                 raise ConfigError(
-                    f"{begin} ({stack.times.path.strip('/')}): that is not one run; {_APART}; files that were written "
+                    f"{begin} ({stack.times.path.strip('/')}): that is not one run; {APART}; files that were written "
                     "side by side are one where a virtual dataset puts their frames in order"
                 )
             if not warned:
                 warned = True
-                say(f"{begin}: the files are read one after the other, so many events may come late; {_APART}")
+                say(f"{begin}: the files are read one after the other, so many events may come late; {APART}")
         if len(some):
             before = some if before is None else np.union1d(before, some)
     return False

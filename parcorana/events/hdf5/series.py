@@ -56,10 +56,11 @@ class Part:
 
 def parts_of(group):
     """Return the names of the parts of a series, in order; none if a group holds no series."""
-    return sorted(filter(_NAME.fullmatch, group), key=_number)
+    return sorted(filter(_NAME.fullmatch, group), key=number_of)
 
 
-def _number(name):
+def number_of(name):
+    """Return the number in the name of a part."""
     return int(_NAME.fullmatch(name)[1])
 
 
@@ -95,20 +96,18 @@ def series(trust, name, group, where, warnings):
     for part in names:
         try:
             file, item = trust.walk(name, trust.file(name)["/"], f"{path}/{part}", where)
-            if not isinstance(item, h5py.Dataset) or len(shape_of(item) or ()) < 2 or dtype_of(item).kind not in "iuf":
-                raise ConfigError(f"{where}: {part} holds no frames of numbers")
+            dataset = frames_of(trust, file, item, where, part)
             stated = numbers_of(item)
-            dataset = dataset_of(trust, file, item, f"{where}: {part}")
             numbers.append(numbers_for(stated, dataset.shape[0]))
             found.append(Part(part, dataset))
-            _check_alike(where, found)
+            check_alike(where, found)
         except (NotThere, Unreadable) as error:
             missing[part] = str(error).removeprefix(f"{where}: ")
     if not found:
         raise ConfigError(f"{where}: none of its {len(names)} parts can be read: {next(iter(missing.values()))}")
-    inside = [part for part in missing if _number(part) < _number(str(found[-1]))]
-    there = {_number(part) for part in names}
-    lacking = sorted(set(range(min(there), _number(str(found[-1])))) - there)[:_MOST_NAMED]
+    inside = [part for part in missing if number_of(part) < number_of(str(found[-1]))]
+    there = {number_of(part) for part in names}
+    lacking = sorted(set(range(min(there), number_of(str(found[-1])))) - there)[:_MOST_NAMED]
     if min(there) > 1:
         warnings.append(f"{where}: its parts begin with {names[0]}: what comes before is not read")
     firsts = _places(numbers)
@@ -145,7 +144,15 @@ def series(trust, name, group, where, warnings):
     return Mapped((firsts[-1] + lengths[-1], *first.shape[1:]), first.dtype, first.fill, pieces)
 
 
-def _check_alike(where, found):
+def frames_of(trust, file, item, where, part):
+    """Return the dataset of a part; raise ConfigError if it holds no frames."""
+    if not isinstance(item, h5py.Dataset) or len(shape_of(item) or ()) < 2 or dtype_of(item).kind not in "iuf":
+        raise ConfigError(f"{where}: {part} holds no frames of numbers")
+    return dataset_of(trust, file, item, f"{where}: {part}")
+
+
+def check_alike(where, found):
+    """Refuse a part whose frames are not like those of the first one."""
     first, last = found[0].dataset(), found[-1].dataset()
     for what in ("shape", "dtype"):
         one, other = (getattr(each, what)[1:] if what == "shape" else each.dtype for each in (first, last))

@@ -55,6 +55,8 @@ class HDF5Source:
     values : dict of str to str
         Of each value the path of its dataset, one number per frame; NaN where
         it was never written.
+    times_src : str, optional
+        Path of the times, where they are not beside the frames.
 
     Attributes
     ----------
@@ -71,7 +73,7 @@ class HDF5Source:
 
     live = False
 
-    def __init__(self, dataset, src, share, log=print, values=None):
+    def __init__(self, dataset, src, share, log=print, values=None, times_src=None):
         self._share, self._apart = share, dataset.apart
         self._start, self._stop, self._batch, self._there = 0, 0, None, None
         self._damaged = range(0)
@@ -80,9 +82,9 @@ class HDF5Source:
         self._files, self._stacks, self._missing = Files(log=say), [], []
         try:
             for name in file_names(dataset):
-                self._stacks.append(
-                    Stack(self._files, name, src or (self._stacks[0].src if self._stacks else None), dataset.dir)
-                )
+                here = src or (self._stacks[0].src if self._stacks else None)
+                how = {"times_src": times_src, "bursts": dataset.bursts}
+                self._stacks.append(Stack(self._files, name, here, dataset.dir, **how))
                 check_alike(self._stacks)
             self._first = np.cumsum([0] + [stack.frames.shape[0] for stack in self._stacks]).tolist()
             self.total = min(self._first[-1], share.numevents or self._first[-1])
@@ -121,6 +123,15 @@ class HDF5Source:
                     states[k][far[a:b]] = _WRONG
             for stack, state in zip(self._stacks, states, strict=True):
                 _check_times(stack, state)
+            for stack, of_file in zip(self._stacks, times, strict=True):
+                again = int(np.count_nonzero(of_file[1:] == of_file[:-1]))
+                if 2 * again > len(of_file):
+                    say(
+                        f"h5={stack.name}: {again:,} of {len(of_file):,} frames have the time of the one before "
+                        f"({stack.times.path.strip('/')}), so they will count as duplicates: does it number trains or "
+                        "triggers? A counter of frames is needed, as number of the train x pulses + pulse"
+                    )
+                    break
             self._times, self._state = np.concatenate(times), np.concatenate(states)
         if len(self._stacks) > 1 and not self._apart:
             self._apart = check_order(dataset, self._stacks, times, states, say)
@@ -332,7 +343,7 @@ def _lacking(stack, last):
         return []
     return [
         f"h5={stack.name}: {announced:,} images were to be taken (nimages x ntrigger), and its files hold {there:,}: "
-        f"the last {announced - there:,} are missing, after those in {stack.frames.files()[-1]}; was the series "
+        f"the last {announced - there:,} are missing, after those in {[*filter(None, stack.frames.files())][-1]}; was the series "
         "stopped early, or are files missing?"
     ]
 

@@ -11,7 +11,9 @@ import h5py
 import numpy as np
 
 from parcorana.errors import ConfigError, nearest, one_line
+from parcorana.events.hdf5.bursts import Flat
 from parcorana.events.hdf5.files import Unreadable, objects_of, told
+from parcorana.events.hdf5.growing import Growing
 from parcorana.events.hdf5.mapped import Mapped
 from parcorana.events.hdf5.plain import check_bytes, dtype_of, is_fill
 from parcorana.events.hdf5.series import numbers_for, numbers_of, parts_of, series
@@ -40,6 +42,10 @@ class Stack:
         dataset in its attribute `signal`. None: the one that there is.
     folder : str or None
         Of other files that this one may draw in (see `Trust`).
+    times_src : str or None
+        Path of the times; None: where they are by custom (see `Times`).
+    bursts : bool
+        Whether the second axis of the dataset is frames, one after the other.
 
     Attributes
     ----------
@@ -54,7 +60,7 @@ class Stack:
         Of the frames in the file, where links within it have led.
     """
 
-    def __init__(self, files, name, src, folder=None):
+    def __init__(self, files, name, src, folder=None, *, times_src=None, bursts=False):
         self.name, self.trust, self.src = name, Trust(files, name, folder), src
         self._where = f"h5={name}: src={src}"
         self.warnings, self._chosen = [], ""
@@ -67,7 +73,10 @@ class Stack:
             self._where = f"h5={name}: src={self.src}"
             self._chosen = f"src: {self.src!r}, which is not given, but the only stack of frames in the file; "
         self.path, numbers = self._find(self.src)
-        self.times = Times(self.trust, self.path, self.frames.shape[0], numbers)
+        self.times = Times(self.trust, self.path, self.frames.shape, numbers, times_src, bursts)
+        if self.times.burst:
+            self.frames = Flat(self.src, self.frames, self.times.burst)
+            self._check_frames()
 
     def _file(self):
         """Return the file, opened again if others have taken its place meanwhile."""
@@ -83,12 +92,16 @@ class Stack:
         with told(self._where, ": cannot be opened", self._offer):
             path, found, item = self._signal("/" + src.strip("/"), *self._walk("/" + src.strip("/")))
             if isinstance(item, h5py.Group) and parts_of(item):
-                self.frames = series(self.trust, found, item, self._where, self.warnings)
+                if self.trust.files.swmr:
+                    self.frames = Growing(self.trust, found, item.name, self._where, self.warnings)
+                else:
+                    self.frames = series(self.trust, found, item, self._where, self.warnings)
                 self._check_frames()
                 return posixpath.join(path, "parts"), None
             self._check(src, item)
             own = item.name
-            numbers = None if self.trust.files.swmr else numbers_of(item)
+            grows = self.trust.files.swmr and self.trust.files.is_written(found)  # then they are not final
+            numbers = None if grows else numbers_of(item)
             self.frames = dataset_of(self.trust, found, item, self._where)
         self._check_frames()
         self._warn_of_part(src)
@@ -263,14 +276,18 @@ def file_names(dataset):
         return [dataset.name]
     names = []
     for part in dataset.names:
-        is_pattern = re.search(r"[*?\[]", part) and not os.path.lexists(part)  # a name may have such characters
-        found = sorted(glob.glob(part), key=_natural) if is_pattern else [part]
+        found = sorted(glob.glob(part), key=natural) if is_pattern(part) else [part]
         if not found:
             raise ConfigError(f"h5={dataset.name}: no file fits {part!r}")
         names += found
     if len({_identity(name) for name in names}) != len(names):
         raise ConfigError(f"h5={dataset.name}: a file is given twice")
     return names
+
+
+def is_pattern(name):
+    """Tell whether a name stands for several files; the name of one may have such characters, too."""
+    return bool(re.search(r"[*?\[]", name)) and not os.path.lexists(name)
 
 
 def _identity(name):
@@ -281,8 +298,8 @@ def _identity(name):
     return name
 
 
-def _natural(name):
-    """Order names by the numbers in them."""
+def natural(name):
+    """Return what orders names by the numbers in them."""
     return [int(part) if k % 2 else part for k, part in enumerate(re.split(r"(\d+)", name))]
 
 

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 from parcorana.errors import ConfigError, nearest
+from parcorana.events.hdf5.bursts import Flat
 from parcorana.events.hdf5.files import objects_of, told
 from parcorana.events.hdf5.missing import ranges
 from parcorana.events.hdf5.plain import dtype_of
@@ -41,7 +42,7 @@ class Values:
     """
 
     def __init__(self, stack, values):
-        self._trust, self._length = stack.trust, stack.frames.shape[0]
+        self._trust, self._length, self._burst = stack.trust, stack.frames.shape[0], stack.times.burst
         self._where = {name: f"values[{name!r}]: h5={stack.name}: {path}" for name, path in values.items()}
         self.datasets = {name: self._find(name, "/" + path.strip("/")) for name, path in values.items()}
 
@@ -51,17 +52,28 @@ class Values:
             file = trust.file(trust.name)
             holder, item = trust.walk(trust.name, file["/"], path, where)
             if item is None:
-                raise ConfigError(f"{where}: there is no such dataset in the file{_offer(file, path, length)}")
+                raise ConfigError(f"{where}: there is no such dataset in the file{offer(file, path, length)}")
             if not isinstance(item, h5py.Dataset):
-                raise ConfigError(f"{where} is a group, and must be a dataset{_offer(file, path, length)}")
+                raise ConfigError(f"{where} is a group, and must be a dataset{offer(file, path, length)}")
             if dtype_of(item).kind not in ("iuf" if item.is_virtual else "iufb"):
                 raise ConfigError(f"{where} has dtype {dtype_of(item)}, and must be numbers")
-            if item.shape != (length,) and not (trust.files.swmr and len(item.shape or ()) == 1):
-                raise ConfigError(f"{where} has shape {item.shape}, and must have ({length},), a number for each frame")
-            dataset = dataset_of(trust, holder, item, where)
+            dataset = self._shaped(holder, item, where)
         # of numbers 0 is one as any other: what tells how far they were written are their chunks, frames and times
         dataset.guess(None)
         return dataset
+
+    def _shaped(self, holder, item, where):
+        """Return the dataset, as one number per frame: of bursts each event may have one, or each of its frames."""
+        length, burst, grows, shape = self._length, self._burst or 1, self._trust.files.swmr, item.shape or ()
+        of_event = burst > 1 and len(shape) == 1 and (grows or shape == (length // burst,))
+        of_burst = burst > 1 and shape[1:] == (burst,) and (grows or shape[0] == length // burst)
+        if not (of_event or of_burst or shape == (length,) or (grows and len(shape) == 1)):
+            events = f" or ({length // burst},)" if burst > 1 else ""
+            raise ConfigError(
+                f"{where} has shape {item.shape}, and must have ({length},){events}, a number for each frame"
+            )
+        dataset = dataset_of(self._trust, holder, item, where)
+        return Flat(holder, dataset, burst, of_event=of_event) if of_event or of_burst else dataset
 
     def written(self, first, last):
         """Return of which frames, (n,) bool, all values are there."""
@@ -101,8 +113,8 @@ class Values:
         return found, there
 
 
-def _offer(file, wanted, length):
-    """Return a list of the datasets that would do."""
+def offer(file, wanted, length):
+    """Return, as the end of an error, which datasets of a file have a number for each of `length` frames."""
     found = [
         path
         for path, item in objects_of(file)[0]

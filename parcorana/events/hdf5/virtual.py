@@ -9,7 +9,7 @@ from itertools import accumulate
 import h5py
 
 from parcorana.errors import ConfigError, ParCorAnaError, one_line
-from parcorana.events.hdf5.files import Unreadable, is_written
+from parcorana.events.hdf5.files import Unreadable
 from parcorana.events.hdf5.mapped import Mapped
 from parcorana.events.hdf5.piece import Piece
 from parcorana.events.hdf5.plain import Plain, check_plain, dtype_of
@@ -128,7 +128,7 @@ class Source:
             return
         with suppress(Unreadable):
             # before the last look, and of the file itself: what could not be read may have been begun since
-            finished = all(name and is_written(name) is False for name in self.files())
+            finished = all(name and self._trust.files.is_written(name) is False for name in self.files())
             self.dataset().refresh()
             self._finished = finished and isinstance(self._dataset, Plain)
 
