@@ -228,19 +228,21 @@ def _mask(runs, asked, shape):
 def _colors(runs, asked, mask, normalization):
     """Return colours and fine colours; None where there are none."""
     color = masks.load_color(asked.color, mask, "--color") if asked.color else _same_colors(runs, "color", mask)
-    finecolor = None
-    if normalization == "finecolor":
-        finecolor = (
-            masks.load_color(asked.finecolor, mask, "--finecolor")
-            if asked.finecolor
-            else _same_colors(runs, "finecolor", mask)
+    if normalization != "finecolor":  # they are kept for another one, later
+        try:
+            return color, _same_colors(runs, "finecolor", mask)
+        except ConfigError:
+            return color, None
+    if asked.finecolor:
+        finecolor = masks.load_color(asked.finecolor, mask, "--finecolor")
+    else:
+        finecolor = _same_colors(runs, "finecolor", mask)
+    if finecolor is None:
+        raise ConfigError(
+            f"normalization 'finecolor': {runs[0].label} has no fine colours; name their file by --finecolor"
         )
-        if finecolor is None:
-            raise ConfigError(
-                f"normalization 'finecolor': {runs[0].label} has no fine colours; name their file by --finecolor"
-            )
-        of_all = np.ones(mask.shape, np.int64) if color is None else color
-        masks.check_finecolor(asked.finecolor or runs[0].label, of_all, finecolor)
+    of_all = np.ones(mask.shape, np.int64) if color is None else color
+    masks.check_finecolor(asked.finecolor or runs[0].label, of_all, finecolor)
     return color, finecolor
 
 

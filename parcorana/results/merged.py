@@ -8,7 +8,7 @@ from parcorana._version import __version__
 from parcorana.files.datasets import write_dataset
 from parcorana.results.facts import ACCOUNT, as_json, write_color_table, write_facts
 
-_LONG = 100  # characters of the datasets' names, for titles of pictures
+_LONG = 60  # characters of the datasets' names, for titles of pictures
 _COLUMNS = ("file", "dataset", "ended_by", "system_params", "user_params")
 
 
