@@ -64,8 +64,10 @@ def merge(runs, common, group, fit=None, keep=True, threads=1):
 
     Returns
     -------
-    list of str
-        What is left out, or wrong: a line each.
+    said : list of str
+        What is left out: a line each.
+    errors : str
+        What the errors of the curves are.
 
     Raises
     ------
@@ -105,7 +107,15 @@ def merge(runs, common, group, fit=None, keep=True, threads=1):
     said = _write_intensity(group, runs, common, made.colors)
     if fit:
         curvefile.write_fits(group, common.delays, curve.each(made.colors), fit, common.rate, stands_for)
-    return said
+    return said, _says_errors(curve, of_runs)
+
+
+def _says_errors(curve, of_runs):
+    if not np.isfinite(curve.error).any():
+        return f"without errors, for which it takes {MANY} runs" if of_runs else "without errors"
+    if not of_runs:
+        return "errors of the run"
+    return "errors of the runs combined" if len(of_runs) < MANY else f"errors from the scatter of {len(of_runs)} runs"
 
 
 def _add(runs, common, made, color, group, threads):

@@ -7,9 +7,9 @@ import numpy as np
 from parcorana._version import __version__
 from parcorana.files.datasets import write_dataset
 from parcorana.results.facts import ACCOUNT, as_json, write_color_table, write_facts
+from parcorana.results.runs import SOURCE
 
 _LONG = 60  # characters of the datasets' names, for titles of pictures
-_COLUMNS = ("file", "dataset", "ended_by", "system_params", "user_params")
 
 
 def write_merged_system(group, runs, common, asked, output, more):
@@ -82,36 +82,9 @@ def _write_select(group, runs):
         group["select"].attrs[name] = np.int64(count)
 
 
-def sources_of(run):
-    """Return a row for each run that a result is made of, ``{column: text or number}``."""
-    if "merged_from" in run.system:
-        part = run.system["merged_from"]
-        columns = {name: part[name].asstr()[:].tolist() for name in _COLUMNS}
-        columns |= {name: part[name][:].tolist() for name in ("processed", "complete")}
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return [
-        {
-            "file": run.label,
-            "dataset": str(run.system_params.get("dataset", "")),
-            "ended_by": run.ended_by,
-            "system_params": as_json(run.system_params),
-            "user_params": as_json(run.user_params),
-            "processed": run.result.processed,
-            "complete": int(run.complete),
-        }
-    ]
-
-
 def _write_sources(group, runs):
-    rows = list(chain.from_iterable(map(sources_of, runs)))
-    about = {
-        "file": ("1", "name of each file"),
-        "dataset": ("1", "dataset of each run"),
-        "ended_by": ("1", "how each run ended"),
-        "system_params": ("JSON", "system_params of each run"),
-        "user_params": ("JSON", "user_params of each run"),
-    }
-    for name, (units, long_name) in about.items():
+    rows = list(chain.from_iterable(run.sources for run in runs))
+    for name, (units, long_name) in SOURCE.items():
         write_dataset(group, name, [row[name] for row in rows], units, long_name)
     processed = np.array([row["processed"] for row in rows], np.int64)
     write_dataset(group, "processed", processed, "1", "events processed in each run")

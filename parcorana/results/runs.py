@@ -10,11 +10,20 @@ from parcorana.correlate.delays import check_delays
 from parcorana.errors import ConfigError, one_line
 from parcorana.files.paths import allow_open_files
 from parcorana.files.plain import plain_file
+from parcorana.results.facts import as_json
 from parcorana.results.folder import identity
 from parcorana.results.reading import Result, find_file, params_of, read_result, updates_in
 
 #: The sums of each delay that a result may hold in full.
 ARRAYS = ("G2", "IP", "IF")
+#: What a merged result says in words of each run in it: `/system/merged_from`.
+SOURCE = {
+    "file": ("1", "name of each file"),
+    "dataset": ("1", "dataset of each run"),
+    "ended_by": ("1", "how each run ended"),
+    "system_params": ("JSON", "system_params of each run"),
+    "user_params": ("JSON", "user_params of each run"),
+}
 
 
 @dataclass
@@ -30,6 +39,11 @@ class Run:
         Of the update, `/system`.
     system_params, user_params : dict
         As run.
+    complete : bool
+        Whether it is the result of all of a run.
+    ended_by : str
+    sources : list of dict
+        Of each run that it is made of, which may be several: what `SOURCE` names, and 'processed', 'complete'.
     """
 
     label: str
@@ -38,23 +52,20 @@ class Run:
     system: Any
     system_params: dict
     user_params: dict
-
-    @property
-    def complete(self):
-        """Whether it is the result of all of a run."""
-        return bool(self.system.attrs["complete"])
-
-    @property
-    def ended_by(self):
-        """How the run ended."""
-        return str(self.system.attrs["ended_by"])
+    complete: bool
+    ended_by: str
+    sources: list
 
     def colors(self, name):
         """Return the array of a colour file, int64 of the detector's shape; None if the run had none."""
         if name not in self.system:
             return None
         array = self.system[name][()]
-        if array.shape != self.result.mask.shape or array.dtype.kind not in "iub" or array.min(initial=0) < 0:
+        if (
+            getattr(array, "shape", None) != self.result.mask.shape
+            or array.dtype.kind not in "iub"
+            or array.min(initial=0) < 0
+        ):
             raise ConfigError(f"{self.label}: its /system/{name} is not that of a result")
         return array.astype(np.int64)
 
@@ -160,7 +171,21 @@ def _run(file, label, at):
         raise ConfigError(f"{label}: {error}") from None
     if result.counts.dtype.kind not in "iu" or (result.counts < 0).any():
         raise ConfigError(f"{label}: its delay_counts are not those of a result")
-    given = (params_of(system, label, name) for name in ("system_params", "user_params"))
-    run = Run(label, result, group, system, *given)
+    given = [params_of(system, label, name) for name in ("system_params", "user_params")]
+    complete, ended_by = bool(system.attrs["complete"]), str(system.attrs["ended_by"])
+    run = Run(label, result, group, system, *given, complete, ended_by, sources=[])
+    run.sources += _sources(run)
     run.check_arrays()
     return run
+
+
+def _sources(run):
+    if "merged_from" in run.system:
+        part = run.system["merged_from"]
+        columns = {name: part[name].asstr()[:].tolist() for name in SOURCE}
+        columns |= {name: part[name][:].tolist() for name in ("processed", "complete")}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    params = [as_json(params) for params in (run.system_params, run.user_params)]
+    texts = run.label, str(run.system_params.get("dataset", "")), run.ended_by, *params
+    row = dict(zip(SOURCE, texts, strict=True))
+    return [row | {"processed": run.result.processed, "complete": int(run.complete)}]

@@ -11,11 +11,11 @@ from parcorana.curves.fits import KINDS, check_kind
 from parcorana.curves.sums import NORMALIZATIONS
 from parcorana.errors import ConfigError, RunError, one_line, say, speaks, told
 from parcorana.events.dataset import parse_dataset
-from parcorana.g2.merge import MANY, merge
+from parcorana.g2.merge import merge
 from parcorana.results.common import Asked, common_of
 from parcorana.results.disk import opened, sync
-from parcorana.results.folder import identity
-from parcorana.results.merged import sources_of, write_merged_system
+from parcorana.results.folder import identity, version_of
+from parcorana.results.merged import write_merged_system
 from parcorana.results.name import resolve_name
 from parcorana.results.runs import opened_runs
 from parcorana.tools.parser import Parser
@@ -67,7 +67,7 @@ def _merge(args):
     asked = Asked(**{name: getattr(args, name) for name in Asked.__dataclass_fields__})
     if asked.mask and asked.common_mask:
         raise ConfigError("--mask and --common-mask exclude each other")
-    if len(args.files) == 1 and asked == Asked() and not (args.fit or args.at):
+    if len(args.files) == 1 and asked == Asked() and args.save_arrays and not (args.fit or args.at):
         raise ConfigError(
             f"{args.files[0]}: there is one file and nothing to change: name more files, or --mask, --color, "
             "--normalization or another option"
@@ -83,16 +83,16 @@ def _merge(args):
         _warn_of_repeats(runs)
         common = common_of(runs, asked, _warn)
         fit = args.fit or _fit_of(runs[0])
-        said = _written(output, runs, common, asked, fit, args.save_arrays)
+        said, errors = _written(output, runs, common, asked, fit, args)
         for text in said:
             _warn(text)
-        _summarize(runs, common, output)
+        _summarize(runs, common, output, errors)
 
 
-def _written(output, runs, common, asked, fit, keep):
-    """Write the file, aside and then renamed; return what is to be said of it."""
+def _written(output, runs, common, asked, fit, args):
+    """Write the file, aside and then renamed; return what is to be said of it, and of its errors."""
     path = Path(output).absolute()
-    aside = path.with_name(f".{path.name}.merged.tmp")
+    aside, found, keep = path.with_name(f".{path.name}.merged.tmp"), version_of(path), args.save_arrays
     more = {"save_arrays": "last" if keep else False, "fit": fit}
     if asked.color:
         more["color_table"] = None
@@ -103,16 +103,18 @@ def _written(output, runs, common, asked, fit, keep):
             group = file.create_group(f"user/G2_results_at_{processed:06d}")
             if len(runs) == 1 and "relsec" in runs[0].group.attrs:
                 group.attrs["relsec"] = runs[0].group.attrs["relsec"]
-            said = merge(runs, common, group, fit, keep, len(os.sched_getaffinity(0)))
+            said, errors = merge(runs, common, group, fit, keep, len(os.sched_getaffinity(0)))
             said += curvefile.complete(file["user"])
         sync(aside)
+        if not args.overwrite and version_of(path) != found:
+            raise FileExistsError("a file of that name has come meanwhile, and --overwrite is not said")
         os.replace(aside, path)
         sync(path.parent)
     except OSError as error:
         raise RunError(f"cannot write {str(output)!r}: {one_line(error)}") from None
     finally:
         aside.unlink(missing_ok=True)
-    return said
+    return said, errors
 
 
 def _fit_of(run):
@@ -129,8 +131,8 @@ def _fit_of(run):
 def _warn_of_repeats(runs):
     """Warn where the same data may be in two of the files."""
     for one, other in combinations(runs, 2):
-        for mine in sources_of(one):
-            if twice := next((row for row in sources_of(other) if _overlap(mine["dataset"], row["dataset"])), None):
+        for mine in one.sources:
+            if twice := next((row for row in other.sources if _overlap(mine["dataset"], row["dataset"])), None):
                 where = f"{mine['dataset']!r} and {twice['dataset']!r}"
                 what = repr(mine["dataset"]) if mine["dataset"] == twice["dataset"] else f"runs of {where}"
                 _warn(f"{one.label} and {other.label} both hold {what}: are its events counted twice?")
@@ -148,21 +150,16 @@ def _overlap(one, other):
     return one.kind == "exp" and (one.kind, one.name) == (other.kind, other.name) and bool({*one.runs} & {*other.runs})
 
 
-def _summarize(runs, common, output):
+def _summarize(runs, common, output, errors):
     for run in runs:
         pairs = run.counts_at(common.delays)
         dataset = run.system_params.get("dataset", "")
         most = pairs.max(initial=0)
         print(f"{run.label}: {dataset}, {run.result.processed:,} events, {most:,} pairs of a delay at most")
     events, kept = sum(run.result.processed for run in runs), int(common.mask.sum())
-    errors = ""
-    if len(runs) > 1:
-        errors = (
-            f"; errors from the scatter of {len(runs)} runs" if len(runs) >= MANY else "; errors of the runs combined"
-        )
     print(
         f"{output}: {events:,} events, {len(common.delays)} delays, {kept:,} elements, normalization "
-        f"{common.normalization}{errors}"
+        f"{common.normalization}; {errors}"
     )
 
 

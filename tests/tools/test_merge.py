@@ -1,7 +1,8 @@
-"""parCorAnaMerge: sums of several runs against a job over all of them, errors, refusals, one result in other colours."""
+"""parCorAnaMerge: sums of runs against a job over all of them, errors, refusals, one result in other colours."""
 
 import json
 import logging
+import resource
 import shutil
 import sys
 
@@ -13,6 +14,7 @@ from local import run_local
 
 from parcorana import reference, userg2
 from parcorana.curves.sums import NORMALIZATIONS
+from parcorana.files import plain
 from parcorana.results.reading import read_result
 from parcorana.tools import compare, merge, plot
 
@@ -58,6 +60,8 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("merge")
         patch.chdir(folder)
+        # a trial of each file in another process takes longer than all else here; test_command has it
+        patch.setattr(plain, "tried", lambda read, path: None)
         logging.disable(logging.WARNING)
         yield Results(folder)
         logging.disable(logging.NOTSET)
@@ -170,12 +174,8 @@ def test_the_file_says_what_it_is_made_of(made, capsys):
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_errors_of_many_runs_come_from_their_scatter(made, normalization):
-    single = []
-    for name in names(0, RUNS):
-        changed = () if normalization == "pixel" else ("--normalization", normalization)
-        single.append(curves_of(merged(name, "--fit", "single", *changed)))
     found = curves_of(merged(*names(0, RUNS), "--normalization", normalization))
-    counts = np.array([each.counts for each in single])
+    counts = np.array([curves_of(name).counts for name in names(0, RUNS)])
     with h5py.File("out.h5") as file:
         own = last_group(file)["runs/delay_curves"][()]
         assert last_group(file)["delay_curve_err_color_1"].attrs["error_from"] == "runs"
@@ -359,7 +359,10 @@ WRONG = {
     "text": (("r0.h5", "text.h5"), "'text.h5' is not a readable result file"),
     "cut off": (("r0.h5", "cut.h5"), "'cut.h5' is not a readable result file"),
     "not finite": (("r0.h5", "nan.h5"), "nan.h5: G2/delay_000002 is damaged: 1 of its sums are not finite"),
-    "another shape": (("r0.h5", "shape.h5"), "shape.h5: IP/delay_000002 is not an array of numbers of the mask's shape"),
+    "another shape": (
+        ("r0.h5", "shape.h5"),
+        "shape.h5: IP/delay_000002 is not an array of numbers of the mask's shape",
+    ),
     "a string": (("r0.h5", "string.h5"), "string.h5: IP/delay_000002 is not an array of numbers of the mask's shape"),
     "one missing": (("r0.h5", "missing.h5"), "missing.h5: its arrays are not all there: IF/delay_000005 is missing"),
     "no JSON": (("r0.h5", "json.h5"), "json.h5: its /system/user_params is not JSON"),
@@ -422,6 +425,18 @@ def test_what_is_there_stays(made, capsys):
     assert "it is one of the files that are merged" in capsys.readouterr().err
     assert (made.folder / "r0.h5").read_bytes() == before
     assert status_of(merge.main, "r0.h5", "r1.h5", "-o", "no/where.h5") == 2
+
+
+def test_a_full_disk(made, capsys):
+    """What cannot be written is no fault of the files that are read, and nothing is left of it."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))
+    try:
+        assert status_of(merge.main, "r0.h5", "r1.h5", "-o", "never.h5") == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert capsys.readouterr().err == "parCorAnaMerge: cannot write 'never.h5': [Errno 27] File too large\n"
+    assert not list(made.folder.glob("*never*")) + list(made.folder.glob(".*never*"))
 
 
 def test_command(made, command):
