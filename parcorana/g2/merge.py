@@ -4,6 +4,7 @@ One delay is in memory at a time, so that a few arrays of the detector's size
 are enough, whatever the number of files and delays.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +20,12 @@ from parcorana.g2.base import LONG_NAMES, UNITS
 #: Runs from which on errors come from the scatter of their curves.
 MANY = 5
 _SAMPLE = 4096  # elements that tell whether the data are whole numbers
+_NAMED = 5  # things that are left out and named
+# of an update: what has other names with other colours, or is made at another place
+_MADE_ANEW = re.compile(
+    r"G2|IP|IF|fits|intensity|runs|colors|delay_curves|delay_curve_errs|elements|elements_left_out|too_(low|high)_by|"
+    r"q|radius|(delay_curve|delay_curve_err|elements|elements_left_out)_color_\d+"
+)
 _FORGET = {form.__name__ for form in (forms.G2atEnd, forms.G2IncrementalWindowed)}
 
 
@@ -104,7 +111,7 @@ def merge(runs, common, group, fit=None, keep=True, threads=1):
     group.attrs["normalization_error"] = "; ".join(filter(None, said))
     if of_runs:
         _write_runs(group.create_group("runs"), runs, common, made.colors, of_runs, added.intensity)
-    said = _write_intensity(group, runs, common, made.colors)
+    said = _left_out(runs, group) + _write_intensity(group, runs, common, made.colors)
     if fit:
         curvefile.write_fits(group, common.delays, curve.each(made.colors), fit, common.rate, stands_for)
     return said, _says_errors(curve, of_runs)
@@ -180,15 +187,18 @@ def _unequal(added, curve, colors):
     if not len(added.uneven) or not added.of_runs:
         return ""
     c = int(np.argmax(added.uneven))
+    also = np.count_nonzero(added.uneven >= SAID_HIGH) - 1
     with np.errstate(invalid="ignore"):
         errors = (curve.error[c] / curve.g2[c])[np.isfinite(curve.error[c])]
     size, error = added.uneven[c], np.median(errors) if errors.size else 0.0
     if not (size >= SAID_HIGH and size > error):
         return ""
     seen = added.intensity[:, c][np.isfinite(added.intensity[:, c])]
+    more = f" (and of {also:,} more, less)" if also else ""
     return (
-        f"g2 of colour {colors[c]} is too high by about {100 * size:.2g}%, at all delays: the runs that were added "
-        f"differ in mean intensity, from {seen.min():.3g} to {seen.max():.3g}; the group runs has each run's own curves"
+        f"g2 of colour {colors[c]}{more} is too high by about {100 * size:.2g}%, at all delays: the runs that were "
+        f"added differ in mean intensity, from {seen.min():.3g} to {seen.max():.3g}; the group runs has "
+        "each run's own curves"
     )
 
 
@@ -278,6 +288,13 @@ def combined(curves, counts):
     _, weights = _weighted(curves, counts)
     errors = np.array([curve.error for curve in curves])
     return np.sqrt((np.where(weights > 0, weights * errors, 0.0) ** 2).sum(axis=0) + 0 * weights.sum(axis=0))
+
+
+def _left_out(runs, group):
+    """Say what the updates have beside what is made anew."""
+    names = {name for run in runs for name in run.group if name not in group and not _MADE_ANEW.fullmatch(name)}
+    which = ", ".join(sorted(names)[:_NAMED]) + ", ..." * (len(names) > _NAMED)
+    return [f"left out, for they are no sums that could be added: {which}"] if names else []
 
 
 def _write_runs(group, runs, common, colors, curves, intensity):

@@ -278,6 +278,44 @@ def test_many_colors(made):
     assert len(curves_of("out.h5").curves) == 70
 
 
+def test_an_update_before_the_last(made):
+    """Of a run in progress, too: its name stands for its folder."""
+    for k in range(2):
+        made.run(f"u{k}.h5", k, user=USER | {"save_arrays": True}, update=40)
+    folder = made.folder / "u2.h5.inprogress"
+    folder.mkdir()
+    shutil.copy("u1.h5", folder / "update_000090.h5")
+    merged("u0.h5", "u2.h5", "--at", "40")
+    with h5py.File("out.h5") as file, h5py.File("u0.h5") as one, h5py.File("u1.h5") as other:
+        assert list(file["user"]) == ["G2_results_at_000080"]
+        found, *parts = (
+            f[f"user/G2_results_at_{n:06d}/G2/delay_000005"][()] for f, n in ((file, 80), (one, 40), (other, 40))
+        )
+        np.testing.assert_array_equal(found, parts[0] + parts[1])
+    assert "update at 80 of 180 events" in curves_of("out.h5").title
+
+
+def test_facts_of_all_runs(made):
+    """Ranges of `select` and what they left out, and the times of the first and last event."""
+    for k in range(2):
+        made.run(f"s{k}.h5", k, select={"mean": (made.light[made.mask].mean(), None)})
+        with h5py.File(f"s{k}.h5", "r+") as file:
+            file["system"].attrs.update(first_event_time_ns=100 - k, last_event_time_ns=200 - k)
+    merged("s1.h5", "s0.h5")
+    with h5py.File("out.h5") as file, h5py.File("s0.h5") as one, h5py.File("s1.h5") as other:
+        parts = [each["system"] for each in (one, other)]
+        system = file["system"]
+        np.testing.assert_array_equal(system["select/mean"], parts[0]["select/mean"])
+        left = [part["select"].attrs["mean"] for part in parts]
+        assert system["select"].attrs["mean"] == sum(left) > max(left) > 0
+        assert system["accounting"].attrs["filtered"] == sum(left)
+        assert (system.attrs["first_event_time_ns"], system.attrs["last_event_time_ns"]) == (99, 200)
+    made.run("s1.h5", 1, select={"mean": (0.5, None)})
+    merged("s1.h5", "s0.h5")
+    with h5py.File("out.h5") as file:
+        assert "select" not in file["system"] and "first_event_time_ns" not in file["system"].attrs
+
+
 # -- what differs ------------------------------------------------------------------
 
 
@@ -344,8 +382,10 @@ def test_frame_norm_is_not_in_the_sums(made, capsys):
     with h5py.File("b.h5", "r+") as file:
         params = json.loads(file["system/user_params"].asstr()[()]) | {"frame_norm": "color"}
         file["system/user_params"][()] = json.dumps(params)
+        last_group(file)["mine"] = 1
     assert "b.h5: its curves are corrected by frame_norm='color'" in refused(capsys, "b.h5", "r1.h5")
     merged("b.h5", "--uncorrected")
+    assert "left out, for they are no sums that could be added: mine\n" in capsys.readouterr().err
     with h5py.File("out.h5") as file:
         assert "frame_norm" not in json.loads(file["system/user_params"].asstr()[()])
 
