@@ -101,7 +101,7 @@ def merge(runs, common, group, fit=None, keep=True, threads=1):
     bias = bias_of(made, added.sums, common.counts, common.delays, sum(map(_events, runs)), added.whole)
     stands_for = common.table and (common.table.kind, common.table.unit, common.table.of(made.colors))
     curvefile.write_points(group, common.delays, common.counts, common.normalization, common.rate)
-    curvefile.write_curves(group, made.colors, curve, common.normalization, bias, stands_for, error_from)
+    curvefile.write_curves(group, made.colors, curve, common.normalization, bias, stands_for, error_from=error_from)
     saturated = common.saturated.astype(np.int8)
     write_dataset(group, "saturated", saturated, "1", "1 where any processed event reached saturated_value")
     said = [

@@ -197,7 +197,7 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
             raise ConfigError("h5output: shared memory gives no name for the output; set h5output to a path or to None")
         params["h5output"] = f"g2calc_{label}.h5"
     _check_checkpoint(params, dataset, mode)
-    places, names = _check_values(params, dataset)
+    places, names = _check_values(params, dataset, user_params)
     elements = int(np.count_nonzero(mask))
     dtype = np.dtype(params["store_dtype"])
     block = params["block"] or _block(elements * dtype.itemsize)
@@ -241,15 +241,17 @@ def _check_checkpoint(params, dataset, mode):
         has_state(params["user_class"])
 
 
-def _check_values(params, dataset):
+def _check_values(params, dataset, user_params):
     """Check `values` and `select`; return where the source finds values, and the names of all that there are."""
     params["values"] = check_values(params["values"], dataset)
     places = {name: where for name, where in params["values"].items() if name != MEAN}
     names = names_of(places, dataset)
     params["select"] = check_select(params["select"], names)
     user_class = params["user_class"]
-    wants_mean = issubclass(user_class, BlockBase) and check_uses(user_class, names)
-    return places, names + [MEAN] * (wants_mean or MEAN in params["values"] or MEAN in params["select"])
+    uses = check_uses(user_class, user_params, names) if issubclass(user_class, BlockBase) else ()
+    if uses and user_class.leaves_out_missing:
+        params["select"] = {name: (None, None) for name in uses if name != MEAN} | params["select"]
+    return places, names + [MEAN] * any(MEAN in each for each in (uses, params["values"], params["select"]))
 
 
 def _block(size):
