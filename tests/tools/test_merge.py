@@ -378,16 +378,18 @@ def test_what_may_be_wrong_is_said(made, capsys):
 
 
 def test_frame_norm_is_not_in_the_sums(made, capsys):
-    shutil.copy("r0.h5", "b.h5")
+    made.run("b.h5", 1, user=USER | {"frame_norm": "color"})
     with h5py.File("b.h5", "r+") as file:
-        params = json.loads(file["system/user_params"].asstr()[()]) | {"frame_norm": "color"}
-        file["system/user_params"][()] = json.dumps(params)
         last_group(file)["mine"] = 1
     assert "b.h5: its curves are corrected by frame_norm='color'" in refused(capsys, "b.h5", "r1.h5")
     merged("b.h5", "--uncorrected")
     assert "left out, for they are no sums that could be added: mine\n" in capsys.readouterr().err
-    with h5py.File("out.h5") as file:
+    with h5py.File("out.h5") as file, h5py.File("b.h5") as one:
         assert "frame_norm" not in json.loads(file["system/user_params"].asstr()[()])
+        before = last_group(one)["delay_curve_uncorrected_color_1"][()]
+        np.testing.assert_allclose(last_group(file)["delay_curve_color_1"], before, rtol=1e-12)
+        assert not np.allclose(before, last_group(one)["delay_curve_color_1"][()])
+    assert curves_of("out.h5").frame_norm == ""
 
 
 WRONG = {
