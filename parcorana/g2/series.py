@@ -116,10 +116,12 @@ class SeriesG2:
         self._buffer = RollingBuffer(times, series, _AT_ONCE, np.float64, "F")
         self._sums = np.zeros((3, series, len(delays)))
         self._counts = np.zeros(len(delays), np.int64)
-        self._run = 0
+        self._run = self._entered = 0
+        # counters, runs and numbers of events that have not entered yet
+        self._waiting: list[NDArray[Any]] = [np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, series))]
 
     def add(self, counters: NDArray[np.int64], run: NDArray[np.int64], numbers: NDArray[np.float64]) -> None:
-        """Let events enter, in the order in which they were processed.
+        """Take events, in the order in which they were processed.
 
         Parameters
         ----------
@@ -128,14 +130,26 @@ class SeriesG2:
             Number of its run: pairs never span two.
         numbers : (m, S) float64
         """
-        cuts = np.flatnonzero(np.diff(run, prepend=self._run))
-        for begin, end in zip([0, *cuts], [*cuts, len(run)], strict=True):
-            if begin < len(run) and run[begin] != self._run:
+        new = counters, run, numbers
+        self._waiting = [np.concatenate(pair) for pair in zip(self._waiting, new, strict=True)]
+        while len(self._waiting[0]) >= (room := _AT_ONCE - self._entered % _AT_ONCE):
+            self._let_in(room)
+
+    def _let_in(self, count):
+        """Let the first events of those that wait enter.
+
+        Where sums are cut must not depend on what was shared when, or a run that goes on had other last bits: it is
+        at every so many events, at updates, and between runs.
+        """
+        counters, run, numbers = (array[:count] for array in self._waiting)
+        self._waiting = [array[count:] for array in self._waiting]
+        for part in np.split(np.arange(len(run)), np.flatnonzero(np.diff(run)) + 1):
+            if len(part) and run[part[0]] != self._run:
                 self._buffer.clear()
-                self._run = int(run[begin])
-            for at in range(begin, end, _AT_ONCE):
-                part = slice(at, min(end, at + _AT_ONCE))
-                self._enter(counters[part], np.ascontiguousarray(numbers[part]))
+                self._run = int(run[part[0]])
+            if len(part):
+                self._enter(counters[part], numbers[part])
+        self._entered += len(run)
 
     def _enter(self, counters, numbers):
         buffer = self._buffer
@@ -150,6 +164,7 @@ class SeriesG2:
 
     def sums(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Return G2, IP and IF, (3, S, D) float64, and the counts of pairs, (D,) int64."""
+        self._let_in(len(self._waiting[0]))
         if not self._forgets:
             return self._sums, self._counts
         buffer, sums = self._buffer, np.zeros_like(self._sums)
@@ -159,12 +174,14 @@ class SeriesG2:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what a checkpoint keeps."""
-        about = np.array([self._buffer.filled, self._run])
-        return {"T": self._buffer.T, "X": self._buffer.X, "sums": self._sums, "counts": self._counts, "about": about}
+        kept = {"about": np.array([self._buffer.filled, self._run, self._entered]), "counts": self._counts}
+        kept |= {"T": self._buffer.T, "X": self._buffer.X, "sums": self._sums}
+        return kept | {f"waiting {k}": array for k, array in enumerate(self._waiting)}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take up what `state` has returned."""
         self._buffer.T[...], self._buffer.X[...] = state["T"], state["X"]
         self._sums[...], self._counts[...] = state["sums"], state["counts"]
-        filled, self._run = map(int, state["about"])
+        self._waiting = [state[f"waiting {k}"] for k in range(len(self._waiting))]
+        filled, self._run, self._entered = map(int, state["about"])
         self._buffer.restore(filled)

@@ -18,6 +18,7 @@ from parcorana.calculation.userstate import has_state
 from parcorana.correlate.delays import check_delays
 from parcorana.correlate.rolling import rate_fraction
 from parcorana.detector import masks
+from parcorana.detector.instrument import Instrument
 from parcorana.errors import ConfigError, nearest, one_line, shown
 from parcorana.events.dataset import Dataset, parse_dataset
 from parcorana.events.psana_config import check_psana_config
@@ -61,6 +62,8 @@ class Config:
         Where the source finds the numbers of each event.
     names : list of str
         Of those numbers, and of what the source and the servers add; the mean of the included elements comes last.
+    instrument : parcorana.detector.instrument.Instrument or None
+        What the data state of it, once they are open.
 
     The others are the keys of docs/config.md.
     """
@@ -98,6 +101,7 @@ class Config:
     select: dict
     names: list
     folder: str
+    instrument: Instrument | None = None
 
 
 def read_config(path, trust=False):

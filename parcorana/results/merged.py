@@ -52,6 +52,7 @@ def write_merged_system(group, runs, common, asked, output, more):
     if common.table is not None:
         write_color_table(group, common.table)
     _write_select(group, runs)
+    _write_instrument(group, runs)
     _write_sources(group.create_group("merged_from"), runs)
     write_facts(group, _facts(runs))
 
@@ -80,6 +81,18 @@ def _write_select(group, runs):
         write_dataset(group, f"select/{name}", np.array(limits[name][0]), "as the value", what)
         count = sum(int(run.system["select"].attrs.get(name, 0)) for run in runs)
         group["select"].attrs[name] = np.int64(count)
+
+
+def _write_instrument(group, runs):
+    """Copy what the data state of the instrument, as far as it is the same in all runs."""
+    if not all("instrument" in run.system for run in runs):
+        return
+    first = runs[0].system["instrument"]
+    runs[0].system.copy(first, group)
+    for name, item in first.items():
+        others = [run.system["instrument"].get(name) for run in runs]
+        if any(other is None or not np.array_equal(other[()], item[()]) for other in others):
+            del group["instrument"][name]
 
 
 def _write_sources(group, runs):

@@ -301,6 +301,7 @@ def test_facts_of_all_runs(made):
         made.run(f"s{k}.h5", k, select={"mean": (made.light[made.mask].mean(), None)})
         with h5py.File(f"s{k}.h5", "r+") as file:
             file["system"].attrs.update(first_event_time_ns=100 - k, last_event_time_ns=200 - k)
+            file["system/instrument/distance"], file["system/instrument/images_found"] = 5.0, 90 + k
     merged("s1.h5", "s0.h5")
     with h5py.File("out.h5") as file, h5py.File("s0.h5") as one, h5py.File("s1.h5") as other:
         parts = [each["system"] for each in (one, other)]
@@ -309,6 +310,7 @@ def test_facts_of_all_runs(made):
         left = [part["select"].attrs["mean"] for part in parts]
         assert system["select"].attrs["mean"] == sum(left) > max(left) > 0
         assert system["accounting"].attrs["filtered"] == sum(left)
+        assert {name: item[()] for name, item in system["instrument"].items()} == {"distance": 5.0}
         assert (system.attrs["first_event_time_ns"], system.attrs["last_event_time_ns"]) == (99, 200)
     made.run("s1.h5", 1, select={"mean": (0.5, None)})
     merged("s1.h5", "s0.h5")

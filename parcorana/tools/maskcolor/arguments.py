@@ -9,7 +9,7 @@ from parcorana.detector.images import check_both, load_layout
 from parcorana.detector.masks import load_mask
 from parcorana.errors import ConfigError
 from parcorana.files.paths import fault_of
-from parcorana.tools.maskcolor.coloring import need_for_q
+from parcorana.tools.maskcolor.stated import check_for_q, need_for_q
 from parcorana.tools.parser import Parser
 
 _HOT = 5.0
@@ -127,11 +127,15 @@ def _add_start(parser):
         "--center",
         type=_numbers(2, "ROW,COLUMN"),
         metavar="ROW,COLUMN",
-        help="of the beam, in the image (the geometry's origin; without geometry the middle)",
+        help="of the beam, in the image (the geometry's origin, or as an HDF5 file states; else the middle)",
     )
-    place.add_argument("--distance", type=_positive, metavar="MM", help="from sample to detector (the geometry file's)")
-    place.add_argument("--pixel", type=_positive, metavar="UM", help="size of a pixel (the geometry's)")
-    place.add_argument("--wavelength", type=_positive, metavar="ANGSTROM", help="of the X-rays")
+    place.add_argument(
+        "--distance", type=_positive, metavar="MM", help="from sample to detector (the geometry's, or the HDF5 file's)"
+    )
+    place.add_argument(
+        "--pixel", type=_positive, metavar="UM", help="size of a pixel (the geometry's, or the HDF5 file's)"
+    )
+    place.add_argument("--wavelength", type=_positive, metavar="ANGSTROM", help="of the X-rays (the HDF5 file's)")
     place.add_argument("--energy", type=_positive, metavar="KEV", help="of the photons, in place of the wavelength")
     color = parser.add_argument_group("colours")
     color.add_argument("-c", "--color", type=_whole(1), default=6, metavar="N", help="colours, or rings (%(default)s)")
@@ -210,8 +214,10 @@ def check_start(args, dataset):
         load_layout(args.iX, args.iY)
     if args.mask:
         load_mask(args.mask, "-m")
-    if args.by == "q":  # a geometry, psana's too, may know the other two
-        there = args.geometry or dataset.kind not in ("h5", "sim")
+    if args.by == "q" and dataset.kind == "h5":
+        check_for_q(args, dataset)
+    elif args.by == "q":  # a geometry, psana's too, may know the other two
+        there = args.geometry or dataset.kind != "sim"
         need_for_q(args.wavelength or args.energy, args.distance or there, args.pixel or there)
     if args.by != "intensity":
         return

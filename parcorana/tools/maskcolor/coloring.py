@@ -6,11 +6,10 @@ from itertools import pairwise
 import numpy as np
 
 from parcorana.detector import colors, hot
-from parcorana.detector.geometry import KEV_ANGSTROM
 from parcorana.errors import ConfigError
+from parcorana.tools.maskcolor import stated
 
 _MANY = 0.01  # of a colour: more that are left out than that deserve a look
-_APART = 0.01  # of a length, by which what is given is not what is known
 _NARROWEST, _WIDEST = 0.005, 75.0  # degrees: largest scattering angles that a detector may see
 _NAMED = 10  # colours that a line names
 
@@ -89,37 +88,23 @@ def _warn_of_ties(color, mean):
         )
 
 
-def need_for_q(wavelength, distance, pixel):
-    """Raise ConfigError that names all that rings of q need and is not known."""
-    given = {"--wavelength or --energy": wavelength, "--distance": distance, "--pixel": pixel}
-    if missing := [option for option, value in given.items() if not value]:
-        raise ConfigError(f"--by q needs {', '.join(missing)}")
-
-
 def _value(args, geometry, center):
     """Return what rings are made of: values, unit, directions."""
     if not geometry.metric:
         raise ConfigError(
             "rings need to know where the segments are: give a geometry file (-g) or index files (--iX, --iY)"
         )
-    named = "--center" if args.center else ("the geometry's origin" if geometry.beam else "the middle of the image")
+    named = "--center" if args.center else stated.center_of(geometry)
     print(f"rings: around row {center[0]:.6g}, column {center[1]:.6g} ({named})")
+    stated.say_center(args, geometry)
     angle = geometry.angle(center)
     if args.by == "radius":
         return geometry.radius(center), "pixels", angle
-    wavelength = KEV_ANGSTROM / args.energy if args.energy else args.wavelength
+    wavelength = stated.wavelength_of(args, geometry)
     pixel, distance = args.pixel or geometry.pixel, args.distance or geometry.distance
-    need_for_q(wavelength, distance, pixel)
+    stated.need_for_q(wavelength, distance, pixel)
     print(f"rings: distance {distance:.6g} mm, pixel {pixel:.6g} um, wavelength {wavelength:.6g} angstrom")
-    for option, given, known, unit in (
-        ("--distance", args.distance, geometry.distance, "mm"),
-        ("--pixel", args.pixel, geometry.pixel, "um"),
-    ):
-        if given and known and abs(given - known) > _APART * known:
-            print(
-                f"warning: {option} is {given:g} {unit}, the geometry's is {known:g} {unit}; {option} holds",
-                file=sys.stderr,
-            )
+    stated.say_lengths(args, geometry)
     q = geometry.q(center, distance, pixel, wavelength)
     degrees = np.degrees(2 * np.arcsin(min(q.max() * wavelength / (4 * np.pi), 1.0)))
     if not _NARROWEST < degrees < _WIDEST:

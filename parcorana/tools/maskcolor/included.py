@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from parcorana.detector import hot, masks
+from parcorana.detector.instrument import reasons
 from parcorana.errors import ConfigError
 
 _WEAK = 8.0  # times its surroundings: where less is not hot for sure, little can be told
@@ -63,7 +64,16 @@ def included(args, statistics, geometry, center, unmapped=None):
     leave_out(statistics.broken(), "not finite in some event", always=False)
     if unmapped is not None:
         leave_out(unmapped, "no frame has data for them")
+    stated = geometry.stated
+    if stated is not None and (bad := stated.left_out()) is not None:
+        why = f" ({reasons(stated.bad, bad)})" if bad.any() else ""
+        leave_out(bad, f"bad by the detector's own mask, {stated.places['bad']} of {stated.source}{why}")
+        if (marked := ~bad & (stated.bad != 0)).any():
+            print(f"mask: marked by it, but not bad, so not left out for it: {reasons(stated.bad, marked)}")
     leave_out(statistics.gaps(), _gaps(statistics), always=False)
+    if stated is not None and stated.limit is not None:
+        text = f"at {stated.limit:,.0f} or more in some event: saturated, as {stated.source} states"
+        leave_out(statistics.largest >= stated.limit, text, always=False)
     if args.mask:
         given = masks.load_mask(args.mask, "-m")
         masks.check_shape("-m", args.mask, given.shape, shape, "the data")

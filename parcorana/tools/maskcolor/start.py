@@ -11,6 +11,7 @@ from parcorana.tools.maskcolor.arguments import check_start
 from parcorana.tools.maskcolor.average import average
 from parcorana.tools.maskcolor.coloring import coloring
 from parcorana.tools.maskcolor.included import included
+from parcorana.tools.maskcolor.stated import completed
 
 _TEST_ELEMENTS, _TEST_QUANTILE = 10, 0.95
 
@@ -29,6 +30,7 @@ def start(args):
     mean = statistics.mean
     geometry = _geometry(args, statistics.shape, source_geometry)
     print(f"geometry: {geometry.source}; {geometry.layout.describe()}")
+    geometry = completed(geometry, source_geometry and source_geometry.stated)
     center = _center(args, geometry)
     mask, found = included(args, statistics, geometry, center, unmapped)
     color, fine, table = coloring(args, mean, mask, geometry, center, found)
