@@ -40,7 +40,7 @@ def average(args, dataset):
     RunError
         The source fails before any event has been read.
     """
-    source = _opened(args, dataset)
+    source = _opened(args, dataset, dict(args.value))
     statistics, without, bad = Statistics(), 0, 0
     try:
         for frame in _frames(source):
@@ -75,8 +75,8 @@ def average(args, dataset):
     return statistics, known, getattr(source, "unmapped", None)
 
 
-def _opened(args, dataset):
-    return open_source(dataset, src=args.src, type_=args.type, share=Share(block=_BLOCK), log=print)
+def _opened(args, dataset, values=None):
+    return open_source(dataset, src=args.src, type_=args.type, share=Share(block=_BLOCK), log=print, values=values)
 
 
 def _frames(source):

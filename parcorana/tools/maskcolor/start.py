@@ -12,6 +12,7 @@ from parcorana.tools.maskcolor.average import average
 from parcorana.tools.maskcolor.coloring import coloring
 from parcorana.tools.maskcolor.included import included
 from parcorana.tools.maskcolor.stated import completed
+from parcorana.tools.values import show_first
 
 _TEST_ELEMENTS, _TEST_QUANTILE = 10, 0.95
 
@@ -22,7 +23,8 @@ def start(args):
     prefix = args.basename or files.prefix_of(dataset, args.src)
     names = files.all_names(prefix)
     again = not args.force and files.are_there(names)
-    files.check_free(names, args.force or again)
+    picture = f"{prefix}_values.png"
+    files.check_free([*names, picture], args.force or again)
     check_start(args, dataset)
     if again:
         print(f"all files of {prefix} exist: they stay if they come out the same, else they need --force")
@@ -50,6 +52,7 @@ def start(args):
     wrote = "unchanged:" if again else "wrote"
     print(f"{wrote} {prefix}_{{{','.join(files.SAVED)}}}_{{ndarrCoords,imgCoords}}.npy")
     print(f"{wrote} {prefix}_iX.npy, {prefix}_iY.npy, {prefix}_colors.csv")
+    show_first(args, dataset, mask, picture)
     print(f"next: parCorAnaMaskColorTool plot -i {prefix}_color_ndarrCoords.npy -o {prefix}_color.png")
 
 
