@@ -38,7 +38,14 @@ _OF_ALL = "g2_of_frame_norm"
 _BIAS = {"too_low_by": "low", "too_high_by": "high"}
 
 
-def write_curves(group, colors, curve, normalization, bias=None, stands_for=None, frame_norm=None):
+def write_points(group, delays, counts, normalization, rate):
+    """Write what all curves of an update share: normalization, delays [pulses] and their pairs, (D,) int64 each."""
+    group.attrs["normalization"] = normalization
+    write_dataset(group, "delays", delays, "pulses", f"delays; one pulse is 1/{rate} s", rate=rate)
+    write_dataset(group, "delay_counts", counts, "1", "number of pairs of each delay")
+
+
+def write_curves(group, colors, curve, normalization, bias=None, stands_for=None, frame_norm=None, error_from=None):
     """Write the delay curves of an update.
 
     Parameters
@@ -53,12 +60,16 @@ def write_curves(group, colors, curve, normalization, bias=None, stands_for=None
         What each colour stands for, as ``('q', '1/angstrom', values)``.
     frame_norm : parcorana.curves.framenorm.FrameNorm, optional
         What the curves were divided by.
+    error_from : (str, str), optional
+        What the errors come from, in a word and in a sentence, where that is not each element of the colour.
     """
     norm = {"normalization": normalization}
-    independent = "standard error over the colour's elements, as if they were independent"
+    error_is, source = "standard error over the colour's elements, as if they were independent", {}
+    if error_from is not None:
+        source, error_is = {"error_from": error_from[0]}, error_from[1]
     said = {
         "delay_curves": (curve.g2, f"g2 of the colour: {_HOW[normalization]}", norm),
-        "delay_curve_errs": (curve.error, independent, norm),
+        "delay_curve_errs": (curve.error, error_is, norm | source),
         "elements": (curve.elements, "elements that counted, per delay", {}),
         "elements_left_out": (curve.left_out, "unsaturated elements left out for a zero denominator, per delay", {}),
     }

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import h5py
 
-from parcorana.errors import ConfigError, one_line
+from parcorana.errors import ConfigError, ParCorAnaError, one_line
 from parcorana.files.limits import available
 from parcorana.files.paths import fault_of
 from parcorana.files.trial import allow_more, tried
@@ -41,7 +41,7 @@ def plain_file(path, own=False):
         with h5py.File(path, "r") as file:
             _check_plain(file)
             yield file
-    except ConfigError:
+    except ParCorAnaError:
         raise
     except Exception as error:  # whatever h5py and NumPy raise over a damaged file
         raise ConfigError(f"{str(path)!r} is not a readable result file: {one_line(error) or repr(error)}") from error

@@ -333,13 +333,9 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         norm : parcorana.curves.framenorm.FrameNorm, optional
             What the curves were divided by.
         """
-        group.attrs["normalization"] = self.color_sums.normalization
-        rate = self.system_params["rate"]
-        write_dataset(group, "delays", self.delays, "pulses", f"delays; one pulse is 1/{rate} s", rate=rate)
-        write_dataset(group, "delay_counts", counts, "1", "number of pairs of each delay")
-        curvefile.write_curves(
-            group, self.color_sums.colors, curve, self.color_sums.normalization, bias, self.stands_for, norm
-        )
+        made = self.color_sums
+        curvefile.write_points(group, self.delays, counts, made.normalization, self.system_params["rate"])
+        curvefile.write_curves(group, made.colors, curve, made.normalization, bias, self.stands_for, norm)
         write_dataset(group, "saturated", saturated, "1", "1 where any processed event reached saturated_value")
 
     def viewerPublishArray(self, name, delay, ndarray, h5UserGroup):

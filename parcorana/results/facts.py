@@ -48,18 +48,7 @@ def write_system(group, config, ranks):
     for key, array in masks.color_files(config):
         write_dataset(group, key, array, "1", f"the {key} file")
     if (table := _color_table(config)) is not None:
-        about = {"kind": table.kind}
-        write_dataset(group, "color_table/color", table.colors, "1", "number of each colour", **about)
-        for name in ("mean", "low", "high"):
-            what = {"mean": "mean", "low": "least", "high": "largest"}[name]
-            write_dataset(
-                group, f"color_table/{name}", getattr(table, name), table.unit, f"{what} {table.kind}", **about
-            )
-        for name in ("sector", "elements"):
-            column = table.sectors if name == "sector" else table.elements
-            write_dataset(
-                group, f"color_table/{name}", column, "1", f"{name} of each colour, as its table says", **about
-            )
+        write_color_table(group, table)
     for name, (low, high) in config.select.items():
         limits = np.array([-np.inf if low is None else low, np.inf if high is None else high], float)
         write_dataset(group, f"select/{name}", limits, "as the value", f"{name} from and to which events are taken")
@@ -69,6 +58,18 @@ def write_system(group, config, ranks):
     width = max(len(host) for _, _, host in rows) or 1
     table = np.array(rows, [("rank", np.int32), ("role", "S8"), ("host", f"S{width}")])
     write_dataset(group, "ranks", table, "1", "role and host of each rank")
+
+
+def write_color_table(group, table):
+    """Write what colours stand for, a `ColorTable`, into `/system`."""
+    about = {"kind": table.kind}
+    write_dataset(group, "color_table/color", table.colors, "1", "number of each colour", **about)
+    for name in ("mean", "low", "high"):
+        what = {"mean": "mean", "low": "least", "high": "largest"}[name]
+        write_dataset(group, f"color_table/{name}", getattr(table, name), table.unit, f"{what} {table.kind}", **about)
+    for name in ("sector", "elements"):
+        column = table.sectors if name == "sector" else table.elements
+        write_dataset(group, f"color_table/{name}", column, "1", f"{name} of each colour, as its table says", **about)
 
 
 _STATED = {  # of an `Instrument`: its name here, units, what it is

@@ -135,7 +135,7 @@ def read_result(file, label, at=None):
         seconds = (part["first"][:] + part["last"][:]) / 2 / rate
         intensity = read_intensity(part, curves)
     frame_norm, before, divisors = read_frame_norm(group, curves)
-    dataset = _params(system, label).get("dataset", "")
+    dataset = params_of(system, label).get("dataset", "")
     account = {key: int(system["accounting"].attrs[key]) for key in ACCOUNT}
     result = Result(
         label=label,
@@ -183,13 +183,14 @@ def _state(system, processed, all_processed):
     return f"{text} ({ended_by})" if system.attrs["complete"] else f"{text} (not complete: {ended_by})"
 
 
-def _params(system, label):
+def params_of(system, label, name="system_params"):
+    """Return the parameters of a run from `/system`, `system_params` or `user_params`."""
     try:
-        params = json.loads(system["system_params"].asstr()[()])
+        params = json.loads(system[name].asstr()[()])
     except ValueError as error:
-        raise ConfigError(f"{label}: its /system/system_params is not JSON: {error}") from None
+        raise ConfigError(f"{label}: its /system/{name} is not JSON: {error}") from None
     if not isinstance(params, dict):
-        raise ConfigError(f"{label}: its /system/system_params is {shown(params)}, and must be a dictionary")
+        raise ConfigError(f"{label}: its /system/{name} is {shown(params)}, and must be a dictionary")
     return params
 
 

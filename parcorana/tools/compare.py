@@ -15,6 +15,7 @@ HOW = (
     "/system/user_params",
     "/system/ranks",
     "/system/timing",
+    "/system/merged_from",
     "/system@version",
     "/system@mode",
     "/system@resumed_at",

@@ -199,6 +199,8 @@ def draw_curves(axes, results, colors=None):
     """
     number, paint, every = _chosen([result.curves for result in results], colors)
     drawn, note = False, ""
+    # of the first result every colour has a line in the legend, of the others those with a fit
+    listed = number[:: -(-len(number) * max(1, sum(bool(result.fits) for result in results)) // _DRAWN) or 1]
     for k, result in enumerate(results):
         dots, line = MARKS[k % len(MARKS)]
         places, said = on_log_axis(result.delays)
@@ -207,7 +209,7 @@ def draw_curves(axes, results, colors=None):
             curve, fit = result.curves.get(c), result.fits.get(c)
             if curve is None:
                 continue
-            label = _label(result, c) if k == 0 and c in number[:: -(-len(number) // _DRAWN)] else None
+            label = _label(result, c) if c in listed and (k == 0 or c in result.fits) else None
             if not np.isfinite(curve.g2).any():
                 axes.plot([], [], dots, color=paint[c], ms=3.5, lw=1, label=label)
                 continue

@@ -36,7 +36,7 @@ import parcorana
 from parcorana import MpiParams, curves, userg2
 from parcorana.events import simulated
 from parcorana.job import config
-from parcorana.tools import maskcolor, plot
+from parcorana.tools import maskcolor, merge, plot
 from parcorana.tools.arguments import make_parser
 from parcorana.tools.compare import compare
 
@@ -372,6 +372,7 @@ def test_options_of_the_comparison(tmp_path):
     [
         (maskcolor.make_parser, "start", "masks.md", "option of start"),
         (plot.make_parser, None, "results.md", "option of parCorAnaPlot"),
+        (merge.make_parser, None, "results.md", "option of parCorAnaMerge"),
     ],
 )
 def test_options_of_the_tools(tool, sub, document, heading):

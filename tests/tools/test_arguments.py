@@ -11,7 +11,7 @@ from conftest import status_of
 import parcorana
 from parcorana.detector.geometry import Geometry
 from parcorana.detector.images import segments_apart
-from parcorana.tools import arguments, compare, maskcolor, plot
+from parcorana.tools import arguments, compare, maskcolor, merge, plot
 from parcorana.tools.parser import Parser
 
 PACKAGE = Path(parcorana.__file__).parent
@@ -22,6 +22,7 @@ COMMANDS = {
     "check": (("check",), maskcolor.make_parser),
     "driver": ((), arguments.make_parser),
     "plot": (("result.h5",), plot.make_parser),
+    "merge": (("result.h5", "-o", "out.h5"), merge.make_parser),
 }
 
 

@@ -13,6 +13,7 @@ COMMANDS = {
     "check": ("parCorAnaDriver -c config.py --check -v error", 0),
     "help": ("parCorAnaDriver --help", 0),
     "plot": ("parCorAnaPlot out.h5 -o a.png --fit single", 0),
+    "merge": ("python -m parcorana.tools.merge out.h5 -o m.h5 --overwrite --normalization pixel", 0),
     "mask tool": ("parCorAnaMaskColorTool check --mask mask.npy", 0),
     "what is installed": ("python -m parcorana", 0),
     "a fault": ("cmpParCorAnaH5Output out.h5 nothing.h5", 2),

@@ -118,6 +118,11 @@ def test_fits_are_rounded_by_their_errors(setup, monkeypatch, capsys):
     labels = [text.get_text() for text in legend_of(figure).get_texts()]
     form = r"colour \d: τ = [\d.]+ ± [\d.]+ ms \([\d.]+ ± [\d.]+ pulses\)"
     assert all(re.fullmatch(form, label.replace("\n", " ")) for label in labels), labels
+    figure = Figure(layout="constrained")  # of several results all fits are listed, and curves without one once
+    pictures.draw_curves(
+        figure.add_subplot(), [result, replace(result, label="b"), replace(result, label="c", fits={})]
+    )
+    assert [text.get_text() for text in legend_of(figure).get_texts()] == [*labels, *labels, "out.h5", "b", "c"]
 
 
 def test_what_is_not_drawn_is_said(setup):

@@ -1,0 +1,105 @@
+"""``/system`` of a result that was made from others."""
+
+from itertools import chain
+
+import numpy as np
+
+from parcorana._version import __version__
+from parcorana.files.datasets import write_dataset
+from parcorana.results.facts import ACCOUNT, as_json, write_color_table, write_facts
+from parcorana.results.runs import SOURCE
+
+_LONG = 60  # characters of the datasets' names, for titles of pictures
+
+
+def write_merged_system(group, runs, common, asked, output, more):
+    """Write `/system`.
+
+    Parameters
+    ----------
+    group : h5py.Group
+    runs : list of Run
+    common : Common
+    asked : Asked
+    output : str
+        Name of the file.
+    more : dict
+        What else `user_params` is to say.
+    """
+    first = runs[0]
+    group.attrs["version"] = __version__
+    group.attrs["mode"] = str(first.system.attrs.get("mode", "main"))
+    system_params = first.system_params | {"h5output": output, "delays": common.delays.tolist()}
+    user_params = first.user_params | {"normalization": common.normalization} | more
+    if asked.mask:
+        system_params["mask"] = asked.mask
+    for key in ("color", "finecolor"):
+        if path := getattr(asked, key):
+            user_params[key] = path
+    if asked.uncorrected:
+        user_params.pop("frame_norm", None)
+    if len(runs) > 1:
+        text = ", ".join(str(run.system_params.get("dataset", "")) for run in runs)
+        system_params["dataset"] = f"{len(runs)} results: {text if len(text) <= _LONG else text[:_LONG] + '...'}"
+    of = "of the first file, with what was asked for" if len(runs) > 1 else "as run, with what was asked for"
+    write_dataset(group, "system_params", as_json(system_params), "JSON", f"system_params {of}")
+    write_dataset(group, "user_params", as_json(user_params), "JSON", f"user_params {of}")
+    write_dataset(group, "mask", common.mask.astype(np.int8), "1", "1 for the elements that were processed")
+    write_dataset(group, "delays", common.delays, "pulses", "delays")
+    for key in ("color", "finecolor"):
+        if (array := getattr(common, key)) is not None:
+            write_dataset(group, key, array, "1", f"the {key} file")
+    if common.table is not None:
+        write_color_table(group, common.table)
+    _write_select(group, runs)
+    _write_instrument(group, runs)
+    _write_sources(group.create_group("merged_from"), runs)
+    write_facts(group, _facts(runs))
+
+
+def _facts(runs):
+    times = {
+        key: [run.system.attrs.get(f"{key}_event_time_ns") for run in runs] for key in ("first", "last")
+    }  # only some sources know it
+    return {
+        "account": {key: sum(run.result.account[key] for run in runs) for key in ACCOUNT},
+        "complete": all(run.complete for run in runs),
+        "ended_by": ", ".join(dict.fromkeys(run.ended_by for run in runs)),
+        "first": None if None in times["first"] else min(times["first"]),
+        "last": None if None in times["last"] else max(times["last"]),
+    }
+
+
+def _write_select(group, runs):
+    """Write the ranges of `select`, and what they left out, where all runs have the same."""
+    names = {frozenset(run.system.get("select", ())) for run in runs}
+    limits = {name: [run.system["select"][name][()].tolist() for run in runs] for name in min(names, key=len)}
+    if len(names) > 1 or any(each != of_all[0] for of_all in limits.values() for each in of_all):
+        return
+    for name in sorted(limits):
+        what = f"{name} from and to which events are taken"
+        write_dataset(group, f"select/{name}", np.array(limits[name][0]), "as the value", what)
+        count = sum(int(run.system["select"].attrs.get(name, 0)) for run in runs)
+        group["select"].attrs[name] = np.int64(count)
+
+
+def _write_instrument(group, runs):
+    """Copy what the data state of the instrument, as far as it is the same in all runs."""
+    if not all("instrument" in run.system for run in runs):
+        return
+    first = runs[0].system["instrument"]
+    runs[0].system.copy(first, group)
+    for name, item in first.items():
+        others = [run.system["instrument"].get(name) for run in runs]
+        if any(other is None or not np.array_equal(other[()], item[()]) for other in others):
+            del group["instrument"][name]
+
+
+def _write_sources(group, runs):
+    rows = list(chain.from_iterable(run.sources for run in runs))
+    for name, (units, long_name) in SOURCE.items():
+        write_dataset(group, name, [row[name] for row in rows], units, long_name)
+    processed = np.array([row["processed"] for row in rows], np.int64)
+    write_dataset(group, "processed", processed, "1", "events processed in each run")
+    complete = np.array([row["complete"] for row in rows], np.int8)
+    write_dataset(group, "complete", complete, "1", "1 where a run came to its end")
