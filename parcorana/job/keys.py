@@ -6,23 +6,23 @@ import numpy as np
 
 from parcorana.errors import ConfigError, nearest, shown
 
-_REQUIRED = object()
+REQUIRED = object()
 
 # key: (what it must be, default); None is legal where the default is None
 KEYS = {
-    "dataset": (str, _REQUIRED),
+    "dataset": (str, REQUIRED),
     "src": (str, None),
     "type": (str, None),
     "times_src": (str, None),
     "psana_config": (dict, None),
-    "mask": (str, _REQUIRED),
+    "mask": (str, REQUIRED),
     "testmask": (str, None),
     "numservers": (int, 1),
     "serverhosts": (list, None),
-    "times": (int, _REQUIRED),
+    "times": (int, REQUIRED),
     "update": (int, 0),
-    "delays": (list, _REQUIRED),
-    "user_class": (type, _REQUIRED),
+    "delays": (list, REQUIRED),
+    "user_class": (type, REQUIRED),
     "h5output": (str, None),
     "testh5output": (str, None),
     "overwrite": (bool, False),
@@ -69,7 +69,7 @@ def checked(key, given):
     """
     kind, default = KEYS[key]
     if key not in given:
-        if default is _REQUIRED:
+        if default is REQUIRED:
             raise ConfigError(f"system_params lacks the key {key!r}")
         return default
     value = given[key]

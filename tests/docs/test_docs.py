@@ -35,7 +35,7 @@ from sources import ENVIRONMENT
 import parcorana
 from parcorana import MpiParams, curves, userg2
 from parcorana.events import simulated
-from parcorana.job import config
+from parcorana.job import config, keys
 from parcorana.tools import maskcolor, merge, plot
 from parcorana.tools.arguments import make_parser
 from parcorana.tools.compare import compare
@@ -298,7 +298,7 @@ def test_system_params():
     for key, (kind, default) in keys.KEYS.items():
         documented, value = rows[key]
         assert documented.split()[0] == KINDS[kind], key
-        if default is config._REQUIRED:
+        if default is keys.REQUIRED:
             assert value == "required", key
         elif key == "h5output":
             assert value == "from `dataset`"  # None has a meaning of its own: no file

@@ -341,9 +341,10 @@ def _lacking(stack, last):
     there, announced = stack.frames.shape[0], announced_by(stack.trust, stack.path)
     if last < there or announced is None or announced <= there:
         return []
+    last_one = [name for name in stack.frames.files() if name is not None][-1]
     return [
         f"h5={stack.name}: {announced:,} images were to be taken (nimages x ntrigger), and its files hold {there:,}: "
-        f"the last {announced - there:,} are missing, after those in {[*filter(None, stack.frames.files())][-1]}; was the series "
+        f"the last {announced - there:,} are missing, after those in {last_one}; was the series "
         "stopped early, or are files missing?"
     ]
 
