@@ -31,6 +31,7 @@ _NAME_OF = {  # of each table: what is before the number of the colour
     "elements_left_out": "elements_left_out_color",
 }
 _BIAS = {"too_low_by": "low", "too_high_by": "high"}
+_VALUES = "color_values"  # what colours stand for, of many: a name of its own, for theirs may be any, as 'intensity'
 
 
 def write_curves(group, colors, curve, normalization, bias=None, stands_for=None):
@@ -65,7 +66,7 @@ def write_curves(group, colors, curve, normalization, bias=None, stands_for=None
     if many:
         _write_colors(group, colors)
         if stands_for is not None:
-            write_dataset(group, kind, off.pop(kind), unit, f"mean {kind} of each colour")
+            write_dataset(group, _VALUES, off.pop(kind), unit, f"mean {kind} of each colour")
         for name, part in off.items():
             what = f"part of g2 by which the curve may be {name[4:-3]} for its normalization, at most; an estimate"
             write_dataset(group, name, part, "1", what, **norm)
@@ -136,8 +137,9 @@ def complete(user):
     for group in _last(user):
         if "delay_curves" in group and not _has_names(group):
             colors = group["colors"][:]
-            own = (*_BIAS, group.attrs.get("color_stands_for", ""))
-            off = {name: group[name][:] for name in own if name and name in group}
+            off = {name: group[name][:] for name in _BIAS if name in group}
+            if kind_of := group.attrs.get("color_stands_for"):
+                off[kind_of] = group[_VALUES][:]
             for table, name in _NAME_OF.items():
                 _spell_out(group, table, name, colors, off if table == "delay_curves" else {})
             if "means" in group.get("intensity", ()):
@@ -218,6 +220,6 @@ def _fit_at_end(group, kind):
     found = fits.fit_curves(delays[:], read_curves(group), kind)
     stands_for = None
     if kind_of := group.attrs.get("color_stands_for"):
-        stands_for = kind_of, group.attrs["color_unit"], group[kind_of][:]
+        stands_for = kind_of, group.attrs["color_unit"], group[_VALUES][:]
     fits.write(group.create_group("fits"), found, delays.attrs["rate"], stands_for)
     return []

@@ -127,7 +127,11 @@ def load_mask(path, key="mask"):
     ConfigError
         A value other than 0 and 1, or no 1 at all.
     """
-    array = load_integers(key, path)
+    return as_mask(load_integers(key, path), path, key)
+
+
+def as_mask(array, path, key="mask"):
+    """Return an array of a file as a bool mask, by the rules of `load_mask`."""
     wrong = np.unique(array[(array != 0) & (array != 1)])
     if wrong.size:
         raise ConfigError(f"{key}: {str(path)!r} has the values {_values(wrong)}; only 0 (leave out) and 1 (process)")
