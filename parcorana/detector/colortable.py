@@ -18,10 +18,11 @@ _LARGEST = 1 << 24  # bytes of a table
 _WHOLE = ("color", "ring", "sector", "elements")
 _UNITS = {"q": "1/angstrom", "radius": "pixels", "intensity": "intensity"}
 _IN_ANGSTROM = {"1/angstrom": 1.0, "1/nm": 0.1, "1/um": 1e-4, "1/m": 1e-10}
-_TAKEN = frozenset(
-    ("color", "colors", "units", "unit", "long_name", "normalization", "error_from", "too_low_by", "too_high_by")
-    + ("contrast", "tau", "tau_seconds", "exponent", "baseline", "points", "ok", "why", *_WHOLE)
-)
+_TAKEN = {
+    *_WHOLE,
+    *("colors", "units", "unit", "long_name", "normalization", "error_from", "too_low_by", "too_high_by"),
+    *("contrast", "tau", "tau_seconds", "exponent", "baseline", "points", "ok", "why"),
+}
 IS_TAKEN = "results have that name for something else, or it is none"
 
 

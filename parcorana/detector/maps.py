@@ -3,6 +3,7 @@
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -71,7 +72,9 @@ class Quantity:
     ----------
     values : float64 array
         NaN where there is none.
-    name, unit : str
+    name : str
+        That of the dataset, or of the file.
+    unit : str
         As the file says; empty where it does not.
     source : str
         File, and place in it.
@@ -150,7 +153,7 @@ def load_map(key, text):
     if inside is None and not _is_hdf5(path):
         array = masks.load_numbers(key, path)
         if array.dtype.kind == "f":
-            return Quantity(array.astype(np.float64), "", "", text)
+            return Quantity(array.astype(np.float64), _word(Path(path).stem) or "map", "", text)
         color, notes = _colors(key, text, array)
         return Partition(color, None, {}, {}, "", "", text, notes=notes)
     groups = _groups(inside)
@@ -161,10 +164,11 @@ def load_map(key, text):
             array = _numbers(key, text, item)
             about = _attribute(item, "units") or _attribute(item, "unit")
             if array.dtype.kind == "f":
-                return Quantity(array.astype(np.float64), _word(inside.rsplit("/", 1)[-1]), unit_of(about), text)
+                return Quantity(array.astype(np.float64), _word(Path(inside).name) or "map", unit_of(about), text)
             color, notes = _colors(key, text, array)
             return Partition(color, None, {}, {}, "", "", text, notes=notes)
-        for group, layout in groups:
+        # two programs may call a map the same: then it is the one whose values are there
+        for group, layout in sorted(groups, key=lambda each: f"{each[0]}/{each[1].values}" not in found):
             for is_fine in (False, True):
                 name = f"{group}/{layout.fine if is_fine else layout.coarse}"
                 if name in found and inside in (None, group, name):
@@ -173,7 +177,8 @@ def load_map(key, text):
         raise ConfigError(f"{key}: {path!r} has no dataset {inside!r}, and no partition in a group of that name")
     known = ", ".join(f"{layout.groups[0]}/{layout.coarse}" for layout in _LAYOUTS)
     raise ConfigError(
-        f"{key}: {path!r} has no partition where known programs put one ({known}): name the dataset, as {path}:/path/map"
+        f"{key}: {path!r} has no partition where known programs put one ({known}): name the dataset, as "
+        f"{path}:/path/map"
     )
 
 
@@ -223,12 +228,10 @@ def fitted(key, source, array, shape, layout=None):
         return array.reshape(shape)
     if layout is not None and there == layout.shape:
         return layout.ndarray(array.reshape(there))
-    text = "x".join(map(str, array.shape))
+    text, right = "x".join(map(str, array.shape)), "x".join(map(str, shape))
     turned = "; its rows and columns are exchanged: say --transpose" if there == wanted[::-1] else ""
     image = f", or {'x'.join(map(str, layout.shape))} of its image" if layout and layout.shape != wanted else ""
-    raise ConfigError(
-        f"{key}: {source!r} has the shape {text}; it must be {'x'.join(map(str, shape))}, that of the data{image}{turned}"
-    )
+    raise ConfigError(f"{key}: {source!r} has the shape {text}; it must be {right}, that of the data{image}{turned}")
 
 
 def _without_ones(shape):
@@ -318,7 +321,9 @@ def _colors(key, text, array):
     below = np.unique(array[array < 0])
     notes = ()
     if below.size and below[0] < -1:
-        notes = (f"{np.count_nonzero(array < 0):,} elements of {text} have negative numbers, as {below[0]}: in no colour",)
+        notes = (
+            f"{np.count_nonzero(array < 0):,} elements of {text} have negative numbers, as {below[0]}: in no colour",
+        )
     return np.where(array > 0, array, 0).astype(np.int32), notes
 
 

@@ -140,6 +140,17 @@ def as_mask(array, path, key="mask"):
     return array.astype(bool)
 
 
+def other_way_round(mask):
+    """Return what to say of a mask that includes less than half of the elements; empty if it includes more."""
+    included = np.count_nonzero(mask)
+    if 2 * included >= mask.size:
+        return ""
+    return (
+        f"the mask includes {included:,} of {mask.size:,} elements, those with 1. In masks of other programs 1 is a "
+        f"bad pixel; if it is so here, {mask.size - included:,} are to be processed: save 1 - mask"
+    )
+
+
 def check_shape(key, path, shape, wanted, what):
     """Raise ConfigError unless the two shapes are the same."""
     if tuple(shape) != tuple(wanted):

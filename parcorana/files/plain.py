@@ -105,7 +105,7 @@ def _leads_out(file, path, depth=0):
     """Return whether a link into another file is on the way to an item; no link is followed to see that."""
     place = file
     for part in path.strip("/").split("/"):
-        link = place.get(part, getlink=True) if isinstance(place, h5py.Group) and part in place.keys() else None
+        link = place.get(part, getlink=True) if isinstance(place, h5py.Group) else None
         if isinstance(link, h5py.ExternalLink):
             return True
         if isinstance(link, h5py.SoftLink):

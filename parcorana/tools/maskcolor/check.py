@@ -28,7 +28,7 @@ def check(args):
         _warn_of_gaps(mask, statistics)
     shape = "x".join(map(str, mask.shape))
     print(f"mask: {paths['mask']}: {shape}, {np.count_nonzero(mask):,} of {mask.size:,} elements to process")
-    if warning := other_way_round(mask):
+    if warning := masks.other_way_round(mask):
         print(f"warning: {warning}", file=sys.stderr)
     if paths["testmask"]:
         test = masks.load_mask(paths["testmask"], "testmask")
@@ -47,17 +47,6 @@ def check(args):
         if warning:
             print(f"warning: {warning}", file=sys.stderr)
     print("all right")
-
-
-def other_way_round(mask):
-    """Return what to say of a mask that includes less than half of the elements; empty if it includes more."""
-    included = np.count_nonzero(mask)
-    if 2 * included >= mask.size:
-        return ""
-    return (
-        f"the mask includes {included:,} of {mask.size:,} elements, those with 1. In masks of other programs 1 is a "
-        f"bad pixel; if it is so here, {mask.size - included:,} are to be processed: save 1 - mask"
-    )
 
 
 def _warn_of_gaps(mask, statistics):

@@ -84,4 +84,4 @@ def _write(file, content):
         return
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(content)
-    file.write(text.getvalue().encode("ascii"))
+    file.write(text.getvalue().encode("utf-8"))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parcorana.detector import hot, masks
+from parcorana.detector import hot, maps, masks
 from parcorana.errors import ConfigError
 
 _WEAK = 8.0  # times its surroundings: where less is not hot for sure, little can be told
@@ -65,9 +65,13 @@ def included(args, statistics, geometry, center, unmapped=None):
         leave_out(unmapped, "no frame has data for them")
     leave_out(statistics.gaps(), _gaps(statistics), always=False)
     if args.mask:
-        given = masks.load_mask(args.mask, "-m")
-        masks.check_shape("-m", args.mask, given.shape, shape, "the data")
+        given = maps.load_mask("-m", args.mask)
+        beside = args.mask.partition(":/")[0] == args.by.partition(":/")[0]
+        given = given.T if args.transpose and beside else given
+        given = maps.fitted("-m", args.mask, given, shape, geometry.layout if geometry.metric else None)
         leave_out(~given, f"by {args.mask}")
+        if not beside and (warning := masks.other_way_round(given)):
+            print(f"warning: -m {args.mask}: {warning}", file=sys.stderr)
     down, right = geometry.down, geometry.right
     for first_row, first_column, row, column in args.rectangle:
         inside = (np.rint(down) >= first_row) & (np.rint(down) < row) & (np.rint(right) >= first_column)

@@ -55,7 +55,7 @@ def _center(args, geometry):
     """Return row and column of the beam in the image; None if nobody has said where it is."""
     if not geometry.metric:
         return None
-    return args.center or geometry.beam or (geometry.middle if args.by != "intensity" else None)
+    return args.center or geometry.beam or (geometry.middle if args.by in ("radius", "q") or args.sectors > 1 else None)
 
 
 def _geometry(args, shape, known):
