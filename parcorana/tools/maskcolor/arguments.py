@@ -105,16 +105,22 @@ def make_parser():
     return parser
 
 
-def _add_dataset(parser, required):
-    parser.add_argument("-d", "--dataset", metavar="DATASET", required=required, help="as exp=xpptut15:run=54, h5=FILE")
+def _add_dataset(parser, required, **more):
+    told = "as exp=xpptut15:run=54, h5=FILE" + ("; may be repeated, as run=54-56, for a mask of all" if more else "")
+    parser.add_argument("-d", "--dataset", metavar="DATASET", required=required, help=told, **more)
     parser.add_argument("-s", "--src", metavar="SRC", help="detector; for h5= the path of the frames in the file")
     parser.add_argument("-t", "--type", metavar="TYPE", help="which data of the detector: raw (default), calib, ...")
 
 
 def _add_start(parser):
-    _add_dataset(parser, required=True)
+    _add_dataset(parser, required=True, action="append")
     parser.add_argument(
-        "-n", "--numevents", type=_whole(1), default=300, metavar="N", help="events to average (%(default)s)"
+        "-n",
+        "--numevents",
+        type=_whole(1),
+        default=300,
+        metavar="N",
+        help="events to average, of each run (%(default)s)",
     )
     parser.add_argument(
         "-b", "--basename", metavar="PREFIX", help="beginning of the files' names (made from dataset and src)"
@@ -202,7 +208,7 @@ def _add_start(parser):
     )
 
 
-def check_start(args, dataset):
+def check_start(args, datasets):
     """Raise ConfigError if options of `start` contradict each other, or name files that cannot be read."""
     if args.wavelength and args.energy:
         raise ConfigError("--wavelength and --energy say the same thing: give one of them")
@@ -220,7 +226,7 @@ def check_start(args, dataset):
     if args.mask:
         maps.load_mask("-m", args.mask)
     if args.by == "q":  # a geometry, psana's too, may know the other two
-        there = args.geometry or dataset.kind not in ("h5", "sim")
+        there = args.geometry or datasets[0].kind not in ("h5", "sim")
         rings.need_for_q(args.wavelength or args.energy, args.distance or there, args.pixel or there)
     rings.check_names(args)
     _check_colors(args)

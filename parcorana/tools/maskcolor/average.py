@@ -62,7 +62,7 @@ def average(args, dataset):
     finally:
         source.close()
     if not statistics.events:
-        raise ConfigError(f"-d {args.dataset!r}: of {without + bad} events none has data that can be read")
+        raise ConfigError(f"-d {dataset.text!r}: of {without + bad} events none has data that can be read")
     seen, total = statistics.events + without + bad, source.total
     more = f"; {total - seen:,} more events of the dataset are not looked at (-n)" if total and seen < total else ""
     print(f"average: {statistics.events} events of {'x'.join(map(str, statistics.shape))} elements{more}")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from parcorana.detector import maps
+from parcorana.detector import maps, masks
 from parcorana.errors import ConfigError
 from parcorana.tools.maskcolor.rings import as_ndarray
 
@@ -59,11 +59,9 @@ def taken(args, given, mask, geometry):
     if across := int((np.unique(pairs[0], return_counts=True)[1] > 1).sum()):
         print(f"finecolor: {across} fine colours reach over several colours, and are their mean")
     if out := np.count_nonzero((color > 0) & ~mask):
-        text = f"the mask leaves out {out:,} of the {np.count_nonzero(color > 0):,} elements of the partitions"
-        if 2 * out > np.count_nonzero(color > 0):
-            print(f"warning: {text}: is 1 a bad pixel in it?", file=sys.stderr)
-        else:
-            print(f"colors: {text}")
+        print(f"colors: the mask leaves out {out:,} of the {np.count_nonzero(color > 0):,} elements of the partitions")
+    if warning := masks.leaves_out_colored(mask, color):
+        print(f"warning: {warning}", file=sys.stderr)
     if given.has_mask and not args.mask:
         print(f"mask: {args.by} has a mask, too, which is not taken: -m {args.by.partition(':/')[0]} takes it")
     return replace(given, color=color, fine=fine)

@@ -5,32 +5,31 @@ import numpy as np
 from parcorana.detector import colors, masks
 from parcorana.detector.geometry import Geometry
 from parcorana.detector.images import load_layout, segments_apart
-from parcorana.events.dataset import parse_dataset
 from parcorana.tools.maskcolor import files
 from parcorana.tools.maskcolor.arguments import check_start
-from parcorana.tools.maskcolor.average import average
 from parcorana.tools.maskcolor.coloring import coloring
 from parcorana.tools.maskcolor.included import included
+from parcorana.tools.maskcolor.runs import average_of, runs_of
 
 _TEST_ELEMENTS, _TEST_QUANTILE = 10, 0.95
 
 
 def start(args):
     """Average some events; write masks, colours and average, as ndarray and image, and index files."""
-    dataset = parse_dataset(args.dataset)
-    prefix = args.basename or files.prefix_of(dataset, args.src)
+    datasets = runs_of(args.dataset)
+    prefix = args.basename or files.prefix_of(datasets, args.src)
     names = files.all_names(prefix)
     again = not args.force and files.are_there(names)
     files.check_free(names, args.force or again)
-    check_start(args, dataset)
+    check_start(args, datasets)
     if again:
         print(f"all files of {prefix} exist: they stay if they come out the same, else they need --force")
-    statistics, source_geometry, unmapped = average(args, dataset)
+    runs, statistics, source_geometry, unmapped = average_of(args, datasets)
     mean = statistics.mean
     geometry = _geometry(args, statistics.shape, source_geometry)
     print(f"geometry: {geometry.source}; {geometry.layout.describe()}")
     center = _center(args, geometry)
-    mask, found = included(args, statistics, geometry, center, unmapped)
+    mask, found = included(args, statistics, geometry, center, unmapped, runs)
     color, fine, table = coloring(args, mean, mask, geometry, center, found)
     test = colors.some_around(mean, mask, _TEST_QUANTILE, _TEST_ELEMENTS)
     contents = {}

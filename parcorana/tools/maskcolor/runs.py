@@ -1,0 +1,141 @@
+"""The average of several runs, and how they differ."""
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+
+from parcorana.detector import masks
+from parcorana.errors import ConfigError
+from parcorana.events.dataset import escaped, parse_dataset
+from parcorana.tools.maskcolor.average import average
+
+_OTHER = 1.5  # times as bright as half of the runs, or as dim: worth a look
+
+
+def runs_of(texts):
+    """Return the runs that some dataset strings name, each as a dataset of its own.
+
+    Parameters
+    ----------
+    texts : list of str
+
+    Returns
+    -------
+    list of parcorana.events.dataset.Dataset
+
+    Raises
+    ------
+    ConfigError
+        One is wrong, names no file, or a run is there twice.
+    """
+    found = [run for text in texts for run in _apart(parse_dataset(text))]
+    names = [run.text for run in found]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"-d {twice[0]!r} is given twice: its events would count twice")
+    return found
+
+
+def _apart(dataset):
+    if len(dataset.runs) > 1 and not dataset.is_live:
+        parts = [part for part in dataset.text.split(":") if not part.startswith("run=")]
+        return [replace(dataset, text=":".join([*parts, f"run={run}"]), runs=(run,)) for run in dataset.runs]
+    if dataset.kind == "h5" and dataset.apart:
+        from parcorana.events.hdf5.stack import file_names
+
+        return [
+            replace(dataset, text=f"h5={escaped(name)}", name=name, names=(name,), apart=False)
+            for name in file_names(dataset)
+        ]
+    return [dataset]
+
+
+def average_of(args, datasets):
+    """Read events of each run; say how many there were, and how the runs differ.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        Of the command `start`.
+    datasets : list of parcorana.events.dataset.Dataset
+
+    Returns
+    -------
+    runs : list of Statistics
+    statistics : Statistics
+        Of all events together: each counts the same, whatever its run.
+    geometry : parcorana.detector.geometry.Geometry or None
+        What the first source that knows one has.
+    unmapped : bool array or None
+        Elements that no frame of some run has data for.
+
+    Raises
+    ------
+    ConfigError
+        A run cannot be read, or is of another shape than the first one.
+    """
+    runs, geometry, unmapped = [], None, None
+    for dataset in datasets:
+        if len(datasets) > 1:
+            print(f"run {len(runs) + 1} of {len(datasets)}: {dataset.text}")
+        statistics, known, nowhere = average(args, dataset)
+        if runs:
+            masks.check_shape("-d", dataset.text, statistics.shape, runs[0].shape, f"{datasets[0].text!r}")
+        runs.append(statistics)
+        geometry = known if geometry is None else geometry
+        unmapped = nowhere if unmapped is None else unmapped if nowhere is None else unmapped | nowhere
+    together = runs[0]
+    for statistics in runs[1:]:
+        together = together.merged(statistics)
+    if len(runs) > 1:
+        print(f"average: {together.events} events of {len(runs)} runs")
+        _say_how_they_differ(runs, together, datasets)
+    return runs, together, geometry, unmapped
+
+
+def _say_how_they_differ(runs, together, datasets):
+    good = np.isfinite(together.mean)
+    levels = np.array([run.mean[good].mean() if good.any() else np.nan for run in runs])
+    middle = np.median(levels)
+    for k, (run, level) in enumerate(zip(runs, levels, strict=True)):
+        times = level / middle if middle > 0 else np.nan
+        share = run.events / together.events
+        print(
+            f"run {k + 1}: {run.events} events, {share:.0%} of all; mean {level:.4g}, {times:.3g} times the median run"
+        )
+        if not 1 / _OTHER <= times <= _OTHER and np.isfinite(times):
+            word = "bright" if times > 1 else "dim"
+            print(
+                f"warning: run {k + 1}, {datasets[k].text}, is {word}: {times:.3g} times the median of the runs; the "
+                "average, and colours by intensity, are made of events of different brightness: leave it out, or make "
+                "rings",
+                file=sys.stderr,
+            )
+    for what, of in (
+        ("gaps, or not finite,", lambda run: run.gaps() | run.broken()),
+        ("dead", lambda run: run.dead() & ~run.gaps()),
+    ):
+        for k, only in enumerate(_in_one_only([of(run) for run in runs])):
+            if number := np.count_nonzero(only):
+                note = (
+                    "" if what != "dead" else "; --dead leaves out what is so in all of them, --rectangle and -m others"
+                )
+                print(f"run {k + 1}: {number:,} elements are {what} in this run only{note}")
+
+
+def _in_one_only(each):
+    number = np.sum(each, axis=0)
+    return [where & (number == 1) for where in each]
+
+
+def hot_in(found):
+    """Say what is hot in one run alone.
+
+    Parameters
+    ----------
+    found : list of bool arrays of the detector's shape
+        Of each run.
+    """
+    for k, only in enumerate(_in_one_only(found)):
+        if number := np.count_nonzero(only):
+            print(f"run {k + 1}: {number:,} elements are hot in this run only, and left out")
