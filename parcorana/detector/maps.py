@@ -226,8 +226,8 @@ def fitted(key, source, array, shape, layout=None):
     there, wanted = _without_ones(array.shape), _without_ones(shape)
     if there == wanted:
         return array.reshape(shape)
-    if layout is not None and there == layout.shape:
-        return layout.ndarray(array.reshape(there))
+    if layout is not None and there == _without_ones(layout.shape):
+        return layout.ndarray(array.reshape(layout.shape))
     text, right = "x".join(map(str, array.shape)), "x".join(map(str, shape))
     turned = "; its rows and columns are exchanged: say --transpose" if there == wanted[::-1] else ""
     image = f", or {'x'.join(map(str, layout.shape))} of its image" if layout and layout.shape != wanted else ""
@@ -235,8 +235,7 @@ def fitted(key, source, array, shape, layout=None):
 
 
 def _without_ones(shape):
-    more = next((k for k, length in enumerate(shape) if length != 1), len(shape))
-    return tuple(shape[min(more, max(len(shape) - 2, 0)) :])
+    return tuple(shape[next((k for k, length in enumerate(shape) if length != 1), len(shape)) :])
 
 
 def _split(key, text):
