@@ -31,7 +31,6 @@ _NAME_OF = {  # of each table: what is before the number of the colour
     "elements_left_out": "elements_left_out_color",
 }
 _BIAS = {"too_low_by": "low", "too_high_by": "high"}
-_VALUES = "color_values"  # what colours stand for, of many: a name of its own, for theirs may be any, as 'intensity'
 
 
 def write_curves(group, colors, curve, normalization, bias=None, stands_for=None):
@@ -66,7 +65,7 @@ def write_curves(group, colors, curve, normalization, bias=None, stands_for=None
     if many:
         _write_colors(group, colors)
         if stands_for is not None:
-            write_dataset(group, _VALUES, off.pop(kind), unit, f"mean {kind} of each colour")
+            write_dataset(group, _table_of(kind), off.pop(kind), unit, f"mean {kind} of each colour")
         for name, part in off.items():
             what = f"part of g2 by which the curve may be {name[4:-3]} for its normalization, at most; an estimate"
             write_dataset(group, name, part, "1", what, **norm)
@@ -108,6 +107,11 @@ def write_intensity(group, colors, sizes, line, rate):
         _write_rows(group, "color", colors, means, {"units": "intensity", "long_name": what})
 
 
+def _table_of(kind):
+    """Return the name of the table of what many colours stand for: other names may be those of groups."""
+    return kind if kind in ("q", "radius") else "color_values"
+
+
 def _write_colors(group, colors):
     write_dataset(group, "colors", colors, "1", "colour of each row of the tables")
 
@@ -139,7 +143,7 @@ def complete(user):
             colors = group["colors"][:]
             off = {name: group[name][:] for name in _BIAS if name in group}
             if kind_of := group.attrs.get("color_stands_for"):
-                off[kind_of] = group[_VALUES][:]
+                off[kind_of] = group[_table_of(kind_of)][:]
             for table, name in _NAME_OF.items():
                 _spell_out(group, table, name, colors, off if table == "delay_curves" else {})
             if "means" in group.get("intensity", ()):
@@ -220,6 +224,6 @@ def _fit_at_end(group, kind):
     found = fits.fit_curves(delays[:], read_curves(group), kind)
     stands_for = None
     if kind_of := group.attrs.get("color_stands_for"):
-        stands_for = kind_of, group.attrs["color_unit"], group[_VALUES][:]
+        stands_for = kind_of, group.attrs["color_unit"], group[_table_of(kind_of)][:]
     fits.write(group.create_group("fits"), found, delays.attrs["rate"], stands_for)
     return []

@@ -96,31 +96,29 @@ def average_of(args, datasets):
 def _say_how_they_differ(runs, together, datasets):
     good = np.isfinite(together.mean)
     levels = np.array([run.mean[good].mean() if good.any() else np.nan for run in runs])
-    middle = np.median(levels)
+    middle, odd = np.median(levels), []
     for k, (run, level) in enumerate(zip(runs, levels, strict=True)):
         times = level / middle if middle > 0 else np.nan
         share = run.events / together.events
         print(
             f"run {k + 1}: {run.events} events, {share:.0%} of all; mean {level:.4g}, {times:.3g} times the median run"
         )
-        if not 1 / _OTHER <= times <= _OTHER and np.isfinite(times):
-            word = "bright" if times > 1 else "dim"
-            print(
-                f"warning: run {k + 1}, {datasets[k].text}, is {word}: {times:.3g} times the median of the runs; the "
-                "average, and colours by intensity, are made of events of different brightness: leave it out, or make "
-                "rings",
-                file=sys.stderr,
-            )
-    for what, of in (
-        ("gaps, or not finite,", lambda run: run.gaps() | run.broken()),
-        ("dead", lambda run: run.dead() & ~run.gaps()),
-    ):
-        for k, only in enumerate(_in_one_only([of(run) for run in runs])):
-            if number := np.count_nonzero(only):
-                note = (
-                    "" if what != "dead" else "; --dead leaves out what is so in all of them, --rectangle and -m others"
-                )
-                print(f"run {k + 1}: {number:,} elements are {what} in this run only{note}")
+        if np.isfinite(times) and not 1 / _OTHER <= times <= _OTHER:
+            odd.append(f"run {k + 1} ({datasets[k].text}) has {times:.3g} times the mean of the median run")
+    if odd:
+        print(
+            f"warning: {', '.join(odd)}: the average, and colours by intensity, are made of events of different "
+            "brightness; make rings, or leave such runs out",
+            file=sys.stderr,
+        )
+    _say_each(runs, "gaps, or not finite,", lambda run: run.gaps() | run.broken())
+    _say_each(runs, "dead", lambda run: run.dead() & ~run.gaps(), "; --dead leaves out what is so in all of them")
+
+
+def _say_each(runs, what, of, more=""):
+    for k, only in enumerate(_in_one_only([of(run) for run in runs])):
+        if number := np.count_nonzero(only):
+            print(f"run {k + 1}: {number:,} elements are {what} in this run only{more}")
 
 
 def _in_one_only(each):
