@@ -187,11 +187,24 @@ def test_merged_is_as_if_all_were_added(dtype):
 
 def test_runs_of_datasets(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert [run.runs for run in runs_of(["exp=a:run=3-5,9:dir=/x", "exp=a:run=7"])] == [(3,), (4,), (5,), (9,), (7,)]
+    assert [run.dataset.runs for run in runs_of(["exp=a:run=3-5,9:dir=/x", "exp=a:run=7"])] == [
+        (3,),
+        (4,),
+        (5,),
+        (9,),
+        (7,),
+    ]
     for k in (1, 2, 10):
         (tmp_path / f"f{k}.h5").touch()
-    assert [run.name for run in runs_of(["h5=f*.h5:runs"])] == ["f1.h5", "f2.h5", "f10.h5"]
-    assert [run.names for run in runs_of(["h5=f*.h5"])] == [("f*.h5",)]  # one stack
+    assert [run.dataset.name for run in runs_of(["h5=f*.h5:runs"])] == ["f1.h5", "f2.h5", "f10.h5"]
+    assert [run.dataset.names for run in runs_of(["h5=f*.h5"])] == [("f*.h5",)]  # one stack
+    (tmp_path / "c.py").write_text("system_params = {'dataset': 'sim=brownian', 'src': 's'}; user_params = {}")
+    assert [(run.dataset.kind, run.src, run.type) for run in runs_of(["c.py"], None, "raw")] == [("sim", "s", "raw")]
+    (tmp_path / "d.py").write_text("system_params = {}; user_params = {}")
+    (tmp_path / "e.py").write_text("system_params = {'dataset': 'sim=brownian', 'src': 5}; user_params = {}")
+    for text, fault in (("d.py", "lacks the key 'dataset'"), ("e.py", "src must be"), ("f.py", "does not exist")):
+        with pytest.raises(ConfigError, match=fault):
+            runs_of([text])
     with pytest.raises(ConfigError, match="'exp=a:run=4' is given twice"):
         runs_of(["exp=a:run=3-5", "exp=a:run=4"])
 

@@ -106,7 +106,9 @@ def make_parser():
 
 
 def _add_dataset(parser, required, **more):
-    told = "as exp=xpptut15:run=54, h5=FILE" + ("; may be repeated, as run=54-56, for a mask of all" if more else "")
+    told = "as exp=xpptut15:run=54, h5=FILE" + (
+        ", or a config file; may be repeated for a mask of several runs" if more else ""
+    )
     parser.add_argument("-d", "--dataset", metavar="DATASET", required=required, help=told, **more)
     parser.add_argument("-s", "--src", metavar="SRC", help="detector; for h5= the path of the frames in the file")
     parser.add_argument("-t", "--type", metavar="TYPE", help="which data of the detector: raw (default), calib, ...")
@@ -175,7 +177,12 @@ def _add_start(parser):
         help="where the first sector begins, from the right counter-clockwise (0)",
     )
     leave = parser.add_argument_group("what the mask leaves out")
-    leave.add_argument("-m", "--mask", metavar="FILE", help="all that this mask leaves out (ndarray coordinates)")
+    leave.add_argument(
+        "-m",
+        "--mask",
+        metavar="FILE",
+        help="all that this mask leaves out: FILE.npy, FILE.h5:/path, or FILE.h5 as of --by",
+    )
     leave.add_argument(
         "--rectangle",
         type=_numbers(4, "ROW,COLUMN,ROW,COLUMN"),
@@ -195,7 +202,9 @@ def _add_start(parser):
     leave.add_argument(
         "--edges", type=_whole(0), default=0, metavar="N", help="N rows and columns at each edge of every segment"
     )
-    leave.add_argument("--rings-only", action="store_true", help="elements in no ring: a run is the faster for it")
+    leave.add_argument(
+        "--rings-only", action="store_true", help="elements in no ring or partition: a run is the faster for it"
+    )
     leave.add_argument("--dead", action="store_true", help="elements that never change")
     leave.add_argument(
         "--hot",
@@ -208,7 +217,7 @@ def _add_start(parser):
     )
 
 
-def check_start(args, datasets):
+def check_start(args, dataset):
     """Raise ConfigError if options of `start` contradict each other, or name files that cannot be read."""
     if args.wavelength and args.energy:
         raise ConfigError("--wavelength and --energy say the same thing: give one of them")
@@ -226,7 +235,7 @@ def check_start(args, datasets):
     if args.mask:
         maps.load_mask("-m", args.mask)
     if args.by == "q":  # a geometry, psana's too, may know the other two
-        there = args.geometry or datasets[0].kind not in ("h5", "sim")
+        there = args.geometry or dataset.kind not in ("h5", "sim")
         rings.need_for_q(args.wavelength or args.energy, args.distance or there, args.pixel or there)
     rings.check_names(args)
     _check_colors(args)

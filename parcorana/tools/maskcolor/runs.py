@@ -1,38 +1,72 @@
 """The average of several runs, and how they differ."""
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from parcorana.detector import masks
 from parcorana.errors import ConfigError
-from parcorana.events.dataset import escaped, parse_dataset
+from parcorana.events.dataset import Dataset, escaped, parse_dataset
+from parcorana.events.psana_config import check_psana_config
+from parcorana.job.config import read_config
+from parcorana.job.keys import checked
 from parcorana.tools.maskcolor.average import average
 
 _OTHER = 1.5  # times as bright as half of the runs, or as dim: worth a look
 
 
-def runs_of(texts):
-    """Return the runs that some dataset strings name, each as a dataset of its own.
+@dataclass(frozen=True)
+class Run:
+    """What is averaged by itself.
+
+    Attributes
+    ----------
+    dataset : parcorana.events.dataset.Dataset
+    src, type : str or None
+        Which detector, which data of it.
+    psana_config : dict or None
+        Calibration, as a config file may have it.
+    """
+
+    dataset: Dataset
+    src: str | None = None
+    type: str | None = None
+    psana_config: dict | None = None
+
+
+def runs_of(texts, src=None, type_=None):
+    """Return the runs that some dataset strings, or config files, name.
 
     Parameters
     ----------
     texts : list of str
+        A name that ends in ``.py`` is that of a config file.
+    src, type_ : str, optional
+        In the place of those of config files.
 
     Returns
     -------
-    list of parcorana.events.dataset.Dataset
+    list of Run
 
     Raises
     ------
     ConfigError
         One is wrong, names no file, or a run is there twice.
     """
-    found = [run for text in texts for run in _apart(parse_dataset(text))]
-    names = [run.text for run in found]
+    found, options = [], {key: value for key, value in (("src", src), ("type", type_)) if value is not None}
+    for text in texts:
+        is_config = text.endswith(".py") and "=" not in text
+        given = (read_config(text)[0] if is_config else {"dataset": text}) | options
+        own = {key: checked(key, given) for key in ("dataset", "src", "type", "psana_config")}
+        dataset = parse_dataset(own.pop("dataset"))
+        if (calibration := own["psana_config"]) is not None:
+            check_psana_config(calibration, own["src"], own["type"])
+            own |= {"src": calibration["src"], "type": calibration["type"]} if dataset.kind not in ("h5", "sim") else {}
+        found += [Run(each, **own) for each in _apart(dataset)]
+    names = [(run.dataset.text, run.src) for run in found]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise ConfigError(f"-d {twice[0]!r} is given twice: its events would count twice")
+        raise ConfigError(f"-d {twice[0][0]!r} is given twice: its events would count twice")
     return found
 
 
@@ -50,14 +84,14 @@ def _apart(dataset):
     return [dataset]
 
 
-def average_of(args, datasets):
+def average_of(args, given):
     """Read events of each run; say how many there were, and how the runs differ.
 
     Parameters
     ----------
     args : argparse.Namespace
         Of the command `start`.
-    datasets : list of parcorana.events.dataset.Dataset
+    given : list of Run
 
     Returns
     -------
@@ -75,12 +109,12 @@ def average_of(args, datasets):
         A run cannot be read, or is of another shape than the first one.
     """
     runs, geometry, unmapped = [], None, None
-    for dataset in datasets:
-        if len(datasets) > 1:
-            print(f"run {len(runs) + 1} of {len(datasets)}: {dataset.text}")
-        statistics, known, nowhere = average(args, dataset)
+    for run in given:
+        if len(given) > 1:
+            print(f"run {len(runs) + 1} of {len(given)}: {run.dataset.text}")
+        statistics, known, nowhere = average(run, args.numevents)
         if runs:
-            masks.check_shape("-d", dataset.text, statistics.shape, runs[0].shape, f"{datasets[0].text!r}")
+            masks.check_shape("-d", run.dataset.text, statistics.shape, runs[0].shape, f"{given[0].dataset.text!r}")
         runs.append(statistics)
         geometry = known if geometry is None else geometry
         unmapped = nowhere if unmapped is None else unmapped if nowhere is None else unmapped | nowhere
@@ -89,11 +123,11 @@ def average_of(args, datasets):
         together = together.merged(statistics)
     if len(runs) > 1:
         print(f"average: {together.events} events of {len(runs)} runs")
-        _say_how_they_differ(runs, together, datasets)
+        _say_how_they_differ(runs, together, given)
     return runs, together, geometry, unmapped
 
 
-def _say_how_they_differ(runs, together, datasets):
+def _say_how_they_differ(runs, together, given):
     good = np.isfinite(together.mean)
     levels = np.array([run.mean[good].mean() if good.any() else np.nan for run in runs])
     middle, odd = np.median(levels), []
@@ -104,7 +138,7 @@ def _say_how_they_differ(runs, together, datasets):
             f"run {k + 1}: {run.events} events, {share:.0%} of all; mean {level:.4g}, {times:.3g} times the median run"
         )
         if np.isfinite(times) and not 1 / _OTHER <= times <= _OTHER:
-            odd.append(f"run {k + 1} ({datasets[k].text}) has {times:.3g} times the mean of the median run")
+            odd.append(f"run {k + 1} ({given[k].dataset.text}) has {times:.3g} times the mean of the median run")
     if odd:
         print(
             f"warning: {', '.join(odd)}: the average, and colours by intensity, are made of events of different "

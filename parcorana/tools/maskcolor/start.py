@@ -16,15 +16,15 @@ _TEST_ELEMENTS, _TEST_QUANTILE = 10, 0.95
 
 def start(args):
     """Average some events; write masks, colours and average, as ndarray and image, and index files."""
-    datasets = runs_of(args.dataset)
-    prefix = args.basename or files.prefix_of(datasets, args.src)
+    given = runs_of(args.dataset, args.src, args.type)
+    prefix = args.basename or files.prefix_of([run.dataset for run in given], given[0].src)
     names = files.all_names(prefix)
     again = not args.force and files.are_there(names)
     files.check_free(names, args.force or again)
-    check_start(args, datasets)
+    check_start(args, given[0].dataset)
     if again:
         print(f"all files of {prefix} exist: they stay if they come out the same, else they need --force")
-    runs, statistics, source_geometry, unmapped = average_of(args, datasets)
+    runs, statistics, source_geometry, unmapped = average_of(args, given)
     mean = statistics.mean
     geometry = _geometry(args, statistics.shape, source_geometry)
     print(f"geometry: {geometry.source}; {geometry.layout.describe()}")
