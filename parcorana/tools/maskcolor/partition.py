@@ -55,8 +55,8 @@ def taken(args, given, mask, geometry):
             file=sys.stderr,
         )
         color = np.where(without, 0, color)
-    pairs = np.unique(np.stack([fine[color > 0], color[color > 0]]), axis=1)
-    if across := int((np.unique(pairs[0], return_counts=True)[1] > 1).sum()):
+    pairs = np.unique((fine[color > 0].astype(np.int64) << 32) + color[color > 0])
+    if across := np.count_nonzero(np.unique(pairs >> 32, return_counts=True)[1] > 1):
         print(f"finecolor: {across} fine colours reach over several colours, and are their mean")
     if out := np.count_nonzero((color > 0) & ~mask):
         print(f"colors: the mask leaves out {out:,} of the {np.count_nonzero(color > 0):,} elements of the partitions")
