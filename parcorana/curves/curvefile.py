@@ -142,7 +142,7 @@ def complete(user):
         if "delay_curves" in group and not _has_names(group):
             colors = group["colors"][:]
             off = {name: group[name][:] for name in _BIAS if name in group}
-            if kind_of := group.attrs.get("color_stands_for"):
+            if _table_of(kind_of := group.attrs.get("color_stands_for")) in group:
                 off[kind_of] = group[_table_of(kind_of)][:]
             for table, name in _NAME_OF.items():
                 _spell_out(group, table, name, colors, off if table == "delay_curves" else {})
@@ -223,7 +223,7 @@ def _fit_at_end(group, kind):
     delays = group["delays"]
     found = fits.fit_curves(delays[:], read_curves(group), kind)
     stands_for = None
-    if kind_of := group.attrs.get("color_stands_for"):
+    if _table_of(kind_of := group.attrs.get("color_stands_for")) in group:
         stands_for = kind_of, group.attrs["color_unit"], group[_table_of(kind_of)][:]
     fits.write(group.create_group("fits"), found, delays.attrs["rate"], stands_for)
     return []

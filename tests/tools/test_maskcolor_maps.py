@@ -228,7 +228,7 @@ def test_a_mask_of_several_runs(tool):
     status, said, error = tool(*begin, "-d", "h5=r*.h5:runs", "-n", 50)
     assert status == 0, error
     assert "average: 110 events of 3 runs" in said and "run 2: 50 events, 45% of all; mean" in said
-    assert "warning: run 3 (h5=r2.h5) has 3." in error and error.count("times the mean of the median run") == 1
+    assert "warning: run 3 (h5=r2.h5) is 3." in error and error.count("times as bright as the median run") == 1
     assert "run 2: 1 elements are gaps, or not finite, in this run only" in said
     assert "run 3: 2 elements are dead in this run only" in said
     assert "run 2: 1 elements are hot in this run only, and left out" in said

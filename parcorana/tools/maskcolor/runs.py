@@ -130,15 +130,14 @@ def average_of(args, given):
 def _say_how_they_differ(runs, together, given):
     good = np.isfinite(together.mean)
     levels = np.array([run.mean[good].mean() if good.any() else np.nan for run in runs])
-    middle, odd = np.median(levels), []
+    middle, of = (np.median(levels), "the median run") if len(runs) > 2 else (levels[0], "run 1")
+    odd = []
     for k, (run, level) in enumerate(zip(runs, levels, strict=True)):
         times = level / middle if middle > 0 else np.nan
         share = run.events / together.events
-        print(
-            f"run {k + 1}: {run.events} events, {share:.0%} of all; mean {level:.4g}, {times:.3g} times the median run"
-        )
+        print(f"run {k + 1}: {run.events} events, {share:.0%} of all; mean {level:.4g}, {times:.3g} times that of {of}")
         if np.isfinite(times) and not 1 / _OTHER <= times <= _OTHER:
-            odd.append(f"run {k + 1} ({given[k].dataset.text}) has {times:.3g} times the mean of the median run")
+            odd.append(f"run {k + 1} ({given[k].dataset.text}) is {times:.3g} times as bright as {of}")
     if odd:
         print(
             f"warning: {', '.join(odd)}: the average, and colours by intensity, are made of events of different "
