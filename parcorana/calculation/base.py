@@ -62,8 +62,14 @@ class BlockBase:
     stores = False
     #: The most events in one block; 0: as many as come together.
     most = 0
-    #: Names of values that the class needs: those of the config's `values`, and 'mean', which servers add for it.
-    uses: Sequence[str] = ()
+    #: Names of values that the class needs: those of the config's `values`, and 'mean', which servers add for it. Or a
+    #: class method that returns them, of `user_params`.
+    uses: Any = ()
+    #: True for a class to which an event without one of these values (NaN) is of no use: it is filtered.
+    leaves_out_missing = False
+    #: Events after which workers `share` what they have for the viewer, and once more before an update and a
+    #: checkpoint; 0: never.
+    shares = 0
     #: True for a class that mends values that are not finite in `adjust`; otherwise such an event is bad.
     mends_nonfinite = False
     #: True for a class that takes `PerElement` arrays one piece after the other, in `publish_piece`.
@@ -160,6 +166,15 @@ class BlockBase:
             this method: what `arrays` returned.
         """
 
+    def share(self) -> Mapping[str, Array]:
+        """Return what the viewer is to have of the events since the last time, of a class that `shares`.
+
+        Returns
+        -------
+        dict of str to Summed or Common
+            The viewer gets all of these, in their order, before the update that comes after them.
+        """
+
     def named(self, name: str) -> tuple[str, str]:
         """Return how errors name one of the arrays of an update.
 
@@ -233,6 +248,21 @@ class BlockBase:
 
     def initViewer(self, mask_ndarrayCoords: NDArray[np.bool_], h5GroupUser: Any) -> None:
         """Prepare the viewer: once, before the first update; as `UserBase.initViewer`."""
+
+    def take_shared(self, update: Update) -> None:
+        """Take what the workers `share`.
+
+        Parameters
+        ----------
+        update : Update
+            Name to array, without any `PerElement`.
+        """
+
+    def viewer_state(self) -> Mapping[str, NDArray[Any]]:
+        """Return what a checkpoint keeps of the viewer: what it has made of all that was shared."""
+
+    def restore_viewer(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take up what `viewer_state` has returned."""
 
     def publish(self, update: Update, group: Any) -> None:
         """Publish an update.

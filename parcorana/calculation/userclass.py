@@ -166,13 +166,16 @@ def _check_needs(calculation, who):
     calculation : type or BlockBase
     who : str
     """
-    for name in ("stores", "takes_pieces", "last_has_more", "mends_nonfinite", "forgets", "keeps_history"):
+    flags = ("stores", "takes_pieces", "last_has_more", "mends_nonfinite", "forgets", "keeps_history")
+    for name in (*flags, "leaves_out_missing"):
         _check_bool(name, getattr(calculation, name), who)
     if calculation.buffer not in (None, "C", "F"):
         raise ConfigError(f"{who}: buffer must be 'C', 'F' or None, not {shown(calculation.buffer)}")
-    most, pairs = calculation.most, calculation.pairs
-    if not isinstance(most, int | np.integer) or isinstance(most, bool) or most < 0:
-        raise ConfigError(f"{who}: most must be a whole number of events, 0 for any, not {shown(most)}")
+    pairs = calculation.pairs
+    for name, none in (("most", "any"), ("shares", "never")):
+        events = getattr(calculation, name)
+        if not isinstance(events, int | np.integer) or isinstance(events, bool) or events < 0:
+            raise ConfigError(f"{who}: {name} must be a whole number of events, 0 for {none}, not {shown(events)}")
     if not isinstance(pairs, str | None):
         raise ConfigError(f"{who}: pairs must be the name of an array or None, not {shown(pairs)}")
     if calculation.stores and not calculation.buffer:
@@ -180,6 +183,11 @@ def _check_needs(calculation, who):
     own = calculation if isinstance(calculation, type) else type(calculation)
     if calculation.takes_pieces and not defines(own, "publish_piece"):
         raise ConfigError(f"{who}: takes_pieces is True, but it lacks the method 'publish_piece'")
+    lacking = [name for name in ("share", "take_shared") if not defines(own, name)]
+    if calculation.shares and lacking:
+        raise ConfigError(f"{who}: shares is {calculation.shares}, but it lacks the method {lacking[0]!r}")
+    if not calculation.shares and is_own(own, "share") and calculation is not own:
+        raise ConfigError(f"{who}: share is never called, for shares is 0: set shares to a number of events")
     if not calculation.takes_pieces and defines(own, "publish_piece") and calculation is not own:
         raise ConfigError(
             f"{who}: publish_piece is never called, for takes_pieces is False: set takes_pieces = True in the class"

@@ -30,10 +30,15 @@ _NAME_OF = {  # of each table: what is before the number of the colour
     "elements": "elements_color",
     "elements_left_out": "elements_left_out_color",
 }
+_BESIDE = {  # the same of what is there with `frame_norm` only
+    "delay_curves_uncorrected": "delay_curve_uncorrected_color",
+    "g2_of_frame_norms": "g2_of_frame_norm_color",
+}
+_OF_ALL = "g2_of_frame_norm"
 _BIAS = {"too_low_by": "low", "too_high_by": "high"}
 
 
-def write_curves(group, colors, curve, normalization, bias=None, stands_for=None):
+def write_curves(group, colors, curve, normalization, bias=None, stands_for=None, frame_norm=None):
     """Write the delay curves of an update.
 
     Parameters
@@ -46,6 +51,8 @@ def write_curves(group, colors, curve, normalization, bias=None, stands_for=None
     bias : parcorana.curves.bias.Bias, optional
     stands_for : (str, str, (C,) float64), optional
         What each colour stands for, as ``('q', '1/angstrom', values)``.
+    frame_norm : parcorana.curves.framenorm.FrameNorm, optional
+        What the curves were divided by.
     """
     norm = {"normalization": normalization}
     independent = "standard error over the colour's elements, as if they were independent"
@@ -55,6 +62,8 @@ def write_curves(group, colors, curve, normalization, bias=None, stands_for=None
         "elements": (curve.elements, "elements that counted, per delay", {}),
         "elements_left_out": (curve.left_out, "unsaturated elements left out for a zero denominator, per delay", {}),
     }
+    if frame_norm is not None:
+        said |= _of_frame_norm(group, said["delay_curves"], frame_norm)
     off = {name: _largest(getattr(bias, key)) for name, key in _BIAS.items()} if bias is not None else {}
     many = len(colors) > NAMED
     if stands_for is not None:
@@ -74,7 +83,25 @@ def write_curves(group, colors, curve, normalization, bias=None, stands_for=None
             write_dataset(group, table, values, "1", long_name, **more)
         else:
             about = {"units": "1", "long_name": long_name} | more
-            _write_rows(group, _NAME_OF[table], colors, values, about, off if table == "delay_curves" else {})
+            name = (_NAME_OF | _BESIDE)[table]
+            _write_rows(group, name, colors, values, about, off if table == "delay_curves" else {})
+
+
+def _of_frame_norm(group, curves, norm):
+    """Write the g2 that the curves were divided by; return what is said, and added, per colour."""
+    values, long_name, about = curves
+    about = about | {"frame_norm": norm.name}
+    group.attrs["frame_norm"] = norm.name
+    whose = "the colour's mean" if norm.of_colors else f"the value {norm.name!r}"
+    said = {
+        "delay_curves": (values, f"{long_name}; divided by the g2 of {whose} over the same pairs", about),
+        "delay_curves_uncorrected": (norm.before.g2, f"{long_name}; not divided by that of {whose}", about),
+    }
+    what = f"g2 of {whose} over the same pairs, by which the curves were divided"
+    if norm.of_colors:
+        return said | {"g2_of_frame_norms": (norm.g2, what, about)}
+    write_dataset(group, _OF_ALL, norm.g2[0], "1", what, **about)
+    return said
 
 
 def write_intensity(group, colors, sizes, line, rate):
@@ -144,7 +171,9 @@ def complete(user):
             off = {name: group[name][:] for name in _BIAS if name in group}
             if _table_of(kind_of := group.attrs.get("color_stands_for")) in group:
                 off[kind_of] = group[_table_of(kind_of)][:]
-            for table, name in _NAME_OF.items():
+            for table, name in (_NAME_OF | _BESIDE).items():
+                if table not in group:
+                    continue
                 _spell_out(group, table, name, colors, off if table == "delay_curves" else {})
             if "means" in group.get("intensity", ()):
                 _spell_out(group["intensity"], "means", "color", colors)
@@ -166,6 +195,28 @@ def read_curves(group):
     names = (re.fullmatch(r"delay_curve_color_(\d{1,18})", name) for name in group)
     colors = sorted(int(name[1]) for name in names if name)
     return {c: Curve(*(group[f"{name}_{c}"][:] for name in _NAME_OF.values())) for c in colors}
+
+
+def read_frame_norm(group, colors):
+    """Return what the curves of an update were divided by, and what they were before.
+
+    Returns
+    -------
+    name : str
+        Empty where there was nothing.
+    before, g2 : dict of int to (D,) float64
+        By colour.
+    """
+    name = str(group.attrs.get("frame_norm", ""))
+    if not name:
+        return "", {}, {}
+    found = []
+    for table, prefix in _BESIDE.items():
+        if table in group:
+            found.append(dict(zip(group["colors"][:].tolist(), group[table][:], strict=True)))
+        else:
+            found.append({c: group[f"{prefix}_{c}" if f"{prefix}_{c}" in group else _OF_ALL][:] for c in colors})
+    return name, *found
 
 
 def read_intensity(group, colors):

@@ -57,6 +57,11 @@ class Timeline:
         counters : (m,) int64 [pulses]
         data : (m, n) float32 or float64, the elements of each event side by side
         threads : int
+
+        Returns
+        -------
+        (m, C) float64
+            Sums over the elements of each colour.
         """
         sums = kernels.sum_indexed(data, self._index, self._colors, threads)
         at = 0
@@ -66,6 +71,7 @@ class Timeline:
             end = min(len(counters), at + self.points * self.width - self.events)
             self._put(counters[at:end], sums[at:end])
             at = end
+        return sums
 
     def _put(self, counters, sums):
         point = (self.events + np.arange(len(counters))) // self.width

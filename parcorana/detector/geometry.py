@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from parcorana.detector.images import Layout
+from parcorana.detector.instrument import Instrument
 from parcorana.errors import ConfigError
 
 KEV_ANGSTROM = 12.398419843320025
@@ -28,6 +29,8 @@ class Geometry:
         From sample to detector, mean over the elements, where that is known.
     beam : (float, float) or None
         Row and column of the beam in the image, where that is known.
+    stated : parcorana.detector.instrument.Instrument or None
+        What the data state of the instrument.
     source : str
         Where it comes from, for the log.
     metric : bool
@@ -41,6 +44,7 @@ class Geometry:
     pixel: float | None = None
     distance: float | None = None
     beam: tuple | None = None
+    stated: Instrument | None = None
     source: str = ""
     metric: bool = True
 

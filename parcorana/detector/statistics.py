@@ -64,6 +64,11 @@ class Statistics:
             return np.where(self.gaps() | self.broken(), np.nan, self._first + self._sum / self.events)
 
     @property
+    def largest(self):
+        """Largest value of each element in any event."""
+        return self._first + self._largest
+
+    @property
     def deviation(self):
         """Standard deviation of each element over the events."""
         return _deviation(self._sum, self._squares, self.events)

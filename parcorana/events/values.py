@@ -112,15 +112,16 @@ def _is_limit(limit):
     return limit is None or bool(abs(limit) <= sys.float_info.max)
 
 
-def check_uses(user_class, names):
-    """Refuse a class that needs a value which there is not; return whether it needs the mean."""
+def check_uses(user_class, user_params, names):
+    """Return the names of the values that a class needs; refuse one that there is not."""
     uses = user_class.uses
+    uses = uses(user_params) if callable(uses) else uses
     if not isinstance(uses, list | tuple) or not all(isinstance(name, str) for name in uses):
         raise ConfigError(f"user_class {user_class.__name__}: uses must be names of values, not {shown(uses)}")
     for name in uses:
         if name not in (*names, MEAN):
             raise ConfigError(f"user_class {user_class.__name__} uses the value {name!r}: say in values where it is")
-    return MEAN in uses
+    return uses
 
 
 def text_of(limits):

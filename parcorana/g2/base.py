@@ -19,6 +19,7 @@ from parcorana.curves.timeline import Timeline
 from parcorana.detector import colortable, masks
 from parcorana.errors import ConfigError, RunError
 from parcorana.files.datasets import write_dataset
+from parcorana.g2.frames import FrameNormed
 from parcorana.g2.parameters import PARAMS, check_picture, colors_of, normalization_of, number_of, table_of
 from parcorana.g2.plain import PlainG2
 
@@ -41,7 +42,7 @@ def _without_own(arrays):
     return {name.removeprefix(_OWN): array for name, array in arrays.items() if name.startswith(_OWN)}
 
 
-class G2Base(PlainG2, Apart, BlockBase):
+class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
     """What the three forms of G2 have in common: parameters, saturation, delay curves."""
 
     buffer = "F"
@@ -75,6 +76,7 @@ class G2Base(PlainG2, Apart, BlockBase):
         self.color_sums = ColorSums(color, finecolor, normalization_of(user_params), colors)
         self.color_sizes = np.bincount(np.searchsorted(colors, color[color > 0]), minlength=len(colors))
         self._own_color = color[mpiParams.part]
+        self.begin_frame_norm()
         table = table_of(user_params) if mpiParams.role in ("viewer", "alone") else None
         #: What the colours stand for: name, unit and (C,) float64, as q of rings; None if nobody has said.
         self.stands_for = table and (table.kind, table.unit, table.of(colors))
@@ -107,7 +109,7 @@ class G2Base(PlainG2, Apart, BlockBase):
         size += 16  # `not_whole` and `events`
         if number_of(user_params, "saturated_value") is not None:
             size += -(-len(color) // 8) * 8  # eight elements to a number, summed as 64 bit
-        return size
+        return size + cls.frame_norm_bytes(system_params, user_params, len(colors))
 
     def extra_bytes(self, elements, threads):
         """Return the bytes of the kernels' scratch, and of plans.
@@ -125,6 +127,7 @@ class G2Base(PlainG2, Apart, BlockBase):
         line = self.timeline
         kept = {"saturated": PerElement(self.saturated), "timeline.sums": Summed(line.sums)}
         kept |= {f"timeline.{name}": Common(array) for name, array in line.common().items()}
+        kept |= self.arrays_of_frame_norm(self._own_color[:elements])
         return kept | {name: PerElement(getattr(self, name).T) for name in UNITS}
 
     def initWorker(self, numElementsWorker):
@@ -138,18 +141,34 @@ class G2Base(PlainG2, Apart, BlockBase):
 
     def adjust(self, block):
         """Note saturated elements, then set small values to `notzero`."""
+        if self.mpiParams.role == "alone":
+            self.note_plainly(block)
+        follows = self.series is not None and self.series.follows and self.mpiParams.role == "worker"
+        if follows:
+            self.series.saturate(0, self.saturated != 0)  # where a run goes on
         if is_own(type(self), "adjustData"):  # a class made from this one, with a way of its own
             adjust, who = callback(self, "adjustData"), type(self).__name__
             for k, number in enumerate(block.entering):
                 block.at(k)
                 adjust_in_place(adjust, block.offered[number], who)
+                if follows:
+                    self.series.saturate(k, self.saturated != 0)
+        elif follows:
+            self.adjust_and_follow(block)
         elif self.saturated_value is not None or self.notzero is not None:
             threads = self.mpiParams.threads
             _move.adjust(block.offered, block.entering, self.saturated_value, self.saturated, self.notzero, threads)
 
     def enter(self, block):
-        """Keep the intensity of each colour; a form of G2 adds pairs."""
-        self.timeline.add(block.counters, block.data, self.mpiParams.threads)
+        """Keep the intensity of each colour, and what `frame_norm` needs; a form of G2 adds pairs."""
+        sums = self.timeline.add(block.counters, block.data, self.mpiParams.threads)
+        if self.series is not None:
+            self.series.add(block, sums, self.mpiParams.threads)
+
+    def end_run(self, buffer):
+        """Note that no pair spans two runs; a form of G2 takes leave of what is stored."""
+        if self.series is not None:
+            self.series.end_run()
 
     def _warn_of_own_adjust(self):
         """Warn, on one rank, where an `adjustData` of a class made from this one leaves out what is asked for here."""
@@ -264,8 +283,9 @@ class G2Base(PlainG2, Apart, BlockBase):
         whole = not reduced["not_whole"].any()
         events = max(int(reduced["events"][0]), int(counts.max(initial=0)))  # 0: a class with a calculation of its own
         bias = bias_of(self.color_sums, reduced, counts, self.delays, events, whole)
-        self.write_results(group, counts, curve, saturated, bias)
-        self._say_bias(group, bias, curve)
+        curve, norm = self.normed(curve, counts)
+        self.write_results(group, counts, curve, saturated, bias, norm)
+        self._say_bias(group, bias, curve, norm)
         line = {name.removeprefix("intensity."): array for name, array in reduced.items() if "intensity." in name}
         colors, rate = self.color_sums.colors, self.system_params["rate"]
         curvefile.write_intensity(group.create_group("intensity"), colors, self.color_sizes, line, rate)
@@ -274,10 +294,11 @@ class G2Base(PlainG2, Apart, BlockBase):
         if self.picture:
             self._draw(h5UserGroup.parent)
 
-    def _say_bias(self, group, bias, curve):
+    def _say_bias(self, group, bias, curve, norm):
         """Write what the normalization gets wrong; say so in the log, too, at the first update where it is seen."""
         made = self.color_sums
         text = sentence(bias, made.colors, curve.left_out, curve.elements, made.normalization)
+        text = "; ".join(filter(None, (text, norm.doubt if norm is not None else "")))
         group.attrs["normalization_error"] = text
         processed, update = self.mpiParams.processed, self.system_params.get("update")
         # what the result as a whole has is said when it is joined
@@ -298,7 +319,7 @@ class G2Base(PlainG2, Apart, BlockBase):
         except Exception as error:
             self.mpiParams.logWarning(f"picture {picture}: not drawn: {type(error).__name__}: {error}")
 
-    def write_results(self, group, counts, curve, saturated, bias=None):
+    def write_results(self, group, counts, curve, saturated, bias=None, norm=None):
         """Write all but the full arrays.
 
         Parameters
@@ -309,13 +330,15 @@ class G2Base(PlainG2, Apart, BlockBase):
             Of all colours, (C, D).
         saturated : (detector's shape) int8
         bias : parcorana.curves.bias.Bias, optional
+        norm : parcorana.curves.framenorm.FrameNorm, optional
+            What the curves were divided by.
         """
         group.attrs["normalization"] = self.color_sums.normalization
         rate = self.system_params["rate"]
         write_dataset(group, "delays", self.delays, "pulses", f"delays; one pulse is 1/{rate} s", rate=rate)
         write_dataset(group, "delay_counts", counts, "1", "number of pairs of each delay")
         curvefile.write_curves(
-            group, self.color_sums.colors, curve, self.color_sums.normalization, bias, self.stands_for
+            group, self.color_sums.colors, curve, self.color_sums.normalization, bias, self.stands_for, norm
         )
         write_dataset(group, "saturated", saturated, "1", "1 where any processed event reached saturated_value")
 

@@ -85,6 +85,7 @@ class G2IncrementalAccumulator(G2Base):
 
     def end_run(self, buffer):
         """Settle what is deferred while the events are still there."""
+        super().end_run(buffer)
         self._settle(buffer.T, buffer.filled, buffer.X)
 
     def workerCalc(self, T, numTimesFilled, X):
@@ -130,6 +131,7 @@ class G2IncrementalWindowed(G2Base):
 
     def end_run(self, buffer):
         """Begin again: the sums speak of the run in progress."""
+        super().end_run(buffer)
         self._reset()
         self.passed[:] = self.largest[:] = 0
         self.entered[0] = 0

@@ -22,7 +22,10 @@ PARAMS = (
     "plot_colors",
     "picture",
     "fit",
+    "frame_norm",
 )
+#: `frame_norm`: the mean of each colour, no value of the events.
+COLOR = "color"
 _LARGEST = sys.float_info.max
 
 
@@ -92,3 +95,15 @@ def colors_of(user_params, mask):
         masks.check_finecolor(path, color, finecolor)
         finecolor = finecolor[mask]
     return color[mask], finecolor, np.unique(color[color > 0])
+
+
+def frame_norm_of(user_params):
+    """Return the name of what curves are divided by the g2 of; None if nothing is asked for."""
+    value = user_params.get("frame_norm")
+    if value is None or value is False:
+        return None
+    if not isinstance(value, str) or not value.isidentifier():
+        raise ConfigError(
+            f"user_params['frame_norm'] must be the name of one of values, 'mean', 'color' or None, not {shown(value)}"
+        )
+    return value

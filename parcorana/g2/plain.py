@@ -7,7 +7,9 @@ from docs/definitions.md.
 
 import numpy as np
 
+from parcorana.curves.framenorm import divide
 from parcorana.curves.sums import Curve
+from parcorana.g2.parameters import COLOR
 
 
 class PlainG2:
@@ -22,6 +24,11 @@ class PlainG2:
         saturated = np.zeros(data.shape[1], bool)
         if self.saturated_value is not None:
             saturated = (data >= self.saturated_value).any(axis=0)
+        series = None
+        if self.frame_norm == COLOR:
+            series = self._means_of_colors(counters, data)
+        elif self.frame_norm is not None:
+            series = np.array([[self.plain_numbers[t]] for t in counters.tolist()])
         if self.forgets:
             counters, data = counters[-times:], data[-times:]
         arrays, counts = plain_sums(counters, data, self.system_params["delays"], times)
@@ -31,17 +38,35 @@ class PlainG2:
         ]
         rows = zip(*(vars(curve).values() for curve in curves), strict=True)
         table = Curve(*map(np.array, rows)) if curves else Curve(*np.zeros((4, 0, len(counts))))
+        norm = None
+        if series is not None:
+            sums, _ = plain_sums(counters, series[-len(counters) :], self.system_params["delays"], times)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                g2 = (counts[:, None] * sums["G2"] / (sums["IP"] * sums["IF"])).T
+            g2 = np.ascontiguousarray(np.where(counts > 0, g2, np.nan))
+            table, norm = divide(table, self.frame_norm, g2, self.color_sums.colors)
         group = h5UserGroup.create_group(f"G2_results_at_{self.mpiParams.processed:06d}")
         mask = self.mpiParams.mask
         full = np.zeros(mask.shape, np.int8)
         full[mask] = saturated
-        self.write_results(group, counts, table, full)
+        self.write_results(group, counts, table, full, norm=norm)
         if self.user_params.get("save_arrays", "last"):
             for name in arrays:
                 for d, delay in enumerate(self.system_params["delays"]):
                     full = np.zeros(mask.shape)
                     full[mask] = arrays[name][d]
                     self.viewerPublishArray(name, delay, full, h5UserGroup)
+
+    def _means_of_colors(self, counters, data):
+        """Return the mean of each colour at each event, (m, C): of the elements that nothing before it saturated."""
+        rows, colors = dict(zip(counters.tolist(), data, strict=True)), self.color_sums.colors
+        ok, means = np.ones(data.shape[1], bool), {}
+        for t in self.plain_numbers:  # in the order in which they came
+            if self.saturated_value is not None:
+                ok &= rows[t] < self.saturated_value
+            which = [ok & (self.color == color) for color in colors]
+            means[t] = [rows[t][one].mean() if one.any() else 0.0 for one in which]
+        return np.array([means[t] for t in counters.tolist()]).reshape(len(counters), len(colors))
 
 
 def plain_sums(counters, data, delays, times):

@@ -18,6 +18,7 @@ from parcorana.calculation.userstate import has_state
 from parcorana.correlate.delays import check_delays
 from parcorana.correlate.rolling import rate_fraction
 from parcorana.detector import masks
+from parcorana.detector.instrument import Instrument
 from parcorana.errors import ConfigError, nearest, one_line, shown
 from parcorana.events.dataset import Dataset, parse_dataset
 from parcorana.events.psana_config import check_psana_config
@@ -61,6 +62,8 @@ class Config:
         Where the source finds the numbers of each event.
     names : list of str
         Of those numbers, and of what the source and the servers add; the mean of the included elements comes last.
+    instrument : parcorana.detector.instrument.Instrument or None
+        What the data state of it, once they are open.
 
     The others are the keys of docs/config.md.
     """
@@ -98,6 +101,7 @@ class Config:
     select: dict
     names: list
     folder: str
+    instrument: Instrument | None = None
 
 
 def read_config(path, trust=False):
@@ -197,7 +201,7 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
             raise ConfigError("h5output: shared memory gives no name for the output; set h5output to a path or to None")
         params["h5output"] = f"g2calc_{label}.h5"
     _check_checkpoint(params, dataset, mode)
-    places, names = _check_values(params, dataset)
+    places, names = _check_values(params, dataset, user_params)
     elements = int(np.count_nonzero(mask))
     dtype = np.dtype(params["store_dtype"])
     block = params["block"] or _block(elements * dtype.itemsize)
@@ -241,15 +245,17 @@ def _check_checkpoint(params, dataset, mode):
         has_state(params["user_class"])
 
 
-def _check_values(params, dataset):
+def _check_values(params, dataset, user_params):
     """Check `values` and `select`; return where the source finds values, and the names of all that there are."""
     params["values"] = check_values(params["values"], dataset)
     places = {name: where for name, where in params["values"].items() if name != MEAN}
     names = names_of(places, dataset)
     params["select"] = check_select(params["select"], names)
     user_class = params["user_class"]
-    wants_mean = issubclass(user_class, BlockBase) and check_uses(user_class, names)
-    return places, names + [MEAN] * (wants_mean or MEAN in params["values"] or MEAN in params["select"])
+    uses = check_uses(user_class, user_params, names) if issubclass(user_class, BlockBase) else ()
+    if uses and user_class.leaves_out_missing:
+        params["select"] = {name: (None, None) for name in uses if name != MEAN} | params["select"]
+    return places, names + [MEAN] * any(MEAN in each for each in (uses, params["values"], params["select"]))
 
 
 def _block(size):

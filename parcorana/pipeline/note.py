@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 
-PROGRESS, UPDATE, DONE, CHECKPOINT = 1, 2, 3, 4
+PROGRESS, UPDATE, DONE, CHECKPOINT, SHARED = 1, 2, 3, 4, 5
 HEADER = 3  # kind, bytes of the description, bytes of the body
 
 

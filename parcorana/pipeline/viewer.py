@@ -59,6 +59,8 @@ class Viewer:
             # before any worker begins, and may write
             self._lock = take_over(resume.folder)
             checkpoint.remove_others(resume.folder, resume.block)
+            if resume.viewer:
+                begin(self.calculation, "restore_viewer", checkpoint.read_viewer(resume))
         elif job.h5output is not None:
             clear(job.h5output)
         self._fingerprint = checkpoint.fingerprint(self.config) if job.resumable else None
@@ -88,6 +90,8 @@ class Viewer:
                 self.progress.show(facts["account"], facts["total"])
             elif header[0] == note.UPDATE:
                 yield from self._update(facts, arrays)
+            elif header[0] == note.SHARED:
+                yield from self._take_shared(facts, arrays)
             elif header[0] == note.CHECKPOINT:
                 yield from self._checkpoint(facts)
             else:
@@ -111,14 +115,27 @@ class Viewer:
         facts, arrays = note.unpack(header, body)
         return header, facts, arrays
 
-    def _update(self, facts, arrays):
-        """Gather one update from all workers and publish it."""
-        clock, gathered = self.job.clock, Gathered(self.calculation, arrays, facts["elements"])
+    def _gathered(self, facts, arrays):
+        """Gather the notes of all workers, of which the first one's is given."""
+        gathered = Gathered(self.calculation, arrays, facts["elements"])
         for rank in self.job.roles.workers[1:]:
             _, other, arrays = yield from self._note(rank)
             if other["account"] != facts["account"]:
                 raise RunError(f"workers disagree on the events: {facts['account']} and {other['account']}")
             gathered.add(arrays, other["elements"])
+        return gathered
+
+    def _take_shared(self, facts, arrays):
+        """Hand on what the workers share between updates."""
+        gathered = yield from self._gathered(facts, arrays)
+        processed = facts["account"]["processed"]
+        self.at = f"what is shared of {processed} events"
+        with self.job.clock.on("computing"):
+            callback(self.calculation, "take_shared")(Update(gathered.small, processed, facts["relsec"]))
+
+    def _update(self, facts, arrays):
+        """Gather one update from all workers and publish it."""
+        clock, gathered = self.job.clock, (yield from self._gathered(facts, arrays))
         processed = facts["account"]["processed"]
         self._counts = self._pairs(gathered.small)
         self.params.processed = processed
@@ -166,16 +183,18 @@ class Viewer:
             parts.append(other["part"])
         start, processed = time.perf_counter(), facts["run"]["account"]["processed"]
         self.at = f"the checkpoint at {processed} events"
-        made = checkpoint.Checkpoint(
-            str(self.results.folder), facts["block"], self.config.elements, parts, facts["kept"], facts["run"],
-            self._fingerprint, self._resumed_at, cpu.in_use(),
-        )  # fmt: skip
+        say = callback(self.calculation, "viewer_state")
         try:
+            viewer = checkpoint.write_viewer(self.results.folder, facts["block"], (say and say()) or {})
+            made = checkpoint.Checkpoint(
+                str(self.results.folder), facts["block"], self.config.elements, parts, facts["kept"], facts["run"],
+                self._fingerprint, self._resumed_at, cpu.in_use(), viewer,
+            )  # fmt: skip
             checkpoint.commit(made)
         except OSError as error:
             raise RunError(
-                f"checkpoint: cannot write into {made.folder!r}: {error.strerror}; what was published and the "
-                "checkpoint before stay valid"
+                f"checkpoint: cannot write into {str(self.results.folder)!r}: {error.strerror}; what was published and "
+                "the checkpoint before stay valid"
             ) from None
         self.job.clock.seconds["publishing"] += time.perf_counter() - start
         size = sum(size for size, _ in parts) / 2**20

@@ -48,6 +48,7 @@ class Worker:
         self.outbox = Outbox(job)
         self._coming = []  # messages of the next block
         self.error = self._failed_at = None  # an error to be raised when all is done
+        self._shared = 0  # events of which the viewer has what the class shares
         self.merged, self._left = 0, -1  # updates left to later ones, and where the last of them was
         self._keeper = Keeper(job, self.calculation, self.entering.buffer) if job.resumable else None
 
@@ -65,6 +66,7 @@ class Worker:
             self._keeper.begin(self.arrays)
         if (resume := self.job.resume) is not None:
             self.events.restore(resume.facts)
+            self._shared = self.events.processed
         clock, config = self.job.clock, self.config
         now, then = (
             BlockBuffer(config.block, [self.elements], config.store_dtype, config.names, len(config.select))
@@ -145,6 +147,8 @@ class Worker:
                 entry = self.entering.take(counters[at:end], values, block.data[at:end], events.processed, limit)
             events.add(entry, counters[at:end], block.stamps[at:end])
             at += entry.consumed
+            if 0 < self.calculation.shares <= events.processed - self._shared:
+                yield from self._share()
             if update and len(entry.processed) and events.processed % update == 0:
                 if (yield from self.outbox.viewer_is_busy()):
                     self.merged, self._left = self.merged + 1, events.processed
@@ -171,8 +175,23 @@ class Worker:
     def _facts(self):
         return self.events.facts() | {"merged": self.merged}
 
+    def _share(self):
+        """Send the viewer what the class shares of the events since the last time."""
+        if not self.calculation.shares or self.events.processed == self._shared:
+            return
+        yield from self.outbox.room()
+        self.at = f"what is shared of {self.events.processed} events"
+        who = f"{type(self.calculation).__name__}.share"
+        arrays = check_arrays(who, callback(self.calculation, "share")())
+        if elements := [name for name, array in arrays.items() if isinstance(array, PerElement)]:
+            raise RunError(f"{who}: {elements[0]!r} is PerElement, which only updates have: return Summed or Common")
+        small = {label(name, array): array.value for name, array in arrays.items()}
+        self.outbox.note(note.SHARED, self._facts() | {"elements": []}, small)
+        self._shared = self.events.processed
+
     def _publish(self, last=False, ending=False):
         events = self.events
+        yield from self._share()
         yield from self.outbox.room()
         self.calculation.mpiParams.processed = events.processed
         self.merged -= self._left == events.processed  # the last one of all is made nevertheless
@@ -217,6 +236,7 @@ class Worker:
 
     def _keep(self, block):
         """Write a checkpoint of this worker, and tell the viewer."""
+        yield from self._share()
         yield from self.outbox.room()
         # a set of files takes room, so no third one is begun before the viewer has the last one in hand
         yield from self.outbox.last_checkpoint()

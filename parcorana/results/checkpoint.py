@@ -2,7 +2,8 @@
 
 A set is one file of each worker, `checkpoint_%09d_%05d.part`, and a manifest,
 `checkpoint_%09d.json`, that the viewer writes when all of those are there; the
-first number is that of blocks of the sequence that were used up. Only with its
+first number is that of blocks of the sequence that were used up. A class that shares things with
+the viewer has one more, `checkpoint_%09d_viewer.part`. Only with its
 manifest is a set valid; the one before it goes after that. A checkpoint lies
 between two blocks, so nothing in the run is cut where it would not be cut
 without it.
@@ -15,19 +16,20 @@ import os
 import re
 import zlib
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from parcorana._version import __version__
+from parcorana.calculation.arrays import NAMES, Common
 from parcorana.calculation.guard import is_ours
 from parcorana.correlate.reach import is_state
 from parcorana.detector import masks
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, RunError
 from parcorana.results.disk import fresh, sync
 from parcorana.results.facts import ACCOUNT, as_json
-from parcorana.results.partfile import Damaged, verify
+from parcorana.results.partfile import Damaged, PartFile, verify, write
 
 # What all workers know alike, and what it may be.
 FACTS = {
@@ -89,6 +91,8 @@ class Checkpoint:
         Events processed where the run was gone on with before.
     code_path : str
         As `parcorana.correlate.cpu.in_use` says it: on another one the last bits would differ. Empty: not known.
+    viewer : list of int
+        Size and checksum of the viewer's file; empty if there is none.
     version : str
         Of the program.
     """
@@ -102,14 +106,16 @@ class Checkpoint:
     config: dict
     resumed_at: list
     code_path: str = ""
+    viewer: list = field(default_factory=list)
     version: str = __version__
 
     def __post_init__(self):
         facts, account = self.facts, self.facts["account"]
         whole = [self.block, self.elements, facts["filled"], *self.resumed_at, *account.values()]
         whole += facts["filtered_by"].values()
-        whole += [number for part in self.parts for number in part]
-        good = self.parts and all(len(part) == 2 for part in self.parts) and set(account) == set(ACCOUNT)
+        whole += [number for part in [*self.parts, self.viewer] for number in part]
+        good = len(self.viewer) in (0, 2)
+        good &= self.parts and all(len(part) == 2 for part in self.parts) and set(account) == set(ACCOUNT)
         good &= all(type(self.config[key]) is dict for key in ("system_params", "user_params", "files"))
         good &= type(self.code_path) is str
         good &= self.kept in ("state", "attributes") and set(facts) == {"filled", *FACTS}
@@ -135,9 +141,12 @@ class Checkpoint:
 
     def damage(self, rank=0, size=1):
         """Return what is wrong with those files that fall to a rank, of so many that look; empty if nothing."""
-        for worker in range(rank, self.workers, size):
+        files = [(self.path_of(worker), *self.parts[worker]) for worker in range(rank, self.workers, size)]
+        if self.viewer and rank == 0:
+            files.append((viewer_path(self.folder, self.block), *self.viewer))
+        for file in files:
             try:
-                verify(self.path_of(worker), *self.parts[worker])
+                verify(*file)
             except Damaged as damaged:
                 return str(damaged)
         return ""
@@ -146,6 +155,38 @@ class Checkpoint:
 def part_path(folder, block, worker):
     """Return the path of a worker's file."""
     return Path(folder) / f"checkpoint_{block:09d}_{worker:05d}.part"
+
+
+def viewer_path(folder, block):
+    """Return the path of the viewer's file."""
+    return Path(folder) / f"checkpoint_{block:09d}_viewer.part"
+
+
+def write_viewer(folder, block, state):
+    """Write the viewer's file, if there is anything to be kept; return its size and checksum, in a list."""
+    if not state:
+        return []
+    steps = write(viewer_path(folder, block), {name: (NAMES[Common], array) for name, array in state.items()}, None)
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        return list(end.value)
+
+
+def read_viewer(checkpoint):
+    """Return the arrays of the viewer's file.
+
+    Raises
+    ------
+    RunError
+        It is damaged.
+    """
+    try:
+        file = PartFile(viewer_path(checkpoint.folder, checkpoint.block))
+        return {name: file.read(name) for name in file.arrays}
+    except Damaged as damaged:
+        raise RunError(f"--resume: {damaged}") from None
 
 
 def _manifest_path(folder, block):
@@ -216,7 +257,7 @@ def remove_others(folder, block, newer=True):
     """Remove all sets but one; those after it only if `newer`."""
     found = []
     for path in Path(folder).iterdir():
-        match = re.fullmatch(r"\.?checkpoint_(\d{9,})(_\d{5,})?\.(part|json)(\.tmp)?", path.name)
+        match = re.fullmatch(r"\.?checkpoint_(\d{9,})(_\d{5,}|_viewer)?\.(part|json)(\.tmp)?", path.name)
         if match and int(match[1]) != block and (newer or int(match[1]) < block):
             found.append((match[3] != "json", path))
     for _, path in sorted(found):  # the manifests first: without its parts one is worth nothing
@@ -231,7 +272,10 @@ def manifests(folder):
 
 def unfinished(folder):
     """Return a sentence, in a list, if the run ended while it wrote a checkpoint that is newer than all whole ones."""
-    found = (re.fullmatch(r"\.?checkpoint_(\d{9,})_\d{5,}\.part(\.tmp)?", path.name) for path in Path(folder).iterdir())
+    found = (
+        re.fullmatch(r"\.?checkpoint_(\d{9,})_(?:\d{5,}|viewer)\.part(\.tmp)?", path.name)
+        for path in Path(folder).iterdir()
+    )
     newest = max((int(m[1]) for m in found if m), default=-1)
     whole = manifests(folder)
     if newest <= (int(whole[0].stem.rpartition("_")[2]) if whole else -1):

@@ -62,10 +62,34 @@ def write_system(group, config, ranks):
     for name, (low, high) in config.select.items():
         limits = np.array([-np.inf if low is None else low, np.inf if high is None else high], float)
         write_dataset(group, f"select/{name}", limits, "as the value", f"{name} from and to which events are taken")
+    if config.instrument is not None:
+        _write_instrument(group.create_group("instrument"), config.instrument)
     rows = [(rank, role.encode(), host.encode()) for rank, role, host in ranks]
     width = max(len(host) for _, _, host in rows) or 1
     table = np.array(rows, [("rank", np.int32), ("role", "S8"), ("host", f"S{width}")])
     write_dataset(group, "ranks", table, "1", "role and host of each rank")
+
+
+_STATED = {  # of an `Instrument`: its name here, units, what it is
+    "energy": ("photon_energy", "keV", "energy of the photons"),
+    "distance": ("distance", "mm", "from sample to detector"),
+    "pixel": ("pixel_size", "um", "size of a pixel"),
+    "beam": ("beam_center", "pixels", "row and column of the beam"),
+    "frame_time": ("frame_time", "s", "from one frame to the next"),
+    "count_time": ("count_time", "s", "for which light is counted in a frame"),
+    "saturation": ("saturation_value", "1", "count from which on an element is saturated"),
+    "bits": ("bit_depth", "1", "bits of a count"),
+    "announced": ("images_announced", "1", "images that were to be taken"),
+    "found": ("images_found", "1", "images that there are"),
+}
+
+
+def _write_instrument(group, instrument):
+    """Write what the data state of the instrument."""
+    group.attrs["source"] = instrument.source
+    for key, (name, units, what) in _STATED.items():
+        if (value := getattr(instrument, key)) is not None:
+            write_dataset(group, name, np.array(value), units, f"{what}, as the data state")
 
 
 def _color_table(config):

@@ -2,12 +2,12 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from parcorana.curves.curvefile import read_curves, read_intensity
+from parcorana.curves.curvefile import read_curves, read_frame_norm, read_intensity
 from parcorana.curves.fits import Fit
 from parcorana.detector.colortable import ColorTable
 from parcorana.errors import ConfigError, shown
@@ -44,6 +44,10 @@ class Result:
     mask, saturated : arrays of the detector's shape
     table : ColorTable or None
         What the colours stand for.
+    frame_norm : str
+        What the curves were divided by the g2 of; empty where that was nothing.
+    before, divisors : dict of int to (D,) float64
+        The curves without that, and that g2, by colour.
     """
 
     label: str
@@ -62,6 +66,9 @@ class Result:
     mask: np.ndarray
     saturated: np.ndarray
     table: ColorTable | None = None
+    frame_norm: str = ""
+    before: dict = field(default_factory=dict)
+    divisors: dict = field(default_factory=dict)
 
     def name_of(self, color):
         """Return what a colour is called: its number, and its q if that is known."""
@@ -127,6 +134,7 @@ def read_result(file, label, at=None):
         part = group["intensity"]
         seconds = (part["first"][:] + part["last"][:]) / 2 / rate
         intensity = read_intensity(part, curves)
+    frame_norm, before, divisors = read_frame_norm(group, curves)
     dataset = _params(system, label).get("dataset", "")
     account = {key: int(system["accounting"].attrs[key]) for key in ACCOUNT}
     result = Result(
@@ -146,6 +154,9 @@ def read_result(file, label, at=None):
         mask=system["mask"][:],
         saturated=group["saturated"][:],
         table=_table(system["color_table"], label) if "color_table" in system else None,
+        frame_norm=frame_norm,
+        before=before,
+        divisors=divisors,
     )
     _check_alike(result, label)
     return result
@@ -188,6 +199,7 @@ def _check_alike(result, label):
     parts = [("delay_counts", result.counts)]
     for c, curve in result.curves.items():
         parts += [(f"delay_curve_color_{c}, its error or elements", part) for part in vars(curve).values()]
+        parts += [(f"what frame_norm did to colour {c}", each[c]) for each in (result.before, result.divisors) if each]
     for name, array in parts:
         if array.shape != length or array.dtype.kind not in "iuf":
             raise ConfigError(

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 
 from parcorana.correlate import cpu
 from parcorana.errors import ConfigError, say, shown, speaks
@@ -19,6 +20,7 @@ from parcorana.pipeline import mpi
 from parcorana.results.resume import find_checkpoint
 from parcorana.tools.arguments import parsed
 from parcorana.tools.failure import debugs, describe, end_badly, place_of, tell
+from parcorana.tools.instrument import stated_by
 from parcorana.tools.ranks import Ranks, StartError, set_log
 from parcorana.tools.report import report, summary
 
@@ -162,6 +164,11 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
     abouts = ranks.gather(run.about_times(source, config) if source is not None else None)
     abouts = abouts[: division.roles.servers[0] + 1]
     short = ranks.gather(run.short_times(source, config) if source is not None else None)
+    # what all servers know alike is asked of the first one
+    asked = source is not None and (ranks.comm is None or ranks.rank == division.roles.servers[0])
+    stated = ranks.gather(ranks.together(lambda: stated_by(source, config) if asked else None))
+    instrument, doubtful, stated_lines = next(filter(None, stated))
+    config = replace(config, instrument=instrument)
     size = ranks.comm.size if ranks.comm else 1
     rooms = ranks.gather(limits.rooms())
     ranks.together(memory.check_memory, division, rooms)
@@ -173,12 +180,12 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
     if ranks.rank == 0:
         for about in filter(None, [*abouts, about_path]):
             log.info("%s", about)
-        for text in dict.fromkeys(filter(None, [*short, *warnings])):
+        for text in dict.fromkeys(filter(None, [*short, *warnings, *doubtful])):
             log.warning("%s", text)
     if args.check:
         if ranks.rank == 0:
             needs, tightest = memory.needs_now(division, rooms), memory.tightest(division, rooms)
-            print(report(config, division, size, needs, tightest))
+            print(report(config, division, size, needs, [*tightest, *stated_lines]))
         return 0
     if ranks.rank == 0:
         log.info("%s", summary(config, division, size))

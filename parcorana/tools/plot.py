@@ -158,15 +158,19 @@ def _write_table(path, results, colors):
     try:
         with open(path, "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("file", "color", "q", "delay", "seconds", "g2", "error", "counts", "elements"))
+            names = ["file", "color", "q", "delay", "seconds", "g2", "error", "counts", "elements"]
+            normed = any(result.frame_norm for result in results)
+            writer.writerow(names + ["g2_uncorrected", "g2_of_frame_norm"] * normed)
             for result in results:
                 for color in (c for c in result.curves if colors is None or c in colors):
                     curve = result.curves[color]
                     q = np.nan if result.table is None else result.table.q([color])[0]
                     columns = (result.delays, result.delays / result.rate, curve.g2, curve.error, result.counts)
-                    for row in zip(*columns, curve.elements, strict=True):
-                        numbers = (f"{number:.9g}" for number in row[1:4])
-                        writer.writerow((result.label, color, f"{q:.9g}", row[0], *numbers, *row[4:]))
+                    nothing = np.full(len(curve.g2), np.nan)
+                    more = (result.before.get(color, curve.g2), result.divisors.get(color, nothing)) if normed else ()
+                    for row in zip(*columns, curve.elements, *more, strict=True):
+                        numbers, others = ([f"{number:.9g}" for number in part] for part in (row[1:4], row[6:]))
+                        writer.writerow((result.label, color, f"{q:.9g}", row[0], *numbers, *row[4:6], *others))
     except OSError as error:
         raise ConfigError(f"--csv {path}: cannot be written: {error.strerror}") from None
 

@@ -214,6 +214,7 @@ def draw_curves(axes, results, colors=None):
                 axes.plot([], [], dots, color=paint[c], ms=3.5, lw=1, label=label)
                 continue
             drawn = True
+            _draw_frame_norm(axes, result, c, places, paint[c])
             good = np.isfinite(curve.error)
             if good.any():
                 band = [np.where(good, curve.g2 + sign * curve.error, np.nan) for sign in (-1, 1)]
@@ -234,10 +235,26 @@ def draw_curves(axes, results, colors=None):
             dots, line = MARKS[k % len(MARKS)]
             handles += axes.plot([], [], dots, ls=line, color="0.35", ms=3.5, lw=1)
             labels.append(result.label)
+    for style in (_BEFORE, _DIVISOR) if any(result.frame_norm for result in results) else ():
+        handles += axes.plot([], [], color="0.35", **style)
+        labels.append("without frame_norm" if style is _BEFORE else "g2 of frame_norm")
     title = "normalization: " + ", ".join(sorted({result.normalization for result in results}))
+    if names := sorted({result.frame_norm for result in results if result.frame_norm}):
+        title += f"\nframe_norm: {', '.join(names)}"
     if len(number) < every:
         title += f"\n{len(number):,} of {every:,} colours drawn"
     axes.legend(handles, labels, title=title, fontsize=8, title_fontsize=8, alignment="left", **_OUTSIDE)
+
+
+_BEFORE = {"ls": "none", "marker": "x", "ms": 3, "mew": 0.7, "alpha": 0.8}
+_DIVISOR = {"ls": ":", "lw": 0.9, "alpha": 0.8}
+
+
+def _draw_frame_norm(axes, result, color, places, paint):
+    """Draw a curve as it was before it was divided, and the g2 that divided it: of all colours in grey."""
+    if result.frame_norm:
+        axes.plot(places, result.before[color], color=paint, **_BEFORE)
+        axes.plot(places, result.divisors[color], color=paint if result.frame_norm == "color" else "0.35", **_DIVISOR)
 
 
 def _chosen(of_results, colors):

@@ -103,6 +103,7 @@ def noting(name, base, called):
             "extra_bytes": lambda n, threads: 5,
             "collected_bytes": lambda n: 5,
         }
+        defaults |= {"share": lambda: {}, "viewer_state": lambda: {"x": np.ones(2)}}
         defaults |= {"named": lambda name: ("Mine.x", name)}
         return defaults[name](*args) if name in defaults else None
 
@@ -160,7 +161,10 @@ ELSEWHERE = {
     "reducedBytes",
     "extra_bytes",
     "collected_bytes",
+    "viewer_state",
+    "restore_viewer",
 }
+SHARING = ("share", "take_shared", "viewer_state", "restore_viewer")
 
 
 @pytest.mark.parametrize("name", CALLBACKS)
@@ -182,6 +186,9 @@ def test_called_or_refused(tmp_path, kind, name):
 def test_methods_of_blocks_are_called(tmp_path, kind, name):
     called = []
     body = {name: noting(name, kind, called)}
+    user = {"frame_norm": "mean"} if kind is not Blocks and name in SHARING else {}
+    if kind is Blocks and name in SHARING:
+        body = {each: noting(each, kind, called) for each in SHARING} | {"shares": 4}
     if name == "named":  # for an error
         body["collect"] = lambda self, last, buffer: {"x": Common(self.mpiParams.part.start)}
         with pytest.raises(RunError, match="workers disagree on"):
@@ -190,11 +197,11 @@ def test_methods_of_blocks_are_called(tmp_path, kind, name):
         Mine = type(
             "Mine", (kind,), body | ({"takes_pieces": True} if (kind, name) == (Blocks, "publish_piece") else {})
         )
-        elsewhere(tmp_path, Mine, name) if name in ELSEWHERE else run_class(tmp_path, Mine)
+        elsewhere(tmp_path, Mine, name, user) if name in ELSEWHERE else run_class(tmp_path, Mine, user=user)
     assert name in called
 
 
-def elsewhere(tmp_path, user_class, name):
+def elsewhere(tmp_path, user_class, name, user=None):
     """Do the part of the program that calls it: the memory formula, ``--test_alt``, a checkpoint and its resuming."""
     if name == "reducedBytes":
         reduced_bytes(run_class(tmp_path, user_class)[0].config)
@@ -206,7 +213,7 @@ def elsewhere(tmp_path, user_class, name):
         rest = {"getState": lambda self: {}, "setState": lambda self, state: None}
         wanted = () if issubclass(user_class, BlockBase) else rest
         body = {other: rest[other] for other in wanted if not defines(user_class, other)}
-        interrupt(tmp_path, type("Whole", (user_class,), body), {})
+        interrupt(tmp_path, type("Whole", (user_class,), body), user or {})
 
 
 def interrupt(tmp_path, user_class, user):
@@ -360,6 +367,9 @@ WRONG_BLOCKS = {
     "nothing to store in": ("stores", True, "stores is True, but it has no buffer: set buffer to 'C' or 'F'"),
     "half an event": ("most", 0.5, "most must be a whole number of events, 0 for any, not 0.5"),
     "fewer than none": ("most", -1, "most must be a whole number of events, 0 for any, not -1"),
+    "shares a half": ("shares", 0.5, "shares must be a whole number of events, 0 for never, not 0.5"),
+    "shares nothing": ("shares", 5, "shares is 5, but it lacks the method 'share'"),
+    "shares never": ("share", lambda self: {}, "share is never called, for shares is 0"),
     "pairs of what": ("pairs", 1, "pairs must be the name of an array or None, not 1"),
     "mends nothing": ("mends_nonfinite", True, "it has no adjust of its own that would mend"),
     "one name": ("takes_params", "width", "must be a tuple of names of user_params, not 'width'"),
@@ -516,7 +526,7 @@ def test_what_replaces_a_part_of_a_shipped_class_without_calling_it_is_said(tmp_
     run_class(tmp_path, Mine, user={"saturated_value": 3.0}, runs=None)
     said = [record.message for record in caplog.records if "does not call" in record.message]
     does = "Mine.adjustData does not call super().adjustData(data): user_params['saturated_value'] does nothing"
-    kept = ["enter"] + ["state"] * (kind is not G2IncrementalAccumulator) + ["end_run"] * (kind is not G2atEnd)
+    kept = ["enter"] + ["state"] * (kind is not G2IncrementalAccumulator) + ["end_run"]
     for name in kept:
         (line,) = (line for line in said if f"{name} does not call super().{name}" in line)
         assert line.endswith(f"so {kind.__name__} does not do its part of it")

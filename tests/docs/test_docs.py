@@ -390,6 +390,7 @@ def test_result_file(setup, headings):
     with h5py.File(setup.folder / "frames.h5", "r+") as file:
         file["det/timestamp"] = file["det/counter"][:] * 10**9 // 120
         del file["det/counter"]
+        file["entry/instrument/detector/frame_time"] = 1 / 120
     if len(headings) > 1:
         np.save(setup.folder / "color.npy", np.arange(setup.color.size).reshape(setup.color.shape) + 1)
     rows = "".join(f"{color},{0.01 * color}\n" for color in np.unique(np.load(setup.folder / "color.npy")) if color)

@@ -238,7 +238,10 @@ def test_lengths_that_are_not_those_of_the_geometry(capsys):
     for options, warned in (
         ({}, []),
         ({"distance": 5010.0}, []),
-        ({"distance": 4000.0, "pixel": 50.0}, ["--distance is 4000 mm, the geometry's is 5000", "--pixel is 50 um"]),
+        (
+            {"distance": 4000.0, "pixel": 50.0},
+            ["--distance 4000 mm given by hand; the geometry says 5000 mm", "--pixel 50 um given by hand"],
+        ),
     ):
         args = maskcolor.make_parser().parse_args(["start", "-d", "x", "--by", "q", "--energy", "9"])
         vars(args).update(options)

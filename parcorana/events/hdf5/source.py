@@ -2,13 +2,17 @@
 
 import math
 from bisect import bisect_right
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from parcorana.correlate.rolling import far_from, middle_of, pulse_counters
+from parcorana.detector.geometry import Geometry
+from parcorana.detector.images import segments_apart
 from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.events.hdf5.files import Files, Unreadable
+from parcorana.events.hdf5.master import announced_by, read_instrument
 from parcorana.events.hdf5.missing import Missing, ranges
 from parcorana.events.hdf5.order import check_alike, check_order
 from parcorana.events.hdf5.slab import runs_of
@@ -64,6 +68,8 @@ class HDF5Source:
         A file, the stack, its times or a value are missing or of the wrong
         kind, or differ from file to file.
     """
+
+    live = False
 
     def __init__(self, dataset, src, share, log=print, values=None):
         self._share, self._apart = share, dataset.apart
@@ -138,6 +144,7 @@ class HDF5Source:
             lines += filter(None, (*stack.warnings, *stack.trust.warnings(), line))
             if self._share.server == 0 and k in ends:
                 _warn_of_fill(stack, last, self.total if first + last == self.total else None, lines.append)
+                lines += _lacking(stack, last)
             if self._state is not None:
                 found = runs_of(self._state[first : first + last] == _UNWRITTEN)
                 if found:
@@ -160,6 +167,24 @@ class HDF5Source:
             return 1
         times = self._times[: self.total]
         return even_step(times if self.stamps == "pulses" or not len(times) else pulse_counters(times, times[0], rate))
+
+    def instrument(self):
+        """Return what the files state of the instrument, a `parcorana.detector.instrument.Instrument`."""
+        stacks = self._stacks[:_LOOKED_AT]
+        found = [read_instrument(stack, with_mask=k == 0) for k, stack in enumerate(stacks)]
+        dataset, counts_all = stacks[0].times.dataset, len(stacks) == len(self._stacks) and not self.live
+        by_frames = self.stamps == "pulses" and (dataset is None or stacks[0].times.numbers_frames)
+        instrument = replace(found[0].agreed(found[1:]), by_frames=by_frames)
+        return instrument if counts_all else replace(instrument, announced=None, found=None)
+
+    def geometry(self):
+        """Return where the elements are, as far as the files tell; None if they state nothing of the instrument."""
+        stated, image = self.instrument(), len(self.shape) <= 2
+        if not stated:
+            return None
+        where = "a plain image" if image else "none known, so segments lie side by side"
+        geometry = Geometry.of_layout(segments_apart(self.shape), where, metric=image)
+        return replace(geometry, beam=stated.beam if image else None, stated=stated)
 
     def blocks(self):
         """Yield this server's blocks, each a `FrameBlock`."""
@@ -298,6 +323,18 @@ def _check_times(stack, state):
     wrong = np.flatnonzero(state == _WRONG)
     if len(wrong) and 2 * len(wrong) >= np.count_nonzero(state != _UNWRITTEN):
         raise ConfigError(f"{stack.times.fault(int(wrong[0]))}; so it is with {len(wrong):,} of {len(state):,}")
+
+
+def _lacking(stack, last):
+    """Return lines on frames that were announced but are in no file, if all that are there are read."""
+    there, announced = stack.frames.shape[0], announced_by(stack.trust, stack.path)
+    if last < there or announced is None or announced <= there:
+        return []
+    return [
+        f"h5={stack.name}: {announced:,} images were to be taken (nimages x ntrigger), and its files hold {there:,}: "
+        f"the last {announced - there:,} are missing, after those in {stack.frames.files()[-1]}; was the series "
+        "stopped early, or are files missing?"
+    ]
 
 
 def _warn_of_fill(stack, last, total, say):

@@ -50,6 +50,8 @@ class Stack:
         What the user should know of it.
     src : str
         As given, or found.
+    path : str
+        Of the frames in the file, where links within it have led.
     """
 
     def __init__(self, files, name, src, folder=None):
@@ -64,8 +66,8 @@ class Stack:
             self.src = self._choose()
             self._where = f"h5={name}: src={self.src}"
             self._chosen = f"src: {self.src!r}, which is not given, but the only stack of frames in the file; "
-        path, numbers = self._find(self.src)
-        self.times = Times(self.trust, path, self.frames.shape[0], numbers)
+        self.path, numbers = self._find(self.src)
+        self.times = Times(self.trust, self.path, self.frames.shape[0], numbers)
 
     def _file(self):
         """Return the file, opened again if others have taken its place meanwhile."""

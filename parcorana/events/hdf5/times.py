@@ -9,6 +9,7 @@ import numpy as np
 
 from parcorana.errors import ConfigError, ParCorAnaError, nearest, one_line
 from parcorana.events.hdf5.files import told
+from parcorana.events.hdf5.master import frame_time_of
 from parcorana.events.hdf5.plain import dtype_of
 from parcorana.events.hdf5.slab import Axis, shape_of
 from parcorana.events.hdf5.trust import NotThere
@@ -188,6 +189,11 @@ class Times:
                 f"wraps at the end of what {times.dtype} holds, and must go on: store it as int64, unwrapped"
             )
 
+    @property
+    def numbers_frames(self):
+        """Whether what counts as pulses are numbers that a detector gave its frames."""
+        return self.dataset is not None and self.path.endswith(_UNIQUE)
+
     def fault(self, index):
         """Return what is wrong with a time that is none."""
         value = np.zeros(1, self.dataset.dtype.newbyteorder("="))
@@ -206,42 +212,15 @@ class Times:
             return None
         if self.path is not None:
             return f"times: {self.path} of the frames, their numbers, count as pulses"
-        file = self._trust.file(self._trust.name)
         _, group = self._at(posixpath.dirname(self._path))
         close = [key for key in islice(group, _LOOKED_AT) if nearest(key, ("counter", "timestamp"))]
         hint = f" ({close[0]!r} is there, which is not read)" if close else ""
-        seconds = _frame_time(file, group)
-        if seconds:
+        if seconds := frame_time_of(self._trust, self._path):
             hint += f"; frame_time says {seconds:.6g} s, so rate={1 / seconds:.6g} gives them their time"
         return (
             f"times: no counter or timestamp for {self._path.strip('/')}{hint}{self._hint}, so frames count as pulses "
             "0, 1, 2, ..."
         )
-
-
-def _frame_time(file, group):
-    """Return the seconds from frame to frame that a NeXus file states, None if it does not."""
-    try:
-        instrument = _own(_own(file, "entry"), "instrument")
-        detectors = islice(instrument or (), _LOOKED_AT)
-        for place in (group, *(_own(instrument, name) for name in detectors)):
-            place = _own(place, "frame_time")
-            if not isinstance(place, h5py.Dataset) or place.is_virtual or place.external:
-                continue
-            if place.size == 1 and dtype_of(place).kind == "f":
-                seconds = float(np.asarray(place[()]).reshape(-1)[0])
-                if np.isfinite(seconds) and seconds > 0:
-                    return seconds
-    except Exception:  # a hint only: what is damaged gives none
-        pass
-    return None
-
-
-def _own(group, name):
-    """Return what a group holds by itself, not by a link that may lead into other files; None if it does not."""
-    if isinstance(group, h5py.Group) and isinstance(group.get(name, getlink=True), h5py.HardLink):
-        return group[name]
-    return None
 
 
 def to_int64(times, clock=True):

@@ -11,6 +11,7 @@ from parcorana.detector.images import check_both, load_layout
 from parcorana.errors import ConfigError
 from parcorana.files.paths import fault_of
 from parcorana.tools.maskcolor import rings
+from parcorana.tools.maskcolor.stated import check_for_q, need_for_q
 from parcorana.tools.parser import Parser
 
 _HOT = 5.0
@@ -136,11 +137,15 @@ def _add_start(parser):
         "--center",
         type=_numbers(2, "ROW,COLUMN"),
         metavar="ROW,COLUMN",
-        help="of the beam, in the image (the geometry's origin; without geometry the middle)",
+        help="of the beam, in the image (the geometry's origin, or as an HDF5 file states; else the middle)",
     )
-    place.add_argument("--distance", type=_positive, metavar="MM", help="from sample to detector (the geometry file's)")
-    place.add_argument("--pixel", type=_positive, metavar="UM", help="size of a pixel (the geometry's)")
-    place.add_argument("--wavelength", type=_positive, metavar="ANGSTROM", help="of the X-rays")
+    place.add_argument(
+        "--distance", type=_positive, metavar="MM", help="from sample to detector (the geometry's, or the HDF5 file's)"
+    )
+    place.add_argument(
+        "--pixel", type=_positive, metavar="UM", help="size of a pixel (the geometry's, or the HDF5 file's)"
+    )
+    place.add_argument("--wavelength", type=_positive, metavar="ANGSTROM", help="of the X-rays (the HDF5 file's)")
     place.add_argument("--energy", type=_positive, metavar="KEV", help="of the photons, in place of the wavelength")
     color = parser.add_argument_group("colours")
     color.add_argument("-c", "--color", type=_whole(1), default=6, metavar="N", help="colours, or rings (%(default)s)")
@@ -217,7 +222,7 @@ def _add_start(parser):
     )
 
 
-def check_start(args, dataset):
+def check_start(args, run):
     """Raise ConfigError if options of `start` contradict each other, or name files that cannot be read."""
     if args.wavelength and args.energy:
         raise ConfigError("--wavelength and --energy say the same thing: give one of them")
@@ -234,9 +239,11 @@ def check_start(args, dataset):
         load_layout(args.iX, args.iY)
     if args.mask:
         maps.load_mask("-m", args.mask)
-    if args.by == "q":  # a geometry, psana's too, may know the other two
-        there = args.geometry or dataset.kind not in ("h5", "sim")
-        rings.need_for_q(args.wavelength or args.energy, args.distance or there, args.pixel or there)
+    if args.by == "q" and run.dataset.kind == "h5":
+        check_for_q(args, run)
+    elif args.by == "q":  # a geometry, psana's too, may know the other two
+        there = args.geometry or run.dataset.kind != "sim"
+        need_for_q(args.wavelength or args.energy, args.distance or there, args.pixel or there)
     rings.check_names(args)
     _check_colors(args)
 

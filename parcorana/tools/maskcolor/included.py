@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from parcorana.detector import hot, maps, masks
+from parcorana.detector.instrument import reasons
 from parcorana.errors import ConfigError
 from parcorana.tools.maskcolor.runs import hot_in
 
@@ -66,7 +67,16 @@ def included(args, statistics, geometry, center, unmapped=None, runs=()):
     leave_out(statistics.broken(), "not finite in some event", always=False)
     if unmapped is not None:
         leave_out(unmapped, "no frame has data for them")
+    stated = geometry.stated
+    if stated is not None and (bad := stated.left_out()) is not None:
+        why = f" ({reasons(stated.bad, bad)})" if bad.any() else ""
+        leave_out(bad, f"bad by the detector's own mask, {stated.places['bad']} of {stated.source}{why}")
+        if (marked := ~bad & (stated.bad != 0)).any():
+            print(f"mask: marked by it, but not bad, so not left out for it: {reasons(stated.bad, marked)}")
     leave_out(statistics.gaps(), _gaps(statistics), always=False)
+    if stated is not None and stated.limit is not None:
+        text = f"at {stated.limit:,.0f} or more in some event: saturated, as {stated.source} states"
+        leave_out(statistics.largest >= stated.limit, text, always=False)
     if args.mask:
         given = maps.load_mask("-m", args.mask)
         beside = args.mask.partition(":/")[0] == args.by.partition(":/")[0]

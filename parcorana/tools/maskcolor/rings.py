@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from parcorana.detector import colors, colortable, maps, masks
-from parcorana.detector.geometry import KEV_ANGSTROM
 from parcorana.errors import ConfigError, one_line
 from parcorana.files.paths import fault_of
+from parcorana.tools.maskcolor import stated
 
 OWN = ("intensity", "radius", "q")
 """What colours can be made of without a file."""
 
-_APART = 0.01  # of a length, by which what is given is not what is known
 _NARROWEST, _WIDEST = 0.005, 75.0  # degrees: largest scattering angles that a detector may see
 _LONGEST = 1 << 20  # characters of a list of edges
 _FEW = 1000  # different whole numbers of a map of real ones: it may be a partition
@@ -39,31 +38,16 @@ class Value:
     angle: np.ndarray | float = 0.0
 
 
-def need_for_q(wavelength, distance, pixel):
-    """Raise ConfigError that names all that rings of q need and is not known."""
-    given = {"--wavelength or --energy": wavelength, "--distance": distance, "--pixel": pixel}
-    if missing := [option for option, value in given.items() if not value]:
-        raise ConfigError(f"--by q needs {', '.join(missing)}")
-
-
 def of_geometry(args, geometry, center):
     """Return the radius or q of each element, as the geometry has it."""
-    angle = _angle(geometry, center, args.center)
+    angle = _angle(args, geometry, center)
     if args.by == "radius":
         return Value(geometry.radius(center), "radius", "pixels", angle)
-    wavelength = KEV_ANGSTROM / args.energy if args.energy else args.wavelength
+    wavelength = stated.wavelength_of(args, geometry)
     pixel, distance = args.pixel or geometry.pixel, args.distance or geometry.distance
-    need_for_q(wavelength, distance, pixel)
+    stated.need_for_q(wavelength, distance, pixel)
     print(f"rings: distance {distance:.6g} mm, pixel {pixel:.6g} um, wavelength {wavelength:.6g} angstrom")
-    for option, given, known, unit in (
-        ("--distance", args.distance, geometry.distance, "mm"),
-        ("--pixel", args.pixel, geometry.pixel, "um"),
-    ):
-        if given and known and abs(given - known) > _APART * known:
-            print(
-                f"warning: {option} is {given:g} {unit}, the geometry's is {known:g} {unit}; {option} holds",
-                file=sys.stderr,
-            )
+    stated.say_lengths(args, geometry)
     q = geometry.q(center, distance, pixel, wavelength)
     degrees = np.degrees(2 * np.arcsin(min(q.max() * wavelength / (4 * np.pi), 1.0)))
     if not _NARROWEST < degrees < _WIDEST:
@@ -75,13 +59,14 @@ def of_geometry(args, geometry, center):
     return Value(q, "q", "1/angstrom", angle)
 
 
-def _angle(geometry, center, given):
+def _angle(args, geometry, center):
     if not geometry.metric:
         raise ConfigError(
             "rings need to know where the segments are: give a geometry file (-g) or index files (--iX, --iY)"
         )
-    named = "--center" if given else ("the geometry's origin" if geometry.beam else "the middle of the image")
+    named = "--center" if args.center else stated.center_of(geometry)
     print(f"rings: around row {center[0]:.6g}, column {center[1]:.6g} ({named})")
+    stated.say_center(args, geometry)
     return geometry.angle(center)
 
 
@@ -115,7 +100,7 @@ def of_map(args, quantity, mask, geometry, center):
             "rings are made of them; if it is a partition, save it with .astype(int)",
             file=sys.stderr,
         )
-    angle = _angle(geometry, center, args.center) if args.sectors > 1 else 0.0
+    angle = _angle(args, geometry, center) if args.sectors > 1 else 0.0
     return Value(np.where(known, value, np.nan), name, unit, angle)
 
 

@@ -10,6 +10,7 @@ from parcorana.tools.maskcolor.arguments import check_start
 from parcorana.tools.maskcolor.coloring import coloring
 from parcorana.tools.maskcolor.included import included
 from parcorana.tools.maskcolor.runs import average_of, runs_of
+from parcorana.tools.maskcolor.stated import completed
 
 _TEST_ELEMENTS, _TEST_QUANTILE = 10, 0.95
 
@@ -21,13 +22,14 @@ def start(args):
     names = files.all_names(prefix)
     again = not args.force and files.are_there(names)
     files.check_free(names, args.force or again)
-    check_start(args, given[0].dataset)
+    check_start(args, given[0])
     if again:
         print(f"all files of {prefix} exist: they stay if they come out the same, else they need --force")
     runs, statistics, source_geometry, unmapped = average_of(args, given)
     mean = statistics.mean
     geometry = _geometry(args, statistics.shape, source_geometry)
     print(f"geometry: {geometry.source}; {geometry.layout.describe()}")
+    geometry = completed(geometry, source_geometry and source_geometry.stated)
     center = _center(args, geometry)
     mask, found = included(args, statistics, geometry, center, unmapped, runs)
     color, fine, table = coloring(args, mean, mask, geometry, center, found)

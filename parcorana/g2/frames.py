@@ -1,0 +1,130 @@
+"""`frame_norm` in the G2 classes: what they share of each event, and how curves are divided by it."""
+
+import numpy as np
+
+from parcorana import _move
+from parcorana.calculation.arrays import Common
+from parcorana.curves.framenorm import divide, g2_of
+from parcorana.errors import RunError
+from parcorana.g2.parameters import COLOR, frame_norm_of
+from parcorana.g2.series import Series, SeriesG2, events_shared
+
+
+class FrameNormed:
+    """The part of the G2 classes that is about `frame_norm`: None, a value's name, `'mean'` or `'color'`."""
+
+    #: Events without the value (NaN) are filtered: they would leave nothing of the curves.
+    leaves_out_missing = True
+
+    @classmethod
+    def uses(cls, user_params):
+        """Return the names of the values that are needed."""
+        name = frame_norm_of(user_params)
+        return () if name in (None, COLOR) else (name,)
+
+    def begin_frame_norm(self):
+        """Prepare what each role has of it, once the colours are known."""
+        self.frame_norm = frame_norm_of(self.user_params)
+        self.series = self.series_g2 = None
+        self.plain_numbers = {}  # of each event by its counter, for the testing mode
+        if self.frame_norm is None:
+            return
+        colors = len(self.color_sums.colors)
+        count = colors if self.frame_norm == COLOR else 1
+        self.shares = events_shared(count)
+        if self.mpiParams.role == "viewer":
+            # with several colours their mean, too: what all of them do is the beam, not their speckles
+            count += self.frame_norm == COLOR and colors > 1
+            self.series_g2 = SeriesG2(self.delays, self.system_params["times"], count, self.forgets)
+
+    @classmethod
+    def frame_norm_bytes(cls, system_params, user_params, colors):
+        """Return the bytes of what is shared, and of what the viewer keeps of it, for so many colours."""
+        name = frame_norm_of(user_params)
+        if name is None:
+            return 0
+        count = colors + 1 if name == COLOR else 1
+        held = 2 * (events_shared(count) + system_params["block"])  # numbers, and elements that made them
+        return 8 * count * (held + system_params["times"] + 6 * len(system_params["delays"]))
+
+    # -- on a worker --------------------------------------------------------------
+
+    def arrays_of_frame_norm(self, own):
+        """Begin the series of a worker whose elements have these colours; return what is declared of it."""
+        if self.frame_norm is None:
+            return {}
+        saturates = self.saturated_value is not None
+        self.series = Series(self.frame_norm, own, self.color_sums.colors, saturates)
+        return {"frame_norm.run": Common(self.series.run)}
+
+    def adjust_and_follow(self, block):
+        """Mark saturated elements, and tell the series at which event each of them became so."""
+        before, threads = self.saturated.copy(), self.mpiParams.threads
+        _move.adjust(block.offered, block.entering, self.saturated_value, self.saturated, None, threads)
+        new = np.flatnonzero(self.saturated != before)
+        if len(new):
+            values = block.offered[np.ix_(block.entering, new)]
+            first = (values >= values.dtype.type(self.saturated_value)).argmax(axis=0)
+            for k in np.unique(first):
+                self.series.saturate(int(k), new[first == k])
+        if self.notzero is not None:
+            _move.adjust(block.offered, block.entering, None, self.saturated, self.notzero, threads)
+
+    def share(self):
+        """Return the numbers of the events since the last time."""
+        return self.series.share()
+
+    # -- on the viewer --------------------------------------------------------------
+
+    def take_shared(self, update):
+        """Correlate what the workers have shared."""
+        numbers, elements = update["numbers"], update.get("elements")
+        if self.frame_norm == COLOR:
+            elements = np.broadcast_to(self.color_sizes, numbers.shape) if elements is None else elements
+            if numbers.shape[1] > 1:
+                numbers, elements = (np.c_[each, each.sum(axis=1)] for each in (numbers, elements))
+            numbers = numbers / np.maximum(elements, 1)
+        self.series_g2.add(update["counters"], update["run"], numbers)
+
+    def viewer_state(self):
+        """Return what a checkpoint keeps of the series."""
+        return {} if self.series_g2 is None else self.series_g2.state()
+
+    def restore_viewer(self, state):
+        """Take up the series where a run goes on."""
+        if self.series_g2 is not None:
+            self.series_g2.restore(state)
+
+    def normed(self, curve, counts):
+        """Return the curves as they are to be, and what they were divided by.
+
+        Parameters
+        ----------
+        curve : parcorana.curves.Curve
+            Of all colours, (C, D).
+        counts : (D,) int64
+
+        Returns
+        -------
+        curve : parcorana.curves.Curve
+        norm : parcorana.curves.framenorm.FrameNorm or None
+        """
+        if self.frame_norm is None:
+            return curve, None
+        sums, pairs = self.series_g2.sums()
+        if not np.array_equal(pairs, counts):
+            raise RunError(
+                f"{type(self).__name__}: frame_norm has {pairs.sum():,} pairs, the curves have {counts.sum():,}: with "
+                "pairs of its own a class can do without frame_norm only"
+            )
+        about = self.color_sizes, self.delays, counts
+        return divide(curve, self.frame_norm, g2_of(sums, counts), self.color_sums.colors, about)
+
+    # -- in the testing mode: the plain way is in plain.py ------------------------------
+
+    def note_plainly(self, block):
+        """Keep the order of events, which come one by one, and the value of each."""
+        if self.frame_norm is None:
+            return
+        column = block.values.get(self.frame_norm, np.full(len(block), np.nan))
+        self.plain_numbers |= zip(block.counters.tolist(), column.tolist(), strict=True)
