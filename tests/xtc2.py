@@ -53,6 +53,7 @@ def write_run(
     end=True,
     pieces=(),
     numbers=None,
+    slow=None,
 ):
     """Write one run and its small data.
 
@@ -83,6 +84,8 @@ def write_run(
         Events from which on all streams go on in a next file, ``-c001`` and so on.
     numbers : dict of str to dict of str to (n, ...) array, optional
         Detectors of `NUMBERS` in the first stream, with what each field has in each event.
+    slow : dict of str to (n,) array, optional
+        Variables of EPICS in the first stream: the slow update after an event has what is at its place.
 
     Returns
     -------
@@ -101,8 +104,8 @@ def write_run(
     paths = []
     for stream, segments in enumerate(np.array_split(np.arange(frames.shape[1]), streams)):
         stem = f"{exp}-r{run:04d}-s{stream:03d}-c000"
-        beside = {} if stream else numbers or {}
-        writer = _Stream(detector, CLASSES[kind], segments.tolist(), exp, run, beside)
+        beside = ({}, {}) if stream else (numbers or {}, slow or {})
+        writer = _Stream(detector, CLASSES[kind], segments.tolist(), exp, run, *beside)
         absent = {event for event, of in missing if of == stream}
         small = b""
         for part in writer.files(stem, frames, stamps, absent, set(lacking), end, pieces):
@@ -158,7 +161,7 @@ def grow(source, folder, *, pieces=8, pause=0.1, wait=0.0, cut=0, finish=True):
 class _Stream:
     """One file: its configuration, transitions and events."""
 
-    def __init__(self, detector, class_, segments, exp, run, numbers):
+    def __init__(self, detector, class_, segments, exp, run, numbers, slow):
         from psana.dgramCreate import CyDgram, alg, nameinfo
 
         type_, version, self._field = class_
@@ -171,6 +174,7 @@ class _Stream:
             (name, nameinfo(name, NUMBERS[name][0], f"{name}0", 100 + k), alg("raw", NUMBERS[name][1]), fields)
             for k, (name, fields) in enumerate(numbers.items())
         ]
+        self._epics, self._slow = (nameinfo("epics", "epics", "epics0", 200), alg("raw", [2, 0, 0])), slow
 
     def files(self, stem, frames, stamps, absent, lacking, end, pieces):
         """Yield the name of each file and its datagrams."""
@@ -186,6 +190,7 @@ class _Stream:
 
     def _configure(self, ns, frames, piece):
         self._add_frame(np.zeros(frames.shape[1:], frames.dtype), 0)
+        self._add_slow(0)
         self._cydgram.addDet(*self._info)
         if piece:
             self._cydgram.addDet(*piece)
@@ -220,6 +225,7 @@ class _Stream:
                 yield self._transition(stamp, L1_ACCEPT)
             # Real runs have one every second.
             if event % 16 == 7 and event + 1 < len(stamps) and stamps[event + 1] > stamp + 1:
+                self._add_slow(event)
                 yield self._transition(stamp + 1, SLOW_UPDATE)
         yield self._transition(last + 1, DISABLE)
         yield self._transition(last + 2, END_STEP)
@@ -234,6 +240,11 @@ class _Stream:
         for name, info, alg, fields in self._numbers:
             if name not in without:
                 self._cydgram.addDet(info, alg, {field: column[event] for field, column in fields.items()}, segment=0)
+
+    def _add_slow(self, event):
+        if self._slow:
+            data = {name: float(column[event]) for name, column in self._slow.items()}
+            self._cydgram.addDet(*self._epics, data, segment=0)
 
     def _transition(self, ns, transition):
         return self._cydgram.getSelect(psana_time(ns), transition, add_names=False, add_shapes_data=True)

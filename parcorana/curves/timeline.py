@@ -1,4 +1,4 @@
-"""The mean intensity of each colour over time, in bounded memory.
+"""Numbers of events over time, as the mean intensity of each colour, in bounded memory.
 
 A run is kept as stretches of equally many processed events. When there are too
 many of them two neighbours become one, so that a long run has coarser
@@ -14,30 +14,22 @@ _NUMBERS = 1 << 16  # with many colours there are fewer stretches: the sums go t
 _LEAST = 64
 
 
-class Timeline:
-    """Sums of the intensity of each colour, for stretches of events.
+class Stretches:
+    """Columns of numbers, for stretches of equally many events.
 
     Parameters
     ----------
-    color : (n,) int64
-        Of a worker's elements; one that is not in `colors` is in no sum.
-    colors : (C,) int64, increasing
+    columns : dict of str to (ufunc, array)
+        How the numbers of two events become one: `np.add`, `np.fmin`, ...; and what is filled in place, (points, ...).
     points : int
         The most stretches; even, since two become one.
-
-    Attributes
-    ----------
-    sums : (points, C) float64
     """
 
-    def __init__(self, color, colors, points=POINTS):
-        self._index = kernels.color_index(color, colors)
-        self._colors = len(colors)
-        self.points = min(points, max(_NUMBERS // max(len(colors), 1), _LEAST) // 2 * 2)
+    def __init__(self, columns, points):
+        self.points = points
         self._at = np.array([1, 0])  # width, and events so far
-        self.sums = np.zeros((self.points, len(colors)))
-        self._first = np.zeros(self.points, np.int64)
-        self._last = np.zeros(self.points, np.int64)
+        self._first, self._last = np.zeros((2, points), np.int64)
+        self._columns = {"first": (np.minimum, self._first), "last": (np.maximum, self._last), **columns}
 
     @property
     def width(self):
@@ -48,6 +40,86 @@ class Timeline:
     def events(self):
         """Events processed so far."""
         return int(self._at[1])
+
+    def put(self, counters, **rows):
+        """Add events in the order in which they are processed.
+
+        Parameters
+        ----------
+        counters : (m,) int64 [pulses]
+        **rows : (m, ...) arrays
+            Of each event the numbers of each column.
+        """
+        rows |= {"first": counters, "last": counters}
+        at = 0
+        while at < len(counters):
+            if self.events == self.points * self.width:
+                self._halve()
+            end = min(len(counters), at + self.points * self.width - self.events)
+            self._put({name: row[at:end] for name, row in rows.items()}, end - at)
+            at = end
+
+    def _put(self, rows, events):
+        point = (self.events + np.arange(events)) // self.width
+        starts = np.flatnonzero(np.diff(point, prepend=-1))
+        which = point[starts]
+        for name, (join, array) in self._columns.items():
+            found = join.reduceat(rows[name], starts, axis=0)
+            if self.events % self.width:  # the first one is there already
+                found[0] = join(array[which[0]], found[0])
+            array[which] = found
+        self._at[1] += events
+
+    def _halve(self):
+        half = self.points // 2
+        for join, array in self._columns.values():
+            array[:half] = join(array[0::2], array[1::2])
+            array[half:] = 0
+        self._at[0] *= 2
+
+    def arrays(self):
+        """Return what there is so far.
+
+        Returns
+        -------
+        dict
+            Of each column the stretches in use, (P, ...); 'first', 'last' (P,) int64 [pulses]: of the counters of
+            each; 'events' (P,) int64.
+        """
+        used = -(-self.events // self.width)
+        events = np.full(used, self.width, np.int64)
+        if used:
+            events[-1] = self.events - (used - 1) * self.width
+        return {name: array[:used] for name, (_, array) in self._columns.items()} | {"events": events}
+
+    def common(self):
+        """Return the arrays, beside the columns, that tell the stretches: the same on all workers, changed in place."""
+        return {"at": self._at, "first": self._first, "last": self._last}
+
+
+class Timeline(Stretches):
+    """Sums of the intensity of each colour, for stretches of events.
+
+    Parameters
+    ----------
+    color : (n,) int64
+        Of a worker's elements; one that is not in `colors` is in no sum.
+    colors : (C,) int64, increasing
+    points : int
+        The most stretches; even.
+
+    Attributes
+    ----------
+    sums : (points, C) float64
+        Over the events of each stretch and the elements of each colour.
+    """
+
+    def __init__(self, color, colors, points=POINTS):
+        self._index = kernels.color_index(color, colors)
+        self._colors = len(colors)
+        points = min(points, max(_NUMBERS // max(len(colors), 1), _LEAST) // 2 * 2)
+        self.sums = np.zeros((points, len(colors)))
+        super().__init__({"sums": (np.add, self.sums)}, points)
 
     def add(self, counters, data, threads=1):
         """Add events in the order in which they are processed.
@@ -64,56 +136,10 @@ class Timeline:
             Sums over the elements of each colour.
         """
         sums = kernels.sum_indexed(data, self._index, self._colors, threads)
-        at = 0
-        while at < len(counters):
-            if self.events == self.points * self.width:
-                self._halve()
-            end = min(len(counters), at + self.points * self.width - self.events)
-            self._put(counters[at:end], sums[at:end])
-            at = end
+        self.put(counters, sums=sums)
         return sums
-
-    def _put(self, counters, sums):
-        point = (self.events + np.arange(len(counters))) // self.width
-        starts = np.flatnonzero(np.diff(point, prepend=-1))
-        which = point[starts]
-        low, high = np.minimum.reduceat(counters, starts), np.maximum.reduceat(counters, starts)
-        if self.events % self.width:  # the first one is there already
-            low[0] = min(low[0], self._first[which[0]])
-            high[0] = max(high[0], self._last[which[0]])
-        self._first[which], self._last[which] = low, high
-        self.sums[which] += np.add.reduceat(sums, starts, axis=0)
-        self._at[1] += len(counters)
-
-    def _halve(self):
-        half = self.points // 2
-        self.sums[:half] = self.sums[0::2] + self.sums[1::2]
-        self._first[:half] = np.minimum(self._first[0::2], self._first[1::2])
-        self._last[:half] = np.maximum(self._last[0::2], self._last[1::2])
-        self.sums[half:] = 0
-        self._at[0] *= 2
 
     @property
     def nbytes(self):
         """Bytes of what `arrays` returns, once all stretches are in use."""
         return self.sums.nbytes + self._first.nbytes + self._last.nbytes + 8 * self.points
-
-    def arrays(self):
-        """Return what there is so far.
-
-        Returns
-        -------
-        dict
-            'sums' (P, C) float64: over the events of each stretch and the
-            elements of each colour; 'first', 'last' (P,) int64 [pulses]: of
-            its counters; 'events' (P,) int64.
-        """
-        used = -(-self.events // self.width)
-        events = np.full(used, self.width, np.int64)
-        if used:
-            events[-1] = self.events - (used - 1) * self.width
-        return {"sums": self.sums[:used], "first": self._first[:used], "last": self._last[:used], "events": events}
-
-    def common(self):
-        """Return the arrays, beside `sums`, that tell the stretches: the same on all workers, changed in place."""
-        return {"at": self._at, "first": self._first, "last": self._last}

@@ -13,6 +13,7 @@ from parcorana.files.limits import available
 from parcorana.files.paths import fault_of
 
 _AXES = 64  # more NumPy has not
+_MADE = ("mask", "testmask", "color", "finecolor")  # by a tool, which who begins does not know yet
 _LONGEST_HEADER = 1 << 16  # of a .npy file: six times what NumPy takes for safe
 
 
@@ -47,7 +48,8 @@ def load_numbers(key, path):
     if fault == "is a folder":
         raise ConfigError(f"{key}: {str(path)!r} is a folder; it must be the name of a .npy file")
     if fault:
-        raise ConfigError(f"{key}: the file {str(path)!r} {fault}")
+        hint = "; parCorAnaMaskColorTool start makes such files" if key in _MADE and fault == "does not exist" else ""
+        raise ConfigError(f"{key}: the file {str(path)!r} {fault}{hint}")
     try:
         with open(path, "rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NumPy's, over a header that Python 2 has written

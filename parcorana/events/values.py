@@ -13,6 +13,8 @@ MEAN = "mean"
 PULSE = "pulse"
 #: Where a value of psana is: detector.interface.field, and of an array one of its elements.
 PSANA = re.compile(r"(?P<detector>.+)\.(?P<field>\w+\.\w+)(\[(?P<element>\d{1,9})\])?", re.ASCII)
+#: Or a variable of EPICS or of a scan.
+VARIABLE = re.compile(r"[^.\[\]]+")
 
 
 def check_values(values, dataset):
@@ -46,10 +48,10 @@ def check_values(values, dataset):
             raise ConfigError(f"{key} must say where the value is, a string, not {shown(where)}")
         elif dataset.kind == "sim" and where != PULSE:
             raise ConfigError(f"{key}: the simulator has 'pulse', not {shown(where)}")
-        elif dataset.kind in ("exp", "file", "shmem") and not PSANA.fullmatch(where):
+        elif dataset.kind in ("exp", "file", "shmem") and not (PSANA.fullmatch(where) or VARIABLE.fullmatch(where)):
             raise ConfigError(
                 f"{key} must be detector.interface.field, as 'gmd.raw.milliJoulesPerPulse', or an element of an array, "
-                f"as 'timing.raw.eventcodes[40]', not {shown(where)}"
+                f"as 'timing.raw.eventcodes[40]', or a variable of EPICS, as 'HX2:DVD:GCC:01:PMON', not {shown(where)}"
             )
     return dict(values)
 

@@ -61,7 +61,7 @@ class Config:
     values : dict of str to str
         Where the source finds the numbers of each event.
     names : list of str
-        Of those numbers, and of what the source and the servers add; the mean of the included elements comes last.
+        Of those numbers, and of what the source and the servers add: the mean of the included elements comes last.
     instrument : parcorana.detector.instrument.Instrument or None
         What the data state of it, once they are open.
 
@@ -255,7 +255,7 @@ def _check_values(params, dataset, user_params):
     uses = check_uses(user_class, user_params, names) if issubclass(user_class, BlockBase) else ()
     if uses and user_class.leaves_out_missing:
         params["select"] = {name: (None, None) for name in uses if name != MEAN} | params["select"]
-    return places, names + [MEAN] * any(MEAN in each for each in (uses, params["values"], params["select"]))
+    return places, [*names, MEAN]
 
 
 def _block(size):

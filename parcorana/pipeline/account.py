@@ -100,7 +100,7 @@ class Account:
                 what = f"{'counter' if pulses else 'time [ns]'} {stamp} is too far from the first one, {self.origin}"
                 log.warning("bad event skipped (block %d): its %s%s", block.header[NUMBER], what, more)
         values = {name: column[~far] for name, column in block.values.items()}
-        return EventBlock(block.header, block.stamps[~far], block.runs[~far], block.data[~far], values)
+        return EventBlock(block.header, block.stamps[~far], block.runs[~far], block.data[~far], values, block.left_out)
 
     def counters(self, stamps):
         """Return the counter T of events (m,) int64 [pulses] from their times."""

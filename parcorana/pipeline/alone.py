@@ -156,9 +156,9 @@ class Alone:
         with np.errstate(over="ignore", invalid="ignore"):
             included = array[self.config.mask]
             values = included.astype(self.config.store_dtype)
-        added = {MEAN: sum(included.tolist()) / len(included)} if MEAN in self.config.names else {}
+        added = {MEAN: sum(included.tolist()) / len(included)}
         is_finite = self._mends or array.dtype.kind != "f"
-        if added and (is_finite or np.isfinite(included).all()) and self._is_outside(added):
+        if (is_finite or np.isfinite(included).all()) and self._is_outside(added):
             return "filtered"
         if not is_finite and not np.isfinite(values).all():
             return "bad"

@@ -1,6 +1,6 @@
 """EventBlock: what a server sends to each worker, and its form on the wire."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class EventBlock:
     data : (m, n) array of the storage's dtype, C order
     values : dict of str to (m,) float64
         Numbers of each event, by the config's names.
+    left_out : dict of str to (l,) float64
+        The same of the events that ranges of values left out.
     """
 
     header: np.ndarray
@@ -38,6 +40,7 @@ class EventBlock:
     runs: np.ndarray
     data: np.ndarray
     values: dict
+    left_out: dict = field(default_factory=dict)
 
     @property
     def events(self):
@@ -123,6 +126,31 @@ class BlockBuffer:
     def events(self):
         """Events that are in the block."""
         return int(self.numbers[EVENTS])
+
+    @property
+    def left_out(self):
+        """Events that ranges of values left out."""
+        return int(self.numbers[HEADER : self.head].sum())
+
+    @property
+    def size(self):
+        """Numbers that travel: header, events, values of those left out."""
+        return self.head + self.row * (self.events + self.left_out)
+
+    def leave_out(self, values, which):
+        """Keep the values of events that ranges of values leave out, and count them.
+
+        Parameters
+        ----------
+        values : (m, V) float64
+            In the order of `names`.
+        which : (m,) int64
+            The range of each, by its number.
+        """
+        end = self.block - self.left_out  # from the end on backwards: nobody knows how many events will be in it
+        self._table[end - len(values) : end, 2:].view(np.float64)[...] = values[::-1]
+        self.header[FILTERED] += len(which)
+        self.header[HEADER:] += np.bincount(which, minlength=self.head - HEADER)
 
     def rows(self, dtype=None, columns=None):
         """Return the rows of all receivers, from the given columns on: list of (block, w) views.
@@ -220,9 +248,14 @@ class BlockBuffer:
                 wide[k, :width] = rows[k, :width].copy()
 
     def messages(self):
-        """Return the numbers to send, and the rows for each receiver."""
-        rows = self.rows(_move.TYPES[self.header[TYPE]])
-        return self.numbers[: self.head + self.row * self.events], [one[: self.events] for one in rows]
+        """Return the numbers to send, and the rows for each receiver; to be called once."""
+        first, count = self.events, self.left_out
+        self._table[first : first + count] = self._table[self.block - count :][::-1].copy()
+        return self.numbers[: self.size], self.sent_rows()
+
+    def sent_rows(self):
+        """Return the rows of the events that are in the block, for each receiver."""
+        return [one[: self.events] for one in self.rows(_move.TYPES[self.header[TYPE]])]
 
     def as_block(self, threads=1):
         """Return what was received into this buffer, as an EventBlock; its data is a view."""
@@ -230,6 +263,9 @@ class BlockBuffer:
         dtype = _move.TYPES[self.header[TYPE]]
         if m and dtype != self.dtype:
             self._widen(dtype, m, threads)
-        rows = self._table[:m].copy()
-        values = dict(zip(self.names, rows[:, 2:].view(np.float64).T, strict=True))
-        return EventBlock(self.header.copy(), rows[:, 0].copy(), rows[:, 1].copy(), self.data[0][:m], values)
+        rows = self._table[: m + self.left_out].copy()
+        columns = rows[:, 2:].view(np.float64).T
+        values, left_out = (dict(zip(self.names, some, strict=True)) for some in (columns[:, :m], columns[:, m:]))
+        return EventBlock(
+            self.header.copy(), rows[:m, 0].copy(), rows[:m, 1].copy(), self.data[0][:m], values, left_out
+        )

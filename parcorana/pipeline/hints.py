@@ -1,4 +1,4 @@
-"""What the log says of delays without pairs, of pairs that were lost, of events that were dropped.
+"""What the log says of delays without pairs, of pairs that were lost, of events that were dropped or have no beam.
 
 Only what the counters of the events bear out: with gaps, trains and filters
 neither a number of events nor a delay tells of the other.
@@ -7,6 +7,7 @@ neither a number of events nor a delay tells of the other.
 import numpy as np
 
 from parcorana.calculation.says import needs_history
+from parcorana.curves.monitor import PROCESSED
 
 
 class Hints:
@@ -44,6 +45,7 @@ class Hints:
     def at_end(self, facts, counts):
         """Return the lines that the end of a run brings; `counts` is None if there are none."""
         lines = [self._dropped(facts)]
+        lines += [found.doubt(name, PROCESSED) for name, found in facts.get("values", {}).items()]
         if counts is not None and self._needs and facts["account"]["processed"]:
             lost = self._lost(facts, counts)
             lines += [lost if lost != self._told else None, self._beyond(facts["reach"])]

@@ -46,7 +46,7 @@ class Intake:
         index = np.flatnonzero(config.mask)
         self._receivers = Receivers([index[part] for part in job.parts])
         self._names = [name for name in config.names if name != MEAN]
-        self._select, self._means = Select(config.select), Means(index) if MEAN in config.names else None
+        self._select, self._means = Select(config.select), Means(index)
         self._named, self._looked = 0, False
         self._first = job.rank == job.roles.servers[0]
 
@@ -63,8 +63,7 @@ class Intake:
         header[READ] += 1
         fate, read = self._fate(buffer, event, start)
         if fate is not None:
-            header[fate] += 1
-            header[FILTERED] += fate >= HEADER
+            header[fate] += fate < HEADER  # the others are counted
         self._seconds["computing"] += time.perf_counter() - read
         return fate
 
@@ -77,7 +76,7 @@ class Intake:
         # before the data is fetched
         outside = self._select.outside(event.values)
         if outside is not None:
-            return HEADER + outside, start
+            return self._leave_out(buffer, [*self._values_of(event), np.nan], outside), start
         if self._event_ok is not None and not self._event_ok(event.evt):
             return FILTERED, start
         fault = array = None
@@ -110,17 +109,24 @@ class Intake:
             frames = array.reshape(1, -1)
         wrong = "it is a masked array, whose mask nothing reads" if masked else self._unfit(array.shape, array.dtype)
         if not wrong:
-            values = [event.values.get(name, np.nan) for name in self._names]
-            if self._means is not None:
-                mean = self._means.of(frames)
-                if self._outside_by_mean(mean, frames)[0]:
-                    return HEADER + self._select.number
-                values += mean.tolist()
+            mean = self._means.of(frames)
+            values = [*self._values_of(event), *mean.tolist()]
+            if self._outside_by_mean(mean, frames)[0]:
+                return self._leave_out(buffer, values, self._select.number)
             if self._put(buffer, frames, event.stamp, event.run, array.dtype, np.array(values))[0]:
                 wrong = _NOT_FINITE
         if wrong:
             self._name_bad(self._where + wrong)
         return BAD if wrong else None
+
+    def _values_of(self, event):
+        return [event.values.get(name, np.nan) for name in self._names]
+
+    @staticmethod
+    def _leave_out(buffer, values, number):
+        """Leave out an event for a range of values; return where it is counted."""
+        buffer.leave_out(np.array([values]), np.array([number]))
+        return HEADER + number
 
     # -- many at once ---------------------------------------------------------
 
@@ -140,6 +146,7 @@ class Intake:
         table = np.empty((len(block), len(buffer.names)))
         for column, name in enumerate(self._names):
             table[:, column] = block.values.get(name, np.nan)
+        table[:, -1] = np.nan  # the mean, where no data is read
         outside = self._select.all_outside(block.values, len(block))
         for k, frames in reading.until_error(block.pieces(None if outside is None else outside < 0)):
             if reading.is_stopped():
@@ -149,7 +156,7 @@ class Intake:
             reading.at = f"event {first + k} of the sequence"
             without, failed = isinstance(frames, int), isinstance(frames, Exception)
             end = k + (frames if without else 1 if failed else len(frames))
-            _count(header, outside, done, end)
+            _count(buffer, outside, done, end, table)
             which = np.arange(k, end) if outside is None else k + np.flatnonzero(outside[k:end] < 0)
             wrong, bad, done = "", which[:0], end
             if without:
@@ -168,17 +175,17 @@ class Intake:
             start = time.perf_counter()
             self._seconds["computing"] += start - read
         if not reading.stopped:
-            _count(header, outside, done, len(block))
+            _count(buffer, outside, done, len(block), table)
 
     def _put_many(self, buffer, rows, block, which, table):
         """Put frames into the buffer, `which` of the events of a block; tell which of them are bad, as bool."""
-        inside, bad = np.ones(len(which), bool), np.zeros(len(which), bool)
-        if self._means is not None:
-            table[which, -1] = means = self._means.of(rows)
-            inside = ~self._outside_by_mean(means, rows)
-            if not inside.all():
-                buffer.header[[FILTERED, HEADER + self._select.number]] += np.count_nonzero(~inside)
-                rows, which = rows[inside], which[inside]
+        bad = np.zeros(len(which), bool)
+        table[which, -1] = means = self._means.of(rows)
+        inside = ~self._outside_by_mean(means, rows)
+        if not inside.all():
+            out = which[~inside]
+            buffer.leave_out(table[out], np.full(len(out), self._select.number))
+            rows, which = rows[inside], which[inside]
         if len(which):
             run = int(block.runs[which[0]])
             bad[inside] = self._put(buffer, rows, block.stamps[which], run, rows.dtype, table[which])
@@ -213,13 +220,12 @@ class Intake:
             log.warning("bad event skipped (%s): %s%s", self._reading.at, what, more)
 
 
-def _count(header, outside, first, last):
+def _count(buffer, outside, first, last, table):
     """Count events of a block as read, and those that ranges of values leave out."""
-    header[READ] += last - first
+    buffer.header[READ] += last - first
     if outside is not None:
-        of_each = np.bincount(outside[first:last] + 1, minlength=len(header) - HEADER + 1)[1:]
-        header[FILTERED] += of_each.sum()
-        header[HEADER:] += of_each
+        out = first + np.flatnonzero(outside[first:last] >= 0)
+        buffer.leave_out(table[out], outside[out])
 
 
 def at_the_largest(frames, dtype, mask):

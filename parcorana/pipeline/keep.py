@@ -24,6 +24,7 @@ log = logging.getLogger("parcorana")
 _PATIENCE = 60.0  # s within which the folder that the viewer makes shows up on another host
 _STATE = "state "
 _VALUE = "value "
+_MONITOR = "monitor "
 
 
 class Keeper:
@@ -34,6 +35,7 @@ class Keeper:
     job : Job
     calculation : BlockBase
     buffer : RollingBuffer
+    monitors : parcorana.curves.monitor.Monitors
 
     Attributes
     ----------
@@ -43,8 +45,8 @@ class Keeper:
         Events processed until then.
     """
 
-    def __init__(self, job, calculation, buffer):
-        self._job, self._calculation, self._buffer = job, calculation, buffer
+    def __init__(self, job, calculation, buffer, monitors):
+        self._job, self._calculation, self._buffer, self._monitors = job, calculation, buffer, monitors
         self._elements = job.part_of(job.rank).stop - job.part_of(job.rank).start
         self.block, self.processed = 0, 0
         self._arrays = {}
@@ -123,6 +125,7 @@ class Keeper:
         buffer, roles = self._buffer, self._job.roles
         state = {_STATE + name: array for name, array in self._state().items()}
         values = {_VALUE + name: Common(column) for name, column in buffer.values.items()}
+        values |= {_MONITOR + name: Common(array) for name, array in self._monitors.state().items()}
         kept = {"T": Common(buffer.T), "X": PerElement(buffer.X)} | values | state
         arrays = {name: (NAMES[type(array)], array.value) for name, array in kept.items()}
         path = part_path(folder, block, roles.workers.index(self._job.rank))
@@ -185,6 +188,8 @@ class Keeper:
         files[0][0].read("T", into=buffer.T)
         for name, column in buffer.values.items():
             files[0][0].read(_VALUE + name, into=column)
+        for name, array in self._monitors.state().items():
+            files[0][0].read(_MONITOR + name, into=array)
         for file, first, last, ours in files if buffer.X.size else ():
             file.read("X", first, last, into=buffer.X[:, ours])
         if resume.facts["filled"] > len(buffer.T):

@@ -44,6 +44,17 @@ def unpack(header, body):
     return about["facts"], {name: part.copy() for name, part in _parts(body, int(header[1]), about["arrays"])}
 
 
+def named(kind, arrays):
+    """Return arrays under names that tell them from those of a calculation."""
+    return {f"{kind}: {name}": array for name, array in arrays.items()}
+
+
+def taken(kind, arrays):
+    """Take the arrays that `named` has named out of a dictionary; return them."""
+    mine = [name for name in arrays if name.startswith(f"{kind}: ")]
+    return {name.removeprefix(f"{kind}: "): arrays.pop(name) for name in mine}
+
+
 def _parts(body, at, about):
     """Generate the arrays that lie in a body behind its description, one after the other."""
     for name, (dtype, shape) in about.items():

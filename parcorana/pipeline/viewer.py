@@ -10,6 +10,7 @@ from parcorana.calculation.guard import callback
 from parcorana.calculation.userclass import begin
 from parcorana.calculation.userstate import says_state
 from parcorana.correlate import cpu
+from parcorana.curves.monitor import from_arrays
 from parcorana.errors import RunError
 from parcorana.events.values import text_of
 from parcorana.pipeline import note
@@ -113,6 +114,8 @@ class Viewer:
         body = np.empty(int(header[2]), np.uint8)
         yield from clock.waiting(wait(transport.receive(rank, TAG_BODY, body)))
         facts, arrays = note.unpack(header, body)
+        if values := note.taken("values", arrays):
+            facts |= {"values": from_arrays(values), "rate": self.config.rate}
         return header, facts, arrays
 
     def _gathered(self, facts, arrays):

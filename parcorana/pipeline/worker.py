@@ -11,6 +11,7 @@ from parcorana.calculation.checks import InPlace, size_of_small
 from parcorana.calculation.guard import callback
 from parcorana.calculation.says import reduced_bytes
 from parcorana.calculation.userclass import begin
+from parcorana.curves.monitor import Monitors, as_arrays
 from parcorana.errors import RunError
 from parcorana.job.memory import collected_bytes
 from parcorana.pipeline import note
@@ -45,12 +46,13 @@ class Worker:
         self.at = "before the first event"
         self.entering = Entering(job, self.calculation, self._say)
         self.events = Account(config, self.first)
+        self.monitors = Monitors(config.names)
         self.outbox = Outbox(job)
         self._coming = []  # messages of the next block
         self.error = self._failed_at = None  # an error to be raised when all is done
         self._shared = 0  # events of which the viewer has what the class shares
         self.merged, self._left = 0, -1  # updates left to later ones, and where the last of them was
-        self._keeper = Keeper(job, self.calculation, self.entering.buffer) if job.resumable else None
+        self._keeper = Keeper(job, self.calculation, self.entering.buffer, self.monitors) if job.resumable else None
 
     def _say(self, at):
         self.at = at
@@ -130,6 +132,7 @@ class Worker:
 
     def _take(self, block):
         """Let the events of a block enter, cut where a run or an update ends."""
+        self.monitors.leave_out(block.left_out)
         if not block.events:
             return
         events, update = self.events, self.config.update
@@ -146,6 +149,7 @@ class Worker:
                 values = {name: column[at:end] for name, column in block.values.items()}
                 entry = self.entering.take(counters[at:end], values, block.data[at:end], events.processed, limit)
             events.add(entry, counters[at:end], block.stamps[at:end])
+            self.monitors.note(counters[at:end], values, entry.processed)
             at += entry.consumed
             if 0 < self.calculation.shares <= events.processed - self._shared:
                 yield from self._share()
@@ -156,6 +160,7 @@ class Worker:
                     yield from self._publish()
             self.outbox.progress(self._facts)
             yield WORKED
+        self.monitors.settle()
 
     @contextmanager
     def _computing(self):
@@ -192,6 +197,7 @@ class Worker:
     def _publish(self, last=False, ending=False):
         events = self.events
         yield from self._share()
+        self.monitors.settle()
         yield from self.outbox.room()
         self.calculation.mpiParams.processed = events.processed
         self.merged -= self._left == events.processed  # the last one of all is made nevertheless
@@ -208,10 +214,15 @@ class Worker:
                 said = reduced_bytes(self.config) + collected_bytes(self.config, self.calculation, self.elements)
                 if warning := size_of_small(self.calculation, arrays, self.arrays, said):
                     log.warning("%s", warning)
-            self.outbox.note(note.UPDATE, self._facts() | {"ending": ending, "elements": about}, small)
+            facts = self._facts() | {"ending": ending, "elements": about}
+            self.outbox.note(note.UPDATE, facts, small | self._distributions())
         for array in whole.values():
             yield from self.outbox.pieces(array)
         events.published = events.processed
+
+    def _distributions(self):
+        """Return what the viewer is told of the values of events: by one worker, for all see the same."""
+        return note.named("values", as_arrays(self.monitors.distributions())) if self.first else {}
 
     def _collected(self, last):
         """Return what the viewer gets of an update: what the calculation says, or all its arrays."""
@@ -253,14 +264,14 @@ class Worker:
         facts = self._facts()
         if self.error is not None:
             self.at, facts["error"] = self._failed_at, str(self.error)
-        self.outbox.note(note.DONE, finished_facts(self.job, facts))
+        self.outbox.note(note.DONE, finished_facts(self.job, facts), self._distributions())
         yield from self.outbox.empty()
 
 
 def _check_counts(buffer):
     numbers, data = buffer.handles
-    rows = buffer.messages()[1][0] if 0 <= buffer.events <= buffer.block else None
-    if rows is None or numbers.count != buffer.head + buffer.row * buffer.events or data.count != rows.nbytes:
+    rows = buffer.sent_rows()[0] if 0 <= buffer.events <= buffer.block else None
+    if rows is None or numbers.count != buffer.size or data.count != rows.nbytes:
         raise RunError(
             f"a block of {buffer.events} events came with {numbers.count} numbers and {data.count} bytes of data"
         )

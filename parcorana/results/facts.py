@@ -10,6 +10,7 @@ from parcorana._version import __version__
 from parcorana.detector import colortable, masks
 from parcorana.errors import ConfigError
 from parcorana.files.datasets import write_dataset
+from parcorana.results.values import write_values
 
 ACCOUNT = ("read", "processed", "filtered", "no_data", "duplicate", "late", "bad", "unused")
 
@@ -110,7 +111,8 @@ def write_facts(group, facts):
     group : h5py.Group
     facts : dict
         'account': dict of int; 'first', 'last': int [ns] or None; and where
-        known 'filtered_by': dict of int, 'merged': int, 'complete': bool, 'ended_by': str, 'timing': table.
+        known 'filtered_by': dict of int, 'values': dict of Distribution with 'rate': float [Hz], 'merged': int,
+        'complete': bool, 'ended_by': str, 'timing': table.
     """
     account = group.require_group("accounting")
     for key in ACCOUNT:
@@ -125,6 +127,8 @@ def write_facts(group, facts):
     for key in ("complete", "ended_by"):
         if key in facts:
             group.attrs[key] = facts[key]
+    if "values" in facts:
+        write_values(group, facts["values"], facts["rate"])
     if "timing" in facts:
         if "timing" in group:
             del group["timing"]

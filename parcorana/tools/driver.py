@@ -23,6 +23,7 @@ from parcorana.tools.failure import debugs, describe, end_badly, place_of, tell
 from parcorana.tools.instrument import stated_by
 from parcorana.tools.ranks import Ranks, StartError, set_log
 from parcorana.tools.report import report, summary
+from parcorana.tools.values import check_values_of
 
 log = logging.getLogger("parcorana")
 _PATIENCE = 2.0  # s to wait for threads without a word
@@ -186,6 +187,7 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
         if ranks.rank == 0:
             needs, tightest = memory.needs_now(division, rooms), memory.tightest(division, rooms)
             print(report(config, division, size, needs, [*tightest, *stated_lines]))
+            check_values_of(config)
         return 0
     if ranks.rank == 0:
         log.info("%s", summary(config, division, size))

@@ -15,6 +15,7 @@ from parcorana.errors import ConfigError, speaks, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.files.plain import plain_file
 from parcorana.results.reading import find_file, read_result, updates_in
+from parcorana.results.values import read_values
 from parcorana.tools.parser import Parser
 
 _PLAIN_MAPS = ("saturated", "mask", "color", "finecolor")
@@ -29,6 +30,7 @@ examples:
   parCorAnaPlot result.h5 --fit single --tau-q -o tau.png   decay times against q, and the diffusion coefficient
   parCorAnaPlot result.h5 --at 500,1000 -o grown.png        two updates of one run over each other
   parCorAnaPlot today.h5 yesterday.h5 -o both.png           curves of two runs over each other
+  parCorAnaPlot result.h5 --values -o values.png            what the values of events were, of any user class
 While a run goes on, its name draws the last update published.
 
 exit status: 0 done; 1 failed while running; 2 wrong arguments or input files.
@@ -57,6 +59,9 @@ def make_parser():
     parser.add_argument("--iY", metavar="FILE", help="column of each element in the image")
     parser.add_argument(
         "--tau-q", action="store_true", help="draw the decay times of the fits against q, with their power law, instead"
+    )
+    parser.add_argument(
+        "--values", action="store_true", help="draw what the values of events were, how often and when, instead"
     )
     parser.add_argument("--fit", choices=KINDS, help="fit the curves, in place of the fits in the file")
     return parser
@@ -109,7 +114,25 @@ def _array(file, result, text):
     return array, f"each element's g2 at the delay {number}{note}"
 
 
+def _draw_values(args):
+    """Draw the values of the events of one run."""
+    if len(args.files) > 1 or args.at:
+        raise ConfigError("--values draws those of one run, from its first event to the last one published")
+    (name,) = args.files
+    with plain_file(find_file(name)) as file:
+        found, ranges, rate = read_values(file, name)
+    from parcorana.view import monitors, pictures
+
+    with pictures.shown(args.output, size=(9, 1 + 2 * len(found))) as figure:
+        monitors.draw_values(figure, found, name, ranges, rate)
+    if args.output:
+        print(args.output)
+
+
 def _draw(args):
+    if args.values:
+        _draw_values(args)
+        return
     colors = None
     if args.colors:
         colors = parse_numbers(args.colors, "--colors")

@@ -8,13 +8,15 @@ folder for each document. An HTML comment on the line before a block changes tha
 ``<!-- not run: REASON -->``
     The block is left alone.
 
-Blocks of other languages are output or pictures, and not run. The block of docs/validation.md is run by
-test_validation.py.
+A section with the line ``<!-- needs MODULE -->`` is run only where that module is installed. Blocks of other
+languages are output or pictures, and not run. The blocks of docs/validation.md and docs/first-night.md are run
+by test_validation.py and test_first_night.py.
 """
 
 import argparse
 import ast
 import dataclasses
+import importlib.util
 import os
 import re
 import subprocess
@@ -28,6 +30,7 @@ import numpy as np
 import pytest
 from effort import PATIENCE
 from nbclient import NotebookClient
+from sources import ENVIRONMENT
 
 import parcorana
 from parcorana import MpiParams, curves, userg2
@@ -40,11 +43,13 @@ from parcorana.tools.compare import compare
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
-RUN_ELSEWHERE = {"validation.md"}
+RUN_ELSEWHERE = {"validation.md", "first-night.md"}
 OF_THE_SITE = {"index.md", "api.md"}  # little without what Sphinx makes of it
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOTE = re.compile(r"<!-- (file|not run): (.+) -->\n\Z")
+SECTION = re.compile(r"^## .*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+NEEDS = re.compile(r"^<!-- needs (\w+) -->$", re.MULTILINE)
 
 
 def text_of(name):
@@ -64,7 +69,7 @@ def blocks_of(text):
 
 def run(command, folder):
     """Run a block as its reader would, with warnings as errors; never longer than two minutes."""
-    env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONWARNINGS": "error"}
+    env = {**os.environ, **ENVIRONMENT, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         ["timeout", "-k", "5", str(PATIENCE), *command],
         cwd=folder,
@@ -77,9 +82,21 @@ def run(command, folder):
     return done.stdout
 
 
+def installed(text):
+    """Return a document without the sections whose module is not installed."""
+
+    def kept(section):
+        needs = NEEDS.search(section[0])
+        return section[0] if needs is None or importlib.util.find_spec(needs[1]) else ""
+
+    return SECTION.sub(kept, text)
+
+
 def run_document(text, folder):
-    """Run all blocks of a document; return what each printed."""
-    said, blocks = [], blocks_of(text)
+    """Run all blocks of a document, with the examples beside it; return what each printed."""
+    (folder / "examples").unlink(missing_ok=True)
+    (folder / "examples").symlink_to(ROOT / "examples")
+    said, blocks = [], blocks_of(installed(text))
     for k, (language, note, argument, body) in enumerate(blocks):
         if note == "file":
             (folder / argument).write_text(body, encoding="utf-8")
@@ -205,6 +222,14 @@ def test_blocks_that_fail_are_noticed(tmp_path):
     note_elsewhere = "<!-- not run: too far away -->\n\n```sh\nfalse\n```\n"
     with pytest.raises(AssertionError, match="exit 1"):
         run_document(note_elsewhere, tmp_path)
+
+
+def test_sections_that_need_a_module(tmp_path):
+    text = (
+        "## A\n\n```sh\necho a\n```\n\n## B\n\n<!-- needs {} -->\n\n```sh\necho b\n```\n\n## C\n\n```sh\necho c\n```\n"
+    )
+    assert run_document(text.format("h5py"), tmp_path) == ["a\n", "b\n", "c\n"]
+    assert run_document(text.format("no_such_module"), tmp_path) == ["a\n", "c\n"]
 
 
 def test_most_blocks_are_run():

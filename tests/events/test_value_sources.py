@@ -179,10 +179,51 @@ def test_hdf5_with_monitor(setup):
     np.testing.assert_array_equal(one.stored, [np.array(last) - entered[0], i0[last]])
     said = f"events filtered by select: i0 not 0.2 to 0.9: {one.filtered_by['i0']}, mean not from 4.8 on: "
     assert said + str(one.filtered_by["mean"]) in one.log
+    with h5py.File(setup.folder / "one.h5") as file:
+        check_histograms(file["system/values"], setup, i0, entered)
     for servers in (1, 2):
         write_monitor(setup, values={"i0": "scan/i0"}, select=select, numservers=servers)
         drive(setup, f"over_mpi_{servers}.h5", ranks=4)
         assert compare(setup.folder / "one.h5", setup.folder / f"over_mpi_{servers}.h5") == []
+
+
+def check_histograms(group, setup, i0, entered):
+    """Compare with numpy what a result holds of the values of events processed and of those left out."""
+    means = setup.frames[:, setup.mask.astype(bool)].mean(axis=1, dtype=float)
+    out = np.setdiff1d(np.arange(len(i0)), entered)
+    of_i0 = np.intersect1d(out, np.flatnonzero(~((i0 >= 0.2) & (i0 <= 0.9))))
+    assert set(group) == {"i0", "mean"}
+    for name, column, unread in (("i0", i0, []), ("mean", np.where(np.isin(np.arange(len(i0)), of_i0), np.nan, means),
+                                                  of_i0)):  # fmt: skip
+        here = group[name]
+        for kind, which in (("processed", entered), ("filtered", out)):
+            values = column[which]
+            real = values[np.isfinite(values)]
+            assert here[kind].attrs["nan"] == len(values) - len(real) >= (kind == "filtered") * len(unread)
+            assert here[kind][:].tolist() == np.histogram(real, [*here["edges"][:-1], np.inf])[0].tolist()
+            assert (here[kind].attrs["minimum"], here[kind].attrs["maximum"]) == (real.min(), real.max())
+            assert here[kind].attrs["units"] == "1" and here[kind].attrs["long_name"]
+        line = here["timeline"]
+        assert line["events"][:].tolist() == [1] * len(entered) and line["first"].attrs["rate"] == 120
+        assert line["first"][:].tolist() == line["last"][:].tolist() == (np.array(entered) - entered[0]).tolist()
+        for key in ("mean", "minimum", "maximum"):
+            np.testing.assert_allclose(line[key], column[entered], rtol=1e-15)
+
+
+def test_dropouts_are_told(tmp_path, caplog):
+    """60 of 2,000 frames without beam: the closing log says so, and what would leave them out."""
+    rng = np.random.default_rng(3)
+    frames = rng.poisson(9, (2000, 4, 4)).astype(np.uint16)
+    frames[rng.permutation(2000)[:60]] = 0
+    for select in ({}, {"mean": (1, None)}):
+        caplog.clear()
+        (viewer, _, worker, _) = run_local(
+            tmp_path, Seen, np.arange(2000), frames, workers=2, times=5, delays=[1], block=64, select=select
+        )
+        told = "60 of 2,000 events have mean below 10% of its median, 9"
+        assert (told in caplog.text) == (not select) and viewer.finished["filtered"] == 60 * len(select)
+    found = worker.monitors.distributions()["mean"]
+    assert found.counts[:, 0].tolist() == [0, 60] and found.minimum.min() > 5
 
 
 def test_simulator_with_select(setup, command):
@@ -211,6 +252,12 @@ def test_check_names_what_is_wrong(setup):
     run = setup.drive("--check")
     assert run.returncode == 0, run.stderr
     assert "{'i0': 'scan/i0'}" in run.stdout and "{'i0': (None, 3)}" in run.stdout
+    said = run.stdout[run.stdout.index("values of the first") :].splitlines()
+    assert said[0] == "values of the first 230 events with data, from the smallest to the largest:"
+    assert said[1].endswith("| min 0, 1% 0, median 0, 99% 0, max 0")
+    assert said[2].strip() == "select: 0 are not up to 3, or NaN, and are left out"
+    assert said[-1] == "values: picture mask_values.png"
+    assert (setup.folder / "mask_values.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("ranks", [0, 4])
@@ -241,6 +288,7 @@ def test_a_run_with_values_goes_on(setup, ranks):
     np.testing.assert_array_equal(resumed.stored, whole.stored)
     np.testing.assert_array_equal(resumed.weighted, whole.weighted)
     assert (resumed.account, resumed.filtered_by) == (whole.account, whole.filtered_by)
+    assert compare(setup.folder / "out.h5", setup.folder / "whole.h5") == [], "the values of /system, too"
 
 
 def test_the_testing_mode_selects_alike(setup):
@@ -288,17 +336,28 @@ def beam(tmp_path_factory):
     lacking = {(7, "gmd"), (33, "gmd"), (50, "timing")}
     numbers = {"gmd": {"milliJoulesPerPulse": energy, "other": energy * 2}, "timing": {"sequenceValues": codes}}
     stamps = T0 + np.arange(90) * 10**9 // 120
-    write_run(folder, frames, stamps, streams=2, numbers=numbers, lacking=lacking)
+    slow = {PRESSURE: np.arange(90) + 0.5}
+    write_run(folder, frames, stamps, streams=2, numbers=numbers, lacking=lacking, slow=slow)
     some = {name: {field: column[:40] for field, column in fields.items()} for name, fields in numbers.items()}
     write_run(
-        folder, frames[:40], stamps[:40] + 10**12, run=8, streams=2, numbers=some, lacking={(7, "gmd"), (33, "gmd")}
+        folder,
+        frames[:40],
+        stamps[:40] + 10**12,
+        run=8,
+        streams=2,
+        numbers=some,
+        lacking={(7, "gmd"), (33, "gmd")},
+        slow=slow,
     )
     laser = np.array([float(k % 3 == 0) for k in range(90)])
     laser[50], energy[[7, 33]] = math.nan, math.nan
-    return SimpleNamespace(folder=folder, frames=frames, energy=energy, laser=laser)
+    # of the last slow update before: there is one after the event 7, and then every 16 events
+    pressure = np.array([math.nan if k <= 7 else (k - 8) // 16 * 16 + 7.5 for k in range(90)])
+    return SimpleNamespace(folder=folder, frames=frames, energy=energy, laser=laser, pressure=pressure)
 
 
-VALUES = {"energy": "gmd.raw.milliJoulesPerPulse", "laser": "timing.raw.eventcodes[40]"}
+PRESSURE = "HX2:DVD:GCC:01:PMON"
+VALUES = {"energy": "gmd.raw.milliJoulesPerPulse", "laser": "timing.raw.eventcodes[40]", "pressure": PRESSURE}
 
 
 @NO_PSANA
@@ -322,6 +381,7 @@ def test_values_from_psana(beam, no_facility, mode, servers):
     assert sorted(found) == [(0, k) for k in range(90)] + [(1, k) for k in range(40)]
     for (run, k), (values, data) in found.items():
         np.testing.assert_array_equal(values["energy"], beam.energy[k])
+        np.testing.assert_array_equal(values["pressure"], beam.pressure[k])
         np.testing.assert_array_equal(values["laser"], beam.laser[k] if not (run and k == 50) else 0)
         np.testing.assert_array_equal(data, beam.frames[k])
 
@@ -346,6 +406,7 @@ def test_values_from_psana(beam, no_facility, mode, servers):
         ("mydet.raw.raw[1]", "'mydet.raw.raw' is an array of shape (2, 5, 7), which has no element 1"),
         ("gmd.raw.other[0]", "'gmd.raw.other' is one number, which has no element 0"),
         ("gmd.raw.config", "is dict, and must be a number"),
+        ("HX2:PMON", f"run 7 of tstx00126 has these variables of EPICS and scans: {PRESSURE}; did you mean"),
     ],
 )
 def test_wrong_values_of_psana(beam, no_facility, mode, where, words):
@@ -408,6 +469,6 @@ def test_values_of_a_live_run(tmp_path, beam, no_facility, monkeypatch, in_threa
         assert time.monotonic() < limit
         if event is not None:
             assert event.evt.values is event.values and event.own_run is source.own_run
-            found.append((event.index, event.values["energy"], event.values["laser"]))
+            found.append((event.index, *(event.values[name] for name in VALUES)))
     source.close()
-    np.testing.assert_array_equal(found, np.stack([np.arange(90), beam.energy, beam.laser], axis=1))
+    np.testing.assert_array_equal(found, np.stack([np.arange(90), beam.energy, beam.laser, beam.pressure], axis=1))

@@ -14,6 +14,7 @@ from local import ListSource, run_local
 from valued import Seen, is_inside
 
 from parcorana import BlockBase, ConfigError
+from parcorana.curves.monitor import FILTERED, PROCESSED
 from parcorana.errors import EventError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.hdf5.slab import runs_of
@@ -91,13 +92,13 @@ def test_names(setup, monkeypatch):
         config = resolve_config(setup.system | {"user_class": Uses, "dataset": "h5=frames.h5", **given}, {})
         return config.names, config.values
 
-    assert names() == ([], {})
-    assert names(values={"b": "x", "a": "y"}) == (["b", "a"], {"b": "x", "a": "y"})
+    assert names() == (["mean"], {}), "which is there in any case"
+    assert names(values={"b": "x", "a": "y"}) == (["b", "a", "mean"], {"b": "x", "a": "y"})
     assert names(values={"mean": "mean", "a": "y"}) == (["a", "mean"], {"a": "y"})
     assert names(select={"mean": (1, None)}) == (["mean"], {})
     assert names(uses=("mean",)) == (["mean"], {})
-    assert names(dataset="sim=brownian", select={"pulse": (None, 3)}) == (["pulse"], {})
-    assert names(dataset="sim=brownian", values={"i0": "pulse"}, uses=["i0"])[0] == ["i0", "pulse"]
+    assert names(dataset="sim=brownian", select={"pulse": (None, 3)}) == (["pulse", "mean"], {})
+    assert names(dataset="sim=brownian", values={"i0": "pulse"}, uses=["i0"])[0] == ["i0", "pulse", "mean"]
     with pytest.raises(ConfigError, match=r"user_class Uses uses the value 'i0': say in values where it is"):
         names(uses=("i0",))
     with pytest.raises(ConfigError, match=r"user_class Uses: uses must be names of values, not 'mean'"):
@@ -303,8 +304,11 @@ def runs_with_values(draw):
 
 
 def by_hand(run):
-    """Return what enters, in order, with its values, and the accounting: by the rules, one event after the other."""
-    entered, account, selected = [], {}, dict.fromkeys(run.select, 0)
+    """Return what enters, in order, with its values, the accounting, and the values of what ranges leave out.
+
+    By the rules, one event after the other.
+    """
+    entered, account, selected, left_out = [], {}, dict.fromkeys(run.select, 0), []
     buffer, origin, now = ReferenceBuffer(run.times), None, None
     for k in range(min(len(run.counters), run.numevents or len(run.counters))):
         values = {name: column[k] for name, column in run.values.items()}
@@ -316,6 +320,7 @@ def by_hand(run):
         if out:
             fate = "filtered"
             selected[out[0]] += 1
+            left_out.append((values["a"], values["b"], mean if out[0] == "mean" else math.nan))
         elif run.states[k] != "good":
             fate = "no_data" if run.states[k] == "none" else "bad"
         elif not np.isfinite(included).all():
@@ -330,7 +335,21 @@ def by_hand(run):
                 entered.append((run.counters[k] - origin, values["a"], values["b"], mean))
         account[fate] = account.get(fate, 0) + 1
         account["read"] = account.get("read", 0) + 1
-    return entered, account, selected
+    return entered, account, selected, left_out
+
+
+def check_distributions(found, entered, left_out):
+    """Compare what a run keeps of the values with what they were."""
+    rows = np.reshape(entered, (-1, 4))
+    for k, name in enumerate(("a", "b", "mean")):
+        one = found[name]
+        for kind, column in ((PROCESSED, rows[:, k + 1]), (FILTERED, np.reshape(left_out, (-1, 3))[:, k])):
+            finite = column[np.isfinite(column)]
+            assert one.special[kind].sum() + len(finite) == len(column)
+            if len(one.edges):
+                assert one.counts[kind].tolist() == np.histogram(finite, [*one.edges[:-1], np.inf])[0].tolist()
+        assert one.first.tolist() == one.last.tolist() == rows[:, 0].tolist(), "each event is a stretch of its own"
+        np.testing.assert_array_equal([one.mean, one.minimum, one.maximum], [rows[:, k + 1]] * 3)
 
 
 def roles_of(folder, user_class, kind, run, **more):
@@ -356,8 +375,9 @@ def roles_of(folder, user_class, kind, run, **more):
 def test_events_are_chosen_as_by_hand(tmp_path, caplog, user_class, kind, run):
     caplog.set_level("ERROR", "parcorana")
     (viewer, *roles), sources = roles_of(tmp_path, user_class, kind, run)
-    entered, account, selected = by_hand(run)
+    entered, account, selected, left_out = by_hand(run)
     for worker in roles[run.servers :]:
+        check_distributions(worker.monitors.distributions(), entered, left_out)
         assert [row[0] for row in worker.calculation.entered] == [row[0] for row in entered]
         np.testing.assert_array_equal(np.reshape(worker.calculation.entered, (-1, 4)), np.reshape(entered, (-1, 4)))
         assert worker.events.filtered_by == selected

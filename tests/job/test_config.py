@@ -20,7 +20,7 @@ WRONG_SYSTEM = [
     ({"delays": [-1, 1]}, "delays must be 0 or more: found -1"),
     ({"delays": []}, "at least one"),
     ({"delays": [1.5]}, "whole number"),
-    ({"mask": "nowhere.npy"}, "mask: the file 'nowhere.npy' does not exist"),
+    ({"mask": "nowhere.npy"}, "mask: the file 'nowhere.npy' does not exist; parCorAnaMaskColorTool start makes"),
     ({"mask": "frames.h5"}, "not a readable .npy file"),
     ({"mask": "mask_float.npy"}, "it must hold whole numbers or bool"),
     ({"mask": "mask_two.npy"}, "has the values 2; only 0"),

@@ -27,7 +27,7 @@ ROOMS = {
     "view": "curves results",
     "watch": "calculation",
     "g2": "files calculation correlate detector curves results view",
-    "pipeline": "files calculation correlate detector events job results view",
+    "pipeline": "files calculation correlate detector curves events job results view",
     "tools": "files calculation correlate detector curves events job results view watch g2 pipeline",
     "faces": "files calculation correlate detector curves events job results view watch g2 pipeline tools",
 }

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from parcorana import _move
-from parcorana.pipeline.block import EVENTS, BlockBuffer, wire_dtype
+from parcorana.pipeline.block import EVENTS, FILTERED, HEADER, BlockBuffer, wire_dtype
 from parcorana.pipeline.receivers import Receivers
 
 DTYPES = ["?", "i1", "u1", "i2", "u2", "f2", "i4", "u4", "f4", "i8", "u8", "f8", ">u2", ">f4", "g"]
@@ -101,6 +101,37 @@ def test_small_values_travel_in_their_own_type():
     assert sender.messages()[1][0].nbytes == 4 * 112 * 2  # rows of 7 cache lines, as they are in float32
     sender.put(np.ones((0, 100), "f8"), np.arange(0), 0, Receivers([np.arange(100)]), True)
     assert sender.header[EVENTS] == 4
+
+
+@settings(max_examples=examples(60), deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([-1, 0, 1]), st.integers(0, 3)), max_size=12), st.data())
+def test_values_of_what_ranges_leave_out(steps, data):
+    """Of some events the data travel, of those that ranges leave out the values; the last of either may be cut off."""
+    block, receivers = sum(count for _, count in steps) + data.draw(st.integers(0, 2)), Receivers([np.arange(2)])
+    sender, receiver = (BlockBuffer(block, [2], np.float32, ["a", "mean"], 2) for _ in range(2))
+    for _ in range(2):
+        sender.begin(0, -1, True)
+        taken, left, at = [], [], 0.0
+        for which, count in steps:
+            values = np.stack([np.arange(at, at + count), np.full(count, np.nan)], axis=1)
+            at += count
+            if which < 0:
+                sender.put(np.ones((count, 2), "u1"), np.arange(count), 0, receivers, False, values)
+                taken += values[:, 0].tolist()
+            else:
+                sender.leave_out(values, np.full(count, which))
+                left += [(value, which) for value in values[:, 0].tolist()]
+        keep = [data.draw(st.integers(0, len(each))) for each in (taken, left)]
+        sender.header[EVENTS] = keep[0]
+        for _, which in left[keep[1] :]:
+            sender.header[[FILTERED, HEADER + which]] -= 1
+        numbers, _ = sender.messages()
+        receiver.numbers[: len(numbers)] = numbers
+        assert receiver.size == len(numbers)
+        got = receiver.as_block()
+        assert got.values["a"].tolist() == taken[: keep[0]]
+        assert got.left_out["a"].tolist() == [value for value, _ in left[: keep[1]]] and got.header[FILTERED] == keep[1]
+        assert np.isnan(got.left_out["mean"]).all() and len(got.left_out["mean"]) == keep[1]
 
 
 def test_memory_is_never_left():

@@ -170,6 +170,7 @@ class _Table:
                 if path != paths[-1]:
                     times.append(next(one.timestamp() for one in datagrams if one is not None))
                     paths.append(path)
+            run._handle_transition(datagrams)  # what is read once in a while; psana forgets it here, too
             yield datagrams
 
     def _open_file(self, stream, time):

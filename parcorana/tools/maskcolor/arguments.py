@@ -9,6 +9,7 @@ import numpy as np
 from parcorana.detector import maps
 from parcorana.detector.images import check_both, load_layout
 from parcorana.errors import ConfigError
+from parcorana.events.values import MEAN, check_values
 from parcorana.files.paths import fault_of
 from parcorana.tools.maskcolor import rings
 from parcorana.tools.maskcolor.stated import check_for_q, need_for_q
@@ -66,6 +67,15 @@ def _decades(text):
     if not 3 <= value <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 3 to 100: 5 for a chance of 1 in 10^5")
     return value
+
+
+def _value(text):
+    name, equals, where = text.partition("=")
+    if name == MEAN:
+        raise argparse.ArgumentTypeError(f"{text!r}: the mean of the included elements is shown in any case")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=WHERE, as i0=gmd.raw.milliJoulesPerPulse")
+    return name, where
 
 
 def _shape(text):
@@ -129,6 +139,15 @@ def _add_start(parser):
         "-b", "--basename", metavar="PREFIX", help="beginning of the files' names (made from dataset and src)"
     )
     parser.add_argument("--force", action="store_true", help="replace existing files")
+    parser.add_argument(
+        "--value",
+        type=_value,
+        action="append",
+        default=[],
+        metavar="NAME=WHERE",
+        help="say and draw what this number of the events is, beside their mean: as i0=gmd.raw.milliJoulesPerPulse; "
+        "may be repeated",
+    )
     place = parser.add_argument_group("where the elements are")
     place.add_argument("-g", "--geometry", metavar="FILE", help="geometry file of psana")
     place.add_argument("--iX", metavar="FILE", help="row of each element in the image, in place of a geometry file")
@@ -223,7 +242,8 @@ def _add_start(parser):
 
 
 def check_start(args, run):
-    """Raise ConfigError if options of `start` contradict each other, or name files that cannot be read."""
+    """Raise ConfigError if options of `start` contradict each other, or name what cannot be read."""
+    check_values(dict(args.value), run.dataset)
     if args.wavelength and args.energy:
         raise ConfigError("--wavelength and --energy say the same thing: give one of them")
     if args.energy and args.energy > _HIGHEST_KEV:

@@ -15,13 +15,15 @@ _FEW = 10  # events that show where gaps are
 _PAUSE = 0.002  # s between two looks at a live run
 
 
-def average(run, numevents):
+def average(run, numevents, values=None):
     """Read events; say how many there were.
 
     Parameters
     ----------
     run : parcorana.tools.maskcolor.runs.Run
     numevents : int
+    values : dict of str to str, optional
+        Names of numbers of the events, and where they are: they must be there.
 
     Returns
     -------
@@ -39,7 +41,7 @@ def average(run, numevents):
     RunError
         The source fails before any event has been read.
     """
-    source = _opened(run.dataset, run)
+    source = _opened(run.dataset, run, values)
     statistics, without, bad = Statistics(), 0, 0
     try:
         for frame in _frames(source):
@@ -74,7 +76,7 @@ def average(run, numevents):
     return statistics, known, getattr(source, "unmapped", None)
 
 
-def _opened(dataset, of):
+def _opened(dataset, of, values=None):
     return open_source(
         dataset,
         src=of.src,
@@ -82,6 +84,7 @@ def _opened(dataset, of):
         share=Share(block=_BLOCK),
         log=print,
         psana_config=getattr(of, "psana_config", None),
+        values=values,
     )
 
 

@@ -112,7 +112,7 @@ def average_of(args, given):
     for run in given:
         if len(given) > 1:
             print(f"run {len(runs) + 1} of {len(given)}: {run.dataset.text}")
-        statistics, known, nowhere = average(run, args.numevents)
+        statistics, known, nowhere = average(run, args.numevents, dict(args.value))
         if runs:
             masks.check_shape("-d", run.dataset.text, statistics.shape, runs[0].shape, f"{given[0].dataset.text!r}")
         runs.append(statistics)

@@ -11,6 +11,7 @@ from parcorana.tools.maskcolor.coloring import coloring
 from parcorana.tools.maskcolor.included import included
 from parcorana.tools.maskcolor.runs import average_of, runs_of
 from parcorana.tools.maskcolor.stated import completed
+from parcorana.tools.values import show_first
 
 _TEST_ELEMENTS, _TEST_QUANTILE = 10, 0.95
 
@@ -21,7 +22,8 @@ def start(args):
     prefix = args.basename or files.prefix_of([run.dataset for run in given], given[0].src)
     names = files.all_names(prefix)
     again = not args.force and files.are_there(names)
-    files.check_free(names, args.force or again)
+    picture = f"{prefix}_values.png"
+    files.check_free([*names, picture], args.force or again)
     check_start(args, given[0])
     if again:
         print(f"all files of {prefix} exist: they stay if they come out the same, else they need --force")
@@ -49,6 +51,9 @@ def start(args):
     wrote = "unchanged:" if again else "wrote"
     print(f"{wrote} {prefix}_{{{','.join(files.SAVED)}}}_{{ndarrCoords,imgCoords}}.npy")
     print(f"{wrote} {prefix}_iX.npy, {prefix}_iY.npy, {prefix}_colors.csv")
+    if len(given) > 1:
+        print("values: those of run 1")
+    show_first(args, given[0], mask, picture)
     print(f"next: parCorAnaMaskColorTool plot -i {prefix}_color_ndarrCoords.npy -o {prefix}_color.png")
 
 
