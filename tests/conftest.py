@@ -181,6 +181,21 @@ def setup(tmp_path):
 
 
 @pytest.fixture
+def tool(tmp_path, monkeypatch, capsys):
+    """Return a function that runs the mask tool in a folder of its own; it returns status, output, error."""
+    from parcorana.tools import maskcolor
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args):
+        status = status_of(maskcolor.main, *args)
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
 def make_setup(tmp_path):
     return lambda **kwargs: Setup(tmp_path, **kwargs)
 

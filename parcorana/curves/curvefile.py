@@ -85,7 +85,7 @@ def write_curves(group, colors, curve, normalization, bias=None, stands_for=None
     if many:
         _write_colors(group, colors)
         if stands_for is not None:
-            write_dataset(group, kind, off.pop(kind), unit, f"mean {kind} of each colour")
+            write_dataset(group, _table_of(kind), off.pop(kind), unit, f"mean {kind} of each colour")
         for name, part in off.items():
             what = f"part of g2 by which the curve may be {name[4:-3]} for its normalization, at most; an estimate"
             write_dataset(group, name, part, "1", what, **norm)
@@ -145,6 +145,11 @@ def write_intensity(group, colors, sizes, line, rate):
         _write_rows(group, "color", colors, means, {"units": "intensity", "long_name": what})
 
 
+def _table_of(kind):
+    """Return the name of the table of what many colours stand for: other names may be those of groups."""
+    return kind if kind in ("q", "radius") else "color_values"
+
+
 def _write_colors(group, colors):
     write_dataset(group, "colors", colors, "1", "colour of each row of the tables")
 
@@ -174,8 +179,9 @@ def complete(user):
     for group in _last(user):
         if "delay_curves" in group and not _has_names(group):
             colors = group["colors"][:]
-            own = (*_BIAS, group.attrs.get("color_stands_for", ""))
-            off = {name: group[name][:] for name in own if name and name in group}
+            off = {name: group[name][:] for name in _BIAS if name in group}
+            if _table_of(kind_of := group.attrs.get("color_stands_for")) in group:
+                off[kind_of] = group[_table_of(kind_of)][:]
             for table, name in (_NAME_OF | _BESIDE).items():
                 if table not in group:
                     continue
@@ -279,7 +285,7 @@ def _fit_at_end(group, kind):
     delays = group["delays"]
     found = fits.fit_curves(delays[:], read_curves(group), kind)
     stands_for = None
-    if kind_of := group.attrs.get("color_stands_for"):
-        stands_for = kind_of, group.attrs["color_unit"], group[kind_of][:]
+    if _table_of(kind_of := group.attrs.get("color_stands_for")) in group:
+        stands_for = kind_of, group.attrs["color_unit"], group[_table_of(kind_of)][:]
     fits.write(group.create_group("fits"), found, delays.attrs["rate"], stands_for)
     return []

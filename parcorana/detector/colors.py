@@ -9,32 +9,25 @@ from parcorana.errors import ConfigError
 
 @dataclass(frozen=True)
 class Rings:
-    """Rings in q or radius, each divided into sectors.
+    """Rings of any quantity, each divided into sectors.
 
     Attributes
     ----------
-    low, high : float
-        Of the innermost and outermost edge.
-    number : int
+    edges : (R + 1,) float64, increasing
+        Of R rings that follow each other.
     sectors : int
     begin : float [degrees]
         Where the first sector begins.
-    log : bool
-        Whether the edges are evenly spaced on a logarithmic scale.
     """
 
-    low: float
-    high: float
-    number: int
+    edges: np.ndarray
     sectors: int = 1
     begin: float = 0.0
-    log: bool = False
 
     @property
-    def edges(self):
-        """The (number + 1) edges of the rings."""
-        space = np.geomspace if self.log else np.linspace
-        return space(self.low, self.high, self.number + 1)
+    def number(self):
+        """Number of rings."""
+        return len(self.edges) - 1
 
     def colors(self, value, angle):
         """Return each element's colour.
@@ -42,7 +35,7 @@ class Rings:
         Parameters
         ----------
         value, angle : float arrays of the detector's shape
-            q or radius; degrees.
+            The quantity, NaN where there is none; degrees.
 
         Returns
         -------
@@ -51,11 +44,27 @@ class Rings:
             rings. A ring has its inner edge, the last one its outer edge, too.
         """
         ring = np.searchsorted(self.edges, value, "right")
-        ring[value == self.high] = self.number
+        ring[value == self.edges[-1]] = self.number
         width = 360 / self.sectors
         sector = np.minimum((angle - self.begin) % 360 // width, self.sectors - 1).astype(np.int64)
         inside = (ring >= 1) & (ring <= self.number)
         return np.where(inside, (ring - 1) * self.sectors + sector + 1, 0).astype(np.int32)
+
+
+def edges_between(low, high, number, log=False):
+    """Return the (number + 1) edges of rings of the same width, on a logarithmic scale if `log`."""
+    return (np.geomspace if log else np.linspace)(low, high, number + 1)
+
+
+def edges_of_equal(values, number):
+    """Return the edges between which equally many of some values lie; fewer than (number + 1) if many are the same."""
+    return np.unique(np.quantile(values, np.linspace(0, 1, number + 1)))
+
+
+def divided(edges, number):
+    """Return edges that divide each ring evenly, so that there are `number` rings or somewhat more."""
+    parts = -(-number // (len(edges) - 1))
+    return np.append(np.linspace(edges[:-1], edges[1:], parts, endpoint=False).T.ravel(), edges[-1])
 
 
 def by_intensity(mean, mask, number):

@@ -17,6 +17,18 @@ _TABLE = "_colors.csv"
 _LARGEST = 1 << 24  # bytes of a table
 _WHOLE = ("color", "ring", "sector", "elements")
 _UNITS = {"q": "1/angstrom", "radius": "pixels", "intensity": "intensity"}
+_IN_ANGSTROM = {"1/angstrom": 1.0, "1/nm": 0.1, "1/um": 1e-4, "1/m": 1e-10}
+_TAKEN = {
+    *_WHOLE,
+    *("colors", "units", "unit", "long_name", "normalization", "error_from", "too_low_by", "too_high_by"),
+    *("contrast", "tau", "tau_seconds", "exponent", "baseline", "points", "ok", "why"),
+}
+IS_TAKEN = "results have that name for something else, or it is none"
+
+
+def is_taken(name):
+    """Return whether a quantity cannot have a name: results have it for something else, or HDF5 would take it apart."""
+    return not name or name in _TAKEN or "_err" in name or "/" in name or name.startswith(".")
 
 
 @dataclass(frozen=True)
@@ -26,7 +38,8 @@ class ColorTable:
     Attributes
     ----------
     kind, unit : str
-        ``'q'`` in 1/angstrom; ``'radius'`` and ``'intensity'`` of other rings.
+        ``'q'`` in 1/angstrom; ``'radius'`` and ``'intensity'`` of other rings,
+        or whatever a map of one's own holds.
     colors : (C,) int64, increasing
     mean, low, high : (C,) float64
         Of each colour's elements; NaN where the table does not say.
@@ -47,6 +60,15 @@ class ColorTable:
         """Return the mean value of each of some colours, NaN for those that are not in the table."""
         known = dict(zip(self.colors.tolist(), self.mean.tolist(), strict=True))
         return np.array([known.get(int(color), math.nan) for color in colors], float)
+
+    @property
+    def tells_q(self) -> bool:
+        """Whether the values are q, in a unit that is known."""
+        return self.kind == "q" and self.unit in _IN_ANGSTROM
+
+    def q(self, colors: Any) -> NDArray[np.float64]:
+        """Return the mean q [1/angstrom] of each of some colours, NaN for those of which it is not known."""
+        return self.of(colors) * (_IN_ANGSTROM[self.unit] if self.tells_q else math.nan)
 
     def name(self, color: int) -> str:
         """Return what a colour stands for, as ``q = 0.0123 1/angstrom, sector 2``; empty if that is not known."""
@@ -150,6 +172,8 @@ def _table(where, rows):
             f"{where}: its first line must name the columns color and q (or q_mean), not {shown(','.join(head))}"
         )
     kind = kinds[0]
+    if is_taken(kind):
+        raise ConfigError(f"{where}: what colours stand for cannot be called {shown(kind)}: {IS_TAKEN}")
     columns = {name: [] for name in (*_WHOLE, "mean", "low", "high", "unit")}
     names = {"mean": kind if kind in head else f"{kind}_mean", "low": f"{kind}_min", "high": f"{kind}_max"}
     for number, row in enumerate(rows[1:], 2):

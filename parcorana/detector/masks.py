@@ -129,13 +129,56 @@ def load_mask(path, key="mask"):
     ConfigError
         A value other than 0 and 1, or no 1 at all.
     """
-    array = load_integers(key, path)
+    return as_mask(load_integers(key, path), path, key)
+
+
+def as_mask(array, path, key="mask"):
+    """Return an array of a file as a bool mask, by the rules of `load_mask`."""
     wrong = np.unique(array[(array != 0) & (array != 1)])
     if wrong.size:
-        raise ConfigError(f"{key}: {str(path)!r} has the values {_values(wrong)}; only 0 (leave out) and 1 (process)")
+        hint = ""
+        if 2 * np.count_nonzero(array == 0) > array.size:
+            hint = "; if 0 is a good pixel in it, as in NeXus' pixel_mask, save (array == 0)"
+        raise ConfigError(
+            f"{key}: {str(path)!r} has the values {_values(wrong)}; only 0 (leave out) and 1 (process) may be there"
+            f"{hint}"
+        )
     if not array.any():
         raise ConfigError(f"{key}: {str(path)!r} is 0 everywhere; at least one element must be 1 (process)")
     return array.astype(bool)
+
+
+def other_way_round(mask, bad=None):
+    """Return what to say of a mask that seems to be of the other convention, where 1 is a bad pixel; else nothing.
+
+    Parameters
+    ----------
+    mask : bool array
+    bad : bool array, optional
+        Elements that have no data in some events: gaps, and what is not finite.
+    """
+    included = np.count_nonzero(mask)
+    if 2 * included >= mask.size:
+        return ""
+    text = f"the mask includes {included:,} of {mask.size:,} elements, those with 1"
+    if bad is not None and 2 * np.count_nonzero(mask & bad) > np.count_nonzero(bad):
+        return (
+            f"{text}, and {np.count_nonzero(mask & bad):,} of the {np.count_nonzero(bad):,} that have no data are "
+            f"among them: 1 is a bad pixel in it; save 1 - mask, which includes {mask.size - included:,}"
+        )
+    return (
+        f"{text}. In masks of other programs 1 is a bad pixel; if it is so here, {mask.size - included:,} are to be "
+        "processed: save 1 - mask"
+    )
+
+
+def leaves_out_colored(mask, color):
+    """Return what to say of a mask that leaves out most of the elements that have a colour; else nothing."""
+    colored = np.count_nonzero(color > 0)
+    out = np.count_nonzero((color > 0) & ~mask)
+    if 2 * out <= colored:
+        return ""
+    return f"the mask leaves out {out:,} of the {colored:,} elements that have a colour: is 1 a bad pixel in it?"
 
 
 def check_shape(key, path, shape, wanted, what):

@@ -38,6 +38,20 @@ class Statistics:
             self._smallest = min(self._smallest, int(frame.min(initial=0)))
         self.events += 1
 
+    def merged(self, other):
+        """Return the statistics of the events of both, of frames of the same shape, as if all had been added to one."""
+        both = Statistics()
+        both.events = self.events + other.events
+        both.top, both._smallest = max(self.top, other.top), min(self._smallest, other._smallest)
+        both._first, both._at_top = self._first, self._at_top + other._at_top
+        both._negative = self._negative + other._negative
+        with np.errstate(over="ignore", invalid="ignore"):
+            apart = other._first - self._first  # exactly 0 of what does not change
+            both._sum = self._sum + other._sum + other.events * apart
+            both._squares = self._squares + other._squares + apart * (2 * other._sum + other.events * apart)
+            both._largest = np.maximum(self._largest, other._largest + apart)
+        return both
+
     @property
     def shape(self):
         """Shape of the frames."""

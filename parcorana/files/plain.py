@@ -1,4 +1,4 @@
-"""Result files are opened here: what is in them is their own, and fits into the memory."""
+"""Files of results and maps are opened here: what is in them is their own, and fits into the memory."""
 
 import math
 from contextlib import contextmanager
@@ -10,6 +10,7 @@ from parcorana.files.limits import available
 from parcorana.files.paths import fault_of
 from parcorana.files.trial import allow_more, tried
 
+_DEEPEST = 9  # soft links that lead to each other
 _SMALL = 1 << 20  # bytes that any memory has: of thousands of datasets it is not asked each time
 
 
@@ -47,6 +48,88 @@ def plain_file(path, own=False):
         raise ConfigError(f"{str(path)!r} is not a readable result file: {one_line(error) or repr(error)}") from error
 
 
+@contextmanager
+def plain_datasets(path, names):
+    """Open a file that any program may have written, for some of its datasets.
+
+    Only these have to be plain: beside them there may be frames of any size,
+    and links to other files.
+
+    Parameters
+    ----------
+    path : str or path
+    names : iterable of str
+
+    Yields
+    ------
+    dict of str to h5py.Dataset
+        Those of the names that are there; groups and anything else are left out.
+
+    Raises
+    ------
+    ConfigError
+        As `plain_file`.
+    """
+    names = list(names)
+    if fault := fault_of(path):
+        raise ConfigError(f"the file {str(path)!r} {fault}")
+    if fault := tried(_read_some, path, names):
+        raise ConfigError(f"{str(path)!r} is not readable: {fault}")
+    try:
+        with h5py.File(path, "r") as file:
+            found = {}
+            for name in names:
+                if _leads_out(file, name):
+                    raise ConfigError(f"{str(path)!r}: {name!r} is a link into another file: name that file")
+                if isinstance(item := file.get(name), h5py.Dataset):
+                    if fault := _fault_of_item(name, item):
+                        raise ConfigError(f"{str(path)!r}: {fault}")
+                    found[name] = item
+            yield found
+    except ConfigError:
+        raise
+    except Exception as error:  # as above
+        raise ConfigError(f"{str(path)!r} is not a readable HDF5 file: {one_line(error) or repr(error)}") from error
+
+
+def _read_some(path, names):
+    with h5py.File(path, "r") as file:
+        for name in names:
+            if not _leads_out(file, name) and (item := file.get(name)) is not None:
+                _read_item(name, item)
+                if isinstance(item, h5py.Dataset) and not _fault_of_item(name, item):
+                    item[()]
+
+
+def _leads_out(file, path, depth=0):
+    """Return whether a link into another file is on the way to an item; no link is followed to see that."""
+    place = file
+    for part in path.strip("/").split("/"):
+        link = place.get(part, getlink=True) if isinstance(place, h5py.Group) else None
+        if isinstance(link, h5py.ExternalLink):
+            return True
+        if isinstance(link, h5py.SoftLink):
+            target = link.path if link.path.startswith("/") else f"{place.name}/{link.path}"
+            if depth > _DEEPEST or _leads_out(file, target, depth + 1):
+                return True
+        if link is None:
+            return False
+        place = place.get(part)
+    return False
+
+
+def _fault_of_item(name, item):
+    """Return why a dataset's values are not read; None for groups and for what is plain."""
+    if not isinstance(item, h5py.Dataset):
+        return None
+    if item.external or item.is_virtual:
+        return f"the values of {name!r} are in another file: no result has that"
+    needs = math.prod(item.shape or (0,)) * item.id.get_type().get_size()
+    if needs < _SMALL or needs <= available():
+        return None
+    return f"{name!r} takes {needs / 2**30:,.1f} GiB, more memory than there is"
+
+
 def _check_plain(file):
     where = repr(file.filename)
 
@@ -55,18 +138,8 @@ def _check_plain(file):
             return f"{name.decode(errors='replace')!r} leads into another file: no result has that"
         return None
 
-    def fault_of_item(name, item):
-        if not isinstance(item, h5py.Dataset):
-            return None
-        if item.external or item.is_virtual:
-            return f"the values of {name!r} are in another file: no result has that"
-        needs = math.prod(item.shape or (0,)) * item.id.get_type().get_size()
-        if needs < _SMALL or needs <= available():
-            return None
-        return f"{name!r} takes {needs / 2**30:,.1f} GiB, more memory than there is"
-
     # h5py ends a visit with what the function returns; an exception it does not always get over
-    if fault := file.id.links.visit(fault_of_link, info=True) or file.visititems(fault_of_item):
+    if fault := file.id.links.visit(fault_of_link, info=True) or file.visititems(_fault_of_item):
         raise ConfigError(f"{where}: {fault}")
 
 

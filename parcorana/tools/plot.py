@@ -187,7 +187,7 @@ def _write_table(path, results, colors):
             for result in results:
                 for color in (c for c in result.curves if colors is None or c in colors):
                     curve = result.curves[color]
-                    q = result.table.of([color])[0] if result.table is not None and result.table.kind == "q" else np.nan
+                    q = np.nan if result.table is None else result.table.q([color])[0]
                     columns = (result.delays, result.delays / result.rate, curve.g2, curve.error, result.counts)
                     nothing = np.full(len(curve.g2), np.nan)
                     more = (result.before.get(color, curve.g2), result.divisors.get(color, nothing)) if normed else ()
@@ -200,7 +200,7 @@ def _write_table(path, results, colors):
 
 def _check_tau_q(results):
     for result in results:
-        if result.table is None or result.table.kind != "q":
+        if result.table is None or not result.table.tells_q:
             raise ConfigError(
                 f"--tau-q: {result.label} does not know the q of its colours: the run takes it from the table beside "
                 "the colour file, which parCorAnaMaskColorTool start --by q writes (PREFIX_colors.csv)"

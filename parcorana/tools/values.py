@@ -166,23 +166,32 @@ def show(found, picture, title, select):
     print(f"values: picture {picture}")
 
 
-def show_first(args, dataset, mask, picture):
+def show_first(args, run, mask, picture):
     """Say of a dataset what the values of its first events are; for ``parCorAnaMaskColorTool start``.
 
     Parameters
     ----------
     args : argparse.Namespace
         Of the command `start`.
-    dataset : parcorana.events.dataset.Dataset
+    run : parcorana.tools.maskcolor.runs.Run
     mask : bool array of the detector's shape
     picture : str
         Where it is drawn.
     """
+    dataset = run.dataset
     if dataset.is_live:
         print("values: not looked at, for the events of a live run come once")
         return
     values = dict(args.value)
-    source = open_source(dataset, src=args.src, type_=args.type, share=Share(block=_BLOCK), log=_silent, values=values)
+    source = open_source(
+        dataset,
+        src=run.src,
+        type_=run.type,
+        share=Share(block=_BLOCK),
+        log=_silent,
+        psana_config=run.psana_config,
+        values=values,
+    )
     found = sample(source, names_of(values, dataset), mask, {}, args.numevents)
     show(found, picture, f"{dataset.text}: the first {found.read:,} events with data", {})
 

@@ -87,7 +87,7 @@ def brightness(values):
 # -- masks and colours ---------------------------------------------------------
 
 
-def draw_elements(figure, kind, image, average, covered, title, scaled=None, note=""):
+def draw_elements(figure, kind, image, average, covered, title, scaled=None, note="", names=str):
     """Draw one of the tool's files over the average.
 
     Parameters
@@ -104,6 +104,8 @@ def draw_elements(figure, kind, image, average, covered, title, scaled=None, not
         What of the average its scale goes by; all that is covered without it.
     note : str, optional
         Further lines of the title, each after a line break.
+    names : callable, optional
+        Takes a colour's number, returns what the legend says of it.
     """
     scaled = covered if scaled is None else scaled
     axes = figure.add_subplot()
@@ -127,7 +129,7 @@ def draw_elements(figure, kind, image, average, covered, title, scaled=None, not
         axes.scatter(columns, rows, s=90, facecolors="none", edgecolors="#D55E00", linewidths=1.5)
         axes.set_title(f"{title}: {len(rows)} pixels, in circles{note}")
     else:
-        _color_overlay(figure, axes, image)
+        _color_overlay(figure, axes, image, names=names)
         number = np.unique(image[image > 0])
         none = np.count_nonzero(covered & (image == 0))
         axes.set_title(f"{title}: {len(number)} colours, {none:,} pixels in none{note}")
@@ -141,7 +143,7 @@ def _overlay(axes, where, paint, alpha):
                 interpolation="none")  # fmt: skip
 
 
-def _color_overlay(figure, axes, image, alpha=0.6):
+def _color_overlay(figure, axes, image, alpha=0.6, names=str):
     numbers = np.unique(image[image > 0])
     if not len(numbers):
         return
@@ -151,12 +153,12 @@ def _color_overlay(figure, axes, image, alpha=0.6):
     colormap = ListedColormap([paint[c] for c in numbers])
     drawn = axes.imshow(overlay, cmap=colormap, vmin=-0.5, vmax=len(numbers) - 0.5, alpha=alpha, interpolation="none")
     if len(numbers) <= _NAMED:
-        handles = [Patch(color=paint[c], alpha=alpha, label=f"{c}") for c in numbers]
+        handles = [Patch(color=paint[c], alpha=alpha, label=_in_angstrom(names(c))) for c in numbers]
         axes.legend(handles=handles, title="colour", **_OUTSIDE)
     else:
         bar = figure.colorbar(drawn, ax=axes, shrink=0.8, label="colour")
         ticks = np.unique(np.linspace(0, len(numbers) - 1, 8).astype(int))
-        bar.set_ticks(ticks, labels=[str(numbers[k]) for k in ticks])
+        bar.set_ticks(ticks, labels=[_in_angstrom(names(numbers[k])) for k in ticks])
 
 
 def _image(figure, axes, image, covered, label, colormap, scaled=None):

@@ -43,6 +43,6 @@ def times_of(result):
     """Return q [1/angstrom], decay times and their errors [s] of the colours that have a fit."""
     good = [color for color, fit in result.fits.items() if fit.ok]
     tau, error = (np.array([getattr(result.fits[c], name) for c in good], float) for name in ("tau", "tau_err"))
-    q = result.table.of(good)
+    q = result.table.q(good)
     known = np.isfinite(q)
     return q[known], tau[known] / result.rate, error[known] / result.rate

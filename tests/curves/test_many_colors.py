@@ -257,6 +257,21 @@ def test_picture_of_a_run(many):
     assert (many.folder / "out.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_what_colours_stand_for_may_have_the_name_of_a_group(many):
+    """The mask tool's colours by intensity: results have a group of that name."""
+    kind = "intensity"
+    lines = "".join(f"{c},{c / 10}\n" for c in COLORS)
+    (many.folder / "color_colors.csv").write_text(f"color,{kind}_mean\n{lines}", encoding="utf-8")
+    many.write(user=many.user | {"fit": "single"})
+    run = many.drive()
+    assert run.returncode == 0, run.stderr
+    with h5py.File(many.folder / "out.h5") as file:
+        group = file["user/G2_results_at_000228"]
+        assert group["delay_curve_color_64"].attrs[kind] == 6.4
+        np.testing.assert_array_equal(group["color_values"], COLORS / 10)
+        np.testing.assert_array_equal(group[f"fits/{kind}"], COLORS / 10)
+
+
 @pytest.mark.parametrize("wrong", ["colors", "delay_curves", "elements"])
 def test_tables_that_do_not_belong_together(many, command, wrong):
     many.write()

@@ -45,9 +45,22 @@ def test_a_table_of_ones_own(tmp_path):
     assert table.name(3) == "q = 0.1 1/angstrom" and np.isnan(table.low).all()
 
 
+def test_q_is_in_angstrom_whatever_the_unit(tmp_path):
+    for unit, factor in (("1/angstrom", 1), ("1/nm", 0.1), ("1/m", 1e-10)):
+        table = read(tmp_path, f"color,q,unit\n1,0.5,{unit}\n")
+        assert table.tells_q and table.unit == unit
+        np.testing.assert_allclose(table.q([1, 2]), [0.5 * factor, np.nan])
+    for kind, unit in (("q", "furlongs"), ("phi", "1/nm")):
+        table = read(tmp_path, f"color,{kind}_mean,unit\n1,0.5,{unit}\n")
+        assert not table.tells_q and np.isnan(table.q([1])).all() and table.of([1]) == 0.5
+
+
 WRONG = {
     "": "first line must name the columns color and q",
     "color,ring\n1,1\n": "first line must name the columns color and q",
+    "color,tau_mean\n1,2\n": "what colours stand for cannot be called 'tau': results have that name",
+    "color,a/b_mean\n1,2\n": "cannot be called 'a/b'",
+    "color,_mean\n1,2\n": "cannot be called ''",
     "color,q\n1\n": "line 2 has 1 columns, and the first line names 2",
     "color,q\n1,0.1\n1,0.2\n": "each in one line",
     "color,q\n0,0.1\n": "above 0",

@@ -109,6 +109,25 @@ def test_negative_binomial(modes, mean, still):
     check_few(hot_of(frames).where, ~STOP)
 
 
+@pytest.mark.parametrize("fall", ["exponential", "flat"])
+def test_runs_of_different_brightness(fall):
+    """Of runs that are three times as bright, or half so, together: good speckle stays, what is hot is found."""
+    rng = np.random.default_rng(21)
+    pattern, places = pattern_of(fall, 200), some_places(np.random.default_rng(4), 30, ~STOP)
+    together = None
+    for times, events in ((1, 40), (3, 30), (0.5, 50)):
+        frames = np.array([rng.poisson(i) for i in speckle(rng, times * pattern, diffusion(3), events)])
+        for i, j in places:
+            frames[:, i, j] += np.uint16(10 * times * pattern[i, j] + 1)
+        own = statistics_of(frames)
+        together = own if together is None else together.merged(own)
+    planted = np.zeros((SIDE, SIDE), bool)
+    planted[tuple(np.transpose(places))] = True
+    found = hot.find(together, np.ones((SIDE, SIDE), bool), CHANCE, RADIUS).where
+    check_few(found, ~planted & ~STOP)
+    assert np.count_nonzero(found & planted) >= 0.9 * len(places)
+
+
 @pytest.mark.parametrize("options", ["tau=1e8:contrast=1", "tau=60:contrast=1:colors=4", "tau=1e8:contrast=1:mean=0.1"])
 @pytest.mark.parametrize("poisson", [0, 1])
 def test_the_simulator(options, poisson):

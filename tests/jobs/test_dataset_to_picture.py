@@ -247,10 +247,10 @@ def test_dataset_to_picture(case, tmp_path, monkeypatch, capsys):
 
 
 def test_edges_of_the_rings_are_where_the_table_says():
-    from parcorana.detector.colors import Rings
+    from parcorana.detector.colors import Rings, edges_between
 
     for log in (False, True):
-        rings = Rings(1.0, 9.0, 4, log=log)
+        rings = Rings(edges_between(1.0, 9.0, 4, log))
         color = rings.colors(np.array([0.99, *rings.edges, 9.01]), np.zeros(7))
         assert color.tolist() == [0, 1, 2, 3, 4, 4, 0]
         ratios = [b / a if log else b - a for a, b in pairwise(rings.edges)]

@@ -24,19 +24,6 @@ from parcorana.tools import maskcolor, plot
 from parcorana.tools.maskcolor.coloring import coloring
 
 
-@pytest.fixture
-def tool(tmp_path, monkeypatch, capsys):
-    """Return a function that runs the tool in a folder of its own; it returns status, output, error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args):
-        status = status_of(maskcolor.main, *args)
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    return run
-
-
 def save(**arrays):
     for name, array in arrays.items():
         np.save(f"{name}.npy", array)

@@ -1,8 +1,8 @@
 """``parCorAnaMaskColorTool``: masks and colours, in the detector's ndarray and in images.
 
 The command line is in `arguments`, the names of the files in `files`. A module
-for each command: `start` (with `average`, `included` and `coloring`),
-`convert`, `plot` and `check`.
+for each command: `start` (with `runs` and `average`, `included`, `coloring`
+with `rings` and `partition`), `convert`, `plot` and `check`.
 """
 
 from parcorana.errors import speaks, told

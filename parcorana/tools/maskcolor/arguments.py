@@ -1,15 +1,17 @@
 """The command line of ``parCorAnaMaskColorTool``."""
 
 import argparse
+import os
 import re
 
 import numpy as np
 
+from parcorana.detector import maps
 from parcorana.detector.images import check_both, load_layout
-from parcorana.detector.masks import load_mask
 from parcorana.errors import ConfigError
 from parcorana.events.values import MEAN, check_values
 from parcorana.files.paths import fault_of
+from parcorana.tools.maskcolor import rings
 from parcorana.tools.maskcolor.stated import check_for_q, need_for_q
 from parcorana.tools.parser import Parser
 
@@ -114,16 +116,24 @@ def make_parser():
     return parser
 
 
-def _add_dataset(parser, required):
-    parser.add_argument("-d", "--dataset", metavar="DATASET", required=required, help="as exp=xpptut15:run=54, h5=FILE")
+def _add_dataset(parser, required, **more):
+    told = "as exp=xpptut15:run=54, h5=FILE" + (
+        ", or a config file; may be repeated for a mask of several runs" if more else ""
+    )
+    parser.add_argument("-d", "--dataset", metavar="DATASET", required=required, help=told, **more)
     parser.add_argument("-s", "--src", metavar="SRC", help="detector; for h5= the path of the frames in the file")
     parser.add_argument("-t", "--type", metavar="TYPE", help="which data of the detector: raw (default), calib, ...")
 
 
 def _add_start(parser):
-    _add_dataset(parser, required=True)
+    _add_dataset(parser, required=True, action="append")
     parser.add_argument(
-        "-n", "--numevents", type=_whole(1), default=300, metavar="N", help="events to average (%(default)s)"
+        "-n",
+        "--numevents",
+        type=_whole(1),
+        default=300,
+        metavar="N",
+        help="events to average, of each run (%(default)s)",
     )
     parser.add_argument(
         "-b", "--basename", metavar="PREFIX", help="beginning of the files' names (made from dataset and src)"
@@ -163,15 +173,23 @@ def _add_start(parser):
     )
     color.add_argument(
         "--by",
-        choices=("intensity", "radius", "q"),
+        metavar="BY",
         default="intensity",
-        help="what colours are made of: equally many elements of each mean intensity, or rings (%(default)s)",
+        help="what colours are made of: intensity (equally many elements of each mean), radius or q (rings), or a map: "
+        "FILE.npy, FILE.h5:/path; real numbers make rings, whole numbers are the colours; FILE.h5 of pySimpleMask or "
+        "the APS: its partitions (%(default)s)",
     )
+    color.add_argument("--fine-by", metavar="FILE", help="with a map of colours: the map of fine colours")
+    color.add_argument("--transpose", action="store_true", help="rows and columns of the maps of --by are exchanged")
+    color.add_argument("--quantity", metavar="NAME", help="what a map of real numbers holds (what its file says)")
+    color.add_argument("--unit", metavar="UNIT", help="of that quantity, as 1/angstrom, degrees (what its file says)")
     color.add_argument(
-        "--low", type=_numbers(1, "a number"), metavar="X", help="inner edge of the rings: pixels, or 1/angstrom"
+        "--low", type=_numbers(1, "a number"), metavar="X", help="inner edge of the rings: pixels, 1/angstrom, ..."
     )
     color.add_argument("--high", type=_numbers(1, "a number"), metavar="X", help="outer edge")
     color.add_argument("--log", action="store_true", help="rings evenly spaced on a logarithmic scale")
+    color.add_argument("--equal", action="store_true", help="rings of equally many elements")
+    color.add_argument("--ring-edges", metavar="X,X,...", help="all edges of the rings, or a file of them (.npy, text)")
     color.add_argument(
         "--sectors", type=_whole(1), default=1, metavar="M", help="divide each ring into sectors (%(default)s)"
     )
@@ -183,7 +201,12 @@ def _add_start(parser):
         help="where the first sector begins, from the right counter-clockwise (0)",
     )
     leave = parser.add_argument_group("what the mask leaves out")
-    leave.add_argument("-m", "--mask", metavar="FILE", help="all that this mask leaves out (ndarray coordinates)")
+    leave.add_argument(
+        "-m",
+        "--mask",
+        metavar="FILE",
+        help="all that this mask leaves out: FILE.npy, FILE.h5:/path, or FILE.h5 as of --by",
+    )
     leave.add_argument(
         "--rectangle",
         type=_numbers(4, "ROW,COLUMN,ROW,COLUMN"),
@@ -203,7 +226,9 @@ def _add_start(parser):
     leave.add_argument(
         "--edges", type=_whole(0), default=0, metavar="N", help="N rows and columns at each edge of every segment"
     )
-    leave.add_argument("--rings-only", action="store_true", help="elements in no ring: a run is the faster for it")
+    leave.add_argument(
+        "--rings-only", action="store_true", help="elements in no ring or partition: a run is the faster for it"
+    )
     leave.add_argument("--dead", action="store_true", help="elements that never change")
     leave.add_argument(
         "--hot",
@@ -216,9 +241,9 @@ def _add_start(parser):
     )
 
 
-def check_start(args, dataset):
+def check_start(args, run):
     """Raise ConfigError if options of `start` contradict each other, or name what cannot be read."""
-    check_values(dict(args.value), dataset)
+    check_values(dict(args.value), run.dataset)
     if args.wavelength and args.energy:
         raise ConfigError("--wavelength and --energy say the same thing: give one of them")
     if args.energy and args.energy > _HIGHEST_KEV:
@@ -233,20 +258,53 @@ def check_start(args, dataset):
     if args.iX:
         load_layout(args.iX, args.iY)
     if args.mask:
-        load_mask(args.mask, "-m")
-    if args.by == "q" and dataset.kind == "h5":
-        check_for_q(args, dataset)
+        maps.load_mask("-m", args.mask)
+    if args.by == "q" and run.dataset.kind == "h5":
+        check_for_q(args, run)
     elif args.by == "q":  # a geometry, psana's too, may know the other two
-        there = args.geometry or dataset.kind != "sim"
+        there = args.geometry or run.dataset.kind != "sim"
         need_for_q(args.wavelength or args.energy, args.distance or there, args.pixel or there)
-    if args.by != "intensity":
-        return
-    for option, given in (
-        ("--low", args.low),
-        ("--high", args.high),
-        ("--log", args.log),
-        ("--sectors", args.sectors > 1),
-        ("--rings-only", args.rings_only),
-    ):
-        if given:
-            raise ConfigError(f"{option} belongs to rings: say --by radius or --by q, too")
+    rings.check_names(args)
+    _check_colors(args)
+
+
+def _check_colors(args):
+    """Raise ConfigError over options that have no meaning for what colours are made of."""
+    given = None
+    if args.by not in rings.OWN:
+        if not args.by.partition(":/")[0] or not os.path.exists(args.by.partition(":/")[0]):
+            raise ConfigError(f"--by {args.by}: it must be one of {', '.join(rings.OWN)}, or a file that exists")
+        given = maps.load_map("--by", args.by)
+    of_rings = {
+        "--low": args.low,
+        "--high": args.high,
+        "--log": args.log,
+        "--equal": args.equal,
+        "--ring-edges": args.ring_edges,
+        "--sectors": args.sectors > 1,
+    }
+    of_maps = {"--transpose": args.transpose, "--quantity": args.quantity, "--unit": args.unit}
+    for option, value in of_rings.items():
+        if value and (args.by == "intensity" or isinstance(given, maps.Partition)):
+            what = "say --by radius or --by q, too" if given is None else f"{args.by} has the colours themselves"
+            raise ConfigError(f"{option} belongs to rings: {what}")
+    if args.rings_only and args.by == "intensity":
+        raise ConfigError("--rings-only belongs to rings: say --by radius or --by q, too")
+    for option, value in of_maps.items():
+        if value and given is None:
+            raise ConfigError(f"{option} belongs to a map: say --by FILE, too")
+    if isinstance(given, maps.Partition) and not given.mean and (args.quantity or args.unit is not None):
+        raise ConfigError(
+            f"--quantity, --unit: {args.by} does not say what its partitions stand for; write a table of two columns, "
+            "color,q, beside the colour file: PREFIX_colors.csv"
+        )
+    if args.fine_by:
+        if not isinstance(given, maps.Partition):
+            raise ConfigError("--fine-by belongs to a map of colours: say --by with a map of whole numbers, too")
+        maps.load_map("--fine-by", args.fine_by)
+    if args.ring_edges:
+        rings.given_edges(args.ring_edges)
+    if len(spaced := [o for o in ("--log", "--equal", "--ring-edges") if of_rings[o]]) > 1:
+        raise ConfigError(f"{' and '.join(spaced)} are different edges: give one of them")
+    if args.ring_edges and (args.low or args.high):
+        raise ConfigError("--ring-edges has all edges, --low and --high too: give the one or the others")

@@ -15,14 +15,15 @@ _FEW = 10  # events that show where gaps are
 _PAUSE = 0.002  # s between two looks at a live run
 
 
-def average(args, dataset):
+def average(run, numevents, values=None):
     """Read events; say how many there were.
 
     Parameters
     ----------
-    args : argparse.Namespace
-        Of the command `start`.
-    dataset : parcorana.events.dataset.Dataset
+    run : parcorana.tools.maskcolor.runs.Run
+    numevents : int
+    values : dict of str to str, optional
+        Names of numbers of the events, and where they are: they must be there.
 
     Returns
     -------
@@ -40,7 +41,7 @@ def average(args, dataset):
     RunError
         The source fails before any event has been read.
     """
-    source = _opened(args, dataset, dict(args.value))
+    source = _opened(run.dataset, run, values)
     statistics, without, bad = Statistics(), 0, 0
     try:
         for frame in _frames(source):
@@ -50,7 +51,7 @@ def average(args, dataset):
                 bad += 1
             else:
                 statistics.add(frame)
-                if statistics.events == args.numevents:
+                if statistics.events == numevents:
                     break
         place = getattr(source, "geometry", None)
         known = place() if statistics.events and place is not None else None
@@ -62,7 +63,7 @@ def average(args, dataset):
     finally:
         source.close()
     if not statistics.events:
-        raise ConfigError(f"-d {args.dataset!r}: of {without + bad} events none has data that can be read")
+        raise ConfigError(f"-d {run.dataset.text!r}: of {without + bad} events none has data that can be read")
     seen, total = statistics.events + without + bad, source.total
     more = f"; {total - seen:,} more events of the dataset are not looked at (-n)" if total and seen < total else ""
     print(f"average: {statistics.events} events of {'x'.join(map(str, statistics.shape))} elements{more}")
@@ -75,8 +76,16 @@ def average(args, dataset):
     return statistics, known, getattr(source, "unmapped", None)
 
 
-def _opened(args, dataset, values=None):
-    return open_source(dataset, src=args.src, type_=args.type, share=Share(block=_BLOCK), log=print, values=values)
+def _opened(dataset, of, values=None):
+    return open_source(
+        dataset,
+        src=of.src,
+        type_=of.type,
+        share=Share(block=_BLOCK),
+        log=print,
+        psana_config=getattr(of, "psana_config", None),
+        values=values,
+    )
 
 
 def _frames(source):
@@ -109,7 +118,7 @@ def first_events(args):
         The first events tell no shape.
     """
     dataset = parse_dataset(args.dataset)
-    source, statistics = _opened(args, dataset), Statistics()
+    source, statistics = _opened(dataset, args), Statistics()
     try:
         if source.shape is None:
             raise ConfigError(f"-d {args.dataset!r}: the first {_BLOCK} events have no data that would tell the shape")

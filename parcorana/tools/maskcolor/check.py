@@ -19,16 +19,18 @@ def check(args):
             paths[key] = path or (own if key == "mask" or Path(own).is_file() else None)
     if not paths["mask"]:
         raise ConfigError("say which files to check: -b PREFIX or --mask FILE")
-    mask = masks.load_mask(paths["mask"])
+    mask, bad = masks.load_mask(paths["mask"]), None
     if args.shape:
         masks.check_shape("mask", paths["mask"], mask.shape, args.shape, "--shape")
     if args.dataset:
         data, statistics = first_events(args)
         masks.check_shape("mask", paths["mask"], mask.shape, data, f"the data of {args.dataset!r}")
-        _warn_of_gaps(mask, statistics)
+        if statistics.events:
+            bad = statistics.gaps() | statistics.broken()
+            _warn_of_gaps(mask, statistics)
     shape = "x".join(map(str, mask.shape))
     print(f"mask: {paths['mask']}: {shape}, {np.count_nonzero(mask):,} of {mask.size:,} elements to process")
-    if warning := other_way_round(mask):
+    if warning := masks.other_way_round(mask, bad):
         print(f"warning: {warning}", file=sys.stderr)
     if paths["testmask"]:
         test = masks.load_mask(paths["testmask"], "testmask")
@@ -42,28 +44,13 @@ def check(args):
         fine = masks.load_color(paths["finecolor"], mask, "finecolor")
         masks.check_finecolor(paths["finecolor"], np.ones_like(fine) if color is None else color, fine)
         _print_colors("finecolor", paths["finecolor"], fine, mask)
-    if color is not None:
-        warning = masks.few_colored(color[mask])
-        if warning:
-            print(f"warning: {warning}", file=sys.stderr)
+    if color is not None and (warning := masks.leaves_out_colored(mask, color) or masks.few_colored(color[mask])):
+        print(f"warning: {warning}", file=sys.stderr)
     print("all right")
-
-
-def other_way_round(mask):
-    """Return what to say of a mask that includes less than half of the elements; empty if it includes more."""
-    included = np.count_nonzero(mask)
-    if 2 * included >= mask.size:
-        return ""
-    return (
-        f"the mask includes {included:,} of {mask.size:,} elements, those with 1. In masks of other programs 1 is a "
-        f"bad pixel; if it is so here, {mask.size - included:,} are to be processed: save 1 - mask"
-    )
 
 
 def _warn_of_gaps(mask, statistics):
     """Say how many included elements have no data in the first events: a run would take their values for counts."""
-    if not statistics.events:
-        return
     for where, what in (
         (statistics.gaps(), f"at {statistics.top:,}, the largest value of their type, or at -1 or the like"),
         (statistics.broken(), "not finite, for which a run takes an event for bad"),

@@ -5,12 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from parcorana.detector import colors, hot
+from parcorana.detector import colors, hot, maps
 from parcorana.errors import ConfigError
-from parcorana.tools.maskcolor import stated
+from parcorana.tools.maskcolor import partition, rings
 
 _MANY = 0.01  # of a colour: more that are left out than that deserve a look
-_NARROWEST, _WIDEST = 0.005, 75.0  # degrees: largest scattering angles that a detector may see
 _NAMED = 10  # colours that a line names
 
 
@@ -46,34 +45,59 @@ def coloring(args, mean, mask, geometry, center, found):
         element in any ring.
     """
     if args.by == "intensity":
-        colors.check_sizes(max(args.color, args.finecolor), np.count_nonzero(mask))
-        color, fine = (colors.by_intensity(mean, mask, number) for number in (args.color, args.finecolor))
-        value, unit = mean, "intensity"
-        _warn_of_ties(color, mean)
-        if any(each.where.any() for each in found):
-            _say_left_out(found, mask, colors.of_level(hot.surroundings(mean, mask)[0], mean, color))
+        return _by_intensity(args, mean, mask, found)
+    given = None if args.by in rings.OWN else maps.load_map("--by", args.by)
+    if isinstance(given, maps.Partition):
+        given = partition.taken(args, given, mask, geometry)
+        everywhere, fine, wanted = given.color, given.fine, (0, 0)
     else:
-        value, unit, angle = _value(args, geometry, center)
-        low, high = _range(args, value[mask])
-        everywhere, fine = (
-            colors.Rings(low, high, number, args.sectors, args.begin[0], args.log).colors(value, angle)
-            for number in (args.color, args.finecolor)
+        value = (
+            rings.of_geometry(args, geometry, center)
+            if given is None
+            else rings.of_map(args, given, mask, geometry, center)
         )
-        _say_left_out(found, mask, everywhere)
-        color, fine = np.where(mask, everywhere, 0), np.where(mask, fine, 0)
-        print(f"rings: {args.by} from {low:.6g} to {high:.6g} {unit}{', logarithmic' if args.log else ''}")
+        edges = rings.edges_of(args, value.value[mask & np.isfinite(value.value)])
+        made = [colors.Rings(each, args.sectors, args.begin[0]) for each in edges]
+        everywhere, fine = (each.colors(value.value, value.angle) for each in made)
+        wanted = [each.number * args.sectors for each in made]
+    _say_left_out(found, mask, everywhere)
+    color, fine = np.where(mask, everywhere, 0), np.where(mask, fine, 0)
+    what = "partition" if isinstance(given, maps.Partition) else "ring"
+    if isinstance(given, maps.Partition):
         if not (color > 0).any():
-            inside = value[mask]
-            raise ConfigError(
-                f"no included element lies in the rings: its {args.by} goes from {inside.min():.6g} to "
-                f"{inside.max():.6g} {unit}; choose --low and --high in there"
-            )
-        if args.rings_only:
-            mask &= color > 0
-            print(f"mask: {np.count_nonzero(mask):,} elements to process, those in rings")
-    table = _table(args, color, value, unit)
-    _say(color, fine, mask, args)
+            raise ConfigError(f"no included element is in a partition of {given.source!r}")
+        table = partition.table(args, given, color)
+    else:
+        _say_rings(args, value, edges[0], mask, color)
+        table = _table(args, color, value)
+    if args.rings_only:
+        mask &= color > 0
+        print(f"mask: {np.count_nonzero(mask):,} elements to process, those in {what}s")
+    _say(color, fine, mask, wanted, what)
     return color, fine, table
+
+
+def _by_intensity(args, mean, mask, found):
+    colors.check_sizes(max(args.color, args.finecolor), np.count_nonzero(mask))
+    color, fine = (colors.by_intensity(mean, mask, number) for number in (args.color, args.finecolor))
+    _warn_of_ties(color, mean)
+    if any(each.where.any() for each in found):
+        _say_left_out(found, mask, colors.of_level(hot.surroundings(mean, mask)[0], mean, color))
+    _say(color, fine, mask, (args.color, args.finecolor))
+    return color, fine, _table(args, color, rings.Value(mean, "intensity", "intensity"))
+
+
+def _say_rings(args, value, edges, mask, color):
+    spaced = ", logarithmic" if args.log else ", of equally many elements" if args.equal else ""
+    spaced = f", {len(edges) - 1} as --ring-edges says" if args.ring_edges else spaced
+    print(f"rings: {value.name} from {edges[0]:.6g} to {edges[-1]:.6g} {value.unit}{spaced}")
+    if not (color > 0).any():
+        inside = value.value[mask & np.isfinite(value.value)]
+        raise ConfigError(
+            f"no included element lies in the rings: its {value.name} goes from {inside.min():.6g} to "
+            f"{inside.max():.6g} {value.unit}; choose {'--ring-edges' if args.ring_edges else '--low and --high'} in "
+            "there"
+        )
 
 
 def _warn_of_ties(color, mean):
@@ -88,56 +112,18 @@ def _warn_of_ties(color, mean):
         )
 
 
-def _value(args, geometry, center):
-    """Return what rings are made of: values, unit, directions."""
-    if not geometry.metric:
-        raise ConfigError(
-            "rings need to know where the segments are: give a geometry file (-g) or index files (--iX, --iY)"
-        )
-    named = "--center" if args.center else stated.center_of(geometry)
-    print(f"rings: around row {center[0]:.6g}, column {center[1]:.6g} ({named})")
-    stated.say_center(args, geometry)
-    angle = geometry.angle(center)
-    if args.by == "radius":
-        return geometry.radius(center), "pixels", angle
-    wavelength = stated.wavelength_of(args, geometry)
-    pixel, distance = args.pixel or geometry.pixel, args.distance or geometry.distance
-    stated.need_for_q(wavelength, distance, pixel)
-    print(f"rings: distance {distance:.6g} mm, pixel {pixel:.6g} um, wavelength {wavelength:.6g} angstrom")
-    stated.say_lengths(args, geometry)
-    q = geometry.q(center, distance, pixel, wavelength)
-    degrees = np.degrees(2 * np.arcsin(min(q.max() * wavelength / (4 * np.pi), 1.0)))
-    if not _NARROWEST < degrees < _WIDEST:
-        print(
-            f"warning: the largest scattering angle of the detector is {degrees:.3g} degrees; are --distance, in mm, "
-            "and --pixel, in um, right?",
-            file=sys.stderr,
-        )
-    return q, "1/angstrom", angle
-
-
-def _range(args, inside):
-    """Return inner and outer edge of all rings, where not given those of the included elements' values."""
-    positive = inside[inside > 0] if args.log else inside
-    low = args.low[0] if args.low else float(positive.min(initial=np.inf))
-    high = args.high[0] if args.high else float(inside.max())
-    if not low < high:
-        raise ConfigError(f"--low {low:g} must be below --high {high:g}")
-    if args.log and low <= 0:
-        raise ConfigError(f"--low {low:g} must be above 0 for rings on a logarithmic scale")
-    return low, high
-
-
 def _say_left_out(found, mask, color):
     """Say how many elements of each colour an option has left out, and warn where they are many."""
     there = mask.copy()
     for each in found:
         there |= each.where
-    of_all = np.bincount(color[there], minlength=2)
+    number, of_all = np.unique(color[there], return_counts=True)
+    of_all = dict(zip(number.tolist(), of_all.tolist(), strict=True))
     for each in found:
-        out = np.bincount(color[each.where], minlength=len(of_all))
-        out[0] = 0
-        numbers = sorted(np.flatnonzero(out), key=lambda c: -out[c] / of_all[c])
+        number, out = np.unique(color[each.where], return_counts=True)
+        out = dict(zip(number.tolist(), out.tolist(), strict=True))
+        out.pop(0, None)
+        numbers = sorted(out, key=lambda c: -out[c] / of_all[c])
         texts = [f"{out[c]:,} of {of_all[c]:,} in colour {c} ({out[c] / of_all[c]:.2%})" for c in numbers[:_NAMED]]
         more = f", and fewer in {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
         if texts:
@@ -151,9 +137,10 @@ def _say_left_out(found, mask, color):
             )
 
 
-def _table(args, color, value, unit):
+def _table(args, color, of_what):
     """Return the rows of the table of colours: number, ring, sector, elements, and their values."""
-    rows = [("color", "ring", "sector", "elements", f"{args.by}_mean", f"{args.by}_min", f"{args.by}_max", "unit")]
+    name, unit, value = of_what.name, of_what.unit, of_what.value
+    rows = [("color", "ring", "sector", "elements", f"{name}_mean", f"{name}_min", f"{name}_max", "unit")]
     chosen = color > 0
     number, values = color[chosen], value[chosen]
     order = np.argsort(number, kind="stable")
@@ -166,12 +153,11 @@ def _table(args, color, value, unit):
     return rows
 
 
-def _say(color, fine, mask, args):
-    for name, array, wanted in (("color", color, args.color), ("finecolor", fine, args.finecolor)):
-        sizes = np.bincount(array.ravel())[1:]
-        found, wanted = np.count_nonzero(sizes), wanted * args.sectors
-        empty = f"; {wanted - found} of {wanted} have no element" if found < wanted else ""
-        print(f"{name}: {found} colours of {sizes[sizes > 0].min():,} to {sizes.max():,} elements{empty}")
+def _say(color, fine, mask, wanted, what="ring"):
+    for name, array, number in (("color", color, wanted[0]), ("finecolor", fine, wanted[1])):
+        sizes = np.unique(array[array > 0], return_counts=True)[1]
+        empty = f"; {number - len(sizes)} of {number} have no element" if len(sizes) < number else ""
+        print(f"{name}: {len(sizes)} colours of {sizes.min():,} to {sizes.max():,} elements{empty}")
     none = np.count_nonzero(mask & (color == 0))
     if none:
-        print(f"color: {none:,} included elements are in no ring (colour 0)")
+        print(f"color: {none:,} included elements are in no {what} (colour 0)")

@@ -17,9 +17,11 @@ _NAME = re.compile(
 )
 
 
-def prefix_of(dataset, src):
-    """Return the beginning of the files' names for a dataset and a detector (str or None)."""
-    name = dataset.label() or f"shmem-{dataset.name}"
+def prefix_of(datasets, src):
+    """Return the beginning of the files' names for some datasets and a detector (str or None)."""
+    name = datasets[0].label() or f"shmem-{datasets[0].name}"
+    if len(datasets) > 1:
+        name += f"-and-{len(datasets) - 1}-more"
     if src:
         name += "_" + re.sub(r"^DetInfo\((.*)\)$", r"\1", src)
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")
@@ -84,4 +86,4 @@ def _write(file, content):
         return
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(content)
-    file.write(text.getvalue().encode("ascii"))
+    file.write(text.getvalue().encode("utf-8"))

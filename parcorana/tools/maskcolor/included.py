@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from parcorana.detector import hot, masks
+from parcorana.detector import hot, maps, masks
 from parcorana.detector.instrument import reasons
 from parcorana.errors import ConfigError
+from parcorana.tools.maskcolor.runs import hot_in
 
 _WEAK = 8.0  # times its surroundings: where less is not hot for sure, little can be told
 
@@ -26,7 +27,7 @@ class LeftOut:
     where: np.ndarray
 
 
-def included(args, statistics, geometry, center, unmapped=None):
+def included(args, statistics, geometry, center, unmapped=None, runs=()):
     """Make the mask, and say what it leaves out.
 
     Parameters
@@ -39,6 +40,8 @@ def included(args, statistics, geometry, center, unmapped=None):
         Row and column of the beam in the image, where that is known.
     unmapped : bool array or None
         Elements that no frame has data for.
+    runs : list of Statistics, optional
+        Of each run, where `statistics` is of several.
 
     Returns
     -------
@@ -75,9 +78,13 @@ def included(args, statistics, geometry, center, unmapped=None):
         text = f"at {stated.limit:,.0f} or more in some event: saturated, as {stated.source} states"
         leave_out(statistics.largest >= stated.limit, text, always=False)
     if args.mask:
-        given = masks.load_mask(args.mask, "-m")
-        masks.check_shape("-m", args.mask, given.shape, shape, "the data")
+        given = maps.load_mask("-m", args.mask)
+        beside = args.mask.partition(":/")[0] == args.by.partition(":/")[0]
+        given = given.T if args.transpose and beside else given
+        given = maps.fitted("-m", args.mask, given, shape, geometry.layout if geometry.metric else None)
         leave_out(~given, f"by {args.mask}")
+        if not beside and (warning := masks.other_way_round(given, statistics.gaps() | statistics.broken())):
+            print(f"warning: -m {args.mask}: {warning}", file=sys.stderr)
     down, right = geometry.down, geometry.right
     for first_row, first_column, row, column in args.rectangle:
         inside = (np.rint(down) >= first_row) & (np.rint(down) < row) & (np.rint(right) >= first_column)
@@ -92,7 +99,7 @@ def included(args, statistics, geometry, center, unmapped=None):
     _check_some(mask)
     if args.hot:  # before the dead ones go: what never changes and is bright is hot
         radius = None if center is None else geometry.radius(center)
-        leave_out(*_hot(args.hot, statistics, mask, radius), "--hot")
+        leave_out(*_hot(args.hot, statistics, mask, radius, runs), "--hot")
     dead = statistics.dead() & mask
     if args.dead:
         leave_out(dead, f"the same in all {statistics.events} events", "--dead")
@@ -116,8 +123,13 @@ def _gaps(statistics):
     return text
 
 
-def _hot(decades, statistics, mask, radius):
-    """Return the hot elements, and why they are left out; say what could be told."""
+def _hot(decades, statistics, mask, radius, runs):
+    """Return the hot elements, and why they are left out; say what could be told.
+
+    Of several runs each is looked at by itself, too: what is hot in one may be
+    lost in the average, and where their brightness differs nothing is restless.
+    The chance of a good element is divided among them all.
+    """
     if statistics.events < hot.EVENTS:
         print(
             f"warning: --hot: {statistics.events} events are too few to tell which elements are hot, {hot.EVENTS} are "
@@ -125,7 +137,17 @@ def _hot(decades, statistics, mask, radius):
             file=sys.stderr,
         )
         return np.zeros_like(mask), "hot"
-    found = hot.find(statistics, mask, 10.0**-decades, radius)
+    runs = runs if len(runs) > 1 else []
+    if few := [k + 1 for k, run in enumerate(runs) if run.events < hot.EVENTS]:
+        print(
+            f"warning: --hot: runs {', '.join(map(str, few))} have fewer than {hot.EVENTS} events, too few to tell "
+            "what is hot in them alone",
+            file=sys.stderr,
+        )
+    runs = [run for run in runs if run.events >= hot.EVENTS]
+    chance = 10.0**-decades / (1 + len(runs))
+    found = hot.find(statistics, mask, chance, radius)
+    of_each = [hot.find(run, mask, chance, radius).where for run in runs]
     limit = found.limit[mask & np.isfinite(found.limit)]
     if len(limit):
         low, high = np.quantile(limit, (0.05, 0.95))
@@ -145,4 +167,10 @@ def _hot(decades, statistics, mask, radius):
         (found.restless, "too restless"),
         (found.stuck, "bright, but never changing"),
     )
-    return found.where, f"hot ({', '.join(f'{np.count_nonzero(where):,} {what}' for where, what in kinds)})"
+    where = found.where
+    if of_each:
+        hot_in(of_each)
+        more = np.any(of_each, axis=0) & ~found.where
+        kinds += ((more, "in a run, not in all together"),)
+        where = where | more
+    return where, f"hot ({', '.join(f'{np.count_nonzero(of):,} {what}' for of, what in kinds)})"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from parcorana.detector import masks
+from parcorana.detector import colortable, masks
 from parcorana.detector.images import check_both, is_data, load_layout, segments_apart
 from parcorana.tools.maskcolor import files
 
@@ -42,9 +42,23 @@ def plot(args):
         shown, scaled = as_image(shown), as_image(scaled)
     with pictures.shown(args.output) as figure:
         image = shown if kind == "avg" else as_image(array)
-        pictures.draw_elements(figure, kind, image, shown, covered, Path(args.input).name, scaled, note)
+        pictures.draw_elements(
+            figure, kind, image, shown, covered, Path(args.input).name, scaled, note, _names(kind, prefix)
+        )
     if args.output:
         print(args.output)
+
+
+def _names(kind, prefix):
+    """Return what names a colour: its number, and what the table beside it says."""
+    table = colortable.find_table(f"{prefix}.npy", log=print) if kind == "color" and prefix is not None else None
+    if table is None:
+        return str
+
+    def named(color):
+        return ": ".join(filter(None, (str(color), table.name(color))))
+
+    return named
 
 
 def _check_named(args, shape, wanted, what):

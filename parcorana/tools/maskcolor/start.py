@@ -5,12 +5,11 @@ import numpy as np
 from parcorana.detector import colors, masks
 from parcorana.detector.geometry import Geometry
 from parcorana.detector.images import load_layout, segments_apart
-from parcorana.events.dataset import parse_dataset
 from parcorana.tools.maskcolor import files
 from parcorana.tools.maskcolor.arguments import check_start
-from parcorana.tools.maskcolor.average import average
 from parcorana.tools.maskcolor.coloring import coloring
 from parcorana.tools.maskcolor.included import included
+from parcorana.tools.maskcolor.runs import average_of, runs_of
 from parcorana.tools.maskcolor.stated import completed
 from parcorana.tools.values import show_first
 
@@ -19,22 +18,22 @@ _TEST_ELEMENTS, _TEST_QUANTILE = 10, 0.95
 
 def start(args):
     """Average some events; write masks, colours and average, as ndarray and image, and index files."""
-    dataset = parse_dataset(args.dataset)
-    prefix = args.basename or files.prefix_of(dataset, args.src)
+    given = runs_of(args.dataset, args.src, args.type)
+    prefix = args.basename or files.prefix_of([run.dataset for run in given], given[0].src)
     names = files.all_names(prefix)
     again = not args.force and files.are_there(names)
     picture = f"{prefix}_values.png"
     files.check_free([*names, picture], args.force or again)
-    check_start(args, dataset)
+    check_start(args, given[0])
     if again:
         print(f"all files of {prefix} exist: they stay if they come out the same, else they need --force")
-    statistics, source_geometry, unmapped = average(args, dataset)
+    runs, statistics, source_geometry, unmapped = average_of(args, given)
     mean = statistics.mean
     geometry = _geometry(args, statistics.shape, source_geometry)
     print(f"geometry: {geometry.source}; {geometry.layout.describe()}")
     geometry = completed(geometry, source_geometry and source_geometry.stated)
     center = _center(args, geometry)
-    mask, found = included(args, statistics, geometry, center, unmapped)
+    mask, found = included(args, statistics, geometry, center, unmapped, runs)
     color, fine, table = coloring(args, mean, mask, geometry, center, found)
     test = colors.some_around(mean, mask, _TEST_QUANTILE, _TEST_ELEMENTS)
     contents = {}
@@ -52,7 +51,9 @@ def start(args):
     wrote = "unchanged:" if again else "wrote"
     print(f"{wrote} {prefix}_{{{','.join(files.SAVED)}}}_{{ndarrCoords,imgCoords}}.npy")
     print(f"{wrote} {prefix}_iX.npy, {prefix}_iY.npy, {prefix}_colors.csv")
-    show_first(args, dataset, mask, picture)
+    if len(given) > 1:
+        print("values: those of run 1")
+    show_first(args, given[0], mask, picture)
     print(f"next: parCorAnaMaskColorTool plot -i {prefix}_color_ndarrCoords.npy -o {prefix}_color.png")
 
 
@@ -60,7 +61,7 @@ def _center(args, geometry):
     """Return row and column of the beam in the image; None if nobody has said where it is."""
     if not geometry.metric:
         return None
-    return args.center or geometry.beam or (geometry.middle if args.by != "intensity" else None)
+    return args.center or geometry.beam or (geometry.middle if args.by in ("radius", "q") or args.sectors > 1 else None)
 
 
 def _geometry(args, shape, known):

@@ -33,11 +33,11 @@ def need_for_q(wavelength, distance, pixel, source=None, doubts=()):
         raise ConfigError(f"--by q needs {', '.join(missing)}{asked}")
 
 
-def check_for_q(args, dataset):
+def check_for_q(args, run):
     """Raise ConfigError if rings of q need what neither the arguments nor the files of ``h5=`` tell."""
-    if dataset.is_live:  # they may not be there yet
+    if run.dataset.is_live:  # they may not be there yet
         return
-    source = open_source(dataset, src=args.src, log=lambda line: None)
+    source = open_source(run.dataset, src=run.src, log=lambda line: None)
     try:
         stated = source.instrument()
     finally:
