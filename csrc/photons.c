@@ -15,7 +15,7 @@ typedef struct {
     int32_t *count;   /* of photons */
 } pca_bright;
 
-enum { CHUNK = 512, AT_ONCE = 8, MOST = UINT16_MAX };
+enum { CHUNK = 512, AT_ONCE = 8, FEW = 8, MOST = UINT16_MAX };
 
 int64_t pca_find_scratch(int64_t elements)
 {
@@ -156,23 +156,30 @@ static void join(const pca_bright *bright, int32_t count, int32_t columns)
 /* Make of the droplets lists of their elements, and add up their charge in the order of these. */
 static void collect(const pca_bright *bright, int32_t count)
 {
+    int32_t *const droplet = bright->droplet;
     for (int32_t k = 0; k < count; k++) {
-        const int32_t own = bright->droplet[k] = bright->droplet[bright->droplet[k]];
+        const int32_t own = droplet[k] = droplet[droplet[k]];
+        bright->charge[k] = 0;
+        bright->last[k] = k;
+        bright->charge[own] += bright->value[k];
+        bright->next[bright->last[own]] = k; /* of the first element for a moment itself */
         bright->next[k] = -1;
-        if (own == k) {
-            bright->charge[k] = bright->value[k];
-        } else {
-            bright->charge[own] += bright->value[k];
-            bright->next[bright->last[own]] = k;
-        }
         bright->last[own] = k;
     }
 }
 
-/* The element with the most charge left is on top; of equals the first. */
+/* The element with the most charge left comes first; of equals the first. */
 static int is_before(const pca_bright *bright, int32_t a, int32_t b)
 {
     return bright->value[a] > bright->value[b] || (bright->value[a] == bright->value[b] && a < b);
+}
+
+static int32_t brightest(const pca_bright *bright, int32_t first)
+{
+    int32_t best = first;
+    for (int32_t k = bright->next[first]; k >= 0; k = bright->next[k])
+        best = bright->value[k] > bright->value[best] ? k : best;
+    return best;
 }
 
 static void sift(const pca_bright *bright, int32_t *heap, int32_t size, int32_t at)
@@ -207,13 +214,16 @@ static int give(const pca_bright *bright, int32_t first, int64_t photons, double
         photons -= count;
         heap[size++] = k;
     }
-    for (int32_t at = size / 2 - 1; at >= 0 && photons > 0; at--)
+    const int sorted = photons > FEW;
+    for (int32_t at = sorted ? size / 2 - 1 : -1; at >= 0; at--)
         sift(bright, heap, size, at);
     for (; photons > 0; photons--) {
-        bright->value[heap[0]] -= photon;
-        if (++bright->count[heap[0]] > MOST)
+        const int32_t best = sorted ? heap[0] : brightest(bright, first);
+        bright->value[best] -= photon;
+        if (++bright->count[best] > MOST)
             return 0;
-        sift(bright, heap, size, 0);
+        if (sorted)
+            sift(bright, heap, size, 0);
     }
     return 1;
 }
@@ -225,14 +235,42 @@ static int64_t photons_of(double charge, double photon)
     return photons < 0x1p40 ? (int64_t)photons : (int64_t)1 << 40;
 }
 
-/* The segment whose first element is `first` of the frame. */
-static int find_segment(const pca_finder *finder, const pca_bright *bright, const char *segment, int type,
-                        int64_t first, char *counts, int wide, int64_t *found)
+/* A frame whose photons are being found. */
+typedef struct {
+    const pca_finder *finder;
+    char *counts;
+    int wide;
+    int64_t *found;
+} pca_frame;
+
+/* Note the photons of an element; return 0 if it has too many. */
+static int note(const pca_frame *frame, int64_t place, int64_t photons)
 {
-    const uint8_t *const mask = finder->mask + first;
-    const int32_t most = wide ? UINT16_MAX : UINT8_MAX;
+    int64_t *const found = frame->found;
+    if (photons > (frame->wide ? UINT16_MAX : UINT8_MAX))
+        return 0;
+    if (frame->wide)
+        ((uint16_t *)frame->counts)[place] = (uint16_t)photons;
+    else
+        ((uint8_t *)frame->counts)[place] = (uint8_t)photons;
+    if (frame->finder->mask[place]) {
+        found[PCA_PHOTONS] += photons;
+        if (photons > found[PCA_LARGEST] || (photons == found[PCA_LARGEST] && place < found[PCA_PLACE])) {
+            found[PCA_LARGEST] = photons;
+            found[PCA_PLACE] = place;
+        }
+    }
+    return 1;
+}
+
+/* The photons of the segment whose first element is `first` of the frame. */
+static int find_segment(const pca_frame *frame, const pca_bright *bright, const char *segment, int type,
+                        int64_t first)
+{
+    const pca_finder *const finder = frame->finder;
     int32_t count = TYPE[type].find(segment, finder->rows * finder->columns, finder->threshold, bright);
-    if (TYPE[type].real && (count = without_broken(bright, count, mask, finder->check)) < 0)
+    if (TYPE[type].real &&
+        (count = without_broken(bright, count, finder->mask + first, finder->check)) < 0)
         return PCA_BROKEN;
     if (finder->apart)
         for (int32_t k = 0; k < count; k++)
@@ -240,46 +278,28 @@ static int find_segment(const pca_finder *finder, const pca_bright *bright, cons
     else
         join(bright, count, (int32_t)finder->columns);
     collect(bright, count);
-    int fate = PCA_COUNTED;
     for (int32_t k = 0; k < count; k++) {
         if (bright->droplet[k] != k)
             continue;
         const int64_t photons = photons_of(bright->charge[k], finder->photon);
-        if (photons > finder->most) {
-            found[PCA_LEFT]++;
-            found[PCA_LEFT_PHOTONS] += photons;
-            continue;
-        }
         if (photons == 0)
             continue;
-        found[PCA_DROPLETS]++;
-        if (bright->next[k] < 0)
-            bright->count[k] = photons < MOST ? (int32_t)photons : MOST + 1;
-        else if (!give(bright, k, photons, finder->photon))
-            bright->count[k] = MOST + 1;
-        for (int32_t e = k; e >= 0; e = bright->next[e]) {
-            const int32_t place = bright->place[e], own = bright->count[e];
-            if (own > most)
-                fate = PCA_WIDE;
-            else if (wide)
-                ((uint16_t *)counts)[first + place] = (uint16_t)own;
-            else
-                ((uint8_t *)counts)[first + place] = (uint8_t)own;
-            if (!mask[place])
-                continue;
-            found[PCA_PHOTONS] += own;
-            if (own > found[PCA_LARGEST]) {
-                found[PCA_LARGEST] = own;
-                found[PCA_PLACE] = first + place;
-            } else if (own == found[PCA_LARGEST] && first + place < found[PCA_PLACE]) {
-                found[PCA_PLACE] = first + place;
-            }
+        if (photons > finder->most) {
+            frame->found[PCA_LEFT]++;
+            frame->found[PCA_LEFT_PHOTONS] += photons;
+            continue;
         }
-        /* what `give` did not come to count is of no use */
-        if (fate == PCA_WIDE)
-            return fate;
+        frame->found[PCA_DROPLETS]++;
+        int fits = 1;
+        if (photons == 1 || bright->next[k] < 0)
+            fits = note(frame, first + bright->place[brightest(bright, k)], photons);
+        else if ((fits = give(bright, k, photons, finder->photon)))
+            for (int32_t e = k; e >= 0 && fits; e = bright->next[e])
+                fits = !bright->count[e] || note(frame, first + bright->place[e], bright->count[e]);
+        if (!fits)
+            return PCA_WIDE;
     }
-    return fate;
+    return PCA_COUNTED;
 }
 
 /* Find the photons of `events` frames, `stride` bytes apart: counts are theirs, side by side, uint16 if `wide`, else
@@ -294,10 +314,12 @@ void pca_find(const pca_finder *finder, const char *frames, int64_t stride, int6
     memset(counts, 0, bytes * (size_t)events);
     memset(found, 0, (size_t)events * PCA_FOUND * sizeof *found);
     for (int64_t k = 0; k < events; k++) {
+        const pca_frame frame = {finder, counts + (size_t)k * bytes, wide, found + k * PCA_FOUND};
         fate[k] = PCA_COUNTED;
+        frame.found[PCA_FRAMES] = 1;
         for (int64_t s = 0; s < finder->segments && fate[k] != PCA_BROKEN; s++) {
-            const int one = find_segment(finder, &bright, frames + k * stride + s * segment * TYPE[type].size, type,
-                                         s * segment, counts + (size_t)k * bytes, wide, found + k * PCA_FOUND);
+            const char *const at = frames + k * stride + s * segment * TYPE[type].size;
+            const int one = find_segment(&frame, &bright, at, type, s * segment);
             fate[k] = (uint8_t)(one == PCA_COUNTED ? fate[k] : one);
         }
     }

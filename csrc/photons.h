@@ -6,6 +6,7 @@
 
 /* What was found in a frame, each an int64. */
 enum {
+    PCA_FRAMES,       /* 1 */
     PCA_PHOTONS,      /* in included elements */
     PCA_DROPLETS,     /* of one photon and more, all over the frame */
     PCA_LEFT,         /* droplets of more photons than are wanted, */

@@ -149,7 +149,7 @@ def find_photons(
     -------
     counts : int64 array of the frame's shape
     found : dict of str to int
-        'photons', 'droplets', 'left_out', 'left_out_photons', 'largest', 'largest_at'.
+        'events' (1), 'photons', 'droplets', 'left_out', 'left_out_photons', 'largest', 'largest_at'.
     """
     frame = np.asarray(frame)
     mask = np.ones(frame.shape, bool) if mask is None else np.asarray(mask, bool)
@@ -159,7 +159,7 @@ def find_photons(
         if float(frame[place]) >= threshold
     }
     counts = np.zeros(frame.shape, np.int64)
-    found = dict.fromkeys(("photons", "droplets", "left_out", "left_out_photons"), 0)
+    found = {"events": 1} | dict.fromkeys(("photons", "droplets", "left_out", "left_out_photons"), 0)
     for droplet in _droplets(bright, method):
         photons = math.floor(sum(bright[place] for place in droplet) / photon + 0.5)
         if most is not None and photons > most:

@@ -17,7 +17,7 @@ cdef extern from "photons.h" nogil:
     void pca_find(const pca_finder *, const char *, int64_t, int64_t, int, char *, int, int64_t *, uint8_t *, void *)
 
 #: What was found in a frame, in the order of csrc/photons.h.
-FOUND = ("photons", "droplets", "left_out", "left_out_photons", "largest", "largest_at")
+FOUND = ("events", "photons", "droplets", "left_out", "left_out_photons", "largest", "largest_at")
 #: What becomes of a frame.
 COUNTED, BROKEN, WIDE = range(3)
 
@@ -74,7 +74,7 @@ cdef class Finder:
 
         Returns
         -------
-        found : (m, 6) int64
+        found : (m, 7) int64
             As `FOUND`.
         fate : (m,) uint8
             `COUNTED`, or why the counts of a frame mean nothing: `BROKEN`, an included element is not finite; `WIDE`,
