@@ -103,7 +103,7 @@ def lines_of(photons, found, mask):
     rate = found["photons"] / max(found["events"] * np.count_nonzero(mask), 1)
     said = f"photons: {found['photons']:,} in included elements, {rate:.3g} per element and event"
     if found["largest"]:
-        said += f", at most {found['largest']:,} at once, in {place_of(found, mask.shape)}"
+        said += f", at most {found['largest']:,} in an element of an event, {place_of(found, mask.shape)}"
     kind = "droplets" if photons["method"] == "droplet" else "elements"
     said += f"; all over the detector {found['droplets']:,} {kind} with photons"
     if photons["most"] is not None:
