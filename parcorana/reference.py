@@ -4,6 +4,7 @@ Plain loops over dictionaries and float64 arrays, one event at a time, written
 from docs/definitions.md and from nothing else.
 """
 
+import heapq
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -167,11 +168,12 @@ def find_photons(
             found["left_out_photons"] += photons
             continue
         found["droplets"] += photons > 0
-        left = {place: bright[place] for place in droplet}
+        left = [(-bright[place], place) for place in droplet]  # the least comes first, and the first place of equals
+        heapq.heapify(left)
         for _ in range(photons):
-            brightest = max(droplet, key=left.__getitem__)  # the first one of equals
-            counts[brightest] += 1
-            left[brightest] -= photon
+            charge, place = left[0]
+            counts[place] += 1
+            heapq.heapreplace(left, (charge + photon, place))
     included = np.where(mask, counts, 0).ravel()
     found |= {"photons": int(included.sum()), "largest": int(included.max()), "largest_at": int(included.argmax())}
     return counts, found
