@@ -69,7 +69,7 @@ class Account:
         for k, name in enumerate(self._select):
             self.filtered_by[name] += int(header[HEADER + k])
         if self.photons:
-            both = np.stack([list(self.photons.values()), header[-len(FOUND) :]])
+            both = np.stack([[self.photons[name] for name in FOUND], header[-len(FOUND) :]])
             self.photons = dict(zip(FOUND, added_up(both).tolist(), strict=True))
         self.total, self.pulses = int(header[TOTAL]), bool(header[PULSES])
 
