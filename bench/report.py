@@ -62,6 +62,18 @@ def sources(results):
         yield "| " + " | ".join(row) + " |"
 
 
+def photons(results):
+    """Return lines on the frames per second of a server that counts photons."""
+    for b in results["benchmarks"]:
+        facts = b["extra_info"]
+        if "beside_copy" in facts:
+            rate, (low, high) = facts["frames_per_second"], facts["quartiles"]
+            yield (
+                f"{b['name'].removeprefix('test_')}: {rate:,.0f} frames/s, {facts['beside_copy']:.2f} x copying them "
+                f"(quartiles {low:.2f} - {high:.2f})"
+            )
+
+
 def main():
     """Print the table in Markdown, with the machine that it was measured on."""
     with open(sys.argv[1], encoding="utf-8") as file:
@@ -74,7 +86,12 @@ def main():
     print("| --- |" + " ---: |" * (len(head) - 1))
     for row in rows(results):
         print("| " + " | ".join(row) + " |")
-    print("".join(f"\n{line}" for line in (*update_cost(results), *between_updates(results), *sources(results))))
+    print(
+        "".join(
+            f"\n{line}"
+            for line in (*update_cost(results), *between_updates(results), *sources(results), *photons(results))
+        )
+    )
 
 
 if __name__ == "__main__":

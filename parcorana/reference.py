@@ -4,6 +4,8 @@ Plain loops over dictionaries and float64 arrays, one event at a time, written
 from docs/definitions.md and from nothing else.
 """
 
+import heapq
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -118,6 +120,82 @@ def g2(
     if kind != "accumulator":
         sums = pairs_sums(buffer.stored, delays, data.shape[1])
     return sums | fates
+
+
+def find_photons(
+    frame: ArrayLike,
+    photon: float,
+    threshold: float,
+    method: str,
+    most: int | None = None,
+    mask: ArrayLike | None = None,
+) -> tuple[NDArray[np.int64], dict[str, int]]:
+    """Find the photons of a frame, element by element.
+
+    Parameters
+    ----------
+    frame : array
+        Elements of the last two axes are neighbours; all others are segments.
+    photon : float
+        Charge of a photon, in units of the frame.
+    threshold : float
+        Elements below it are left out, and those that are not finite.
+    method : {'threshold', 'droplet'}
+    most : int, optional
+        Droplets of more photons are left out.
+    mask : bool array of the frame's shape, optional
+        The elements whose photons are added up.
+
+    Returns
+    -------
+    counts : int64 array of the frame's shape
+    found : dict of str to int
+        'events' (1), 'photons', 'droplets', 'left_out', 'left_out_photons', 'largest', 'largest_at'.
+    """
+    frame = np.asarray(frame)
+    mask = np.ones(frame.shape, bool) if mask is None else np.asarray(mask, bool)
+    bright = {
+        place: float(frame[place])
+        for place in map(tuple, np.argwhere(np.isfinite(frame) & (frame > 0)).tolist())
+        if float(frame[place]) >= threshold
+    }
+    counts = np.zeros(frame.shape, np.int64)
+    found = {"events": 1} | dict.fromkeys(("photons", "droplets", "left_out", "left_out_photons"), 0)
+    for droplet in _droplets(bright, method):
+        photons = math.floor(sum(bright[place] for place in droplet) / photon + 0.5)
+        if most is not None and photons > most:
+            found["left_out"] += 1
+            found["left_out_photons"] += photons
+            continue
+        found["droplets"] += photons > 0
+        left = [(-bright[place], place) for place in droplet]  # the least comes first, and the first place of equals
+        heapq.heapify(left)
+        for _ in range(photons):
+            charge, place = left[0]
+            counts[place] += 1
+            heapq.heapreplace(left, (charge + photon, place))
+    included = np.where(mask, counts, 0).ravel()
+    found |= {"photons": int(included.sum()), "largest": int(included.max()), "largest_at": int(included.argmax())}
+    return counts, found
+
+
+def _droplets(bright: dict[tuple[int, ...], float], method: str) -> list[list[tuple[int, ...]]]:
+    """Return the places of each droplet, increasing."""
+    if method == "threshold":
+        return [[place] for place in bright]
+    droplets, rest = [], dict.fromkeys(sorted(bright))
+    while rest:
+        droplet = [next(iter(rest))]
+        del rest[droplet[0]]
+        for place in droplet:  # which grows meanwhile
+            for axis in range(max(len(place) - 2, 0), len(place)):
+                for step in (-1, 1):
+                    other = (*place[:axis], place[axis] + step, *place[axis + 1 :])
+                    if other in rest:
+                        del rest[other]
+                        droplet.append(other)
+        droplets.append(sorted(droplet))
+    return droplets
 
 
 def _zeros(delays: int, elements: int) -> Sums:

@@ -35,6 +35,9 @@ TYPES = tuple(np.dtype(name) for name in ("i1", "u1", "i2", "u2", "f2", "i4", "u
 NUMBER = {dtype: k for k, dtype in enumerate(TYPES)} | {np.dtype(bool): 1}
 
 
+include "photons.pxi"
+
+
 def stretches(index):
     """Return increasing indexes as stretches: (s, 2) int64, first and length of each."""
     starts = np.flatnonzero(np.diff(index, prepend=-2) != 1)

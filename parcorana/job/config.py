@@ -19,6 +19,7 @@ from parcorana.correlate.delays import check_delays
 from parcorana.correlate.rolling import rate_fraction
 from parcorana.detector import masks
 from parcorana.detector.instrument import Instrument
+from parcorana.detector.photons import check_photons
 from parcorana.errors import ConfigError, nearest, one_line, shown
 from parcorana.events.dataset import Dataset, parse_dataset
 from parcorana.events.psana_config import check_psana_config
@@ -64,6 +65,8 @@ class Config:
         Of those numbers, and of what the source and the servers add: the mean of the included elements comes last.
     instrument : parcorana.detector.instrument.Instrument or None
         What the data state of it, once they are open.
+    photons : dict or None
+        With all defaults.
 
     The others are the keys of docs/config.md.
     """
@@ -101,6 +104,7 @@ class Config:
     values: dict
     select: dict
     names: list
+    photons: dict | None
     folder: str
     instrument: Instrument | None = None
 
@@ -204,6 +208,7 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
         params["h5output"] = f"g2calc_{label}.h5"
     _check_checkpoint(params, dataset, mode)
     places, names = _check_values(params, dataset, user_params)
+    _check_photons(params, dataset)
     elements = int(np.count_nonzero(mask))
     dtype = np.dtype(params["store_dtype"])
     block = params["block"] or _block(elements * dtype.itemsize)
@@ -258,6 +263,18 @@ def _check_values(params, dataset, user_params):
     if uses and user_class.leaves_out_missing:
         params["select"] = {name: (None, None) for name in uses if name != MEAN} | params["select"]
     return places, [*names, MEAN]
+
+
+def _check_photons(params, dataset):
+    """Check `photons`; warn of data that psana does not calibrate, for charge is measured from the pedestal on."""
+    if params["photons"] is None:
+        return
+    params["photons"] = check_photons(params["photons"])
+    is_raw = params["type"] is None or params["type"].rpartition(".")[2] == "raw"
+    if dataset.kind in ("exp", "file", "shmem") and is_raw and not defines(params["user_class"], "finalDataArray"):
+        log.warning(
+            "photons: type 'raw' is not calibrated, so pedestals count as charge: set type to 'calib', or psana_config"
+        )
 
 
 def _block(size):

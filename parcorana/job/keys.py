@@ -40,6 +40,7 @@ KEYS = {
     "checkpoint": (int, 0),
     "values": (dict, {}),
     "select": (dict, {}),
+    "photons": (dict, None),
 }
 _AT_LEAST = {
     "numservers": 1,

@@ -1,5 +1,6 @@
 """What a run needs of memory, by the formulas of docs/definitions.md, and whether the hosts let it have that."""
 
+import math
 from dataclasses import dataclass, field
 
 from parcorana.calculation.arrays import PerElement, bytes_of, wide_bytes
@@ -20,6 +21,8 @@ _MARGIN = 1.1
 _USUAL_ARRAYS = 3  # of the shipped classes
 _NOTED = 72  # bytes for each row of the buffer: 28 for time, order and row, the rest while pairs are planned
 _TEMPORARY = 2 * 8  # bytes for each value of a block, where a class does not say: NumPy makes copies in float64
+_NOTED_PHOTONS = 36  # bytes for each element of a segment that may be bright
+_COUNTS = 8 << 20  # bytes of photons, of as many frames as are read at once
 _HELD = 4  # times that the arrays of `workerReduce` are held, as results and on their way
 
 
@@ -85,8 +88,11 @@ def _small_bytes(arrays):
 
 
 def server_bytes(config):
-    """Return the bytes of a server: two blocks."""
-    return _bounded(2 * config.block * config.elements * config.store_dtype.itemsize)
+    """Return the bytes of a server: two blocks; with `photons` the counts of some frames, and notes on a segment."""
+    found = 0
+    if config.photons is not None:
+        found = _NOTED_PHOTONS * math.prod(config.mask.shape[-2:]) + max(2 * config.mask.size, _COUNTS)
+    return _bounded(2 * config.block * config.elements * config.store_dtype.itemsize + found)
 
 
 def viewer_bytes(config, sample):

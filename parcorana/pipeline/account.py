@@ -7,6 +7,7 @@ import numpy as np
 from parcorana import _core
 from parcorana.correlate.reach import Reach
 from parcorana.correlate.rolling import FAR, far_from, first_stamp, pulse_counters
+from parcorana.detector.photons import FOUND, added_up
 from parcorana.pipeline.block import BAD, EVENTS, HEADER, NUMBER, PULSES, READ, SERVER_COUNTS, TOTAL, EventBlock
 from parcorana.pipeline.ratecheck import RateCheck
 from parcorana.results.checkpoint import FACTS
@@ -31,6 +32,8 @@ class Account:
         'read', 'filtered', ..., 'duplicate', 'late', 'processed'.
     filtered_by : dict of str to int
         Of those 'filtered', how many the range of each value left out.
+    photons : dict of str to int
+        What was found of them in the events that were received; empty if they are not counted.
     run_now : int or None
         Ordinal of the run in progress.
     origin, newest, oldest : int or None [ns or pulses]
@@ -50,6 +53,7 @@ class Account:
         self.account = dict.fromkeys((*SERVER_COUNTS, "duplicate", "late", "processed"), 0)
         self._select = list(config.select)
         self.filtered_by = dict.fromkeys(self._select, 0)
+        self.photons = {} if config.photons is None else dict.fromkeys(FOUND, 0)
         self.run_now = self.origin = self.newest = self.oldest = None
         self.pulses, self.total, self.published = False, -1, -1
 
@@ -64,6 +68,9 @@ class Account:
             self.account[name] += int(header[READ + k])
         for k, name in enumerate(self._select):
             self.filtered_by[name] += int(header[HEADER + k])
+        if self.photons:
+            both = np.stack([[self.photons[name] for name in FOUND], header[-len(FOUND) :]])
+            self.photons = dict(zip(FOUND, added_up(both).tolist(), strict=True))
         self.total, self.pulses = int(header[TOTAL]), bool(header[PULSES])
 
     def too_many_bad(self, header, most):
@@ -135,6 +142,7 @@ class Account:
         return {
             "account": self.account,
             "filtered_by": self.filtered_by,
+            "photons": self.photons,
             "total": self.total,
             "relsec": self.relsec(),
             "first": None if self.pulses else self.oldest,

@@ -13,9 +13,10 @@ from parcorana.calculation.make import make_calculation
 from parcorana.calculation.params import MpiParams
 from parcorana.calculation.userclass import begin
 from parcorana.correlate.rolling import FAR, rate_fraction
+from parcorana.detector.photons import FOUND, added_up, lines_of
 from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.events.values import MEAN
-from parcorana.reference import ReferenceBuffer
+from parcorana.reference import ReferenceBuffer, find_photons
 from parcorana.results.facts import ACCOUNT
 from parcorana.results.file import ResultFile
 from parcorana.results.folder import clear
@@ -53,6 +54,7 @@ class Alone:
         self._adjust = callback(self.calculation, "adjust")
         self._mends = self.calculation.mends_nonfinite
         self._select, self._filtered_by = config.select, dict.fromkeys(config.select, 0)
+        self._photons = {} if config.photons is None else dict.fromkeys(FOUND, 0)
         self._buffer = ReferenceBuffer(config.times)
         self._events = {}  # of each counter the elements, as they are stored
         self._origin = self._run_number = None
@@ -80,6 +82,7 @@ class Alone:
         self.at = f"the update at {len(counters)} events"
         calculate = callback(self.calculation, "calcAndPublishForTestAlt")
         facts = {"account": self.account, "filtered_by": self._filtered_by, "first": None, "last": None}
+        facts["photons"] = self._photons
         if self.source.stamps != "pulses" and self._stamps:
             facts |= {"first": min(self._stamps), "last": max(self._stamps)}
         start = time.perf_counter()
@@ -94,6 +97,9 @@ class Alone:
         results.finish(facts | {"complete": True, "ended_by": "numevents" if enough else "end of data"})
         log.info("all %s events at once: %.2f s", f"{len(counters):,}", time.perf_counter() - start)
         log.info("events: %s", ", ".join(f"{key} {self.account[key]:,}" for key in ACCOUNT))
+        if self._photons:
+            said, _ = lines_of(self.config.photons, self._photons, self.config.mask)
+            log.info("%s", said)
         log.info("result: %s", self.h5output)
 
     def _read(self):
@@ -153,6 +159,13 @@ class Alone:
         array = np.asarray(array)
         if array.shape != self.config.mask.shape or array.dtype.kind not in "iufb":
             return "bad"
+        found = None
+        if self.config.photons is not None:
+            if not self._mends and array.dtype.kind == "f" and not np.isfinite(array[self.config.mask]).all():
+                return "bad"
+            array, found = find_photons(array, **self.config.photons, mask=self.config.mask)
+            if array.max() > np.iinfo(np.uint16).max:
+                return "bad"
         with np.errstate(over="ignore", invalid="ignore"):
             included = array[self.config.mask]
             values = included.astype(self.config.store_dtype)
@@ -162,6 +175,9 @@ class Alone:
             return "filtered"
         if not is_finite and not np.isfinite(values).all():
             return "bad"
+        if found is not None:
+            both = np.array([list(self._photons.values()), [found[name] for name in FOUND]])
+            self._photons = dict(zip(FOUND, added_up(both).tolist(), strict=True))
         if self._run_number not in (None, event.run):
             raise RunError(
                 f"--test_alt: the test must stay within one run, for pairs never span two; the next one begins after "

@@ -19,12 +19,12 @@ class EventBlock:
 
     Attributes
     ----------
-    header : (11 + s,) int64
+    header : (11 + s,) or (11 + s + 7,) int64
         Whether this is the END of its server (`LAST` or `STOPPED`, else 0), the block's number, events that
         follow, what became of those read (`SERVER_COUNTS`), events of the whole
         sequence (-1: not known), whether stamps are pulses (else nanoseconds),
-        the number (`_move.NUMBER`) of the data's dtype on the wire; and how many of those filtered each of the
-        config's s ranges of values left out.
+        the number (`_move.NUMBER`) of the data's dtype on the wire; how many of those filtered each of the
+        config's s ranges of values left out; and with `photons` what was found of them in the events that follow.
     stamps : (m,) int64 [ns or pulses]
     runs : (m,) int64
         Ordinal of each event's run.
@@ -73,6 +73,11 @@ def wire_dtype(dtype, store):
     return _move.TYPES[number] if number is not None and dtype.itemsize < store.itemsize else store
 
 
+def of_header(config):
+    """Return how many numbers a block's header has beside the fixed ones: of `select`, and of `photons`."""
+    return len(config.select), 0 if config.photons is None else len(_move.FOUND)
+
+
 class BlockBuffer:
     """Memory for one block: one message of numbers, one of data per receiver.
 
@@ -88,6 +93,8 @@ class BlockBuffer:
         Of the values of an event.
     ranges : int
         Ranges of values that filter events.
+    found : int
+        Numbers of what was found in an event.
 
     Attributes
     ----------
@@ -97,6 +104,8 @@ class BlockBuffer:
         Numbers of each event: its time, the ordinal of its run, its values.
     numbers : (head + row * block,) int64
         The values are float64 in the same memory.
+    found : (block, f) int64
+        On a server what was found in each event.
     memory : list of uint8 arrays
         One for each receiver: rows of its width and a little more, so that each
         begins with a cache line.
@@ -104,10 +113,11 @@ class BlockBuffer:
         Messages under way from or to this buffer.
     """
 
-    def __init__(self, block, widths, dtype, names=(), ranges=0):
+    def __init__(self, block, widths, dtype, names=(), ranges=0, found=0):
         self.block, self.widths, self.dtype = block, list(widths), np.dtype(dtype)
         self.names, self.row = list(names), 2 + len(names)
-        self.head = HEADER + ranges
+        self._ranges = slice(HEADER, HEADER + ranges)
+        self.head, self.found = HEADER + ranges + found, np.zeros((block, found), np.int64)
         self.numbers = np.zeros(self.head + self.row * block, np.int64)
         self._table = self.numbers[self.head :].reshape(block, self.row)
         self._apart = [_apart(width, self.dtype.itemsize) for width in widths]
@@ -130,7 +140,7 @@ class BlockBuffer:
     @property
     def left_out(self):
         """Events that ranges of values left out."""
-        return int(self.numbers[HEADER : self.head].sum())
+        return int(self.numbers[self._ranges].sum())
 
     @property
     def size(self):
@@ -150,7 +160,8 @@ class BlockBuffer:
         end = self.block - self.left_out  # from the end on backwards: nobody knows how many events will be in it
         self._table[end - len(values) : end, 2:].view(np.float64)[...] = values[::-1]
         self.header[FILTERED] += len(which)
-        self.header[HEADER:] += np.bincount(which, minlength=self.head - HEADER)
+        counts = self.header[self._ranges]
+        counts += np.bincount(which, minlength=len(counts))
 
     def rows(self, dtype=None, columns=None):
         """Return the rows of all receivers, from the given columns on: list of (block, w) views.
@@ -174,7 +185,7 @@ class BlockBuffer:
         self.header[:] = 0
         self.header[[NUMBER, TOTAL, PULSES]] = number, total, pulses
 
-    def put(self, frames, stamps, run, receivers, check, values=None):
+    def put(self, frames, stamps, run, receivers, check, values=None, found=None):
         """Add events to the block.
 
         Parameters
@@ -190,6 +201,8 @@ class BlockBuffer:
             Whether to leave out events that have values that are not finite.
         values : (m, V) or (V,) float64, optional
             Of the events, in the order of `names`; NaN without it.
+        found : (m, f) int64, optional
+            What was found in them.
 
         Returns
         -------
@@ -220,10 +233,13 @@ class BlockBuffer:
         if end - events < len(bad) > 1:
             stamps = stamps[bad == 0]
             values = values[bad == 0] if values is not None else None
+            found = found[bad == 0] if found is not None else None
         rows = self._table[events:end]
         rows[:, 0], rows[:, 1] = stamps, run
         if self.names:
             rows[:, 2:].view(np.float64)[...] = np.nan if values is None else values
+        if found is not None and end > events:
+            self.found[events:end] = found
         self.numbers[EVENTS] = end
         return bad
 

@@ -11,12 +11,17 @@ from parcorana.events.segments import Segments
 from parcorana.events.values import MEAN, Select
 from parcorana.pipeline.block import BAD, FILTERED, HEADER, NO_DATA, READ
 from parcorana.pipeline.means import Means
+from parcorana.pipeline.photons import Photons
 from parcorana.pipeline.receivers import Receivers
 
 log = logging.getLogger("parcorana")
 _NAMED = 5  # bad events that the log names
 _LOOKED_AT = 1 << 14  # elements at a time
-_NOT_FINITE = "it has values that are not finite in included elements"
+# of a bad frame, by `_move.BROKEN` and `_move.WIDE`
+_WRONG = {
+    1: "it has values that are not finite in included elements",
+    2: "an element has more than 65,535 photons: is photons['photon'] right?",
+}
 
 
 class Intake:
@@ -47,6 +52,9 @@ class Intake:
         self._receivers = Receivers([index[part] for part in job.parts])
         self._names = [name for name in config.names if name != MEAN]
         self._select, self._means = Select(config.select), Means(index)
+        self._photons = None
+        if config.photons is not None:
+            self._photons = Photons(config.photons, config.mask, not self._mends, reading)
         self._named, self._looked = 0, False
         self._first = job.rank == job.roles.servers[0]
 
@@ -109,12 +117,19 @@ class Intake:
             frames = array.reshape(1, -1)
         wrong = "it is a masked array, whose mask nothing reads" if masked else self._unfit(array.shape, array.dtype)
         if not wrong:
+            dtype, found, fate = array.dtype, None, 0
+            self._look(frames, dtype)
+            if self._photons is not None:
+                frames, found, (fate,) = self._photons.of(frames)
+                dtype = frames.dtype
+            wrong = _WRONG.get(fate)
+        if not wrong:
             mean = self._means.of(frames)
             values = [*self._values_of(event), *mean.tolist()]
             if self._outside_by_mean(mean, frames)[0]:
                 return self._leave_out(buffer, values, self._select.number)
-            if self._put(buffer, frames, event.stamp, event.run, array.dtype, np.array(values))[0]:
-                wrong = _NOT_FINITE
+            (fate,) = self._put(buffer, frames, event.stamp, event.run, dtype, np.array(values), found)
+            wrong = _WRONG.get(fate)
         if wrong:
             self._name_bad(self._where + wrong)
         return BAD if wrong else None
@@ -158,19 +173,20 @@ class Intake:
             end = k + (frames if without else 1 if failed else len(frames))
             _count(buffer, outside, done, end, table)
             which = np.arange(k, end) if outside is None else k + np.flatnonzero(outside[k:end] < 0)
-            wrong, bad, done = "", which[:0], end
+            bad, done = [], end
             if without:
                 header[NO_DATA] += len(which)
             elif wrong := frames if failed else self._unfit(frames.shape[1:], frames.dtype):
-                bad = which
+                bad = [(j, wrong) for j in which]
             else:
                 rows = frames.reshape(end - k, -1)
                 rows = rows if len(which) == len(rows) else rows[which - k]
-                bad = which[self._put_many(buffer, rows, block, which, table)]
-            for j in bad:
+                fates = self._put_many(buffer, rows, block, which, table)
+                bad = [(which[j], _WRONG[fates[j]]) for j in np.flatnonzero(fates)]
+            for j, what in bad:
                 reading.at = f"event {first + j} of the sequence"
                 header[BAD] += 1
-                self._name_bad(wrong or _NOT_FINITE)
+                self._name_bad(what)
             reading.at = f"event {first + end} of the sequence"
             start = time.perf_counter()
             self._seconds["computing"] += start - read
@@ -178,18 +194,24 @@ class Intake:
             _count(buffer, outside, done, len(block), table)
 
     def _put_many(self, buffer, rows, block, which, table):
-        """Put frames into the buffer, `which` of the events of a block; tell which of them are bad, as bool."""
-        bad = np.zeros(len(which), bool)
-        table[which, -1] = means = self._means.of(rows)
+        """Put frames into the buffer, `which` of the events of a block; return what is wrong with each, (m,) uint8."""
+        fates, found, left = np.zeros(len(which), np.uint8), None, np.arange(len(which))
+        if len(which):
+            self._look(rows, rows.dtype)
+        if self._photons is not None:
+            rows, found, fates = self._photons.of(rows)
+            rows, found, left = _those(fates == 0, rows, found, left)
+        table[which[left], -1] = means = self._means.of(rows)
         inside = ~self._outside_by_mean(means, rows)
         if not inside.all():
-            out = which[~inside]
+            out = which[left[~inside]]
             buffer.leave_out(table[out], np.full(len(out), self._select.number))
-            rows, which = rows[inside], which[inside]
-        if len(which):
-            run = int(block.runs[which[0]])
-            bad[inside] = self._put(buffer, rows, block.stamps[which], run, rows.dtype, table[which])
-        return bad
+        rows, found, left = _those(inside, rows, found, left)
+        if len(left):
+            events = which[left]
+            run = int(block.runs[events[0]])
+            fates[left] = self._put(buffer, rows, block.stamps[events], run, rows.dtype, table[events], found)
+        return fates
 
     def _outside_by_mean(self, means, frames):
         """Tell of which frames the mean is outside its range, (m,) bool; those that are bad are not among them."""
@@ -206,18 +228,27 @@ class Intake:
             return f"its dtype is {dtype}, not a number"
         return None
 
-    def _put(self, buffer, frames, stamps, run, dtype, values):
+    def _look(self, frames, dtype):
+        """Look at the first frame for marks of the detector's in included elements."""
         if not self._looked:
             self._looked = True
             if (warning := at_the_largest(frames, dtype, self._mask)) and self._first:
                 log.warning("%s", warning)
-        return buffer.put(frames, stamps, run, self._receivers, dtype.kind == "f" and not self._mends, values)
+
+    def _put(self, buffer, frames, stamps, run, dtype, values, found):
+        check = dtype.kind == "f" and not self._mends
+        return buffer.put(frames, stamps, run, self._receivers, check, values, found)
 
     def _name_bad(self, what):
         self._named += 1
         if self._named <= _NAMED:
             more = "; more will be counted but not named" if self._named == _NAMED else ""
             log.warning("bad event skipped (%s): %s%s", self._reading.at, what, more)
+
+
+def _those(wanted, *arrays):
+    """Return those rows of arrays that are wanted, (m,) bool; of None, None."""
+    return arrays if wanted.all() else [None if array is None else array[wanted] for array in arrays]
 
 
 def _count(buffer, outside, first, last, table):

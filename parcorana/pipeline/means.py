@@ -31,7 +31,7 @@ class Means:
             Of integers the sum is exact, and the mean is rounded once or twice; NaN and infinity are in it where they
             are in an included element.
         """
-        pieces = [_plain(piece) for piece in (frames if isinstance(frames, list) else [frames])]
+        pieces = [plain(piece) for piece in (frames if isinstance(frames, list) else [frames])]
         return _move.sums(pieces, self._stretches) / len(self._index)
 
     def finite(self, frames, k):
@@ -40,7 +40,7 @@ class Means:
         return bool(np.isfinite(np.concatenate([piece[k] for piece in pieces])[self._index]).all())
 
 
-def _plain(piece):
+def plain(piece):
     """Return a piece as it can be added up: the elements side by side, of a type that compiled code knows."""
     if piece.dtype not in _move.NUMBER or piece.dtype == np.float16:
         with np.errstate(over="ignore", invalid="ignore"):

@@ -3,9 +3,10 @@
 import time
 
 from parcorana.calculation.userclass import begin
+from parcorana.detector.photons import added_up
 from parcorana.errors import RunError
 from parcorana.pipeline import note
-from parcorana.pipeline.block import END, EVENTS, FILTERED, HEADER, LAST, STOPPED, UNUSED, BlockBuffer
+from parcorana.pipeline.block import END, EVENTS, FILTERED, HEADER, LAST, STOPPED, UNUSED, BlockBuffer, of_header
 from parcorana.pipeline.intake import Intake
 from parcorana.pipeline.job import finished_facts
 from parcorana.pipeline.reading import Reading
@@ -31,7 +32,7 @@ class Server:
         self._intake = Intake(job, self.calculation, self._reading)
         widths = [part.stop - part.start for part in job.parts]
         self._buffers = [
-            BlockBuffer(config.block, widths, config.store_dtype, config.names, len(config.select)) for _ in range(2)
+            BlockBuffer(config.block, widths, config.store_dtype, config.names, *of_header(config)) for _ in range(2)
         ]
 
     @property
@@ -150,6 +151,8 @@ class Server:
 
     def _send(self, buffer):
         transport = self.job.transport
+        if found := buffer.found.shape[1]:
+            buffer.header[-found:] = added_up(buffer.found[: buffer.events])
         numbers, data = buffer.messages()
         with self.job.clock.on("moving"):
             buffer.handles = []

@@ -11,6 +11,7 @@ from parcorana.calculation.userclass import begin
 from parcorana.calculation.userstate import says_state
 from parcorana.correlate import cpu
 from parcorana.curves.monitor import from_arrays
+from parcorana.detector.photons import lines_of
 from parcorana.errors import RunError
 from parcorana.events.values import text_of
 from parcorana.pipeline import note
@@ -265,6 +266,11 @@ class Viewer:
             raise RunError(f"the accounting does not add up: {account}")
         for line in self._hints.at_end(facts, self._counts):
             log.warning("%s", line)
+        found = None
+        if facts["photons"]:
+            found, warnings = lines_of(self.config.photons, facts["photons"], self.config.mask)
+            for line in warnings:
+                log.warning("%s", line)
         if not account["processed"]:
             log.warning("no event was processed: the result is empty, its delay curves are NaN")
         said = self._done.values()
@@ -281,6 +287,8 @@ class Viewer:
             counts = facts["filtered_by"].items()
             lines = [f"{name} not {text_of(self.config.select[name])}: {count:,}" for name, count in counts]
             log.info("events filtered by select: %s", ", ".join(lines))
+        if found:
+            log.info("%s", found)
         if facts["merged"]:
             log.info("updates merged into later ones, for the viewer was busy: %s", f"{facts['merged']:,}")
         if stopped:

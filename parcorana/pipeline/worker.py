@@ -16,7 +16,7 @@ from parcorana.errors import RunError
 from parcorana.job.memory import collected_bytes
 from parcorana.pipeline import note
 from parcorana.pipeline.account import Account
-from parcorana.pipeline.block import END, NUMBER, STOPPED, BlockBuffer
+from parcorana.pipeline.block import END, NUMBER, STOPPED, BlockBuffer, of_header
 from parcorana.pipeline.entering import Entering
 from parcorana.pipeline.gathered import label
 from parcorana.pipeline.job import finished_facts
@@ -71,7 +71,7 @@ class Worker:
             self._shared = self.events.processed
         clock, config = self.job.clock, self.config
         now, then = (
-            BlockBuffer(config.block, [self.elements], config.store_dtype, config.names, len(config.select))
+            BlockBuffer(config.block, [self.elements], config.store_dtype, config.names, *of_header(config))
             for _ in range(2)
         )
         servers = self.job.roles.servers

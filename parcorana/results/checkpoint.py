@@ -26,6 +26,7 @@ from parcorana.calculation.arrays import NAMES, Common
 from parcorana.calculation.guard import is_ours
 from parcorana.correlate.reach import is_state
 from parcorana.detector import masks
+from parcorana.detector.photons import FOUND
 from parcorana.errors import ConfigError, RunError
 from parcorana.results.disk import fresh, sync
 from parcorana.results.facts import ACCOUNT, as_json
@@ -35,6 +36,7 @@ from parcorana.results.partfile import Damaged, PartFile, verify, write
 FACTS = {
     "account": (dict,),
     "filtered_by": (dict,),
+    "photons": (dict,),
     "run_now": (int, type(None)),
     "origin": (int, type(None)),
     "newest": (int, type(None)),
@@ -112,7 +114,7 @@ class Checkpoint:
     def __post_init__(self):
         facts, account = self.facts, self.facts["account"]
         whole = [self.block, self.elements, facts["filled"], *self.resumed_at, *account.values()]
-        whole += facts["filtered_by"].values()
+        whole += [*facts["filtered_by"].values(), *facts["photons"].values()]
         whole += [number for part in [*self.parts, self.viewer] for number in part]
         good = len(self.viewer) in (0, 2)
         good &= self.parts and all(len(part) == 2 for part in self.parts) and set(account) == set(ACCOUNT)
@@ -120,6 +122,7 @@ class Checkpoint:
         good &= type(self.code_path) is str
         good &= self.kept in ("state", "attributes") and set(facts) == {"filled", *FACTS}
         good &= all(type(facts[name]) in kinds for name, kinds in FACTS.items())
+        good &= set(facts["photons"]) in (set(), set(FOUND))
         good &= is_state(facts["reached"], len(self.config["system_params"].get("delays") or ()))
         good &= all(abs(value) < 2**63 for value in facts.values() if type(value) is int)
         if not good or not all(type(number) is int and 0 <= number < 2**63 for number in whole):

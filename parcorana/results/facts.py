@@ -8,6 +8,7 @@ import numpy as np
 
 from parcorana._version import __version__
 from parcorana.detector import colortable, masks
+from parcorana.detector.photons import place_of
 from parcorana.errors import ConfigError
 from parcorana.files.datasets import write_dataset
 from parcorana.results.values import write_values
@@ -54,6 +55,8 @@ def write_system(group, config, ranks):
         write_dataset(group, f"select/{name}", limits, "as the value", f"{name} from and to which events are taken")
     if config.instrument is not None:
         _write_instrument(group.create_group("instrument"), config.instrument)
+    if config.photons is not None:
+        group.create_group("photons").attrs.update({k: v for k, v in config.photons.items() if v is not None})
     rows = [(rank, role.encode(), host.encode()) for rank, role, host in ranks]
     width = max(len(host) for _, _, host in rows) or 1
     table = np.array(rows, [("rank", np.int32), ("role", "S8"), ("host", f"S{width}")])
@@ -112,14 +115,18 @@ def write_facts(group, facts):
     group : h5py.Group
     facts : dict
         'account': dict of int; 'first', 'last': int [ns] or None; and where
-        known 'filtered_by': dict of int, 'values': dict of Distribution with 'rate': float [Hz], 'merged': int,
-        'complete': bool, 'ended_by': str, 'timing': table.
+        known 'filtered_by', 'photons': dict of int, 'values': dict of Distribution with 'rate': float [Hz], 'merged':
+        int, 'complete': bool, 'ended_by': str, 'timing': table.
     """
     account = group.require_group("accounting")
     for key in ACCOUNT:
         account.attrs[key] = np.int64(facts["account"].get(key, 0))
     if facts.get("filtered_by"):
         group["select"].attrs.update({name: np.int64(count) for name, count in facts["filtered_by"].items()})
+    if photons := facts.get("photons"):
+        place = place_of(photons, group["mask"].shape)
+        group["photons"].attrs.update({name: np.int64(number) for name, number in photons.items()})
+        group["photons"].attrs["largest_at"] = np.array(place, np.int64)
     for key in ("first", "last"):
         if facts.get(key) is not None:
             group.attrs[f"{key}_event_time_ns"] = np.int64(facts[key])

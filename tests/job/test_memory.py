@@ -149,6 +149,7 @@ def test_the_arrays_that_a_class_says_it_has_are_counted(names, arrays):
         mask=np.ones((7, 11)),
         user_class=user_class,
         names=[],
+        photons=None,
     )
     config.elements = 60
     viewer, _, *workers = memory.bytes_of_ranks(config, Roles(servers=(1,), workers=(2, 3)), [1] * 4)
