@@ -64,6 +64,8 @@ def write_curves(group, colors, curve, normalization, bias=None, stands_for=None
         What the errors come from, in a word and in a sentence, where that is not each element of the colour.
     """
     norm = {"normalization": normalization}
+    if stands_for is not None:
+        norm[f"{stands_for[0]}_unit"] = stands_for[1]
     error_is, source = "standard error over the colour's elements, as if they were independent", {}
     if error_from is not None:
         source, error_is = {"error_from": error_from[0]}, error_from[1]
@@ -80,7 +82,6 @@ def write_curves(group, colors, curve, normalization, bias=None, stands_for=None
     if stands_for is not None:
         kind, unit, values = stands_for
         group.attrs["color_stands_for"], group.attrs["color_unit"] = kind, unit
-        norm[f"{kind}_unit"] = unit
         off = off | {kind: values}
     if many:
         _write_colors(group, colors)

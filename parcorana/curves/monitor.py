@@ -148,7 +148,7 @@ class Monitors:
         columns = {"sums": self._sums, "numbers": self._numbers, "low": self._low, "high": self._high}
         kept = {f"line {name}": array for name, array in (columns | self._line.common()).items()}
         for name, histogram in self._histograms.items():
-            kept |= {f"{name} {part}": array for part, array in histogram.state().items()}
+            kept |= {f"value {name} {part}": array for part, array in histogram.state().items()}
         return kept
 
     def distributions(self):

@@ -3,6 +3,28 @@
 from parcorana.events.protocol import Share
 
 
+def open_described(by, *, share=None, log=print, values=None):
+    """Open the dataset that a config, or a run of the mask tool, describes; as `open_source`.
+
+    Parameters
+    ----------
+    by : object
+        With `dataset`, `src`, `type`, `psana_config` and `times_src`.
+    share, log, values
+        As of `open_source`.
+    """
+    return open_source(
+        by.dataset,
+        src=by.src,
+        type_=by.type,
+        share=share,
+        log=log,
+        psana_config=by.psana_config,
+        values=values,
+        times_src=by.times_src,
+    )
+
+
 def open_source(
     dataset, *, src=None, type_=None, share=None, log=print, psana_config=None, values=None, times_src=None
 ):

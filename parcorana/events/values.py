@@ -116,10 +116,13 @@ def _is_limit(limit):
 
 def check_uses(user_class, user_params, names):
     """Return the names of the values that a class needs; refuse one that there is not."""
-    uses = user_class.uses
-    uses = uses(user_params) if callable(uses) else uses
-    if not isinstance(uses, list | tuple) or not all(isinstance(name, str) for name in uses):
-        raise ConfigError(f"user_class {user_class.__name__}: uses must be names of values, not {shown(uses)}")
+    uses = []
+    for each in user_class.__mro__:  # what a class adds is beside what the one needs that it is made from
+        own = vars(each).get("uses", ())
+        own = own.__get__(None, user_class)(user_params) if isinstance(own, classmethod) else own
+        if not isinstance(own, list | tuple) or not all(isinstance(name, str) for name in own):
+            raise ConfigError(f"user_class {user_class.__name__}: uses must be names of values, not {shown(own)}")
+        uses += [name for name in own if name not in uses]
     for name in uses:
         if name not in (*names, MEAN):
             raise ConfigError(f"user_class {user_class.__name__} uses the value {name!r}: say in values where it is")

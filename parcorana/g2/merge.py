@@ -24,7 +24,7 @@ _NAMED = 5  # things that are left out and named
 # of an update: what has other names with other colours, or is made at another place
 _MADE_ANEW = re.compile(
     r"G2|IP|IF|fits|intensity|runs|colors|delay_curves|delay_curve_errs|elements|elements_left_out|too_(low|high)_by|"
-    r"q|radius|delay_curves_uncorrected|g2_of_frame_norms?|g2_of_frame_norm_color_\d+|"
+    r"q|radius|color_values|delay_curves_uncorrected|g2_of_frame_norms?|g2_of_frame_norm_color_\d+|"
     r"(delay_curve|delay_curve_uncorrected|delay_curve_err|elements|elements_left_out)_color_\d+"
 )
 _FORGET = {form.__name__ for form in (forms.G2atEnd, forms.G2IncrementalWindowed)}

@@ -10,7 +10,7 @@ from parcorana.calculation.guard import defines
 from parcorana.calculation.says import most_at_once, needs_history
 from parcorana.detector.masks import check_shape
 from parcorana.errors import ConfigError
-from parcorana.events.open import open_source
+from parcorana.events.open import open_described
 from parcorana.events.protocol import Share
 from parcorana.files import limits
 from parcorana.pipeline.alone import Alone, check_alone
@@ -30,16 +30,7 @@ def open_share(config, division, rank, log, resume=None):
     """Open the events of a server rank and compare their shape with the mask's."""
     servers = division.roles.servers
     share = Share(servers.index(rank), len(servers), config.block, config.numevents, resume.block if resume else 0)
-    source = open_source(
-        config.dataset,
-        src=config.src,
-        type_=config.type,
-        share=share,
-        log=log,
-        psana_config=config.psana_config,
-        values=config.values,
-        times_src=config.times_src,
-    )
+    source = open_described(config, share=share, log=log, values=config.values)
     if resume and source.total is not None and source.total < (used := resume.facts["account"]["read"]):
         raise ConfigError(too_few(config.dataset.text, source.total, used))
     if source.shape is not None:
@@ -76,7 +67,8 @@ def short_times(source, config):
     else only their counters tell, when they have come.
     """
     delays, times, steps = config.delays, config.times, getattr(source, "pulses_apart", None)
-    filters = config.select or any(defines(config.user_class, name) for name in ("eventOk", "finalDataArray"))
+    limited = any(limits != (None, None) for limits in config.select.values())
+    filters = limited or any(defines(config.user_class, name) for name in ("eventOk", "finalDataArray"))
     if steps is None or source.total is None or filters or not needs_history(config.user_class):
         return None
     try:

@@ -284,9 +284,13 @@ class Viewer:
         log.info("%s", self._timing_table())
         log.info("events: %s", ", ".join(f"{key} {account[key]:,}" for key in ACCOUNT))
         if facts["filtered_by"]:
-            counts = facts["filtered_by"].items()
-            lines = [f"{name} not {text_of(self.config.select[name])}: {count:,}" for name, count in counts]
-            log.info("events filtered by select: %s", ", ".join(lines))
+            said = {name: (self.config.select[name], count) for name, count in facts["filtered_by"].items()}
+            lines = [
+                f"{name} not {text_of(limits)}: {count:,}"
+                for name, (limits, count) in said.items()
+                if count or limits != (None, None)
+            ]
+            log.info("events filtered by select: %s", ", ".join(lines) or "none")
         if found:
             log.info("%s", found)
         if facts["merged"]:

@@ -23,7 +23,7 @@ _FREE = (
     "frame_norm",
 )
 _SAME = ("user_class", "type", "photons")  # of `system_params`
-_BETTER_SAME = ("src", "psana_config", "select", "times")  # of these a difference is said
+_BETTER_SAME = ("src", "psana_config", "times_src", "values", "select", "times")  # of these a difference is said
 
 
 @dataclass(frozen=True)

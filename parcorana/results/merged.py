@@ -9,6 +9,7 @@ from parcorana.files.datasets import write_dataset
 from parcorana.results.facts import ACCOUNT, as_json, write_color_table, write_facts
 from parcorana.results.runs import SOURCE
 
+_OF_ONE = ("values", "photons")  # what the events of a run were
 _LONG = 60  # characters of the datasets' names, for titles of pictures
 
 
@@ -53,6 +54,9 @@ def write_merged_system(group, runs, common, asked, output, more):
         write_color_table(group, common.table)
     _write_select(group, runs)
     _write_instrument(group, runs)
+    for name in _OF_ONE if len(runs) == 1 else ():
+        if name in first.system:
+            first.system.copy(name, group)
     _write_sources(group.create_group("merged_from"), runs)
     write_facts(group, _facts(runs))
 

@@ -112,6 +112,8 @@ def _saturated(instrument, config):
     """Return what the limit says of `saturated_value`."""
     if "saturated_value" not in (getattr(config.user_class, "takes_params", None) or ()):
         return ""
+    if config.photons is not None:
+        return ", of the data as they come: saturated_value is in photons"
     given, limit = number_of(config.user_params, "saturated_value"), f"{instrument.limit:.17g}"
     if given is None:
         return f": set user_params['saturated_value'] to {limit}, which is not set"

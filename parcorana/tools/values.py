@@ -5,15 +5,17 @@ import time
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
 from parcorana.curves.monitor import FILTERED, PROCESSED, Monitors
 from parcorana.errors import ConfigError, EventError, RunError
-from parcorana.events.open import open_source
+from parcorana.events.open import open_described
 from parcorana.events.protocol import Share
 from parcorana.events.values import MEAN, Select, names_of, text_of
 from parcorana.pipeline.means import Means
+from parcorana.pipeline.photons import Photons
 
 _BLOCK = 32  # events that are read ahead
 _MOST = 1000  # events that a check looks at
@@ -21,6 +23,7 @@ _PATIENCE = 20.0  # s that it takes for that
 _WIDE = 40  # letters of a histogram
 _INK = " .:-=+*#%@"
 _BOTH = PROCESSED, FILTERED
+_OPEN = (None, None)  # leaves out what has no number, and nothing else
 
 
 @dataclass
@@ -45,7 +48,7 @@ class Sample:
     distributions: dict = field(default_factory=dict)
 
 
-def sample(source, names, mask, select, most, patience=np.inf):
+def sample(source, names, mask, select, most, patience=np.inf, photons=None):
     """Read events and look at their values.
 
     Parameters
@@ -60,6 +63,8 @@ def sample(source, names, mask, select, most, patience=np.inf):
         How many events with data to read.
     patience : float [s]
         How long to read.
+    photons : dict or None
+        As the config has it: the mean is that of the photons then.
 
     Returns
     -------
@@ -72,6 +77,7 @@ def sample(source, names, mask, select, most, patience=np.inf):
     )
     until = time.monotonic() + patience
     each = {name: Select({name: limits}) for name, limits in select.items()}
+    finder = photons and Photons(photons, mask, True, SimpleNamespace(at="the first events"))
     try:
         for event in chain.from_iterable(source.blocks()):
             if found.read == most or time.monotonic() > until:
@@ -81,6 +87,11 @@ def sample(source, names, mask, select, most, patience=np.inf):
                 found.without += 1
                 continue
             values, rows = {name: event.values.get(name, np.nan) for name in names}, frame.reshape(1, -1)
+            if finder:
+                rows, _, (fate,) = finder.of(rows)
+                if fate:
+                    found.without += 1
+                    continue
             mean = means.of(rows)
             if not (np.isfinite(mean[0]) or means.finite(rows, 0)):
                 found.without += 1
@@ -122,10 +133,11 @@ def lines_of(found, select):
     width = max(map(len, found.distributions))
     for name, one in found.distributions.items():
         lines.append(f"  {name:{width}} |{_bars(one)}| {_numbers(one)}")
-        if name in select:
+        limited = select.get(name, _OPEN) != _OPEN
+        if limited or found.outside.get(name):
             range_ = text_of(select[name])
             lines.append(f"  {'':{width}} select: {found.outside[name]:,} are not {range_}, or NaN, and are left out")
-        elif doubt := one.doubt(name, *_BOTH):
+        if not limited and (doubt := one.doubt(name, *_BOTH)):
             lines.append(f"  {'':{width}} {doubt}")
     return lines
 
@@ -183,15 +195,7 @@ def show_first(args, run, mask, picture):
         print("values: not looked at, for the events of a live run come once")
         return
     values = dict(args.value)
-    source = open_source(
-        dataset,
-        src=run.src,
-        type_=run.type,
-        share=Share(block=_BLOCK),
-        log=_silent,
-        psana_config=run.psana_config,
-        values=values,
-    )
+    source = open_described(run, share=Share(block=_BLOCK), log=_silent, values=values)
     found = sample(source, names_of(values, dataset), mask, {}, args.numevents)
     show(found, picture, f"{dataset.text}: the first {found.read:,} events with data", {})
 
@@ -208,17 +212,10 @@ def check_values_of(config):
         print("values: not looked at, for the events of a live run come once")
         return
     most = min(config.numevents or _MOST, _MOST)
-    source = open_source(
-        config.dataset,
-        src=config.src,
-        type_=config.type,
-        share=Share(block=_BLOCK, numevents=most),
-        log=_silent,
-        psana_config=config.psana_config,
-        values=config.values,
-    )
+    share = Share(block=_BLOCK, numevents=most)
+    source = open_described(config, share=share, log=_silent, values=config.values)
     names = [name for name in config.names if name != MEAN]
-    found = sample(source, names, config.mask, config.select, most, _PATIENCE)
+    found = sample(source, names, config.mask, config.select, most, _PATIENCE, config.photons)
     mask = Path(config.system_params["mask"])
     title = f"{config.dataset.text}: the first {found.read:,} events with data"
     print()

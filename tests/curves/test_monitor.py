@@ -52,8 +52,8 @@ def test_a_message_holds_it():
 
 def test_a_run_goes_on_with_the_same_values_in_another_order():
     rng = np.random.default_rng(2)
-    table = {"b": rng.random(2000), "a": rng.random(2000)}
-    whole, first, second = Monitors(["b", "a"]), Monitors(["b", "a"]), Monitors(["a", "b"])
+    table = {"line": rng.random(2000), "a": rng.random(2000)}  # a value may be called as what is beside it is
+    whole, first, second = Monitors(["line", "a"]), Monitors(["line", "a"]), Monitors(["a", "line"])
     for made, some in ((whole, range(20)), (first, range(9)), (second, range(9, 20))):
         if made is second:
             for name, array in made.state().items():
@@ -64,7 +64,7 @@ def test_a_run_goes_on_with_the_same_values_in_another_order():
             made.leave_out(part)
             made.settle()
     one, other = whole.distributions(), second.distributions()
-    assert list(one) == ["b", "a"] and list(other) == ["a", "b"]
+    assert list(one) == ["line", "a"] and list(other) == ["a", "line"]
     for name in one:
         for field in vars(one[name]):
             np.testing.assert_array_equal(getattr(one[name], field), getattr(other[name], field))

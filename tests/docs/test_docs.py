@@ -426,6 +426,9 @@ def test_result_file(setup, headings):
     assert setup.drive().returncode == 0
     found = []
     with h5py.File(setup.folder / "out.h5") as file:
+        update = file["user"][max(file["user"])]
+        curves = update["delay_curves" if len(headings) > 1 else "delay_curve_color_1"]
+        assert {"normalization", "frame_norm", "q_unit"} <= curves.attrs.keys()
 
         def visit(name, node):
             found.extend(f"/{name}@{key}" for key in node.attrs if isinstance(node, h5py.Group))

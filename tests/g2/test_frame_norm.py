@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from local import ListSource, run_local
 
 from parcorana import ConfigError, reference, userg2
+from parcorana.events.open import open_described
 from parcorana.job.config import resolve_config
+from parcorana.pipeline.run import short_times
 
 CLASSES = {"G2atEnd": "atend", "G2IncrementalAccumulator": "accumulator", "G2IncrementalWindowed": "windowed"}
 NORMALIZATIONS = ("pixel", "color", "finecolor")
@@ -173,6 +175,19 @@ def test_events_without_the_monitor_are_filtered(tmp_path):
     system = {"times": 60, "delays": [1, 2], "light": light, "user": {"frame_norm": "light"}}
     made = run(tmp_path, "G2atEnd", np.arange(60), frames, np.ones(SHAPE, int), **system)
     assert made["account"]["filtered"] == 3 and np.isfinite(made["delay_curve_color_1"]).all()
+
+
+def test_what_a_class_uses_is_beside_what_frame_norm_needs(tmp_path):
+    """And a range without limits does not keep the log from telling of a short buffer."""
+    Mine = type("Mine", (userg2.G2atEnd,), {"uses": ("pulse",)})
+    np.save(tmp_path / "mask.npy", np.ones((4, 4), np.int8))
+    system = {"dataset": "sim=brownian:shape=4x4:events=50", "mask": str(tmp_path / "mask.npy"), "times": 5}
+    system |= {"delays": [1, 8], "user_class": Mine, "h5output": None}
+    config = resolve_config(system | {"values": {"i0": "pulse"}}, {"frame_norm": "i0"})
+    assert config.select == {"i0": (None, None), "pulse": (None, None)}
+    assert short_times(open_described(config), config).startswith("times=5 is too small for 1 of 2 delays")
+    with pytest.raises(ConfigError, match="uses the value 'nosuch'"):
+        resolve_config(system, {"frame_norm": "nosuch"})
 
 
 @pytest.mark.parametrize(

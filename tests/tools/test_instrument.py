@@ -132,6 +132,11 @@ def test_what_check_offers(tmp_path):
         assert line in lines
 
 
+def test_the_limit_of_the_data_is_none_of_photons(tmp_path):
+    lines = said_of(tmp_path, photons={"photon": 8})[1]
+    assert "from 3,000 counts on, of the data as they come: saturated_value is in photons" in lines
+
+
 def test_what_check_says_of_a_config_that_fits(tmp_path):
     np.save(tmp_path / "good.npy", (bad_pixels() & 0xFFFF == 0).astype(np.int8))
     warnings, lines = said_of(

@@ -10,7 +10,7 @@ from parcorana.errors import ConfigError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.open import open_source
 from parcorana.results.values import read_values, write_values
-from parcorana.tools import maskcolor, plot
+from parcorana.tools import driver, maskcolor, plot
 from parcorana.tools.values import lines_of, sample
 
 
@@ -80,6 +80,34 @@ def test_what_select_would_leave_out(frames):
     assert "select: 25 are not 1 to 1, or NaN, and are left out" in said and "below 10%" not in said
     few = sample(open_source(parse_dataset("h5=frames.h5"), src="data"), [], np.ones((6, 9), bool), {}, 10)
     assert (few.read, few.without) == (0, 100) and "(100 have none, or none that a run takes)" in lines_of(few, {})[0]
+
+
+def test_a_range_without_limits_hides_no_drop_outs(frames):
+    """As `frame_norm` asks for one: events without the monitor are left out, those without light are not."""
+    source = open_source(parse_dataset("h5=frames.h5"), src="data", values={"i0": "i0"})
+    found = sample(source, ["i0"], np.ones((6, 8), bool), {"i0": (None, None)}, 1000)
+    said = "\n".join(lines_of(found, {"i0": (None, None)}))
+    assert "events have i0 below 10% of its median" in said and "select: 0" not in said
+
+
+def test_check_looks_at_what_the_run_takes(tmp_path, monkeypatch, capsys):
+    """Bursts that only `times_src` tells, and the mean of photons, not of the charge they are counted in."""
+    monkeypatch.chdir(tmp_path)
+    photons = np.random.default_rng(3).poisson(0.5, (12, 4, 6, 8))
+    with h5py.File("trains.h5", "w") as file:
+        file["data"], file["i0"] = photons * 100.0, photons.mean(axis=(2, 3))
+        file["train/pulse"] = np.arange(48).reshape(12, 4)
+        file["counter"] = np.full(12, np.nan)
+    np.save("mask.npy", np.ones((6, 8), np.int8))
+    system = {"dataset": "h5=trains.h5", "src": "data", "times_src": "train/pulse", "mask": "mask.npy", "times": 9}
+    system |= {"delays": [1], "values": {"i0": "i0"}, "photons": {"photon": 100.0}, "select": {"mean": (None, 5)}}
+    text = f"from parcorana.userg2 import G2atEnd\nsystem_params = {system!r} | {{'user_class': G2atEnd}}\n"
+    (tmp_path / "config.py").write_text(f"{text}user_params = {{}}\n", encoding="utf-8")
+    assert status_of(driver.main, "-c", "config.py", "--check") == 0
+    said = capsys.readouterr().out
+    assert "values of the first 48 events with data" in said and "select: 0 are not up to 5" in said
+    low = said.partition("mean |")[2].partition("| min ")[2]
+    assert float(low.partition(",")[0]) == pytest.approx(photons.mean(axis=(2, 3)).min(), rel=1e-3)
 
 
 def test_values_of_a_result(tmp_path, monkeypatch, capsys):

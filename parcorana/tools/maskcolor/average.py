@@ -85,6 +85,7 @@ def _opened(dataset, of, values=None):
         log=print,
         psana_config=getattr(of, "psana_config", None),
         values=values,
+        times_src=getattr(of, "times_src", None),
     )
 
 

@@ -27,12 +27,15 @@ class Run:
         Which detector, which data of it.
     psana_config : dict or None
         Calibration, as a config file may have it.
+    times_src : str or None
+        Where the times are, as a config file may have it.
     """
 
     dataset: Dataset
     src: str | None = None
     type: str | None = None
     psana_config: dict | None = None
+    times_src: str | None = None
 
 
 def runs_of(texts, src=None, type_=None):
@@ -58,7 +61,7 @@ def runs_of(texts, src=None, type_=None):
     for text in texts:
         is_config = text.endswith(".py") and "=" not in text
         given = (read_config(text)[0] if is_config else {"dataset": text}) | options
-        own = {key: checked(key, given) for key in ("dataset", "src", "type", "psana_config")}
+        own = {key: checked(key, given) for key in ("dataset", "src", "type", "psana_config", "times_src")}
         dataset = parse_dataset(own.pop("dataset"))
         if (calibration := own["psana_config"]) is not None:
             check_psana_config(calibration, own["src"], own["type"])

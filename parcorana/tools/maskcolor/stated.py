@@ -7,7 +7,7 @@ import numpy as np
 
 from parcorana.detector.geometry import KEV_ANGSTROM
 from parcorana.errors import ConfigError
-from parcorana.events.open import open_source
+from parcorana.events.open import open_described
 
 _APART = 0.01  # of a length, by which what is given is not what is known
 _SAME = 1e-4  # of a number: less is how it was rounded
@@ -37,7 +37,7 @@ def check_for_q(args, run):
     """Raise ConfigError if rings of q need what neither the arguments nor the files of ``h5=`` tell."""
     if run.dataset.is_live:  # they may not be there yet
         return
-    source = open_source(run.dataset, src=run.src, log=lambda line: None)
+    source = open_described(run, log=lambda line: None)
     try:
         stated = source.instrument()
     finally:
