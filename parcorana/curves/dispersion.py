@@ -19,6 +19,8 @@ class Dispersion:
         At q = 1/angstrom.
     diffusion, diffusion_err : float [um^2/s]
         D of 1 / tau = D q^2, with the exponent held at 2.
+    lowest, highest : float [um^2/s]
+        D of single points: where they go from one to the other with q, the rings are wide, or their centre is wrong.
     scatter : float
         Chi square per degree of freedom of that; above 1 the errors are larger by its square root.
     points : int
@@ -29,6 +31,8 @@ class Dispersion:
     time_at_one: float
     diffusion: float
     diffusion_err: float
+    lowest: float
+    highest: float
     scatter: float
     points: int
 
@@ -79,6 +83,8 @@ def fit_dispersion(q: NDArray[np.float64], tau: NDArray[np.float64], tau_err: ND
         time_at_one=float(np.exp(level - slope * middle)),
         diffusion=diffusion,
         diffusion_err=diffusion * float(np.sqrt(max(scatter, 1.0) / weight.sum())),
+        lowest=float(np.exp(own.min())) * _SQUARE,
+        highest=float(np.exp(own.max())) * _SQUARE,
         scatter=float(scatter),
         points=len(q),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from parcorana.curves.histogram import Histogram
-from parcorana.curves.timeline import POINTS, Stretches
+from parcorana.curves.stretches import POINTS, Stretches
 
 PROCESSED, FILTERED = 0, 1  # kinds of events, in this order in all that has two rows
 LOW = 0.1  # of the median: where drop-outs are looked for

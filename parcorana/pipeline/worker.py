@@ -39,10 +39,12 @@ class Worker:
     def __init__(self, job):
         config = job.config
         self.job, self.config = job, config
+        self.first = job.rank == job.roles.workers[0]
+        # it may read files, whose names are meant from here: user code may change the working directory
+        self._reduced = reduced_bytes(config) if self.first else 0
         self.calculation = job.make_calculation()
         part = job.part_of(job.rank)
         self.elements = part.stop - part.start
-        self.first = job.rank == job.roles.workers[0]
         self.at = "before the first event"
         self.entering = Entering(job, self.calculation, self._say)
         self.events = Account(config, self.first)
@@ -211,7 +213,7 @@ class Worker:
             about = [[name, array.dtype.str, array.shape[:-1]] for name, array in whole.items()]
             small = {label(name, array): array.value for name, array in arrays.items() if name not in whole}
             if self.first and events.published < 0:
-                said = reduced_bytes(self.config) + collected_bytes(self.config, self.calculation, self.elements)
+                said = self._reduced + collected_bytes(self.config, self.calculation, self.elements)
                 if warning := size_of_small(self.calculation, arrays, self.arrays, said):
                     log.warning("%s", warning)
             facts = self._facts() | {"ending": ending, "elements": about}

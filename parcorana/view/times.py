@@ -1,5 +1,7 @@
 """A picture of decay times against q."""
 
+import textwrap
+
 import numpy as np
 
 from parcorana.curves.dispersion import fit_dispersion
@@ -32,8 +34,19 @@ def draw_tau_q(axes, results):
             text = f"\u03c4 ~ q^-n, n = {with_error(found.exponent, found.exponent_err)}"
             if found.is_diffusion:
                 text += f"; D = {with_error(found.diffusion, found.diffusion_err)} \u00b5m\u00b2/s for n = 2"
+                text += f" (single rings: {found.lowest:.4g} to {found.highest:.4g})"
+            else:
+                text += "; no D, for n is not 2"
+        if (missing := len(result.fits) - len(q)) > 0:
+            text += f"; {missing} of {len(result.fits)} rings have no fit"
         said.append(f"{result.label}: {text}")
-    axes.set(xscale="log", yscale="log", xlabel="q [1/\u00c5]", ylabel="\u03c4 [s]", title="\n".join(said))
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="q [1/\u00c5]",
+        ylabel="\u03c4 [s]",
+        title="\n".join(textwrap.fill(text, 60) for text in said),
+    )
     if len(results) > 1:
         axes.legend(fontsize=8)
     return said

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parcorana.curves.monitor import FILTERED, PROCESSED, Distribution, Monitors, as_arrays, from_arrays
-from parcorana.curves.timeline import POINTS
+from parcorana.curves.stretches import POINTS
 
 
 def of(*columns, out=()):

@@ -40,7 +40,7 @@ def test_diffusion(folder, name):
     if name == "lcls":
         pytest.importorskip("psana.dgramedit")
     found = dispersion(folder / f"{name}.h5")
-    assert found.is_diffusion and found.points == 8
+    assert found.is_diffusion and found.points == 16
     assert found.diffusion == pytest.approx(WANTED[name], rel=0.03)
     assert abs(found.diffusion - WANTED[name]) < 4 * found.diffusion_err
 
@@ -65,7 +65,7 @@ def test_what_frame_norm_does(folder):
     (folder / "plain.py").write_text(text.replace('"frame_norm": "i0"', '"frame_norm": None'), encoding="utf-8")
     run(["parCorAnaDriver", "-c", "plain.py", "-o", "plain.h5"], folder)
     plain, divided = (tau_errors(folder / name) for name in ("plain.h5", "pulses.h5"))
-    assert np.min(plain / divided) > 1.5 and np.max(plain / divided) < 4.1
+    assert np.min(plain / divided) > 1 and 1.5 < np.median(plain / divided) < 3
 
 
 def tau_errors(path):

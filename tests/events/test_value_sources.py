@@ -2,6 +2,8 @@
 
 import importlib.util
 import math
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -134,23 +136,31 @@ def test_frames_that_are_not_wanted_are_not_read(stack, monkeypatch):
     source.close()
 
 
+WRITES = """
+import sys
+import h5py, numpy as np
+data = np.load(sys.argv[2])
+with h5py.File(sys.argv[1], "w", libver="latest") as file:
+    one = file.create_dataset("det/frames", (0, 4, 5), "u2", maxshape=(None, 4, 5), chunks=(2, 4, 5))
+    two = file.create_dataset("i0", (0,), "f8", maxshape=(None,), chunks=(8,))
+    file.swmr_mode = True
+    for k in range(0, 60, 4):
+        for each, values in ((one, data["frames"]), (two, data["i0"]))[:: 1 if k % 8 else -1]:
+            each.resize(k + 4, axis=0)
+            each[k:] = values[k : k + 4]
+            each.flush()
+"""
+
+
 def test_live_hdf5(tmp_path, in_thread):
     """A frame comes with its value, whichever of the two is written last."""
     path, rng = tmp_path / "live.h5", np.random.default_rng(3)
     frames, i0 = rng.integers(0, 9, (60, 4, 5)).astype(np.uint16), rng.random(60)
 
-    def write():
-        with h5py.File(path, "w", libver="latest") as file:
-            one = file.create_dataset("det/frames", (0, 4, 5), "u2", maxshape=(None, 4, 5), chunks=(2, 4, 5))
-            two = file.create_dataset("i0", (0,), "f8", maxshape=(None,), chunks=(8,))
-            file.swmr_mode = True
-            for k in range(0, 60, 4):
-                for each, data in ((one, frames), (two, i0))[:: 1 if k % 8 else -1]:
-                    each.resize(k + 4, axis=0)
-                    each[k:] = data[k : k + 4]
-                    each.flush()
-
-    in_thread(write)
+    np.savez(tmp_path / "data.npz", frames=frames, i0=i0)
+    # a process of its own: within one, HDF5 has a file open as long as anybody has
+    command = [sys.executable, "-c", WRITES, str(path), str(tmp_path / "data.npz")]
+    in_thread(lambda: subprocess.run(command, check=True))
     source = open_source(parse_dataset(f"h5={path}:live"), src="det/frames", values={"i0": "i0"})
     found = [(event.index, event.values, event.data().copy()) for event in source.events() if event is not None]
     source.close()

@@ -221,7 +221,9 @@ def test_what_a_class_on_blocks_declares_is_counted(tmp_path, body, rows, each, 
     viewer, _, *workers = memory.bytes_of_ranks(config, Roles(servers=(1,), workers=(2,)), [2] * 3)
     assert viewer == int(((gathered + 8) * 77 + 4 * small) * 1.1) + (80 << 20)
     own = small // 4 if small > 8 else small  # narrow, where it is not added up
-    assert workers == [int(((rows * 4 + each) * 77 + (72 + 8) * 116 + own + 3 * small) * 1.1) + (80 << 20)]
+    assert workers == [
+        int(((rows * 4 + each) * 77 + (72 + 8 * len(config.names)) * 116 + own + 3 * small) * 1.1) + (80 << 20)
+    ]
 
 
 def test_faults_are_told_beforehand_and_names_mean_nothing(tmp_path):

@@ -52,6 +52,8 @@ def config():
         mask=np.ones((2, 2), bool),
         delays=np.array([1]),
         select={},
+        photons=None,
+        instrument=None,
     )
 
 

@@ -448,7 +448,7 @@ def small_disk(setup):
     [
         (0, 0, "small/out.h5.inprogress'"),
         (0.4, 3, "cannot publish the update at"),
-        (1.5, 0, "small/out.h5'"),
+        (2.4, 0, "small/out.h5'"),
     ],
 )
 def test_full_disk(setup, small_disk, part, ranks, words):
@@ -491,7 +491,7 @@ sys.exit(main(["-c", "config.py"]))
         (500, "out.h5.inprogress'"),
         (10_000, "cannot publish the update at 70 events in '"),
         (40_000, "cannot publish the update at 70 events in '"),
-        (100_000, "/out.h5'"),
+        (150_000, "/out.h5'"),
     ],
 )
 def test_file_too_large(setup, command, limit, words):
@@ -500,7 +500,7 @@ def test_file_too_large(setup, command, limit, words):
     run = command(sys.executable, "-c", LIMITED.format(limit), cwd=setup.folder)
     line = error_line(run, 1)
     assert words in line and "File too large" in line
-    assert list(published(setup.folder / "out.h5.inprogress")) == (UPDATES if limit == 100_000 else [])
+    assert list(published(setup.folder / "out.h5.inprogress")) == (UPDATES if limit == 150_000 else [])
 
 
 @pytest.mark.parametrize("ranks", [0, 3])
