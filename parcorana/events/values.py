@@ -125,7 +125,11 @@ def check_uses(user_class, user_params, names):
         uses += [name for name in own if name not in uses]
     for name in uses:
         if name not in (*names, MEAN):
-            raise ConfigError(f"user_class {user_class.__name__} uses the value {name!r}: say in values where it is")
+            asks = next((f", as user_params[{key!r}] says" for key, value in user_params.items() if value is name), "")
+            raise ConfigError(
+                f"user_class {user_class.__name__} uses the value {name!r}{asks}: say in values where it is"
+                f"{nearest(name, names)}"
+            )
     return uses
 
 

@@ -195,7 +195,10 @@ def test_what_a_class_uses_is_beside_what_frame_norm_needs(tmp_path):
     [
         (3, "user_params['frame_norm'] must be the name of one of values, 'mean', 'color' or None, not 3"),
         ("a b", "user_params['frame_norm'] must be the name"),
-        ("gmd", "user_class G2atEnd uses the value 'gmd': say in values where it is"),
+        (
+            "gmd",
+            "user_class G2atEnd uses the value 'gmd', as user_params['frame_norm'] says: say in values where it is",
+        ),
     ],
 )
 def test_wrong_frame_norm(tmp_path, value, words):

@@ -9,6 +9,7 @@ from conftest import status_of
 from masters import DETECTOR, SHAPE, SPECIFIC, STATED, bad_pixels, frames_of_eiger, write_master
 
 from parcorana.detector.geometry import KEV_ANGSTROM
+from parcorana.events.dataset import parse_dataset
 from parcorana.events.open import open_source
 from parcorana.job.config import resolve_config
 from parcorana.tools import maskcolor
@@ -86,6 +87,18 @@ def test_what_the_master_does_not_state_is_asked_for_before_events_are_read(star
     )
     assert status == 0 and error.count("warning") == 1
     assert "warning: A_master.h5: entry/instrument/detector/detector_distance is 0 m, which is not a distance" in error
+
+
+def test_a_data_file_has_a_master(start, capsys):
+    """Frames of one data file are some of the run's, and it states nothing: the name of the master is told."""
+    start()
+    lines = []
+    open_source(parse_dataset("h5=A_data_000002.h5"), log=lines.append).close()
+    (line,) = (line for line in lines if "one data file of a series" in line)
+    assert line.startswith("h5=A_data_000002.h5 is one data file of a series: h5=A_master.h5 has all its frames")
+    assert status_of(maskcolor.main, "start", "-d", "h5=A_data_000002.h5", "-b", "part", "--by", "q") == 2
+    error = capsys.readouterr().err
+    assert "which A_data_000002.h5 does not state; its master, A_master.h5, may" in error
 
 
 def test_bits_of_a_count_are_a_limit(start):

@@ -1,5 +1,6 @@
 """A series as an Eiger writes it: a group of data_000001, data_000002, ..., which are one stack of frames."""
 
+import os
 import re
 from itertools import pairwise
 
@@ -17,8 +18,17 @@ from parcorana.events.hdf5.trust import NotThere
 from parcorana.events.hdf5.virtual import dataset_of
 
 _NAME = re.compile(r"data_(\d{1,9})")
+_DATA_FILE = re.compile(r"(.+)_data_\d{1,9}\.(h5|hdf5?|nxs)")
 _MOST_NAMED = 5
 _GAPS = 10  # times the frames there are, beyond which their numbers are not believed
+
+
+def master_of(name):
+    """Return the name of the master that stands beside a data file of a series; None if there is none."""
+    folder, file = os.path.split(name)
+    found = _DATA_FILE.fullmatch(file)
+    master = found and os.path.join(folder, f"{found[1]}_master.{found[2]}")
+    return master if master and os.path.isfile(master) else None
 
 
 class Part:

@@ -96,7 +96,7 @@ def _say_rings(args, value, edges, mask, color):
         raise ConfigError(
             f"no included element lies in the rings: its {value.name} goes from {inside.min():.6g} to "
             f"{inside.max():.6g} {value.unit}; choose {'--ring-edges' if args.ring_edges else '--low and --high'} in "
-            "there"
+            f"there{', once --distance (mm), --pixel (um) and --center (row,column) are right' * (value.name == 'q')}"
         )
 
 

@@ -1,5 +1,6 @@
 """What the data state of the instrument, beside what was given by hand and what a geometry knows."""
 
+import os
 import sys
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ _SAME = 1e-4  # of a number: less is how it was rounded
 _LENGTHS = (("distance", "mm"), ("pixel", "um"))
 
 
-def need_for_q(wavelength, distance, pixel, source=None, doubts=()):
+def need_for_q(wavelength, distance, pixel, source=None, doubts=(), master=None):
     """Raise ConfigError that names all that rings of q need and is not known.
 
     Parameters
@@ -25,10 +26,13 @@ def need_for_q(wavelength, distance, pixel, source=None, doubts=()):
         Of the file that was asked, too.
     doubts : tuple of str, optional
         What that states, but cannot be.
+    master : str, optional
+        Of the file, which is a data file of a series.
     """
     given = {"--wavelength or --energy": wavelength, "--distance": distance, "--pixel": pixel}
     if missing := [option for option, value in given.items() if not value]:
         asked = f", which {source} does not state" if source else ""
+        asked += f"; its master, {os.path.basename(master)}, may" if master else ""
         asked += f" so that it can be used: {'; '.join(doubts)}" if doubts else ""
         raise ConfigError(f"--by q needs {', '.join(missing)}{asked}")
 
@@ -37,6 +41,8 @@ def check_for_q(args, run):
     """Raise ConfigError if rings of q need what neither the arguments nor the files of ``h5=`` tell."""
     if run.dataset.is_live:  # they may not be there yet
         return
+    from parcorana.events.hdf5.series import master_of
+
     source = open_described(run, log=lambda line: None)
     try:
         stated = source.instrument()
@@ -45,7 +51,12 @@ def check_for_q(args, run):
     by_file = args.geometry  # which knows both
     wavelength, distance, pixel = args.wavelength or args.energy, args.distance or by_file, args.pixel or by_file
     need_for_q(
-        wavelength or stated.energy, distance or stated.distance, pixel or stated.pixel, stated.source, stated.doubts
+        wavelength or stated.energy,
+        distance or stated.distance,
+        pixel or stated.pixel,
+        stated.source,
+        stated.doubts,
+        master_of((run.dataset.names or (run.dataset.name,))[0]),
     )
 
 
