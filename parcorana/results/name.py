@@ -9,6 +9,10 @@ from parcorana.files.plain import plain_file
 from parcorana.results.folder import SUFFIX, check_folder
 
 
+class Exists(ConfigError):
+    """A result is there, and may not be replaced."""
+
+
 def resolve_name(template, overwrite):
     """Replace `%T` and `%C` in an output name; check that nothing is in the way.
 
@@ -27,6 +31,7 @@ def resolve_name(template, overwrite):
     Raises
     ------
     ConfigError
+        `Exists`, where nothing is wrong but that there is a result.
     """
     name = template.replace("%T", time.strftime("%Y%m%d%H%M%S"))
     if "%C" in name:
@@ -39,7 +44,7 @@ def resolve_name(template, overwrite):
     if path.is_dir():
         raise ConfigError(f"h5output: {name!r} is a folder; it must be the name of a file")
     if path.exists() and not overwrite:
-        raise ConfigError(f"h5output: {name!r} exists; say --overwrite (or overwrite=True), or choose another name")
+        raise Exists(f"h5output: {name!r} exists; say --overwrite (or overwrite=True), or choose another name")
     if not path.parent.is_dir():
         raise ConfigError(f"h5output: the folder {str(path.parent)!r} does not exist")
     if not os.access(path.parent, os.W_OK):

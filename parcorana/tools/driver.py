@@ -17,6 +17,7 @@ from parcorana.job import memory
 from parcorana.job.config import MODES, read_config, resolve_config
 from parcorana.job.division import divide
 from parcorana.pipeline import mpi
+from parcorana.results.name import Exists
 from parcorana.results.resume import find_checkpoint
 from parcorana.tools.arguments import parsed
 from parcorana.tools.failure import debugs, describe, end_badly, place_of, tell
@@ -156,6 +157,17 @@ def _run(args, mode, ranks, roles, names):
         return _run_watched(args, mode, ranks, roles, names, run, config, division, watch, offers)
 
 
+def _output_name(args, run, config, resume):
+    """Return the name of the result; ``--check`` only says that it is there, and leaves it alone."""
+    try:
+        return run.output_name(config, bool(args.overwrite), resume)
+    except Exists as error:
+        if not args.check:
+            raise
+        log.warning("a run would be refused: %s", error)
+        return None
+
+
 def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, offers):
     watch.does("the opening of the data")
     resume = find_checkpoint(config, division, ranks, mode) if args.resume else None
@@ -173,8 +185,8 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
     size = ranks.comm.size if ranks.comm else 1
     rooms = ranks.gather(limits.rooms())
     ranks.together(memory.check_memory, division, rooms)
-    h5output = ranks.together(
-        lambda: run.output_name(config, bool(args.overwrite), resume) if ranks.rank == 0 else None
+    h5output = (
+        ranks.together(_output_name, args, run, config, resume) if ranks.rank == 0 else ranks.together(lambda: None)
     )
     h5output = next(filter(None, ranks.gather(h5output)), None)
     names.extend([os.path.abspath(h5output)] if h5output else [])
