@@ -185,9 +185,7 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
     size = ranks.comm.size if ranks.comm else 1
     rooms = ranks.gather(limits.rooms())
     ranks.together(memory.check_memory, division, rooms)
-    h5output = (
-        ranks.together(_output_name, args, run, config, resume) if ranks.rank == 0 else ranks.together(lambda: None)
-    )
+    h5output = ranks.together(lambda: _output_name(args, run, config, resume) if ranks.rank == 0 else None)
     h5output = next(filter(None, ranks.gather(h5output)), None)
     names.extend([os.path.abspath(h5output)] if h5output else [])
     if ranks.rank == 0:

@@ -173,6 +173,8 @@ def test_output_in_the_way(setup):
     setup.write(overwrite=False)
     (setup.folder / "out.h5").touch()
     check_line(setup.drive(), "'out.h5' exists; say --overwrite")
+    checked = setup.drive("--check", ranks=3)
+    assert checked.returncode == 0 and "a run would be refused: h5output: 'out.h5' exists; say --ov" in checked.stderr
     folder = setup.folder / "out.h5.inprogress"
     folder.mkdir()
     check_line(setup.drive(), "is left from a run that published nothing; remove it, or say --overwrite")
