@@ -70,6 +70,13 @@ class ColorTable:
         """Return the mean q [1/angstrom] of each of some colours, NaN for those of which it is not known."""
         return self.of(colors) * (_IN_ANGSTROM[self.unit] if self.tells_q else math.nan)
 
+    def widths(self, colors: Any) -> NDArray[np.float64]:
+        """Return how wide each of some colours is, as a part of its mean; NaN where the table does not say."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parts = (self.high - self.low) / self.mean
+        known = dict(zip(self.colors.tolist(), parts.tolist(), strict=True))
+        return np.array([known.get(int(color), math.nan) for color in colors], float)
+
     def name(self, color: int) -> str:
         """Return what a colour stands for, as ``q = 0.0123 1/angstrom, sector 2``; empty if that is not known."""
         (where,) = np.nonzero(self.colors == color)

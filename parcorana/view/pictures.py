@@ -245,7 +245,8 @@ def draw_curves(axes, results, colors=None):
         title += f"\nframe_norm: {', '.join(names)}"
     if len(number) < every:
         title += f"\n{len(number):,} of {every:,} colours drawn"
-    axes.legend(handles, labels, title=title, fontsize=8, title_fontsize=8, alignment="left", **_OUTSIDE)
+    size = 8 if len(labels) <= _ROOMY else 6
+    axes.legend(handles, labels, title=title, fontsize=size, title_fontsize=8, alignment="left", **_OUTSIDE)
 
 
 _BEFORE = {"ls": "none", "marker": "x", "ms": 3, "mew": 0.7, "alpha": 0.8}
@@ -268,6 +269,7 @@ def _chosen(of_results, colors):
     return some, paints(number), len(number)
 
 
+_ROOMY = 16  # entries of a legend, of which more want smaller letters
 MARKS = (("o", "-"), ("s", "--"), ("^", ":"), ("v", "-."))
 
 

@@ -8,6 +8,9 @@ from parcorana.curves.dispersion import fit_dispersion
 from parcorana.curves.rounding import with_error
 from parcorana.view.pictures import MARKS, PALETTE
 
+# of tau, times the square of a ring's width over its q: what one exponential makes of a ring of even light, at most
+WIDE = 0.3
+
 
 def draw_tau_q(axes, results):
     """Draw the decay times of the fits against q, with the power law; return a line of text on each result.
@@ -34,6 +37,7 @@ def draw_tau_q(axes, results):
             text = f"\u03c4 ~ q^-n, n = {with_error(found.exponent, found.exponent_err)}"
             if found.is_diffusion:
                 text += f"; D = {with_error(found.diffusion, found.diffusion_err)} \u00b5m\u00b2/s for n = 2"
+                text += _of_width(result, found)
                 text += f" (single rings: {found.lowest:.4g} to {found.highest:.4g})"
             else:
                 text += "; no D, for n is not 2"
@@ -50,6 +54,18 @@ def draw_tau_q(axes, results):
     if len(results) > 1:
         axes.legend(fontsize=8)
     return said
+
+
+def _of_width(result, found):
+    """Say by how much D may be off for the width of the rings, if that is more than its error."""
+    good = [color for color, fit in result.fits.items() if fit.ok]
+    weights = np.array([(result.fits[c].tau / result.fits[c].tau_err) ** 2 for c in good])
+    widths = result.table.widths(good)
+    known = np.isfinite(widths) & np.isfinite(weights)
+    part = WIDE * np.average(widths[known] ** 2, weights=weights[known]) if weights[known].sum() > 0 else 0.0
+    if part * found.diffusion <= found.diffusion_err:
+        return ""
+    return f", off by up to {part:.1%} for rings that wide: take more of them"
 
 
 def times_of(result):
