@@ -15,6 +15,7 @@ from parcorana.events.hdf5.files import Files, Unreadable
 from parcorana.events.hdf5.master import announced_by, read_instrument
 from parcorana.events.hdf5.missing import Missing, ranges
 from parcorana.events.hdf5.order import check_alike, check_order
+from parcorana.events.hdf5.series import master_of
 from parcorana.events.hdf5.slab import runs_of
 from parcorana.events.hdf5.stack import Stack, file_names
 from parcorana.events.hdf5.values import Values
@@ -86,6 +87,11 @@ class HDF5Source:
                 how = {"times_src": times_src, "bursts": dataset.bursts}
                 self._stacks.append(Stack(self._files, name, here, dataset.dir, **how))
                 check_alike(self._stacks)
+            if len(self._stacks) == 1 and (master := master_of(name)):  # several are what was meant
+                self._stacks[0].warnings.append(
+                    f"h5={name} is one data file of a series: h5={master} has all its frames, and says what the "
+                    "detector is"
+                )
             self._first = np.cumsum([0] + [stack.frames.shape[0] for stack in self._stacks]).tolist()
             self.total = min(self._first[-1], share.numevents or self._first[-1])
             self._read_times(dataset, say)

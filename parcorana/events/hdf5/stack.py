@@ -16,7 +16,7 @@ from parcorana.events.hdf5.files import Unreadable, objects_of, told
 from parcorana.events.hdf5.growing import Growing
 from parcorana.events.hdf5.mapped import Mapped
 from parcorana.events.hdf5.plain import check_bytes, dtype_of, is_fill
-from parcorana.events.hdf5.series import master_of, numbers_for, numbers_of, parts_of, series
+from parcorana.events.hdf5.series import numbers_for, numbers_of, parts_of, series
 from parcorana.events.hdf5.slab import Axis, shape_of
 from parcorana.events.hdf5.times import Times
 from parcorana.events.hdf5.trust import Trust
@@ -64,10 +64,6 @@ class Stack:
         self.name, self.trust, self.src = name, Trust(files, name, folder), src
         self._where = f"h5={name}: src={src}"
         self.warnings, self._chosen = [], ""
-        if master := master_of(name):
-            self.warnings.append(
-                f"h5={name} is one data file of a series: h5={master} has all its frames, and says what the detector is"
-            )
         try:
             self.trust.file(name)
         except Unreadable as error:
