@@ -57,6 +57,7 @@ def frames_of(rng, dtype, shape, light):
 )
 @example(0, "f4", (3, 400), 3.0, 10.0, 0.1, "droplet", None, "whole")  # one droplet, and more than one stretch
 @example(1, "u2", (1500,), 1.0, 10.0, 0.1, "droplet", 100, "whole")
+@example(5, "f4", (5,), 0.05, 10.0, 0.1, "threshold", None, "whole")  # many in a frame that is bad
 def test_photons_are_those_of_plain_loops(seed, dtype, shape, light, photon, threshold, method, most, how):
     rng = np.random.default_rng(seed)
     frames = frames_of(rng, dtype, (4, *shape), light)
@@ -81,7 +82,9 @@ def test_photons_are_those_of_plain_loops(seed, dtype, shape, light, photon, thr
             assert fate[k] == 0
             np.testing.assert_array_equal(counts[k].reshape(shape), want)
             assert dict(zip(_move.FOUND, found[k].tolist(), strict=True)) == about
-    assert counts.dtype == (np.uint16 if max(find_photons(f, **photons)[0].max() for f in frames) > 255 else np.uint8)
+    # a bad frame may be given up before or after an element with many
+    wide = np.array([find_photons(frame, **photons)[0].max() > 255 for frame in frames])
+    assert counts.dtype == np.uint16 if (wide & (fate == 0)).any() else counts.dtype == np.uint8 or wide.any()
 
 
 def test_ties_go_to_the_lowest_index():
