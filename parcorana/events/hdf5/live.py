@@ -106,16 +106,16 @@ class HDF5Live(HDF5Source):
         for line in stack.warnings:
             self._say(line)
         # of what it is made of one server may know more than another, so that must not decide
-        frames = stack.frames.dataset if isinstance(stack.frames, Flat) else stack.frames
-        self._group = _GROUP if isinstance(frames, Mapped) else min(batch_rows(stack.frames), stack.frames.rows)
+        frames = stack.frames
+        self._group = _GROUP if isinstance(_inner(frames), Mapped) else min(batch_rows(frames), frames.rows)
         self._guess(True)
 
     def _check_telling(self):
         """Refuse a dataset that is being written, if nobody can tell how far."""
-        frames, times = self._stack.frames, self._stack.times.dataset
-        for each in (each.dataset if isinstance(each, Flat) else each for each in (frames, times, *self._numbers)):
+        times = _inner(self._stack.times.dataset)
+        for each in (_inner(self._stack.frames), times, *map(_inner, self._numbers)):
             # HDF5 has no SWMR mode for what is not in chunks; of chunks without their own time of birth, times tell
-            by_times = times is not None and each is not getattr(times, "dataset", times)
+            by_times = times is not None and each is not times
             told = not isinstance(each, Plain) or each.tells or (each.chunked and by_times)
             if not told and self._files.is_written(each.name):
                 raise ConfigError(
@@ -209,8 +209,7 @@ class HDF5Live(HDF5Source):
             waited, what = patient, f"which ends the run after {at} frames"
         else:
             return False
-        frames = self._stack.frames
-        awaited = getattr(frames.dataset if isinstance(frames, Flat) else frames, "awaited", None)
+        awaited = getattr(_inner(self._stack.frames), "awaited", None)
         why = f"waiting for: {awaited}" if awaited else "was its writer killed?"
         self._say(f"h5={self._name}: nothing came for {waited} s, {what}: {why}")
         return True
@@ -337,6 +336,11 @@ class HDF5Live(HDF5Source):
         """Close the files; may be called again."""
         if self._files is not None:
             super().close()
+
+
+def _inner(dataset):
+    """Return what a dataset is as the file has it, of bursts by event."""
+    return dataset.dataset if isinstance(dataset, Flat) else dataset
 
 
 def _of_one(values, k):

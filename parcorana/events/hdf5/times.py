@@ -8,7 +8,7 @@ from itertools import islice
 import h5py
 import numpy as np
 
-from parcorana.errors import ConfigError, ParCorAnaError, nearest, one_line
+from parcorana.errors import ConfigError, nearest
 from parcorana.events.hdf5.bursts import Flat
 from parcorana.events.hdf5.files import told
 from parcorana.events.hdf5.master import frame_time_of
@@ -167,12 +167,8 @@ class Times:
 
     def _at(self, place):
         """Return file and item at a path of the file, (name, None) if there is none."""
-        try:
+        with told(self._of(place)):
             return self._trust.walk(self._trust.name, self._trust.file(self._trust.name)["/"], place, self._of(place))
-        except ParCorAnaError:
-            raise
-        except Exception as error:  # whatever h5py raises over a damaged file
-            raise ConfigError(f"{self._of(place)} cannot be read ({one_line(error)})") from error
 
     def _of(self, place):
         return f"{self._where}: {place}"
