@@ -1,20 +1,17 @@
 """A series of parts, as an Eiger writes it, while it is written: the parts appear one after the other."""
 
 import os
+import posixpath
 from contextlib import suppress
-
-import h5py
 
 from parcorana.errors import ParCorAnaError, one_line
 from parcorana.events.hdf5.files import Unreadable
 from parcorana.events.hdf5.mapped import Mapped
+from parcorana.events.hdf5.master import announced_by
 from parcorana.events.hdf5.piece import Piece
-from parcorana.events.hdf5.series import Part, check_alike, frames_of, number_of, numbers_of, parts_of
+from parcorana.events.hdf5.series import GAPS, Part, check_alike, frames_of, number_of, parts_of
 from parcorana.events.hdf5.slab import Axis
-from parcorana.events.hdf5.trust import NotThere, own
-
-_SPECIFIC = "detectorSpecific"  # where an Eiger's master says how many images there will be
-_GAP = 10  # times the frames there are, beyond which the numbers of images are not believed
+from parcorana.events.hdf5.trust import NotThere
 
 
 class Growing(Mapped):
@@ -102,9 +99,10 @@ class Growing(Mapped):
         if self._seen is not None:
             self._trust.files.forget(self._name)
         with suppress(Unreadable, OSError, RuntimeError, KeyError, ValueError):
-            file = self._trust.file(self._name)
-            self._links = {number_of(part): part for part in parts_of(file[self._path])} or self._links
-            self._total = _images(file, self._path)
+            group = self._trust.file(self._name)[self._path]
+            self._links = {number_of(part): part for part in parts_of(group)} or self._links
+            del group  # its file may be closed while others are opened
+            self._total = announced_by(self._trust, posixpath.join(self._path, "parts"), self._name)
             self._seen = seen
 
     def _take_more(self):
@@ -134,11 +132,7 @@ class Growing(Mapped):
             self._await(f"there is no link to data_{after:06d} yet{more}")
             return False
         try:
-            file, item = self._trust.walk(
-                self._name, self._trust.file(self._name)["/"], f"{self._path}/{name}", self._where
-            )
-            dataset = frames_of(self._trust, file, item, self._where, name)
-            stated = numbers_of(item)
+            dataset, stated = frames_of(self._trust, self._name, self._path, name, self._where)
         except (NotThere, Unreadable) as error:
             self._await(f"{name} is not there yet ({str(error).removeprefix(f'{self._where}: ')})")
             return False
@@ -164,7 +158,7 @@ class Growing(Mapped):
         if self._begin is None or stated is None:
             return end
         first = stated[0] - self._begin
-        if first < end or first > _GAP * max(end, 1):
+        if first < end or first > GAPS * max(end, 1):
             self._begin = None
             self._trust.files.warn(
                 "numbers", f"{self._where}: image_nr_low does not go on from part to part, so it is not used"
@@ -176,21 +170,3 @@ class Growing(Mapped):
         if self._total is None or self._end() < self._total:
             images = "" if self._total is None else f", and of {self._total:,} images {self._end():,} are there"
             self.awaited = f"{what}{images}"
-
-
-def _images(file, path):
-    """Return how many images a master says there will be, None if it does not."""
-    with suppress(Exception):  # what is damaged states nothing
-        instrument = own(own(file, path.strip("/").split("/")[0]), "instrument")
-        for name in instrument or ():
-            specific = own(own(instrument, name), _SPECIFIC)
-            images, triggers = (_number(own(specific, each)) for each in ("nimages", "ntrigger"))
-            if images:
-                return images * (triggers or 1)
-    return None
-
-
-def _number(item):
-    if isinstance(item, h5py.Dataset) and item.size == 1 and item.dtype.kind in "iu" and not item.is_virtual:
-        return int(item[()].reshape(-1)[0]) if item.shape else int(item[()])
-    return None

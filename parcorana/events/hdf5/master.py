@@ -11,9 +11,10 @@ import numpy as np
 from parcorana.detector.geometry import KEV_ANGSTROM
 from parcorana.detector.instrument import BAD, Instrument, alike
 from parcorana.errors import RunError, one_line, printable
-from parcorana.events.hdf5.nexus import KEV, METRES, PURE, SECONDS, Kind, Nexus
+from parcorana.events.hdf5.nexus import Kind, Nexus
 from parcorana.events.hdf5.plain import check_bytes, dtype_of
 from parcorana.events.hdf5.slab import shape_of
+from parcorana.events.hdf5.units import KEV, METRES, PURE, SECONDS
 from parcorana.files.trial import tried
 
 _MASKS = 100  # one for each of some frames
@@ -68,18 +69,18 @@ def frame_time_of(trust, path):
     return None
 
 
-def announced_by(trust, path):
-    """Return how many frames a file says that were to be taken, None if it does not."""
+def announced_by(trust, path, name=None):
+    """Return how many frames a file, by default the one that the user named, says that were to be taken, or None."""
     with suppress(RunError):
-        return _Reader(trust, path).announced()
+        return _Reader(trust, path, name).announced()
     return None
 
 
 class _Reader(Nexus):
     """Makes an `Instrument` of what is stated; notes of each number where it is."""
 
-    def __init__(self, trust, path):
-        super().__init__(trust, path)
+    def __init__(self, trust, path, name=None):
+        super().__init__(trust, path, name)
         self._places = {}
 
     def frame_time(self):
@@ -91,10 +92,11 @@ class _Reader(Nexus):
         """Return how many images were to be taken: so many for each trigger, so many triggers."""
         images = self.detector_number(_IMAGES, "detectorSpecific/nimages")
         triggers = self.detector_number(_IMAGES, "detectorSpecific/ntrigger")
-        if images is None or images[0] * (triggers[0] if triggers else 1) > _MOST_FRAMES:
+        number = images and images[0] * (triggers[0] if triggers else 1)
+        if number is None or number > _MOST_FRAMES:
             return None
         self._places["announced"] = images[1] + (" x ntrigger" if triggers else "")
-        return int(images[0] * (triggers[0] if triggers else 1))
+        return int(number)
 
     # -- all of it ---------------------------------------------------------------
 

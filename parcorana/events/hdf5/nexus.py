@@ -14,29 +14,11 @@ from parcorana.errors import RunError, one_line, shown
 from parcorana.events.hdf5.plain import dtype_of
 from parcorana.events.hdf5.slab import Axis, shape_of
 from parcorana.events.hdf5.trust import NotThere
+from parcorana.events.hdf5.units import PURE, text_of, unit_of
 from parcorana.events.hdf5.virtual import dataset_of
 
 _LOOKED_AT = 200  # groups in another one
 _NUMBERS = 1_000_000  # of one field, one for each frame
-
-METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "um": 1e-6, "nm": 1e-9, "angstrom": 1e-10, "pm": 1e-12}
-SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-KEV = {"kev": 1.0, "ev": 1e-3}
-_NAMES = {
-    **dict.fromkeys(("meter", "metre"), "m"),
-    **dict.fromkeys(("centimeter", "centimetre"), "cm"),
-    **dict.fromkeys(("millimeter", "millimetre"), "mm"),
-    **dict.fromkeys(("micrometer", "micrometre", "micron", "µm", "μm"), "um"),
-    **dict.fromkeys(("nanometer", "nanometre"), "nm"),
-    **dict.fromkeys(("å", "a", "ang", "ångström", "ångstrom"), "angstrom"),
-    **dict.fromkeys(("sec", "second"), "s"),
-    **dict.fromkeys(("millisecond", "msec"), "ms"),
-    **dict.fromkeys(("microsecond", "usec", "µs", "μs"), "us"),
-    **dict.fromkeys(("nanosecond", "nsec"), "ns"),
-    **dict.fromkeys(("kiloelectronvolt",), "kev"),
-    **dict.fromkeys(("electronvolt",), "ev"),
-}
-PURE = {"": 1.0}  # whatever units are stated
 
 
 @dataclass(frozen=True)
@@ -48,7 +30,7 @@ class Kind:
     what : str
         What it is, for the user.
     units : dict of str to float
-        By the names of `METRES` and the like, in one of them.
+        As those of `parcorana.events.hdf5.units`.
     supposed : tuple of str
         Units that are tried where none are stated.
     least, most : float
@@ -69,7 +51,9 @@ class Nexus:
     ----------
     trust : parcorana.events.hdf5.trust.Trust
     path : str
-        Of the frames in the file that the user named.
+        Of the frames in the file.
+    name : str, optional
+        Of the file, if it is another one than the user named.
 
     Attributes
     ----------
@@ -79,8 +63,8 @@ class Nexus:
         What cannot be read, or cannot be.
     """
 
-    def __init__(self, trust, path):
-        self._trust, self._path = trust, path
+    def __init__(self, trust, path, name=None):
+        self._trust, self._path, self._name = trust, path, name or trust.name
         self.doubts = []
         self.instrument = self._find_instrument()
         self.detector = self._find_detector()
@@ -89,16 +73,16 @@ class Nexus:
 
     def at(self, path):
         """Return file and object at a path, None for the object if there is none, or it cannot be read."""
-        where = f"h5={self._trust.name}: {path}"
+        where = f"h5={self._name}: {path}"
         try:
-            return self._trust.walk(self._trust.name, self._trust.file(self._trust.name)["/"], path, where)
+            return self._trust.walk(self._name, self._trust.file(self._name)["/"], path, where)
         except RunError:
             raise
         except NotThere:  # as of what was not copied along
             self.doubts.append(f"{path.strip('/')}: a link to what is not there")
         except Exception as error:  # whatever h5py raises over a damaged file; a file that is not trusted
             self.doubts.append(f"{path.strip('/')}: {one_line(error).removeprefix(f'{where}: ')}")
-        return self._trust.name, None
+        return self._name, None
 
     def groups(self, path, kind, names):
         """Return the paths of groups in a group that are of a kind by their NX_class, or by their names."""
@@ -178,7 +162,7 @@ class Nexus:
         except RunError:
             raise
         except Exception as error:  # whatever h5py raises over a damaged file
-            self.doubts.append(f"{short}: {one_line(error).removeprefix(f'h5={self._trust.name}: {path}: ')}")
+            self.doubts.append(f"{short}: {one_line(error).removeprefix(f'h5={self._name}: {path}: ')}")
             return None
         least, most = float(values.min()), float(values.max())
         if not math.isfinite(least + most):
@@ -191,7 +175,7 @@ class Nexus:
             unit = (fits or kind.supposed)[0]
             note = f", no units stated: taken for {unit}" if unit else ""
         else:
-            unit = _unit(units, kind.units)
+            unit = unit_of(units, kind.units)
         if unit is None:
             return self.doubt(short, f"in units of {shown(units)}, which are none of {kind.what}")
         value = least * kind.units[unit]
@@ -238,36 +222,17 @@ def _name(path):
     return posixpath.basename(path)
 
 
-def _text(value):
-    """Return an attribute's text, None if it is none."""
-    if isinstance(value, np.ndarray) and value.size == 1:
-        value = value.reshape(-1)[0]
-    if isinstance(value, bytes):
-        value = value.decode(errors="replace")
-    return value.strip() if isinstance(value, str) else None
-
-
 def _class_of(item):
     with suppress(Exception):
-        return _text(item.attrs.get("NX_class")) if isinstance(item, h5py.Group) else None
+        return text_of(item, "NX_class") if isinstance(item, h5py.Group) else None
     return None
 
 
 def _units_of(item):
     """Return the units that a dataset states, None if it does not."""
     for name in ("units", "unit"):
-        if text := _text(item.attrs.get(name)):
+        if text := text_of(item, name):
             return text
-    return None
-
-
-def _unit(text, units):
-    """Return a unit by its common name, None if it is none of those."""
-    text = text.lower()
-    for each in (text, text.removesuffix("s")):
-        each = _NAMES.get(each, each)
-        if each in units:
-            return each
     return None
 
 

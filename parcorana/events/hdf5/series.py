@@ -20,7 +20,7 @@ from parcorana.events.hdf5.virtual import dataset_of
 _NAME = re.compile(r"data_(\d{1,9})")
 _DATA_FILE = re.compile(r"(.+)_data_\d{1,9}\.(h5|hdf5?|nxs)")
 _MOST_NAMED = 5
-_GAPS = 10  # times the frames there are, beyond which their numbers are not believed
+GAPS = 10  # times the frames there are, beyond which their numbers are not believed
 
 
 def master_of(name):
@@ -105,9 +105,7 @@ def series(trust, name, group, where, warnings):
     del group  # its file may be closed while others are opened
     for part in names:
         try:
-            file, item = trust.walk(name, trust.file(name)["/"], f"{path}/{part}", where)
-            dataset = frames_of(trust, file, item, where, part)
-            stated = numbers_of(item)
+            dataset, stated = frames_of(trust, name, path, part, where)
             numbers.append(numbers_for(stated, dataset.shape[0]))
             found.append(Part(part, dataset))
             check_alike(where, found)
@@ -154,11 +152,13 @@ def series(trust, name, group, where, warnings):
     return Mapped((firsts[-1] + lengths[-1], *first.shape[1:]), first.dtype, first.fill, pieces)
 
 
-def frames_of(trust, file, item, where, part):
-    """Return the dataset of a part; raise ConfigError if it holds no frames."""
+def frames_of(trust, name, path, part, where):
+    """Return the dataset of a part, and its `numbers_of`; raise ConfigError if it holds no frames."""
+    file, item = trust.walk(name, trust.file(name)["/"], f"{path}/{part}", where)
     if not isinstance(item, h5py.Dataset) or len(shape_of(item) or ()) < 2 or dtype_of(item).kind not in "iuf":
         raise ConfigError(f"{where}: {part} holds no frames of numbers")
-    return dataset_of(trust, file, item, f"{where}: {part}")
+    stated = numbers_of(item)  # before the files are opened that it may draw in
+    return dataset_of(trust, file, item, f"{where}: {part}"), stated
 
 
 def check_alike(where, found):
@@ -177,7 +177,7 @@ def _places(numbers):
     filled = [each for each in numbers if len(each)]
     if any(b[0] <= a[-1] for a, b in pairwise(filled)):
         return None
-    if filled and filled[-1][-1] - filled[0][0] >= _GAPS * sum(map(len, filled)):
+    if filled and filled[-1][-1] - filled[0][0] >= GAPS * sum(map(len, filled)):
         return None
     begin, at = filled[0][0] if filled else 0, 0
     places = []

@@ -175,10 +175,3 @@ class Trust:
             f"h5={self.name}: {found} is read{more}, and not {named}, which the file names, for that is in no folder "
             "that you trust"
         ]
-
-
-def own(group, name):
-    """Return what a group holds by itself, not by a link that may lead into other files; None if it does not."""
-    if isinstance(group, h5py.Group) and isinstance(group.get(name, getlink=True), h5py.HardLink):
-        return group[name]
-    return None
