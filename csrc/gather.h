@@ -20,6 +20,12 @@ enum {
     PCA_TYPES
 };
 
+/* All bits of the exponent set: infinite, or not a number. Tested as integers, which
+ * compilers turn into vector code whatever they may assume of floating point. */
+#define BROKEN_F16(b) (((b) & 0x7c00U) == 0x7c00U)
+#define BROKEN_F32(b) (((b) & 0x7f800000U) == 0x7f800000U)
+#define BROKEN_F64(b) (((b) & 0x7ff0000000000000U) == 0x7ff0000000000000U)
+
 /* Where the elements of one receiver go. */
 typedef struct {
     void *rows;       /* receiver's rows, one for each event */

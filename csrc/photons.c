@@ -115,7 +115,7 @@ static int32_t without_broken(const pca_bright *bright, int32_t count, const uin
         const double value = bright->value[k];
         uint64_t bits;
         memcpy(&bits, &value, sizeof bits);
-        if ((bits & 0x7ff0000000000000U) != 0x7ff0000000000000U) {
+        if (!BROKEN_F64(bits)) {
             bright->place[good] = bright->place[k];
             bright->value[good++] = value;
         } else if (check && mask[bright->place[k]]) {

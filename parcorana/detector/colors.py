@@ -51,6 +51,11 @@ class Rings:
         return np.where(inside, (ring - 1) * self.sectors + sector + 1, 0).astype(np.int32)
 
 
+def sizes_of(color):
+    """Return how many elements each colour above 0 has, dict of int to int."""
+    return dict(zip(*(array.tolist() for array in np.unique(color[color > 0], return_counts=True)), strict=True))
+
+
 def edges_between(low, high, number, log=False):
     """Return the (number + 1) edges of rings of the same width, on a logarithmic scale if `log`."""
     return (np.geomspace if log else np.linspace)(low, high, number + 1)

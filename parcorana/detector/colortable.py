@@ -58,7 +58,11 @@ class ColorTable:
 
     def of(self, colors: Any) -> NDArray[np.float64]:
         """Return the mean value of each of some colours, NaN for those that are not in the table."""
-        known = dict(zip(self.colors.tolist(), self.mean.tolist(), strict=True))
+        return self._each(colors, self.mean)
+
+    def _each(self, colors, numbers):
+        """Return those of the numbers, one for each colour of the table, that belong to some colours; else NaN."""
+        known = dict(zip(self.colors.tolist(), numbers.tolist(), strict=True))
         return np.array([known.get(int(color), math.nan) for color in colors], float)
 
     @property
@@ -73,9 +77,7 @@ class ColorTable:
     def widths(self, colors: Any) -> NDArray[np.float64]:
         """Return how wide each of some colours is, as a part of its mean; NaN where the table does not say."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            parts = (self.high - self.low) / self.mean
-        known = dict(zip(self.colors.tolist(), parts.tolist(), strict=True))
-        return np.array([known.get(int(color), math.nan) for color in colors], float)
+            return self._each(colors, (self.high - self.low) / self.mean)
 
     def name(self, color: int) -> str:
         """Return what a colour stands for, as ``q = 0.0123 1/angstrom, sector 2``; empty if that is not known."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from parcorana.detector.images import Layout
 from parcorana.detector.instrument import Instrument
+from parcorana.detector.masks import shown_shape
 from parcorana.errors import ConfigError
 
 KEV_ANGSTROM = 12.398419843320025
@@ -121,6 +122,6 @@ def check_size(geometry_size, shape, what):
     """Raise ConfigError if a geometry has not as many elements as the data."""
     if geometry_size != int(np.prod(shape)):
         raise ConfigError(
-            f"{what} has {geometry_size:,} elements, the data {int(np.prod(shape)):,} ({'x'.join(map(str, shape))}): "
+            f"{what} has {geometry_size:,} elements, the data {int(np.prod(shape)):,} ({shown_shape(shape)}): "
             "it is of another detector"
         )

@@ -17,6 +17,12 @@ _REASONS = {
     8: "masked by the user",
     31: "virtual",
 }
+_TEXTS = {
+    "energy": "{:.6g} keV",
+    "distance": "{:.6g} mm",
+    "pixel": "{:.6g} um",
+    "beam": "row {:.6g}, column {:.6g}",
+}
 _ALIKE = 1e-3  # relative difference, up to which two numbers say the same
 
 
@@ -85,6 +91,11 @@ class Instrument:
     def without_arrays(self):
         """The same without `bad`, to be sent to other processes."""
         return replace(self, bad=None)
+
+    def text(self, name):
+        """Return the energy, distance, pixel or beam with its unit; an empty text if it is not stated."""
+        value = getattr(self, name)
+        return _TEXTS[name].format(*np.atleast_1d(value)) if value else ""
 
     def left_out(self):
         """Return where elements are bad, (detector's shape) bool; None if nothing is stated of them."""

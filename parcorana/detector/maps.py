@@ -151,22 +151,13 @@ def load_map(key, text):
     """
     path, inside = _split(key, text)
     if inside is None and not _is_hdf5(path):
-        array = masks.load_numbers(key, path)
-        if array.dtype.kind == "f":
-            return Quantity(array.astype(np.float64), _word(Path(path).stem) or "map", "", text)
-        color, notes = _colors(key, text, array)
-        return Partition(color, None, {}, {}, "", "", text, notes=notes)
+        return _plain(key, text, masks.load_numbers(key, path), Path(path).stem)
     groups = _groups(inside)
     names = {name for group, layout in groups for name in _all_of(group, layout)} | ({inside} if inside else set())
     with plain_datasets(path, sorted(names)) as found:
         if inside in found and (not _is_known(inside) or found[inside].dtype.kind == "f"):
             item = found[inside]
-            array = _numbers(key, text, item)
-            about = _attribute(item, "units") or _attribute(item, "unit")
-            if array.dtype.kind == "f":
-                return Quantity(array.astype(np.float64), _word(Path(inside).name) or "map", unit_of(about), text)
-            color, notes = _colors(key, text, array)
-            return Partition(color, None, {}, {}, "", "", text, notes=notes)
+            return _plain(key, text, _numbers(key, text, item), Path(inside).name, _unit(item))
         # two programs may call a map the same: then it is the one whose values are there
         for group, layout in sorted(groups, key=lambda each: f"{each[0]}/{each[1].values}" not in found):
             for is_fine in (False, True):
@@ -180,6 +171,14 @@ def load_map(key, text):
         f"{key}: {path!r} has no partition where known programs put one ({known}): name the dataset, as "
         f"{path}:/path/map"
     )
+
+
+def _plain(key, text, array, name, unit=""):
+    """Return a map of which nothing more is known: a quantity if its numbers are real, else a partition."""
+    if array.dtype.kind == "f":
+        return Quantity(array.astype(np.float64), _word(name) or "map", unit_of(unit), text)
+    color, notes = _colors(key, text, array)
+    return Partition(color, None, {}, {}, "", "", text, notes=notes)
 
 
 def load_mask(key, text):
@@ -228,9 +227,9 @@ def fitted(key, source, array, shape, layout=None):
         return array.reshape(shape)
     if layout is not None and there == _without_ones(layout.shape):
         return layout.ndarray(array.reshape(layout.shape))
-    text, right = "x".join(map(str, array.shape)), "x".join(map(str, shape))
+    text, right = masks.shown_shape(array.shape), masks.shown_shape(shape)
     turned = "; its rows and columns are exchanged: say --transpose" if there == wanted[::-1] else ""
-    image = f", or {'x'.join(map(str, layout.shape))} of its image" if layout and layout.shape != wanted else ""
+    image = f", or {masks.shown_shape(layout.shape)} of its image" if layout and layout.shape != wanted else ""
     raise ConfigError(f"{key}: {source!r} has the shape {text}; it must be {right}, that of the data{image}{turned}")
 
 
@@ -299,6 +298,10 @@ def _attribute(item, name):
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value if isinstance(value, str) else ""
 
 
+def _unit(item):
+    return _attribute(item, "units") or _attribute(item, "unit")
+
+
 def _word(text):
     """Return a name as a heading of the table: one word of what can be shown."""
     return re.sub(r"[^\w()^+-]+", "_", printable(text)).strip("_")[:_LONGEST]
@@ -347,7 +350,7 @@ def _partition(key, source, found, group, layout, is_fine):
     if (values := item(layout.values)) is not None:
         first = [_first_text(found.get(f"{group}/{n}")) for n in layout.units] or ["", ""]
         name = _word(_attribute(values, "name") or first[0]) or "q"
-        unit = unit_of(_attribute(values, "units") or _attribute(values, "unit") or first[1])
+        unit = unit_of(_unit(values) or first[1])
     mean, place, note = _values(color, numbers(layout.values), numbers(layout.sectors), numbers(layout.mapping), layout)
     return Partition(
         color, fine, mean, place, name if mean else "", unit or ("1/angstrom" if name == "q" else ""), source,

@@ -22,10 +22,6 @@ def _values(array):
     return ", ".join(shown) + (", ..." if len(array) > 5 else "")
 
 
-def _shape(shape):
-    return "x".join(str(n) for n in shape[:_AXES]) or "()"
-
-
 def load_numbers(key, path):
     """Load an array of real numbers from a .npy file.
 
@@ -80,12 +76,14 @@ def _check_header(key, path, file):
     if dtype.kind not in "iubf":
         raise ConfigError(f"{key}: {str(path)!r} holds {shown_dtype(dtype)}; it must hold real numbers")
     if any(type(length) is not int or length < 0 for length in shape) or len(shape) > _AXES:
-        raise ValueError(f"no array has the shape {_shape(shape)}")
+        raise ValueError(f"no array has the shape {shown_shape(shape)}")
     if not shape or 0 in shape:
-        raise ConfigError(f"{key}: {str(path)!r} has the shape {_shape(shape)}, so it has no element")
+        raise ConfigError(f"{key}: {str(path)!r} has the shape {shown_shape(shape)}, so it has no element")
     needs, there = math.prod(shape) * dtype.itemsize, os.fstat(file.fileno()).st_size - head.tell()
     if needs > there:
-        raise ValueError(f"cut off: {_shape(shape)} of {dtype} take {needs:,} bytes, the file has {there:,} of them")
+        raise ValueError(
+            f"cut off: {shown_shape(shape)} of {dtype} take {needs:,} bytes, the file has {there:,} of them"
+        )
     if needs > available():
         raise ValueError(f"its {needs / 2**30:,.1f} GiB are more memory than there is")
 
@@ -94,6 +92,11 @@ def shown_dtype(dtype):
     """Return a dtype's name, cut: a structured one can have any number of names from others."""
     text = str(dtype)
     return text if len(text) <= 60 else f"{text[:60]}..."
+
+
+def shown_shape(shape):
+    """Return a shape as text, as ``32x185x388``, cut: a broken header can have any number of axes."""
+    return "x".join(str(n) for n in shape[:_AXES]) or "()"
 
 
 def load_integers(key, path):
@@ -185,7 +188,7 @@ def check_shape(key, path, shape, wanted, what):
     """Raise ConfigError unless the two shapes are the same."""
     if tuple(shape) != tuple(wanted):
         raise ConfigError(
-            f"{key}: {str(path)!r} has the shape {_shape(shape)}; it must be {_shape(wanted)}, that of {what}"
+            f"{key}: {str(path)!r} has the shape {shown_shape(shape)}; it must be {shown_shape(wanted)}, that of {what}"
         )
 
 

@@ -67,13 +67,8 @@ def _block(instrument, config):
     """Return a short table of what is stated, and what may be made of it."""
     rows, here = [], instrument
     if here.energy:
-        rows.append(("energy", f"{here.energy:.6g} keV, {KEV_ANGSTROM / here.energy:.6g} angstrom", "energy"))
-    if here.distance:
-        rows.append(("distance", f"{here.distance:.6g} mm", "distance"))
-    if here.pixel:
-        rows.append(("pixel", f"{here.pixel:.6g} um", "pixel"))
-    if here.beam:
-        rows.append(("beam", "row {:.6g}, column {:.6g}".format(*here.beam), "beam"))
+        rows.append(("energy", f"{here.text('energy')}, {KEV_ANGSTROM / here.energy:.6g} angstrom", "energy"))
+    rows += [(name, text, name) for name in ("distance", "pixel", "beam") if (text := here.text(name))]
     if here.frame_time:
         rows.append(("frame time", _seconds(here.frame_time) + _rate_of(here, config), "frame_time"))
     if here.count_time:
@@ -89,9 +84,8 @@ def _block(instrument, config):
         rows.append(("bad pixels", text, "bad"))
     if here.announced is not None and here.found is not None:
         lacking = max(here.announced - here.found, 0)
-        text = f"{here.announced:,} were to be taken, {here.found:,} are there" + (
-            f", {lacking:,} missing" * bool(lacking)
-        )
+        missing = f", {lacking:,} missing" if lacking else ""
+        text = f"{here.announced:,} were to be taken, {here.found:,} are there{missing}"
         rows.append(("images", text, "announced"))
     lines = [f"{here.source} states:" if rows else f"{here.source} states nothing that can be used:"]
     lines += [f"  {name:11} {text} ({here.places[place]})" for name, text, place in rows]

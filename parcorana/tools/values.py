@@ -163,10 +163,11 @@ def _numbers(one):
     return ", ".join(said)
 
 
-def show(found, picture, title, select):
+def _show(found, picture, dataset, select):
     """Print what a sample says, and draw it into a file beside the mask, if it can be written there."""
     from parcorana.view import monitors, pictures
 
+    title = f"{dataset.text}: the first {found.read:,} events with data"
     for line in lines_of(found, select):
         print(line)
     try:
@@ -190,33 +191,30 @@ def show_first(args, run, mask, picture):
     picture : str
         Where it is drawn.
     """
-    dataset = run.dataset
-    if dataset.is_live:
-        print("values: not looked at, for the events of a live run come once")
-        return
     values = dict(args.value)
-    source = open_described(run, share=Share(block=_BLOCK), log=_silent, values=values)
-    found = sample(source, names_of(values, dataset), mask, {}, args.numevents)
-    show(found, picture, f"{dataset.text}: the first {found.read:,} events with data", {})
+    if source := _opened(run, values):
+        found = sample(source, names_of(values, run.dataset), mask, {}, args.numevents)
+        _show(found, picture, run.dataset, {})
 
 
-def _silent(text):
-    """Say nothing: it has been said."""
+def _opened(by, values, numevents=0):
+    """Return the source of the events; say that there is none to look at if they come once."""
+    if by.dataset.is_live:
+        print("values: not looked at, for the events of a live run come once")
+        return None
+    share = Share(block=_BLOCK, numevents=numevents)
+    return open_described(by, share=share, log=lambda text: None, values=values)  # it has been said
 
 
 def check_values_of(config):
     """Say of a config with `values` or `select` what the values of its first events are; for ``--check``."""
     if not config.values and not config.select:
         return
-    if config.dataset.is_live:
-        print("values: not looked at, for the events of a live run come once")
-        return
     most = min(config.numevents or _MOST, _MOST)
-    share = Share(block=_BLOCK, numevents=most)
-    source = open_described(config, share=share, log=_silent, values=config.values)
+    if not (source := _opened(config, config.values, most)):
+        return
     names = [name for name in config.names if name != MEAN]
     found = sample(source, names, config.mask, config.select, most, _PATIENCE, config.photons)
     mask = Path(config.system_params["mask"])
-    title = f"{config.dataset.text}: the first {found.read:,} events with data"
     print()
-    show(found, mask.with_name(f"{mask.stem}_values.png"), title, config.select)
+    _show(found, mask.with_name(f"{mask.stem}_values.png"), config.dataset, config.select)

@@ -58,8 +58,9 @@ def draw_tau_q(axes, results):
 
 def _of_width(result, found):
     """Say by how much D may be off for the width of the rings, if that is more than its error."""
-    good = [color for color, fit in result.fits.items() if fit.ok]
-    weights = np.array([(result.fits[c].tau / result.fits[c].tau_err) ** 2 for c in good])
+    good, tau, error = _good(result)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weights = (tau / error) ** 2
     widths = result.table.widths(good)
     known = np.isfinite(widths) & np.isfinite(weights)
     part = WIDE * np.average(widths[known] ** 2, weights=weights[known]) if weights[known].sum() > 0 else 0.0
@@ -68,10 +69,15 @@ def _of_width(result, found):
     return f", off by up to {part:.1%} for rings that wide: take more of them"
 
 
+def _good(result):
+    """Return the colours that have a fit, their decay times and the errors of these [pulses]."""
+    good = [color for color, fit in result.fits.items() if fit.ok]
+    return good, *(np.array([getattr(result.fits[c], name) for c in good], float) for name in ("tau", "tau_err"))
+
+
 def times_of(result):
     """Return q [1/angstrom], decay times and their errors [s] of the colours that have a fit."""
-    good = [color for color, fit in result.fits.items() if fit.ok]
-    tau, error = (np.array([getattr(result.fits[c], name) for c in good], float) for name in ("tau", "tau_err"))
+    good, tau, error = _good(result)
     q = result.table.q(good)
     known = np.isfinite(q)
     return q[known], tau[known] / result.rate, error[known] / result.rate

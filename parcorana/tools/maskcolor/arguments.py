@@ -272,7 +272,7 @@ def _check_colors(args):
     """Raise ConfigError over options that have no meaning for what colours are made of."""
     given = None
     if args.by not in rings.OWN:
-        if not args.by.partition(":/")[0] or not os.path.exists(args.by.partition(":/")[0]):
+        if not os.path.exists(args.by.partition(":/")[0]):
             raise ConfigError(f"--by {args.by}: it must be one of {', '.join(rings.OWN)}, or a file that exists")
         given = maps.load_map("--by", args.by)
     of_rings = {

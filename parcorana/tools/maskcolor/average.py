@@ -4,10 +4,11 @@ import sys
 import time
 from itertools import chain, islice
 
+from parcorana.detector.masks import shown_shape
 from parcorana.detector.statistics import Statistics
 from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.events.dataset import parse_dataset
-from parcorana.events.open import open_source
+from parcorana.events.open import open_described, open_source
 from parcorana.events.protocol import Share
 
 _BLOCK = 32  # events that are read ahead
@@ -41,7 +42,7 @@ def average(run, numevents, values=None):
     RunError
         The source fails before any event has been read.
     """
-    source = _opened(run.dataset, run, values)
+    source = open_described(run, share=Share(block=_BLOCK), values=values)
     statistics, without, bad = Statistics(), 0, 0
     try:
         for frame in _frames(source):
@@ -66,7 +67,7 @@ def average(run, numevents, values=None):
         raise ConfigError(f"-d {run.dataset.text!r}: of {without + bad} events none has data that can be read")
     seen, total = statistics.events + without + bad, source.total
     more = f"; {total - seen:,} more events of the dataset are not looked at (-n)" if total and seen < total else ""
-    print(f"average: {statistics.events} events of {'x'.join(map(str, statistics.shape))} elements{more}")
+    print(f"average: {statistics.events} events of {shown_shape(statistics.shape)} elements{more}")
     if without or bad:
         print(
             f"warning: of the first {seen:,} events {without:,} had no data, {bad:,} were bad: they are not in the "
@@ -74,19 +75,6 @@ def average(run, numevents, values=None):
             file=sys.stderr,
         )
     return statistics, known, getattr(source, "unmapped", None)
-
-
-def _opened(dataset, of, values=None):
-    return open_source(
-        dataset,
-        src=of.src,
-        type_=of.type,
-        share=Share(block=_BLOCK),
-        log=print,
-        psana_config=getattr(of, "psana_config", None),
-        values=values,
-        times_src=getattr(of, "times_src", None),
-    )
 
 
 def _frames(source):
@@ -119,7 +107,7 @@ def first_events(args):
         The first events tell no shape.
     """
     dataset = parse_dataset(args.dataset)
-    source, statistics = _opened(dataset, args), Statistics()
+    source, statistics = open_source(dataset, src=args.src, type_=args.type, share=Share(block=_BLOCK)), Statistics()
     try:
         if source.shape is None:
             raise ConfigError(f"-d {args.dataset!r}: the first {_BLOCK} events have no data that would tell the shape")

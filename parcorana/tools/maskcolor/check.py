@@ -28,7 +28,7 @@ def check(args):
         if statistics.events:
             bad = statistics.gaps() | statistics.broken()
             _warn_of_gaps(mask, statistics)
-    shape = "x".join(map(str, mask.shape))
+    shape = masks.shown_shape(mask.shape)
     print(f"mask: {paths['mask']}: {shape}, {np.count_nonzero(mask):,} of {mask.size:,} elements to process")
     if warning := masks.other_way_round(mask, bad):
         print(f"warning: {warning}", file=sys.stderr)

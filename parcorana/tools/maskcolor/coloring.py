@@ -7,7 +7,7 @@ import numpy as np
 
 from parcorana.detector import colors, hot, maps
 from parcorana.errors import ConfigError
-from parcorana.tools.maskcolor import partition, rings
+from parcorana.tools.maskcolor import files, partition, rings
 
 _MANY = 0.01  # of a colour: more that are left out than that deserve a look
 _NAMED = 10  # colours that a line names
@@ -51,23 +51,23 @@ def coloring(args, mean, mask, geometry, center, found):
         given = partition.taken(args, given, mask, geometry)
         everywhere, fine, wanted = given.color, given.fine, (0, 0)
     else:
-        value = (
-            rings.of_geometry(args, geometry, center)
-            if given is None
-            else rings.of_map(args, given, mask, geometry, center)
-        )
+        if given is None:
+            value = rings.of_geometry(args, geometry, center)
+        else:
+            value = rings.of_map(args, given, mask, geometry, center)
         edges = rings.edges_of(args, value.value[mask & np.isfinite(value.value)])
         made = [colors.Rings(each, args.sectors, args.begin[0]) for each in edges]
         everywhere, fine = (each.colors(value.value, value.angle) for each in made)
         wanted = [each.number * args.sectors for each in made]
     _say_left_out(found, mask, everywhere)
     color, fine = np.where(mask, everywhere, 0), np.where(mask, fine, 0)
-    what = "partition" if isinstance(given, maps.Partition) else "ring"
     if isinstance(given, maps.Partition):
+        what = "partition"
         if not (color > 0).any():
             raise ConfigError(f"no included element is in a partition of {given.source!r}")
         table = partition.table(args, given, color)
     else:
+        what = "ring"
         _say_rings(args, value, edges[0], mask, color)
         table = _table(args, color, value)
     if args.rings_only:
@@ -117,12 +117,9 @@ def _say_left_out(found, mask, color):
     there = mask.copy()
     for each in found:
         there |= each.where
-    number, of_all = np.unique(color[there], return_counts=True)
-    of_all = dict(zip(number.tolist(), of_all.tolist(), strict=True))
+    of_all = colors.sizes_of(color[there])
     for each in found:
-        number, out = np.unique(color[each.where], return_counts=True)
-        out = dict(zip(number.tolist(), out.tolist(), strict=True))
-        out.pop(0, None)
+        out = colors.sizes_of(color[each.where])
         numbers = sorted(out, key=lambda c: -out[c] / of_all[c])
         texts = [f"{out[c]:,} of {of_all[c]:,} in colour {c} ({out[c] / of_all[c]:.2%})" for c in numbers[:_NAMED]]
         more = f", and fewer in {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
@@ -139,8 +136,8 @@ def _say_left_out(found, mask, color):
 
 def _table(args, color, of_what):
     """Return the rows of the table of colours: number, ring, sector, elements, and their values."""
-    name, unit, value = of_what.name, of_what.unit, of_what.value
-    rows = [("color", "ring", "sector", "elements", f"{name}_mean", f"{name}_min", f"{name}_max", "unit")]
+    unit, value = of_what.unit, of_what.value
+    rows = [files.table_head(of_what.name)]
     chosen = color > 0
     number, values = color[chosen], value[chosen]
     order = np.argsort(number, kind="stable")

@@ -36,7 +36,7 @@ def img2ndarr(args):
     masks.check_shape("-i", args.input, image.shape, layout.shape, f"the image that {args.iX!r} and {args.iY!r} make")
     array = layout.ndarray(image)
     files.save(args.output, array)
-    print(f"{args.output}: {'x'.join(map(str, array.shape))} elements; {layout.describe()}")
+    print(f"{args.output}: {masks.shown_shape(array.shape)} elements; {layout.describe()}")
     lost = np.count_nonzero((image != 0) & ~layout.covered())
     if lost:
         print(f"{lost:,} image pixels that are not 0 have no element: what they hold is lost")

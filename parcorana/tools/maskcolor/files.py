@@ -33,6 +33,11 @@ def all_names(prefix):
     return [*arrays, f"{prefix}_iX.npy", f"{prefix}_iY.npy", f"{prefix}_colors.csv"]
 
 
+def table_head(name):
+    """Return the first row of the table of colours, of a quantity of that name."""
+    return ("color", "ring", "sector", "elements", f"{name}_mean", f"{name}_min", f"{name}_max", "unit")
+
+
 def check_free(names, force):
     """Raise ConfigError where a file would go into no folder, or, unless `force`, take the place of another one."""
     for name in names:

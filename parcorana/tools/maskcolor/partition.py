@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from parcorana.detector import maps, masks
+from parcorana.detector import colors, maps, masks
 from parcorana.errors import ConfigError
-from parcorana.tools.maskcolor.rings import as_ndarray
+from parcorana.tools.maskcolor import files
+from parcorana.tools.maskcolor.rings import as_ndarray, named
 
 _ANY = "partition"  # heads the table of what stands for nothing that the file tells
 
@@ -85,10 +86,9 @@ def table(args, given, color):
     color : int32 array
         The colours that are left.
     """
-    name = (args.quantity or given.name or _ANY) if given.mean else _ANY
-    unit = maps.unit_of(args.unit) if args.unit is not None else given.unit if given.mean else "1"
-    rows = [("color", "ring", "sector", "elements", f"{name}_mean", f"{name}_min", f"{name}_max", "unit")]
-    for c, size in zip(*(array.tolist() for array in np.unique(color[color > 0], return_counts=True)), strict=True):
+    name, unit = named(args, given) if given.mean else (_ANY, "")
+    rows = [files.table_head(name)]
+    for c, size in colors.sizes_of(color).items():
         mean = f"{given.mean[c]:.9g}" if c in given.mean else ""
         rows.append((c, *given.place.get(c, ("", "")), size, mean, "", "", unit or "1"))
     return rows

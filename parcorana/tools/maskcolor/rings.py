@@ -83,8 +83,7 @@ def of_map(args, quantity, mask, geometry, center):
     center : (float, float) or None
     """
     value = as_ndarray(args, quantity.source, quantity.values, mask.shape, geometry)
-    name = args.quantity or quantity.name
-    unit = maps.unit_of(args.unit) if args.unit is not None else quantity.unit
+    name, unit = named(args, quantity)
     if not unit:
         unit = "1/angstrom" if name == "q" else "1"
         print(f"rings: {args.by} does not say the unit of {name}: {unit} is taken; --unit says another one")
@@ -114,6 +113,11 @@ def as_ndarray(args, source, array, shape, geometry):
     if layout is not None and array.shape == layout.shape != shape:
         print(f"colors: {source} is taken as an image")
     return maps.fitted("--by", source, array, shape, layout)
+
+
+def named(args, given):
+    """Return name and unit of what a map holds: as the options say, else as its file does."""
+    return args.quantity or given.name, given.unit if args.unit is None else maps.unit_of(args.unit)
 
 
 def check_names(args):

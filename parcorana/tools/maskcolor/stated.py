@@ -71,10 +71,10 @@ def completed(geometry, stated):
     if stated is None:
         return geometry
     known = {
-        "photon energy": stated.energy and f"{stated.energy:.6g} keV",
-        "distance": stated.distance and f"{stated.distance:.6g} mm",
-        "pixel": stated.pixel and f"{stated.pixel:.6g} um",
-        "beam": stated.beam and stated.beam == geometry.beam and "row {:.6g}, column {:.6g}".format(*stated.beam),
+        "photon energy": stated.text("energy"),
+        "distance": stated.text("distance"),
+        "pixel": stated.text("pixel"),
+        "beam": stated.text("beam") if stated.beam == geometry.beam else "",
     }
     if any(known.values()):
         print(f"instrument: {stated.source}: {', '.join(f'{name} {text}' for name, text in known.items() if text)}")
