@@ -20,6 +20,7 @@ import numpy as np
 
 #: A curve is said to be too low, or too high, from this part of g2 on, if its error is not larger.
 SAID_LOW, SAID_HIGH = 1e-4, 1e-3
+_SAMPLE = 4096  # elements that tell whether the data are whole numbers
 _RATES = 48  # of exponentials that are tried
 _FEW = 0.2  # of 1 / K
 
@@ -48,6 +49,12 @@ class Bias:
     sharing: np.ndarray
     intensity: np.ndarray
     fluctuating: np.ndarray
+
+
+def not_whole(sums):
+    """Return how many of some sums (D, n) are no whole numbers: 0 where the data are counts, for all that is known."""
+    some = sums.T[:: max(1, sums.shape[1] // _SAMPLE)]
+    return np.count_nonzero(some != np.floor(some))
 
 
 def bias_of(made, sums, counts, delays, events, whole):

@@ -18,6 +18,13 @@ from parcorana.files.datasets import write_dataset
 #: Colours up to which every update has a dataset for each, and their fits.
 NAMED = 64
 
+#: The sums of each delay that a result may hold in full: units, and what they are.
+SUMS = {
+    "G2": ("intensity^2", "sum of I(t) I(t+d) over the pairs of this delay"),
+    "IP": ("intensity", "sum of I(t) over the pairs of this delay (past)"),
+    "IF": ("intensity", "sum of I(t+d) over the pairs of this delay (future)"),
+}
+
 _HOW = {
     "pixel": "each element's G2 divided by its own IP and IF, mean over the colour",
     "finecolor": "each element's G2 divided by the mean IP and IF of its fine colour, mean over the colour",
@@ -36,6 +43,16 @@ _BESIDE = {  # the same of what is there with `frame_norm` only
 }
 _OF_ALL = "g2_of_frame_norm"
 _BIAS = {"too_low_by": "low", "too_high_by": "high"}
+
+
+def path_of_sums(name, delay):
+    """Return where an update has one of `SUMS` of a delay [pulses]."""
+    return f"{name}/delay_{delay:06d}"
+
+
+def write_sums(group, name, delay, array):
+    """Write one of `SUMS` of a delay [pulses], an array of the detector's shape."""
+    write_dataset(group, path_of_sums(name, delay), array, *SUMS[name])
 
 
 def write_points(group, delays, counts, normalization, rate):
@@ -151,6 +168,12 @@ def _table_of(kind):
     return kind if kind in ("q", "radius") else "color_values"
 
 
+def _read_stands_for(group):
+    """Return what many colours stand for, as `write_curves` takes it; None if nobody has said."""
+    kind = group.attrs.get("color_stands_for")
+    return (kind, group.attrs["color_unit"], group[_table_of(kind)][:]) if _table_of(kind) in group else None
+
+
 def _write_colors(group, colors):
     write_dataset(group, "colors", colors, "1", "colour of each row of the tables")
 
@@ -181,8 +204,8 @@ def complete(user):
         if "delay_curves" in group and not _has_names(group):
             colors = group["colors"][:]
             off = {name: group[name][:] for name in _BIAS if name in group}
-            if _table_of(kind_of := group.attrs.get("color_stands_for")) in group:
-                off[kind_of] = group[_table_of(kind_of)][:]
+            if stands_for := _read_stands_for(group):
+                off[stands_for[0]] = stands_for[2]
             for table, name in (_NAME_OF | _BESIDE).items():
                 if table not in group:
                     continue
@@ -285,8 +308,5 @@ def _fit_at_end(group, kind):
     del group.attrs[_MADE_AT_END]
     delays = group["delays"]
     found = fits.fit_curves(delays[:], read_curves(group), kind)
-    stands_for = None
-    if _table_of(kind_of := group.attrs.get("color_stands_for")) in group:
-        stands_for = kind_of, group.attrs["color_unit"], group[_table_of(kind_of)][:]
-    fits.write(group.create_group("fits"), found, delays.attrs["rate"], stands_for)
+    fits.write(group.create_group("fits"), found, delays.attrs["rate"], _read_stands_for(group))
     return []

@@ -100,13 +100,11 @@ class Monitors:
         self._names, self._given = sorted(names), list(names)
         self._histograms = {name: Histogram(2) for name in self._names}
         shape = (POINTS, len(self._names))
-        self._sums, self._low, self._high = np.zeros((3, *shape))
-        self._numbers = np.zeros(shape, np.int64)
         columns = {
-            "sums": (np.add, self._sums),
-            "numbers": (np.add, self._numbers),
-            "low": (np.fmin, self._low),
-            "high": (np.fmax, self._high),
+            "sums": (np.add, np.zeros(shape)),
+            "numbers": (np.add, np.zeros(shape, np.int64)),
+            "low": (np.fmin, np.zeros(shape)),
+            "high": (np.fmax, np.zeros(shape)),
         }
         self._line = Stretches(columns, POINTS)
         self._noted = []
@@ -145,8 +143,7 @@ class Monitors:
 
     def state(self):
         """Return what a checkpoint keeps: dict of arrays that are changed in place."""
-        columns = {"sums": self._sums, "numbers": self._numbers, "low": self._low, "high": self._high}
-        kept = {f"line {name}": array for name, array in (columns | self._line.common()).items()}
+        kept = {f"line {name}": array for name, array in self._line.state().items()}
         for name, histogram in self._histograms.items():
             kept |= {f"value {name} {part}": array for part, array in histogram.state().items()}
         return kept

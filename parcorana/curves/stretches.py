@@ -89,6 +89,10 @@ class Stretches:
             events[-1] = self.events - (used - 1) * self.width
         return {name: array[:used] for name, (_, array) in self._columns.items()} | {"events": events}
 
+    def state(self):
+        """Return all that tells the stretches, dict of arrays that are changed in place."""
+        return {name: array for name, (_, array) in self._columns.items()} | self.common()
+
     def common(self):
         """Return the arrays, beside the columns, that tell the stretches: the same on all workers, changed in place."""
         return {"at": self._at, "first": self._first, "last": self._last}

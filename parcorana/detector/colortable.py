@@ -65,6 +65,10 @@ class ColorTable:
         known = dict(zip(self.colors.tolist(), numbers.tolist(), strict=True))
         return np.array([known.get(int(color), math.nan) for color in colors], float)
 
+    def stands_for(self, colors: Any) -> tuple[str, str, NDArray[np.float64]]:
+        """Return kind, unit, and the mean value of each of some colours, (C,), as results have them."""
+        return self.kind, self.unit, self.of(colors)
+
     @property
     def tells_q(self) -> bool:
         """Whether the values are q, in a unit that is known."""

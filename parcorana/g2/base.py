@@ -13,7 +13,8 @@ from parcorana.calculation.says import saved_arrays
 from parcorana.calculation.userclass import Apart, calls_inherited, is_own
 from parcorana.correlate.lines import scratch_bytes
 from parcorana.curves import curvefile, fits
-from parcorana.curves.bias import bias_of, sentence
+from parcorana.curves.bias import bias_of, not_whole, sentence
+from parcorana.curves.curvefile import SUMS
 from parcorana.curves.sums import ColorSums
 from parcorana.curves.timeline import Timeline
 from parcorana.detector import colortable, masks
@@ -23,14 +24,7 @@ from parcorana.g2.frames import FrameNormed
 from parcorana.g2.parameters import PARAMS, check_picture, colors_of, normalization_of, number_of, table_of
 from parcorana.g2.plain import PlainG2
 
-LONG_NAMES = {
-    "G2": "sum of I(t) I(t+d) over the pairs of this delay",
-    "IP": "sum of I(t) over the pairs of this delay (past)",
-    "IF": "sum of I(t+d) over the pairs of this delay (future)",
-}
-UNITS = {"G2": "intensity^2", "IP": "intensity", "IF": "intensity"}
 _RUNS = 6  # bytes of plans for each row of the buffer and each delay
-_SAMPLE = 4096  # elements that tell whether the data are whole numbers
 _OWN = "parcorana."  # before the names of what is reduced and kept here: a class made from these adds its own
 
 
@@ -79,7 +73,7 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         self.begin_frame_norm()
         table = table_of(user_params) if mpiParams.role in ("viewer", "alone") else None
         #: What the colours stand for: name, unit and (C,) float64, as q of rings; None if nobody has said.
-        self.stands_for = table and (table.kind, table.unit, table.of(colors))
+        self.stands_for = table and table.stands_for(colors)
         self._warned = False
         self._save = saved_arrays(user_params)
         self.last_has_more = self._save == "last"
@@ -128,7 +122,7 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         kept = {"saturated": PerElement(self.saturated), "timeline.sums": Summed(line.sums)}
         kept |= {f"timeline.{name}": Common(array) for name, array in line.common().items()}
         kept |= self.arrays_of_frame_norm(self._own_color[:elements])
-        return kept | {name: PerElement(getattr(self, name).T) for name in UNITS}
+        return kept | {name: PerElement(getattr(self, name).T) for name in SUMS}
 
     def initWorker(self, numElementsWorker):
         """Allocate the sums: element by element, as the kernel fills them."""
@@ -210,10 +204,10 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         found = {}
         if full or any(is_own(type(self), name) for name in ("workerCalc", "workerReduce")):
             result = callback(self, "workerCalc")(*stored)
-            checked = check_result(type(self).__name__, result, list(UNITS), len(self.delays), len(self.saturated))
+            checked = check_result(type(self).__name__, result, list(SUMS), len(self.delays), len(self.saturated))
             arrays, counts, int8array = checked
             sums = check_reduced(type(self).__name__, callback(self, "workerReduce")(arrays, counts, int8array))
-            found = {name: PerElement(arrays[name]) for name in sorted(UNITS)} if full else {}
+            found = {name: PerElement(arrays[name]) for name in sorted(SUMS)} if full else {}
         else:
             sums, counts = self._sums_of_colors(*stored)
         found |= {"counts": Common(counts)} | {f"sums.{name}": Summed(array) for name, array in sums.items()}
@@ -235,9 +229,9 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
 
     def workerReduce(self, arrays, counts, int8array):
         """Sum per colour what the delay curves need; and the saturated elements as bits."""
-        if missing := [name for name in UNITS if name not in arrays]:
+        if missing := [name for name in SUMS if name not in arrays]:
             raise RunError(
-                f"{type(self).__name__}: delay curves need the arrays {', '.join(UNITS)}, and workerReduce gets no "
+                f"{type(self).__name__}: delay curves need the arrays {', '.join(SUMS)}, and workerReduce gets no "
                 f"{missing[0]}: override viewerPublishReduced, too"
             )
         return self._reduced(arrays, counts, int8array)
@@ -250,8 +244,7 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
             everywhere[part] = int8array
             # the workers' bits are disjoint, so that adding them joins them
             sums["saturated"] = np.packbits(everywhere)
-        some = arrays["G2"].T[:: max(1, arrays["G2"].shape[1] // _SAMPLE)]
-        sums["not_whole"] = np.array([np.count_nonzero(some != np.floor(some))])
+        sums["not_whole"] = np.array([not_whole(arrays["G2"])])
         sums["events"] = np.array([self.events * self.mpiParams.firstWorker])
         return _own(sums)
 
@@ -343,4 +336,4 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         if h5UserGroup is None:
             return
         group = h5UserGroup[f"G2_results_at_{self.mpiParams.processed:06d}"]
-        write_dataset(group, f"{name}/delay_{delay:06d}", ndarray, UNITS[name], LONG_NAMES[name])
+        curvefile.write_sums(group, name, delay, ndarray)

@@ -7,7 +7,8 @@ import numpy as np
 from parcorana import _core
 from parcorana.calculation.arrays import Common, PerElement
 from parcorana.correlate.lines import plan_accumulated, plan_stored, plan_tails, plan_window
-from parcorana.g2.base import UNITS, G2Base
+from parcorana.curves.curvefile import SUMS
+from parcorana.g2.base import G2Base
 
 
 class G2atEnd(G2Base):
@@ -17,7 +18,7 @@ class G2atEnd(G2Base):
 
     def state(self, arrays):
         """Keep what does not follow from the buffer."""
-        return {name: array for name, array in arrays.items() if name not in UNITS}
+        return {name: array for name, array in arrays.items() if name not in SUMS}
 
     def workerCalc(self, T, numTimesFilled, X):
         """Compute all sums anew."""

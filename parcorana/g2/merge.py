@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 
 from parcorana.curves import curvefile
-from parcorana.curves.bias import SAID_HIGH, bias_of, sentence
+from parcorana.curves.bias import SAID_HIGH, bias_of, not_whole, sentence
+from parcorana.curves.curvefile import SUMS
 from parcorana.curves.sums import ColorSums, Curve
 from parcorana.files.datasets import write_dataset
 from parcorana.g2 import forms
-from parcorana.g2.base import LONG_NAMES, UNITS
 
 #: Runs from which on errors come from the scatter of their curves.
 MANY = 5
-_SAMPLE = 4096  # elements that tell whether the data are whole numbers
 _NAMED = 5  # things that are left out and named
 # of an update: what has other names with other colours, or is made at another place
 _MADE_ANEW = re.compile(
@@ -87,10 +86,8 @@ def merge(runs, common, group, fit=None, keep=True, threads=1):
     made = ColorSums(color[common.mask], finecolor, common.normalization, np.unique(color[color > 0]))
     added = _add(runs, common, made, color[common.mask], group if keep else None, threads)
     curve = made.table(added.sums, common.counts)
-    of_runs = [
-        made.table(sums, run.counts_at(common.delays))
-        for run, sums in zip(runs, added.of_runs, strict=bool(added.of_runs))
-    ]
+    counts = [run.counts_at(common.delays) for run in runs]
+    of_runs = [made.table(*each) for each in zip(added.of_runs, counts, strict=bool(added.of_runs))]
     error_from = None
     if common.as_they_were:  # errors that the files have may be better than those over elements
         own = [_own_errors(run, common, made.colors) for run in runs]
@@ -98,9 +95,9 @@ def merge(runs, common, group, fit=None, keep=True, threads=1):
         if len(runs) == 1:
             curve, error_from = replace(curve, error=own[0]), _said_in(runs[0])
     if of_runs:
-        curve, error_from = _with_errors(curve, of_runs, [run.counts_at(common.delays) for run in runs])
+        curve, error_from = _with_errors(curve, of_runs, counts)
     bias = bias_of(made, added.sums, common.counts, common.delays, sum(map(_events, runs)), added.whole)
-    stands_for = common.table and (common.table.kind, common.table.unit, common.table.of(made.colors))
+    stands_for = common.table and common.table.stands_for(made.colors)
     curvefile.write_points(group, common.delays, common.counts, common.normalization, common.rate)
     curvefile.write_curves(group, made.colors, curve, common.normalization, bias, stands_for, error_from=error_from)
     saturated = common.saturated.astype(np.int8)
@@ -111,7 +108,7 @@ def merge(runs, common, group, fit=None, keep=True, threads=1):
     ]
     group.attrs["normalization_error"] = "; ".join(filter(None, said))
     if of_runs:
-        _write_runs(group.create_group("runs"), runs, common, made.colors, of_runs, added.intensity)
+        _write_runs(group.create_group("runs"), made, of_runs, counts, added.intensity)
     said = _left_out(runs, group) + _write_intensity(group, runs, common, made.colors)
     if fit:
         curvefile.write_fits(group, common.delays, curve.each(made.colors), fit, common.rate, stands_for)
@@ -130,14 +127,13 @@ def _add(runs, common, made, color, group, threads):
     """Add the arrays delay by delay; write them into the group, if there is one."""
     saturated = common.saturated[common.mask].astype(np.int8)
     parts, parts_of_runs, whole = [], [[] for _ in runs], True
-    step = max(1, len(saturated) // _SAMPLE)
     index = np.where((color > 0) & (saturated == 0), np.searchsorted(made.colors, color), len(made.colors))
     most = int(np.argmax(common.counts))
     means = np.full((2, len(runs), len(made.colors)), np.nan)
     for d, delay in enumerate(common.delays.tolist()):
-        total = {name: np.zeros((1, len(saturated))) for name in UNITS}
+        total = {name: np.zeros((1, len(saturated))) for name in SUMS}
         for r, run in enumerate(runs):
-            arrays, pairs = {name: run.array(name, delay, common.mask)[None] for name in UNITS}, run.counts_at([delay])
+            arrays, pairs = {name: run.array(name, delay, common.mask)[None] for name in SUMS}, run.counts_at([delay])
             for name, array in arrays.items():
                 total[name] += array
             if len(runs) > 1:
@@ -146,12 +142,11 @@ def _add(runs, common, made, color, group, threads):
                 for k, name in enumerate(("IP", "IF")):
                     means[k, r] = _mean_of_colors(arrays[name][0], index, len(made.colors)) / pairs[0]
         parts.append(made.reduce(total, common.counts[d : d + 1], saturated, slice(None), threads))
-        some = total["G2"][0, ::step]
-        whole &= bool((some == np.floor(some)).all())
-        for name in UNITS if group is not None else ():
+        whole &= not not_whole(total["G2"])
+        for name in SUMS if group is not None else ():
             full = np.zeros(common.mask.shape)
             full[common.mask] = total[name][0]
-            write_dataset(group, f"{name}/delay_{delay:06d}", full, UNITS[name], LONG_NAMES[name])
+            curvefile.write_sums(group, name, delay, full)
     weights = np.array([run.counts_at([common.delays[most]]) for run in runs], np.float64)
     uneven = _too_high(*means, weights)
     return Added(_beside(parts), [_beside(each) for each in parts_of_runs if each], whole, means.mean(axis=0), uneven)
@@ -273,19 +268,7 @@ def scattered(curves, counts):
 
 
 def combined(curves, counts):
-    """Return the standard error of the mean of several runs' curves, weighted by their pairs, from their own errors.
-
-    Parameters
-    ----------
-    curves : sequence of Curve
-        Of all colours, (C, D) each.
-    counts : sequence of (D,) int64
-
-    Returns
-    -------
-    (C, D) float64
-        NaN where a run with a value has no error.
-    """
+    """Return the same as `scattered` from the runs' own errors; NaN where a run with a value has none."""
     _, weights = _weighted(curves, counts)
     errors = np.array([curve.error for curve in curves])
     return np.sqrt((np.where(weights > 0, weights * errors, 0.0) ** 2).sum(axis=0) + 0 * weights.sum(axis=0))
@@ -298,14 +281,13 @@ def _left_out(runs, group):
     return [f"left out, for they are no sums that could be added: {which}"] if names else []
 
 
-def _write_runs(group, runs, common, colors, curves, intensity):
+def _write_runs(group, made, curves, counts, intensity):
     """Write what each run has by itself."""
-    write_dataset(group, "colors", colors, "1", "colour of each column of the tables")
+    write_dataset(group, "colors", made.colors, "1", "colour of each column of the tables")
     g2 = np.array([curve.g2 for curve in curves])
     what = "g2 of each run by itself, (runs, colours, delays), over the elements that are saturated in none"
-    write_dataset(group, "delay_curves", g2, "1", what, normalization=common.normalization)
-    counts = np.array([run.counts_at(common.delays) for run in runs])
-    write_dataset(group, "delay_counts", counts, "1", "number of pairs of each run and delay")
+    write_dataset(group, "delay_curves", g2, "1", what, normalization=made.normalization)
+    write_dataset(group, "delay_counts", np.array(counts), "1", "number of pairs of each run and delay")
     write_dataset(group, "intensity", intensity, "intensity", "mean of each run and colour, over the pairs")
 
 

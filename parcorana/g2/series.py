@@ -143,13 +143,12 @@ class SeriesG2:
         """
         counters, run, numbers = (array[:count] for array in self._waiting)
         self._waiting = [array[count:] for array in self._waiting]
-        for part in np.split(np.arange(len(run)), np.flatnonzero(np.diff(run)) + 1):
-            if len(part) and run[part[0]] != self._run:
+        for part in np.split(np.arange(count), np.flatnonzero(np.diff(run)) + 1) if count else ():
+            if run[part[0]] != self._run:
                 self._buffer.clear()
                 self._run = int(run[part[0]])
-            if len(part):
-                self._enter(counters[part], numbers[part])
-        self._entered += len(run)
+            self._enter(counters[part], numbers[part])
+        self._entered += count
 
     def _enter(self, counters, numbers):
         buffer = self._buffer

@@ -7,8 +7,9 @@ import numpy as np
 from parcorana import _core
 from parcorana.correlate.reach import Reach
 from parcorana.correlate.rolling import FAR, far_from, first_stamp, pulse_counters
-from parcorana.detector.photons import FOUND, added_up
+from parcorana.detector.photons import FOUND
 from parcorana.pipeline.block import BAD, EVENTS, HEADER, NUMBER, PULSES, READ, SERVER_COUNTS, TOTAL, EventBlock
+from parcorana.pipeline.photons import with_more
 from parcorana.pipeline.ratecheck import RateCheck
 from parcorana.results.checkpoint import FACTS
 
@@ -69,8 +70,7 @@ class Account:
         for k, name in enumerate(self._select):
             self.filtered_by[name] += int(header[HEADER + k])
         if self.photons:
-            both = np.stack([[self.photons[name] for name in FOUND], header[-len(FOUND) :]])
-            self.photons = dict(zip(FOUND, added_up(both).tolist(), strict=True))
+            self.photons = with_more(self.photons, header[-len(FOUND) :])
         self.total, self.pulses = int(header[TOTAL]), bool(header[PULSES])
 
     def too_many_bad(self, header, most):

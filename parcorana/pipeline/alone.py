@@ -13,9 +13,10 @@ from parcorana.calculation.make import make_calculation
 from parcorana.calculation.params import MpiParams
 from parcorana.calculation.userclass import begin
 from parcorana.correlate.rolling import FAR, rate_fraction
-from parcorana.detector.photons import FOUND, added_up, lines_of
+from parcorana.detector.photons import FOUND, lines_of
 from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.events.values import MEAN
+from parcorana.pipeline.photons import with_more
 from parcorana.reference import ReferenceBuffer, find_photons
 from parcorana.results.facts import ACCOUNT
 from parcorana.results.file import ResultFile
@@ -176,8 +177,7 @@ class Alone:
         if not is_finite and not np.isfinite(values).all():
             return "bad"
         if found is not None:
-            both = np.array([list(self._photons.values()), [found[name] for name in FOUND]])
-            self._photons = dict(zip(FOUND, added_up(both).tolist(), strict=True))
+            self._photons = with_more(self._photons, [found[name] for name in FOUND])
         if self._run_number not in (None, event.run):
             raise RunError(
                 f"--test_alt: the test must stay within one run, for pairs never span two; the next one begins after "

@@ -5,9 +5,16 @@ import logging
 import numpy as np
 
 from parcorana import _move
+from parcorana.detector.photons import FOUND, added_up
 from parcorana.pipeline.means import plain
 
 log = logging.getLogger("parcorana")
+
+
+def with_more(found, more):
+    """Return what was found in events, dict of int by `FOUND`, with that of others, (7,) int64."""
+    both = np.array([[found[name] for name in FOUND], more])
+    return dict(zip(FOUND, added_up(both).tolist(), strict=True))
 
 
 class Photons:
@@ -35,7 +42,7 @@ class Photons:
         Parameters
         ----------
         frames : (m, size) array, or list of (1, k) arrays
-            As `BlockBuffer.put` takes them.
+            As `Means.of` takes them.
 
         Returns
         -------

@@ -38,21 +38,13 @@ def as_json(params):
 
 def write_system(group, config, ranks):
     """Write what is known when the run begins."""
-    group.attrs["version"] = __version__
-    group.attrs["mode"] = config.mode
     group.attrs["complete"] = False
     group.attrs["ended_by"] = "not ended"
-    write_dataset(group, "system_params", as_json(config.system_params), "JSON", "system_params as run")
-    write_dataset(group, "user_params", as_json(config.user_params), "JSON", "user_params as run")
-    write_dataset(group, "mask", config.mask.astype(np.int8), "1", "1 for the elements that were processed")
-    write_dataset(group, "delays", config.delays, "pulses", "delays")
-    for key, array in masks.color_files(config):
-        write_dataset(group, key, array, "1", f"the {key} file")
-    if (table := _color_table(config)) is not None:
-        write_color_table(group, table)
+    params = {"system_params": config.system_params, "user_params": config.user_params}
+    colors, table = masks.color_files(config), _color_table(config)
+    write_made_with(group, config.mode, params, "as run", config.mask, config.delays, colors, table)
     for name, (low, high) in config.select.items():
-        limits = np.array([-np.inf if low is None else low, np.inf if high is None else high], float)
-        write_dataset(group, f"select/{name}", limits, "as the value", f"{name} from and to which events are taken")
+        write_limits(group, name, [-np.inf if low is None else low, np.inf if high is None else high])
     if config.instrument is not None:
         _write_instrument(group.create_group("instrument"), config.instrument)
     if config.photons is not None:
@@ -63,8 +55,42 @@ def write_system(group, config, ranks):
     write_dataset(group, "ranks", table, "1", "role and host of each rank")
 
 
-def write_color_table(group, table):
-    """Write what colours stand for, a `ColorTable`, into `/system`."""
+def write_made_with(group, mode, params, how, mask, delays, colors, table):
+    """Write into `/system` what curves are made with, of a run or of several.
+
+    Parameters
+    ----------
+    group : h5py.Group
+    mode : str
+    params : dict of str to dict
+        'system_params' and 'user_params'.
+    how : str
+        What these are: 'as run'.
+    mask : bool array of the detector's shape
+    delays : (D,) int64 [pulses]
+    colors : iterable of (str, int64 array of the detector's shape)
+        'color' and 'finecolor', those that there are.
+    table : ColorTable or None
+    """
+    group.attrs["version"] = __version__
+    group.attrs["mode"] = mode
+    for name, given in params.items():
+        write_dataset(group, name, as_json(given), "JSON", f"{name} {how}")
+    write_dataset(group, "mask", mask.astype(np.int8), "1", "1 for the elements that were processed")
+    write_dataset(group, "delays", delays, "pulses", "delays")
+    for key, array in colors:
+        write_dataset(group, key, array, "1", f"the {key} file")
+    if table is not None:
+        _write_color_table(group, table)
+
+
+def write_limits(group, name, limits):
+    """Write a range of `select`, two numbers, into `/system`."""
+    what = f"{name} from and to which events are taken"
+    write_dataset(group, f"select/{name}", np.array(limits, float), "as the value", what)
+
+
+def _write_color_table(group, table):
     about = {"kind": table.kind}
     write_dataset(group, "color_table/color", table.colors, "1", "number of each colour", **about)
     for name in ("mean", "low", "high"):

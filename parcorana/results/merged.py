@@ -4,9 +4,8 @@ from itertools import chain
 
 import numpy as np
 
-from parcorana._version import __version__
 from parcorana.files.datasets import write_dataset
-from parcorana.results.facts import ACCOUNT, as_json, write_color_table, write_facts
+from parcorana.results.facts import ACCOUNT, write_facts, write_limits, write_made_with
 from parcorana.results.runs import SOURCE
 
 _OF_ONE = ("values", "photons")  # what the events of a run were
@@ -28,8 +27,6 @@ def write_merged_system(group, runs, common, asked, output, more):
         What else `user_params` is to say.
     """
     first = runs[0]
-    group.attrs["version"] = __version__
-    group.attrs["mode"] = str(first.system.attrs.get("mode", "main"))
     system_params = first.system_params | {"h5output": output, "delays": common.delays.tolist()}
     user_params = first.user_params | {"normalization": common.normalization} | more
     if asked.mask:
@@ -43,15 +40,11 @@ def write_merged_system(group, runs, common, asked, output, more):
         text = ", ".join(str(run.system_params.get("dataset", "")) for run in runs)
         system_params["dataset"] = f"{len(runs)} results: {text if len(text) <= _LONG else text[:_LONG] + '...'}"
     of = "of the first file, with what was asked for" if len(runs) > 1 else "as run, with what was asked for"
-    write_dataset(group, "system_params", as_json(system_params), "JSON", f"system_params {of}")
-    write_dataset(group, "user_params", as_json(user_params), "JSON", f"user_params {of}")
-    write_dataset(group, "mask", common.mask.astype(np.int8), "1", "1 for the elements that were processed")
-    write_dataset(group, "delays", common.delays, "pulses", "delays")
-    for key in ("color", "finecolor"):
-        if (array := getattr(common, key)) is not None:
-            write_dataset(group, key, array, "1", f"the {key} file")
-    if common.table is not None:
-        write_color_table(group, common.table)
+    mode = str(first.system.attrs.get("mode", "main"))
+    params = {"system_params": system_params, "user_params": user_params}
+    colors = {"color": common.color, "finecolor": common.finecolor}
+    there = [(key, array) for key, array in colors.items() if array is not None]
+    write_made_with(group, mode, params, of, common.mask, common.delays, there, common.table)
     _write_select(group, runs)
     _write_instrument(group, runs)
     for name in _OF_ONE if len(runs) == 1 else ():
@@ -81,8 +74,7 @@ def _write_select(group, runs):
     if len(names) > 1 or any(each != of_all[0] for of_all in limits.values() for each in of_all):
         return
     for name in sorted(limits):
-        what = f"{name} from and to which events are taken"
-        write_dataset(group, f"select/{name}", np.array(limits[name][0]), "as the value", what)
+        write_limits(group, name, limits[name][0])
         count = sum(int(run.system["select"].attrs.get(name, 0)) for run in runs)
         group["select"].attrs[name] = np.int64(count)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from parcorana.correlate.delays import check_delays
+from parcorana.curves.curvefile import SUMS, path_of_sums
 from parcorana.errors import ConfigError, one_line
 from parcorana.files.paths import allow_open_files
 from parcorana.files.plain import plain_file
@@ -14,8 +15,6 @@ from parcorana.results.facts import as_json
 from parcorana.results.folder import identity
 from parcorana.results.reading import Result, find_file, params_of, read_result, updates_in
 
-#: The sums of each delay that a result may hold in full.
-ARRAYS = ("G2", "IP", "IF")
 #: What a merged result says in words of each run in it: `/system/merged_from`.
 SOURCE = {
     "file": ("1", "name of each file"),
@@ -79,10 +78,11 @@ class Run:
 
     def check_arrays(self):
         """Refuse an update that has not all sums of all elements."""
-        missing = [path for delay in self.result.delays for path in _paths(delay) if path not in self.group]
+        paths = [path_of_sums(name, delay) for delay in self.result.delays for name in SUMS]
+        missing = [path for path in paths if path not in self.group]
         if not missing:
             return
-        if not any(name in self.group for name in ARRAYS):
+        if not any(name in self.group for name in SUMS):
             raise ConfigError(
                 f"{self.label}: the update at {self.result.processed:,} events holds no full arrays, and only of those "
                 "new curves can be made: they are in the last update of a run with user_params save_arrays: 'last' "
@@ -96,7 +96,7 @@ class Run:
         Parameters
         ----------
         name : str
-            One of `ARRAYS`.
+            One of `parcorana.curves.curvefile.SUMS`.
         delay : int [pulses]
         mask : bool array of the detector's shape
 
@@ -110,7 +110,7 @@ class Run:
         ConfigError
             Not readable, of another shape, or not finite.
         """
-        path = _path(name, delay)
+        path = path_of_sums(name, delay)
         try:
             array = self.group[path][()]
         except Exception as error:  # whatever h5py raises over a damaged file; of those open it is this one
@@ -122,14 +122,6 @@ class Run:
             wrong = np.count_nonzero(~np.isfinite(values))
             raise ConfigError(f"{self.label}: {path} is damaged: {wrong:,} of its sums are not finite")
         return values
-
-
-def _path(name, delay):
-    return f"{name}/delay_{delay:06d}"
-
-
-def _paths(delay):
-    return [_path(name, delay) for name in ARRAYS]
 
 
 @contextmanager
