@@ -84,6 +84,8 @@ def _merge(args):
         common = common_of(runs, asked, _warn)
         fit = args.fit or _fit_of(runs[0])
         said, errors = _written(output, runs, common, asked, fit, args)
+        if len(runs) > 1 and any("photons" in run.system for run in runs):
+            said.append("how many photons were found is left out: each run's own file says it")
         for text in said:
             _warn(text)
         _summarize(runs, common, output, errors)

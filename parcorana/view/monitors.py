@@ -33,7 +33,7 @@ def draw_values(figure, distributions, title, ranges=None, rate=None):
                 for each in (line, bars):
                     each.axhline(limit, color=PALETTE[1], lw=1, ls="--")
     unit = "event" if rate is None else "time since the first event [s]"
-    axes[-1, 0].set_xlabel(f"{unit}; from the smallest to the largest, and the mean")
+    axes[-1, 0].set_xlabel(f"{unit}; line: mean, band: smallest to largest")
     axes[-1, 1].set_xlabel("events")
     if any(found.counts[FILTERED].any() for found in distributions.values()):
         figure.legend(*axes[0, 1].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
@@ -62,7 +62,9 @@ def _draw_bars(axes, found):
         edges = found.edges[np.append(starts, -1)]
         left = np.zeros(len(starts))
         for few, paint, label in zip(counts, PAINTS, _KINDS, strict=True):
-            axes.barh(edges[:-1], few, np.diff(edges), left=left, align="edge", color=paint, label=label)
+            some = few > 0  # an edge makes a bar seen that is thin, as of a constant
+            place, size, at = edges[:-1][some], np.diff(edges)[some], left[some]
+            axes.barh(place, few[some], size, left=at, align="edge", color=paint, edgecolor=paint, lw=1, label=label)
             left = left + few
     axes.set_xscale("symlog", linthresh=10)  # a few events are seen beside thousands
     axes.set_xlim(left=0)

@@ -300,7 +300,8 @@ class Times:
         if path.endswith(_UNIQUE):
             return f"times: {path}, areaDetector's numbers of the frames, count as pulses"
         if self._wanted is not None:
-            return f"times: {path}, count as pulses"
+            odd = f", for its units, {self._unit_name!r}, are none of time" if self._unit_name else ""
+            return f"times: {path}, count as pulses{odd}"
         if self.dataset is not None:
             return None
         if self.path is not None:
