@@ -1,5 +1,6 @@
 """psana of LCLS-II while the data comes: files that grow, and a real shared memory server."""
 
+import contextlib
 import gc
 import importlib.util
 import os
@@ -255,8 +256,13 @@ def test_live_is_stopped(writer, frames):
 
 
 def held():
-    """Return the xtc2 files that this process has open."""
-    return {name for link in os.scandir("/proc/self/fd") if "xtc2" in (name := os.readlink(link.path))}
+    """Return the xtc2 files that this process has open; other threads open and close files meanwhile."""
+    names = set()
+    with os.scandir("/proc/self/fd") as links:
+        for link in links:
+            with contextlib.suppress(FileNotFoundError):
+                names.add(os.readlink(link.path))
+    return {name for name in names if "xtc2" in name}
 
 
 @NO_PSANA
