@@ -37,7 +37,7 @@ def levels_of(delays):
         if delay % step:
             low = delay // step * step
             raise ConfigError(
-                f"system_params['delays']: TwoTime correlates frames of {step} pulses at delays above {LAGS * step // 2}"
+                f"system_params['delays']: TwoTime correlates frames of {step} pulses above {LAGS * step // 2}"
                 f", and {delay} is no multiple of that: take {low} or {low + step}"
             )
         levels.append(level)

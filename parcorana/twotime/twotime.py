@@ -51,7 +51,7 @@ class TwoTime(Apart, BlockBase):
         super().__init__(user_params, system_params, mpiParams)
         if user_params.get("frame_norm"):
             raise ConfigError(
-                "user_params['frame_norm']: TwoTime divides by the mean of the colour at each of the two times, so that "
+                "user_params['frame_norm']: TwoTime divides by the means of the colour at the two times, so that "
                 "nothing is left to divide by: leave frame_norm out"
             )
         self.saturated_value, self.notzero = (number_of(user_params, key) for key in ("saturated_value", "notzero"))
