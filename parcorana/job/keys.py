@@ -56,6 +56,23 @@ _AT_LEAST = {
     "heartbeat": 0,
     "callback_limit": 1,
 }
+_ROWS = (1 << 31) - 1  # rows of a buffer are numbered by int32
+_EVENTS = 1 << 60
+_SECONDS = 1e9
+_AT_MOST = {
+    "numservers": 1 << 20,
+    "times": _ROWS,
+    "update": _EVENTS,
+    "numevents": _EVENTS,
+    "testnumevents": _EVENTS,
+    "block": _ROWS,
+    "threads": 1024,
+    "checkpoint": _EVENTS,
+    "latency": _SECONDS,
+    "max_bad": 1e18,
+    "heartbeat": _SECONDS,
+    "callback_limit": _SECONDS,
+}
 _VERBOSITIES = ("DEBUG", "INFO", "WARNING", "ERROR")
 _NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "True or False", list: "a list"}
 
@@ -79,6 +96,8 @@ def checked(key, given):
     value = _converted(key, kind, value)
     if key in _AT_LEAST and not value >= _AT_LEAST[key]:
         raise ConfigError(f"{key} must be at least {_AT_LEAST[key]}, not {shown(value)}")
+    if key in _AT_MOST and not value <= _AT_MOST[key]:
+        raise ConfigError(f"{key} must be at most {_AT_MOST[key]:,}, not {shown(value)}")
     if key == "heartbeat" and 0 < value < 1:
         raise ConfigError(f"heartbeat must be at least 1 (s), or 0 for no watch over the ranks, not {shown(value)}")
     if key == "store_dtype" and value not in ("float32", "float64"):
