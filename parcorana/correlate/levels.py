@@ -70,7 +70,7 @@ class Levels:
         events : parcorana.correlate.settled.Settled
             Later than all before, in the order of time; of the dtype of this.
         """
-        self._add(events.counters, events.rows, self._own, self._common)
+        self._add(events, events.rows, self._own, self._common)
 
     def ahead(self, events, part):
         """Return what the sums of some elements would be after these events, too; nothing is changed.
@@ -90,7 +90,7 @@ class Levels:
         common = {name: array.copy() for name, array in self._common.items()}
         if len(events):
             rows = events.rows + np.uintp(part.indices(len(self.G2))[0] * self._own["history"].itemsize)
-            self._add(events.counters, rows, own, common)
+            self._add(events, rows, own, common)
         total = own["total"][:, self.level]
         return own["G2"], own["IP"] + total - self._tails(own["history"]), own["IF"] + total, common["counts"]
 
@@ -105,9 +105,12 @@ class Levels:
         own = {name: PerElement(np.moveaxis(array, 0, -1)) for name, array in self._own.items()}
         return own | {name: Common(array) for name, array in self._common.items()}
 
-    def _add(self, counters, rows, own, common):
+    def _add(self, events, rows, own, common):
+        if events.dtype != self.history.dtype or events.elements != len(self.G2):
+            wanted = f"of {len(self.G2)} of {self.history.dtype} wanted"
+            raise ValueError(f"events of {events.elements} elements of {events.dtype}, {wanted}")
         arrays = (own["history"], own["total"], own["G2"], own["IP"], own["IF"])
-        _core.multitau(self.lag, self._first, *common.values(), *arrays, counters, rows, self.threads)
+        _core.multitau(self.lag, self._first, *common.values(), *arrays, events.counters, rows, self.threads)
 
     def _tails(self, history):
         """Return the sums of the newest frames that have no later partner yet: (k, D)."""
