@@ -84,6 +84,8 @@ class Levels:
         Returns
         -------
         G2, IP, IF : (k, D) float64
+            IP and IF are a total of which what has no partner was taken away: with float64 their rounding errors are
+            relative to the sum of all frames of the level, where most of these have no partner.
         counts : (D,) int64
         """
         own = {name: np.array(array[part], order="C") for name, array in self._own.items()}
@@ -92,7 +94,10 @@ class Levels:
             rows = events.rows + np.uintp(part.indices(len(self.G2))[0] * self._own["history"].itemsize)
             self._add(events, rows, own, common)
         total = own["total"][:, self.level]
-        return own["G2"], own["IP"] + total - self._tails(own["history"]), own["IF"] + total, common["counts"]
+        past, future = own["IP"] + total - self._tails(own["history"]), own["IF"] + total
+        none = common["counts"] == 0
+        past[:, none] = future[:, none] = 0  # no rounding error of what was added and taken away again
+        return own["G2"], past, future, common["counts"]
 
     def end_run(self):
         """Forget the frames: pairs never span two runs. The sums stay."""

@@ -79,8 +79,14 @@ def test_other_numbers(code_path, dtype, tolerance, stream):
     data = abs(data).astype(dtype)
     *sums, _, _, _ = drive(stream, data, slice(None), stream["threads"])
     want = reference.multitau_sums(stream["counters"], data, stream["delays"], stream["channels"])
-    for name, got in zip(("G2", "IP", "IF"), sums, strict=True):
-        assert (abs(got.T - want[name]) <= tolerance * want[name]).all(), name
+    assert (abs(sums[0].T - want["G2"]) <= tolerance * want["G2"]).all()
+    for name, got in zip(("IP", "IF"), sums[1:], strict=True):
+        # where most frames have no partner, errors are those of the sum of all frames
+        allowed = (
+            np.maximum(tolerance * want[name], 1e-14 * data.sum(axis=0, dtype=np.float64))
+            * (want["counts"] > 0)[:, None]
+        )
+        assert (abs(got.T - want[name]) <= allowed).all(), name
 
 
 @USUAL
