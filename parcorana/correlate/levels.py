@@ -110,6 +110,12 @@ class Levels:
         own = {name: PerElement(np.moveaxis(array, 0, -1)) for name, array in self._own.items()}
         return own | {name: Common(array) for name, array in self._common.items()}
 
+    def scratch_bytes(self):
+        """Return the bytes that `add` takes for a while, of all threads; `ahead` copies its part of the arrays, too."""
+        itemsize = self.history.itemsize
+        each, plan = _core.multitau_scratch(self.lag, self._first, *self._common.values(), itemsize)
+        return each * self.threads + plan
+
     def _add(self, events, rows, own, common):
         if events.dtype != self.history.dtype or events.elements != len(self.G2):
             wanted = f"of {len(self.G2)} of {self.history.dtype} wanted"

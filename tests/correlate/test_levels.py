@@ -144,6 +144,13 @@ def test_a_state_goes_on_elsewhere():
         np.testing.assert_array_equal(array.value, second.arrays()[name].value, name)
 
 
+def test_scratch_is_bounded():
+    """By channels and threads: the same however many elements, and whatever the largest delay."""
+    one, many = (Levels(make_multitau_delays(768), 8, n, np.float32, 2) for n in (1, 5000))
+    assert one.scratch_bytes() == many.scratch_bytes() < 4 << 20
+    assert Levels(make_multitau_delays(10**7), 8, 1, np.float32, 2).scratch_bytes() < 4 << 20
+
+
 def test_wrong_events_are_refused():
     levels = Levels([1, 2], 2, 3, np.float32)
     for counters in ([2, 2], [3, 1]):
