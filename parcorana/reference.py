@@ -122,6 +122,41 @@ def g2(
     return sums | fates
 
 
+def multitau_sums(
+    counters: ArrayLike, data: ArrayLike, delays: Sequence[int] | NDArray[np.int64], channels: int
+) -> Sums:
+    """Sum over the pairs of frames of multi-tau: docs/definitions.md.
+
+    Parameters
+    ----------
+    counters : (m,) int [pulses]
+        All different.
+    data : (m, n) array
+    delays : increasing sequence of int
+    channels : int
+        A delay belongs to the lowest level L with delay <= channels 2^L.
+
+    Returns
+    -------
+    dict
+        As `pairs_sums`.
+    """
+    data = np.asarray(data, np.float64)
+    frames = {int(counter): event for counter, event in zip(np.asarray(counters), data, strict=True)}
+    sums, level = _zeros(len(delays), data.shape[1]), 0
+    for d, delay in enumerate(delays):
+        while delay > channels << level:
+            halves = {k >> 1 for k in frames}
+            frames = {
+                k: (frames[2 * k] + frames[2 * k + 1]) / 2 for k in halves if 2 * k in frames and 2 * k + 1 in frames
+            }
+            level += 1
+        for k in sorted(frames):
+            if k + (delay >> level) in frames:
+                _add(sums, d, frames[k], frames[k + (delay >> level)])
+    return sums
+
+
 def find_photons(
     frame: ArrayLike,
     photon: float,

@@ -60,6 +60,9 @@ class BlockBase:
     buffer: str | None = None
     #: True for a class whose `enter` puts the events into the buffer itself, by `Block.store` or while it computes.
     stores = False
+    #: True for a class whose `enter` gets `Settled` events, in the order of time: each when it leaves the buffer, for
+    #: nothing that comes later can precede it then, and what is stored when a run ends. It needs `buffer` 'C'.
+    in_order = False
     #: The most events in one block; 0: as many as come together.
     most = 0
     #: Names of values that the class needs: those of the config's `values`, and 'mean', which servers add for it. Or a
@@ -139,7 +142,8 @@ class BlockBase:
         Parameters
         ----------
         block : Block
-            At least one event.
+            At least one event. Of a class that is `in_order` a `parcorana.correlate.settled.Settled`: those that
+            leave the buffer.
         """
 
     def end_run(self, buffer: Any) -> None:
@@ -158,6 +162,8 @@ class BlockBase:
         last : bool
             Whether it is the last update of the job.
         buffer : parcorana.correlate.rolling.RollingBuffer
+            Of a class that is `in_order`, ``buffer.waiting()`` are the events that have not entered yet, and that an
+            update has to speak of, too.
 
         Returns
         -------

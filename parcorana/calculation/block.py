@@ -79,11 +79,11 @@ class Block:
 
     def store(self) -> None:
         """Put the events into the buffer: for a class that `stores` them itself, once."""
-        self.buffer.store(self.entry, self.offered, self.values)
+        self.buffer.store(self.entry, self.offered, self.values, self.first)
 
     def stored(self) -> None:
         """Say that the class has filled the rows of the buffer's X itself (`entry.row` tells which)."""
-        self.buffer.place(self.entry, self.values)
+        self.buffer.place(self.entry, self.values, self.first)
 
 
 class Update(dict[str, NDArray[Any]]):

@@ -27,7 +27,7 @@ def saved_arrays(user_params: dict[str, Any]) -> str | bool:
 
 def needs_history(user_class: type) -> bool:
     """Tell whether `times` must reach beyond the delays for these to have pairs."""
-    if issubclass(user_class, BlockBase) and user_class.buffer is None:
+    if issubclass(user_class, BlockBase) and (user_class.buffer is None or user_class.in_order):
         return False
     return not getattr(user_class, "keeps_history", False)
 
@@ -46,7 +46,9 @@ def most_at_once(user_class, block):
     int
         1 for a class that sees them leave one by one, stores events itself, or looks at the buffer only in `collect`.
     """
-    if not issubclass(user_class, BlockBase) or not (user_class.pairs and user_class.buffer) or user_class.stores:
+    if not issubclass(user_class, BlockBase) or not (user_class.pairs and user_class.buffer):
+        return 1
+    if user_class.stores or user_class.in_order:
         return 1
     adds = defines(user_class, "enter") and (not defines(user_class, "collect") or not user_class.forgets)
     return min(user_class.most or block, block) if adds else 1

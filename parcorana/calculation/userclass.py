@@ -166,7 +166,7 @@ def _check_needs(calculation, who):
     calculation : type or BlockBase
     who : str
     """
-    flags = ("stores", "takes_pieces", "last_has_more", "mends_nonfinite", "forgets", "keeps_history")
+    flags = ("stores", "in_order", "takes_pieces", "last_has_more", "mends_nonfinite", "forgets", "keeps_history")
     for name in (*flags, "leaves_out_missing"):
         _check_bool(name, getattr(calculation, name), who)
     if calculation.buffer not in (None, "C", "F"):
@@ -180,6 +180,11 @@ def _check_needs(calculation, who):
         raise ConfigError(f"{who}: pairs must be the name of an array or None, not {shown(pairs)}")
     if calculation.stores and not calculation.buffer:
         raise ConfigError(f"{who}: stores is True, but it has no buffer: set buffer to 'C' or 'F'")
+    if calculation.in_order and (calculation.buffer != "C" or calculation.stores):
+        raise ConfigError(
+            f"{who}: in_order is True, so events leave the buffer row by row before they enter: set buffer to 'C' and "
+            "stores to False"
+        )
     own = calculation if isinstance(calculation, type) else type(calculation)
     if calculation.takes_pieces and not defines(own, "publish_piece"):
         raise ConfigError(f"{who}: takes_pieces is True, but it lacks the method 'publish_piece'")

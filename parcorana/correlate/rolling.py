@@ -8,6 +8,7 @@ import numpy as np
 from parcorana import _core
 from parcorana.correlate.lines import plan_store
 from parcorana.correlate.plan import Union
+from parcorana.correlate.settled import Settled
 from parcorana.errors import ConfigError
 
 UNFILLED = np.iinfo(np.int64).min
@@ -134,6 +135,8 @@ class RollingBuffer:
         Values of each row, NaN where unfilled.
     values : dict of str to (times,) float64
         The same, by name.
+    numbers : (times,) int64
+        The place of each row's event among those processed, -1 where unfilled.
     filled : int
         The first `filled` rows are valid.
     """
@@ -145,6 +148,7 @@ class RollingBuffer:
         self.X = np.zeros((times, elements), dtype, order=order)
         self.V = np.full((len(names), times), np.nan)
         self.values = dict(zip(names, self.V, strict=True))
+        self.numbers = np.full(times, -1, np.int64)
         self.filled, self.placed = 0, None
         capacity = times + block + 1
         self._counter = np.zeros(capacity, np.int64)
@@ -157,11 +161,11 @@ class RollingBuffer:
     def clear(self):
         """Empty the buffer: pairs never span two runs."""
         self.T[:] = UNFILLED
-        self.X[:], self.V[:] = 0, np.nan
+        self.X[:], self.V[:], self.numbers[:] = 0, np.nan, -1
         self.filled = self._tail = self._head = 0
 
     def restore(self, filled):
-        """Take T, X and V as they have been filled in by a checkpoint, of which the first `filled` rows are valid."""
+        """Take the arrays as a checkpoint has filled them in, of which the first `filled` rows are valid."""
         order = np.argsort(self.T[:filled], kind="stable")
         self._counter[:filled], self._row[:filled] = self.T[order], order
         self.filled = self._tail = filled
@@ -210,7 +214,48 @@ class RollingBuffer:
         self._seq[: self._tail] = -1
         self._leave[: self._tail + 1] = _core.STAYS
 
-    def store(self, entry, data, values=None):
+    def settled(self, entry, data, values, first):
+        """Return the events that leave by `entry`, before it is stored: nothing that comes later precedes them.
+
+        Parameters
+        ----------
+        entry : Entry
+        data : (m, elements) array of the buffer's dtype
+            The events that were offered.
+        values : dict of str to (k,) float64
+            Of those that entered.
+        first : int
+            Events processed before.
+
+        Returns
+        -------
+        parcorana.correlate.settled.Settled
+        """
+        head = entry.union.head
+        seq, row = entry.union.seq[:head].astype(np.int64), entry.union.row[:head].astype(np.int64)
+        new = seq >= 0
+        columns = {name: np.where(new, column[seq], self.values[name][row]) for name, column in values.items()}
+        return Settled(
+            entry.union.counter[:head].copy(),
+            np.where(new, first + seq, self.numbers[row]),
+            columns,
+            (self.X, data),
+            new.astype(np.int8),
+            np.where(new, entry.processed[seq], row),
+        )
+
+    def waiting(self):
+        """Return the stored events, in the order of time: others may still come between them.
+
+        Returns
+        -------
+        parcorana.correlate.settled.Settled
+        """
+        row = np.argsort(self.T[: self.filled], kind="stable")
+        columns = {name: column[row] for name, column in self.values.items()}
+        return Settled(self.T[row], self.numbers[row], columns, (self.X,), np.zeros(len(row), np.int8), row)
+
+    def store(self, entry, data, values=None, first=0):
         """Put the events of `entry` in their rows.
 
         Parameters
@@ -220,6 +265,8 @@ class RollingBuffer:
             The events that were offered.
         values : dict of str to (k,) float64, optional
             Of those that entered.
+        first : int
+            Events processed before.
         """
         stays = entry.row >= 0
         rows, source = entry.row[stays], entry.processed[stays]
@@ -227,15 +274,16 @@ class RollingBuffer:
             self.X[rows] = data[source]
         else:
             _core.store(plan_store(source, rows), self.X, data, self.threads)
-        self.place(entry, values)
+        self.place(entry, values, first)
 
-    def place(self, entry, values=None):
-        """Set times and values of the rows of `entry`; the caller has filled X."""
+    def place(self, entry, values=None, first=0):
+        """Set times, values and numbers of the rows of `entry`; the caller has filled X."""
         union = entry.union
         stays = (union.seq >= 0) & (union.row >= 0)
         self.T[union.row[stays]] = union.counter[stays]
         there = entry.row >= 0
         for name, column in (values or {}).items():
             self.values[name][entry.row[there]] = column[there]
+        self.numbers[entry.row[there]] = first + np.flatnonzero(there)
         self.filled = self._tail - self._head
         self.placed = entry

@@ -31,6 +31,7 @@ class Entering:
             config.times, elements, config.block, config.store_dtype, order or "C", job.threads, config.names
         )
         self._keeps, self._stores, self._most = bool(order), calculation.stores, calculation.most
+        self._in_order = calculation.in_order
         self._adjust = callback(calculation, "adjust")
         self._enter = callback(calculation, "enter")
         self._end_run = callback(calculation, "end_run")
@@ -59,9 +60,12 @@ class Entering:
         block = Block(counters, data, entry.processed, values, first, buffer, entry, self._say)
         if self._adjust is not None:
             self._adjust(block)
+        if self._in_order:
+            # before what leaves is written over
+            self._enter_settled(buffer.settled(entry, block.offered, block.values, first))
         if not self._stores:
             block.store() if self._keeps else block.stored()
-        if self._enter is not None:
+        if self._enter is not None and not self._in_order:
             self._enter(block)
         elif self._stores:
             block.store()
@@ -74,6 +78,12 @@ class Entering:
 
     def end_run(self):
         """Empty the buffer, once the calculation has taken leave of what is stored."""
+        if self._in_order:
+            self._enter_settled(self.buffer.waiting())
         if self._end_run is not None:
             self._end_run(self.buffer)
         self.buffer.clear()
+
+    def _enter_settled(self, events):
+        if len(events) and self._enter is not None:
+            self._enter(events)

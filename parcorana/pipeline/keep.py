@@ -126,7 +126,7 @@ class Keeper:
         state = {_STATE + name: array for name, array in self._state().items()}
         values = {_VALUE + name: Common(column) for name, column in buffer.values.items()}
         values |= {_MONITOR + name: Common(array) for name, array in self._monitors.state().items()}
-        kept = {"T": Common(buffer.T), "X": PerElement(buffer.X)} | values | state
+        kept = {"T": Common(buffer.T), "numbers": Common(buffer.numbers), "X": PerElement(buffer.X)} | values | state
         arrays = {name: (NAMES[type(array)], array.value) for name, array in kept.items()}
         path = part_path(folder, block, roles.workers.index(self._job.rank))
         steps = write(path, arrays, None)
@@ -186,6 +186,7 @@ class Keeper:
             if theirs.start < mine.stop and mine.start < theirs.stop
         ]
         files[0][0].read("T", into=buffer.T)
+        files[0][0].read("numbers", into=buffer.numbers)
         for name, column in buffer.values.items():
             files[0][0].read(_VALUE + name, into=column)
         for name, array in self._monitors.state().items():

@@ -18,7 +18,7 @@ ROOMS = {
     "floor": "",
     "files": "",
     "calculation": "",
-    "correlate": "",
+    "correlate": "calculation",
     "detector": "files",
     "curves": "files",
     "events": "files correlate detector",
