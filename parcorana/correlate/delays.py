@@ -96,9 +96,7 @@ def make_multitau_delays(largest: int, channels: int = 8) -> list[int]:
         A value out of range, named.
     """
     if not _is_whole(largest) or not 1 <= largest <= _LARGEST:
-        raise ConfigError(
-            f"make_multitau_delays: largest must be a whole number from 1 to 2^40, not {shown(largest)}"
-        )
+        raise ConfigError(f"make_multitau_delays: largest must be a whole number from 1 to 2^40, not {shown(largest)}")
     channels = check_channels(channels, "make_multitau_delays: channels")
     delays, step = list(range(1, min(channels, int(largest)) + 1)), 2
     while channels * step // 2 < largest:
@@ -138,7 +136,9 @@ def multitau_levels(delays: Any, channels: Any) -> NDArray[np.int64]:
         step = 1 << level
         if delay % step:
             below, above = delay // step * step, (delay // step + 1) * step
-            near = f"{below} or {above}" if 2 * delay == below + above else below if 2 * delay < below + above else above
+            near = (
+                f"{below} or {above}" if 2 * delay == below + above else below if 2 * delay < below + above else above
+            )
             raise ConfigError(
                 f"delays: {delay} is no multiple of {step}, as delays from {channels * step // 2} to {channels * step} "
                 f"must be with channels {channels}: {near} would do (parcorana.make_multitau_delays makes such lists)"
