@@ -109,20 +109,21 @@ class MultiTauG2(G2Base):
         shape = (len(self.saturated), len(self.delays))
         full = {name: getattr(self.levels, name) if self.last else np.empty(shape) for name in SUMS}
         counts = self.levels.counts
-        for part, sums, counts in self._pieces():
+        for part, sums, pairs in self._pieces():
             for name, array in sums.items():
                 full[name][part] = array
+            counts = pairs
         return {name: array.T for name, array in full.items()}, counts, self.saturated
 
     def _sums_of_colors(self, T, numTimesFilled, X):
         """Add up the colours piece by piece."""
         added, parts, counts, first = {}, 0, self.levels.counts, self.mpiParams.part.start
-        for part, sums, counts in self._pieces():
+        for part, sums, pairs in self._pieces():
             mine = slice(first + part.start, first + part.stop)
             arrays = {name: array.T for name, array in sums.items()}
-            reduced = self.color_sums.reduce(arrays, counts, self.saturated[part], mine, self.mpiParams.threads)
+            reduced = self.color_sums.reduce(arrays, pairs, self.saturated[part], mine, self.mpiParams.threads)
             added = {name: array + added.get(name, 0) for name, array in reduced.items()}
-            parts += not_whole(arrays["G2"])
+            parts, counts = parts + not_whole(arrays["G2"]), pairs
         return self._with_rest(added, self.saturated, parts), counts
 
     # -- on the viewer --------------------------------------------------------------
