@@ -1,5 +1,6 @@
 """What the G2 classes have in common, whatever the pairs and how they are summed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
 
     takes_pieces = True
     pairs = "counts"
-    takes_params = PARAMS
+    takes_params: Sequence[str] = PARAMS
     #: Callbacks of `UserBase` that these classes call themselves, so that a class made from them may override them.
     takes_callbacks = (
         "initWorker",
