@@ -27,9 +27,10 @@ ROOMS = {
     "view": "curves results",
     "watch": "calculation",
     "g2": "files calculation correlate detector curves results view",
+    "multitau": "files calculation correlate curves g2",
     "pipeline": "files calculation correlate detector curves events job results view",
-    "tools": "files calculation correlate detector curves events job results view watch g2 pipeline",
-    "faces": "files calculation correlate detector curves events job results view watch g2 pipeline tools",
+    "tools": "files calculation correlate detector curves events job results view watch g2 multitau pipeline",
+    "faces": "files calculation correlate detector curves events job results view watch g2 multitau pipeline tools",
 }
 # The modules beside the folders: what all may know, what users import, and what stands for a room.
 BESIDE = {"errors": "floor", "_version": "floor", "reference": "floor", "userg2": "g2"}
