@@ -346,3 +346,6 @@ include "sums.pxi"
 
 
 include "values.pxi"
+
+
+include "counting.pxi"

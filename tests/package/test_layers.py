@@ -27,6 +27,7 @@ ROOMS = {
     "view": "curves results",
     "watch": "calculation",
     "g2": "files calculation correlate detector curves results view",
+    "photons": "files calculation correlate detector curves results view g2",
     "pipeline": "files calculation correlate detector curves events job results view",
     "tools": "files calculation correlate detector curves events job results view watch g2 pipeline",
     "faces": "files calculation correlate detector curves events job results view watch g2 pipeline tools",
@@ -41,7 +42,7 @@ ONLY_IN = {
     "hdf5plugin": {"events.hdf5"},
     "tqdm": {"view.progress"},
     "matplotlib": {"view.pictures"},
-    "scipy": {"curves.fits"},
+    "scipy": {"curves.fits", "photons.contrast"},
 }
 
 
