@@ -8,7 +8,17 @@ from numpy.typing import NDArray
 from parcorana.errors import ConfigError, shown
 from parcorana.g2.parameters import number_of
 
-PARAMS = ("photon", "threshold", "kmax", "exposures", "color", "color_table", "saturated_value", "picture", "plot_colors")
+PARAMS = (
+    "photon",
+    "threshold",
+    "kmax",
+    "exposures",
+    "color",
+    "color_table",
+    "saturated_value",
+    "picture",
+    "plot_colors",
+)
 _KMAX, _LONGEST = 254, 1024
 
 

@@ -1,5 +1,7 @@
 """Photon statistics once more, the plain slow way: what ``--test_alt`` compares with."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from parcorana.photons.counter import KEPT, POINTS
@@ -37,27 +39,37 @@ def plain_statistics(counters, numbers, data, index, colors, about, saturated):
     stretches = -(-len(counters) // width)
     counts = np.zeros((stretches, len(slots), colors, about.kmax + 2), np.int64)
     photons = np.zeros((stretches, len(slots), colors), np.int64)
-    means = [[[] for _ in range(colors)] for _ in slots]
     for last, w, window in windows:
-        sums = np.zeros((2, colors), np.int64)
         for p, k in window.items():
             if index[p] >= 0:
                 at = last // width, slots.index(w), index[p]
                 counts[(*at, min(k, about.kmax + 1))] += 1
                 photons[at] += k
-                sums[:, index[p]] += k, 1
-        for c in np.flatnonzero(sums[1]):
-            means[slots.index(w)][c].append((sums[0, c] / sums[1, c], sums[0, c] / sums[1, c] ** 2))
-    variance = np.full((len(slots), colors), np.nan)
-    for s, of_colors in enumerate(means):
-        for c, pairs in enumerate(of_colors):
-            if len(pairs) > 1:
-                mean, noise = np.array(pairs).T
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    variance[s, c] = (mean.var(ddof=1) - noise.mean()) / mean.mean() ** 2
+    events = photon_windows(counters.tolist(), numbers.tolist(), data, replace(about, exposures=(1,)), first)
+    variance = _variance([window for _, _, window in events], windows, index, counts.shape[1:3], slots)
     far = _unrelated(windows, index, counts.shape[1:], about, first)
     return statistics({"counts": counts, "photons": photons, "unrelated.counts": far[0], "unrelated.photons": far[1]},
                       variance)  # fmt: skip
+
+
+def _variance(events, windows, index, shape, slots):
+    """Return the relative variance of the means of windows: of the elements that count in each event."""
+    means, variance = np.full((len(events), 2, shape[1]), np.nan), np.full(shape, np.nan)
+    for event, photons in enumerate(events):
+        for c in range(shape[1]):
+            of_color = [k for p, k in photons.items() if index[p] == c]
+            if of_color:
+                means[event, :, c] = sum(of_color) / len(of_color), sum(of_color) / len(of_color) ** 2
+    for s, exposure in enumerate(slots):
+        for c in range(shape[1]):
+            sums = np.array(
+                [means[last - w + 1 : last + 1, :, c].sum(axis=0) for last, w, _ in windows if w == exposure]
+            )
+            sums = sums[np.isfinite(sums[:, 0])] if len(sums) else sums
+            if len(sums) > 1 and sums[:, 0].any():
+                (mean, noise), n = sums.mean(axis=0), len(sums)
+                variance[s, c] = (np.square(sums[:, 0] - mean).sum() / (n - 1) - noise) / mean**2
+    return variance
 
 
 def _unrelated(windows, index, shape, about, first):

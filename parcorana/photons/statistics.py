@@ -42,6 +42,11 @@ class PhotonStatistics(BlockBase):
             table = table_of(user_params)
             self._stands_for = table and table.stands_for(self.colors)
             self.pulses = Pulses(self.about, len(self.colors))
+            if system_params.get("photons") and self.about.photon != 1:
+                mpiParams.logWarning(
+                    f"user_params['photon'] is {self.about.photon:g}, but with system_params['photons'] the data are "
+                    "photons already: leave it at 1"
+                )
         if mpiParams.role == "alone":
             self._numbers = {}
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from parcorana.files.datasets import write_dataset
-from parcorana.photons.contrast import LEAST, contrast_of, from_ratio, with_error
+from parcorana.curves.contrast import LEAST, contrast_of, from_ratio, with_error
 
 _SAID = {
     "counts": "how often an element had 0, 1, ... kmax photons in a window, and more",
@@ -75,26 +75,38 @@ def warnings(about, colors, found, not_whole):
             more = np.nan_to_num(counts[..., -1] / counts.sum(axis=-1))
         slot, c = np.unravel_index(more.argmax(), more.shape)
         if more[slot, c] > 0.01:
-            yield "kmax", (
-                f"{100 * more[slot, c]:.2g}% of the elements of colour {colors[c]} have more than kmax={about.kmax} "
-                f"photons in {about.exposures[slot]} pulses: the contrast knows of them only that they are more; "
-                "set user_params['kmax'] higher"
+            yield (
+                "kmax",
+                (
+                    f"{100 * more[slot, c]:.2g}% of the elements of colour {colors[c]} have more than kmax={about.kmax} "
+                    f"photons in {about.exposures[slot]} pulses: the contrast knows of them only that they are more; "
+                    "set user_params['kmax'] higher"
+                ),
             )
         few = found["stretches"].min()
         if 0 < few < LEAST:
-            yield "few", (
-                f"only {few} stretches of the run have windows of every exposure: errors of the contrast take elements "
-                "and windows for independent, and may be too small"
+            yield (
+                "few",
+                (
+                    f"only {few} stretches of the run have windows of every exposure: errors of the contrast take elements "
+                    "and windows for independent, and may be too small"
+                ),
             )
         if not counts.sum():
             yield "none", "no window has been counted: exposures are longer than what was taken without gaps"
         elif not found["mean"][np.isfinite(found["mean"])].any():
-            yield "dark", (
-                f"no element has a photon: is one photon {about.photon:g} units, and the threshold {about.threshold:g}?"
+            yield (
+                "dark",
+                (
+                    f"no element has a photon: is one photon {about.photon:g} units, and the threshold {about.threshold:g}?"
+                ),
             )
     if not_whole is not None and not_whole[0] >= 100 and not_whole[1] > 0.1 * not_whole[0]:
-        yield "whole", (
-            f"{100 * not_whole[1] / not_whole[0]:.0f}% of the values of elements with light are further than a quarter "
-            f"from a multiple of photon={about.photon:g}: is that the value of one photon? Where pixels share its "
-            "charge, let the servers find photons (system_params['photons'])"
+        yield (
+            "whole",
+            (
+                f"{100 * not_whole[1] / not_whole[0]:.0f}% of the values of elements with light are further than a quarter "
+                f"from a multiple of photon={about.photon:g}: is that the value of one photon? Where pixels share its "
+                "charge, let the servers find photons (system_params['photons'])"
+            ),
         )

@@ -42,7 +42,7 @@ ONLY_IN = {
     "hdf5plugin": {"events.hdf5"},
     "tqdm": {"view.progress"},
     "matplotlib": {"view.pictures"},
-    "scipy": {"curves.fits", "photons.contrast"},
+    "scipy": {"curves.fits"},
 }
 
 

@@ -11,7 +11,7 @@ from local import run_local
 
 from parcorana import ConfigError, _core
 from parcorana.photons import PhotonStatistics
-from parcorana.photons.contrast import contrast_of, with_error
+from parcorana.curves.contrast import contrast_of, with_error
 from parcorana.photons.parameters import about_of
 from parcorana.photons.plain import plain_statistics
 from parcorana.reference import ReferenceBuffer, photon_windows
@@ -62,12 +62,14 @@ def test_counts_are_those_of_plain_loops(tmp_path, code_path, stream):
     np.save(tmp_path / "color.npy", color)
     user = stream["user"] | {"color": str(tmp_path / "color.npy")}
     dtype = stream["system"]["store_dtype"]
-    viewer = run_local(tmp_path, Noted, counters, frames, runs=stream["runs"], user=user, delays=[1], **stream["system"])[0]
+    viewer = run_local(
+        tmp_path, Noted, counters, frames, runs=stream["runs"], user=user, delays=[1], **stream["system"]
+    )[0]
     got, about = viewer.calculation.noted, about_of(user)
     colors = np.unique(color[color > 0]).tolist()
     counts = np.zeros((len(about.exposures), len(colors), about.kmax + 2), np.int64)
     photons = np.zeros(counts.shape[:2], np.int64)
-    number, first, rows, origin = 0, {}, {}, counters[0]
+    number, first, runs, origin = 0, {}, [], counters[0]
     for run in np.unique(stream["runs"]):
         buffer, rows = ReferenceBuffer(stream["system"]["times"]), {}
         for k in np.flatnonzero(stream["runs"] == run):
@@ -78,15 +80,15 @@ def test_counts_are_those_of_plain_loops(tmp_path, code_path, stream):
                     for p in np.flatnonzero(values >= limit).tolist():
                         first.setdefault(p, number)
                 number += 1
-        stream["rows"] = sorted(rows.items())
-        for part in [stream["rows"]]:
-            numbers, data = [v[0] for _, v in part], np.array([v[1] for _, v in part])
-            for _, w, window in photon_windows([t for t, _ in part], numbers, data, about, first):
-                for p, k in window.items():
-                    if color[0, p]:
-                        at = about.exposures.index(w), colors.index(color[0, p])
-                        counts[(*at, min(k, about.kmax + 1))] += 1
-                        photons[at] += k
+        runs.append(sorted(rows.items()))
+    for part in runs:  # an element may have been saturated by an event that came later
+        numbers, data = [v[0] for _, v in part], np.array([v[1] for _, v in part])
+        for _, w, window in photon_windows([t for t, _ in part], numbers, data, about, first):
+            for p, k in window.items():
+                if color[0, p]:
+                    at = about.exposures.index(w), colors.index(color[0, p])
+                    counts[(*at, min(k, about.kmax + 1))] += 1
+                    photons[at] += k
     np.testing.assert_array_equal(got["counts"].sum(axis=0), counts)
     np.testing.assert_array_equal(got["photons"].sum(axis=0), photons)
 
@@ -103,7 +105,7 @@ def test_errors_are_right(mean, contrast):
     for _ in range(40):
         k = drawn(rng, 32, 500, mean, contrast)
         counts = np.array([[np.bincount(np.minimum(row, 11), minlength=12)] for row in k])
-        beta, error, seen, _ = with_error(counts, k.sum(axis=1)[:, None])
+        beta, error, _, _ = with_error(counts, k.sum(axis=1)[:, None])
         pulls.append((beta[0] - contrast) / error[0])
     assert 0.8 < np.std(pulls) < 1.25
     assert abs(np.mean(pulls)) < 0.5
@@ -119,14 +121,11 @@ def test_what_cannot_be_fitted():
     assert mean[1] == 0
 
 
-def run_on(folder, k, **more):
-    system = {"times": 20, "delays": [1], "h5output": str(folder / "out.h5"), "overwrite": True} | more
-    run_local(folder, PhotonStatistics, np.arange(len(k)), k[:, None].astype(np.uint16), user={"picture": True}, **system)
-
-
 def test_a_run_with_pulses(tmp_path):
     k = drawn(np.random.default_rng(2), 512, 1500, 0.8, 0.25, pulse=0.3)
-    viewer = run_local(tmp_path, Noted, np.arange(512), k[:, None].astype(np.uint16), workers=2, times=20, delays=[1])[0]
+    viewer = run_local(tmp_path, Noted, np.arange(512), k[:, None].astype(np.uint16), workers=2, times=20, delays=[1])[
+        0
+    ]
     from parcorana.photons.write import statistics
 
     noted, pulses = viewer.calculation.noted, viewer.calculation.pulses.copy()
@@ -163,12 +162,12 @@ system_params = {
     "mask": "mask.npy", "testmask": "mask.npy", "times": 400, "delays": [1], "update": 150, "checkpoint": 100,
     "user_class": PhotonStatistics, "h5output": "out.h5", "testh5output": "alt.h5", "testnumevents": 300,
 }
-user_params = {"saturated_value": 9}
+user_params = {"saturated_value": 9, "picture": True}
 """
 
 
 def test_a_job_and_its_test(tmp_path, monkeypatch):
-    from parcorana.tools import compare, driver
+    from parcorana.tools import compare, driver, plot
 
     monkeypatch.chdir(tmp_path)
     np.save("mask.npy", np.ones((2, 16, 16), np.uint8))
@@ -184,4 +183,7 @@ def test_a_job_and_its_test(tmp_path, monkeypatch):
         assert group["counts_color_1"].shape == (3, 12)
         for name, dataset in group.items():
             assert dataset.attrs["units"]
-            np.testing.assert_allclose(dataset[:], plain[name][:], rtol=1e-9)
+            np.testing.assert_allclose(dataset[:], plain[name][:], rtol=1e-9, err_msg=name)
+    assert (tmp_path / "out.png").stat().st_size > 10000
+    assert status_of(plot.main, "out.h5", "-o", "again.png", "--at", "150") == 0
+    assert status_of(plot.main, "out.h5", "-o", "again.png", "--colors", "7") == 2

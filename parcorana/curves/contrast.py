@@ -1,7 +1,6 @@
 """Contrast from numbers of photons: the negative binomial's, by maximum likelihood; docs/definitions.md."""
 
 import numpy as np
-from scipy.special import gammaln
 
 #: Stretches of the run that an error by jackknife needs.
 LEAST = 8
@@ -26,7 +25,7 @@ def probabilities(mean, contrast, kmax):
         spread = np.where(np.abs(beta * mean) < 1e-8, mean, np.log1p(beta * mean) / beta)
     steps = np.log1p(np.maximum(beta * np.arange(kmax), -1 + 1e-12))
     log = np.concatenate([np.zeros_like(beta), np.cumsum(steps, axis=-1)], axis=-1)
-    log = log - gammaln(k + 1) + k * (np.log(mean) - np.log1p(beta * mean)) - spread
+    log = log - np.cumsum(np.log(np.maximum(k, 1))) + k * (np.log(mean) - np.log1p(beta * mean)) - spread
     P = np.exp(np.minimum(log, 0))
     more = np.maximum(1 - P.sum(axis=-1, keepdims=True), 1e-300)
     return np.concatenate([P, more], axis=-1)
