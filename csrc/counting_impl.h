@@ -137,6 +137,10 @@ TARGET static void add_level(const pca_counting *c, strip_of *s, int64_t level, 
 
 #endif
 
+typedef __typeof__(__builtin_choose_expr(sizeof(REAL) == 4, (int32_t)0, (int64_t)0)) NAME(whole);
+typedef REAL NAME(reals) __attribute__((vector_size(VBYTES)));
+typedef NAME(whole) NAME(wholes) __attribute__((vector_size(VBYTES)));
+
 /* floor(x / photon + 1/2) in float64. */
 static int32_t NAME(photons_of)(REAL x, const pca_counting *c)
 {
@@ -152,20 +156,35 @@ TARGET static inline void NAME(round_strip)(const REAL *x, const pca_counting *c
 {
     const REAL photon = (REAL)c->photon, per = 1 / photon, most = PCA_COUNT_MOST;
     const REAL slack = sizeof(REAL) == 4 ? (REAL)1e-6 : (REAL)2e-15; /* a few roundings */
-    int32_t found[STRIP], doubt = 0;
-    for (int e = 0; e < STRIP; e++) {
-        const REAL v = x[e] >= threshold ? x[e] : 0, q = v * per < most ? v * per : most;
-        const int32_t below = (int32_t)q;
-        const REAL beyond = v - ((REAL)below + (REAL)0.5) * photon;
-        found[e] = below + (beyond >= 0);
-        doubt |= (beyond < 0 ? -beyond : beyond) <= slack * v;
+    enum { LANES = VBYTES / (int)sizeof(REAL) };
+    union {
+        NAME(wholes) v[STRIP / LANES];
+        NAME(whole) one[STRIP];
+    } found;
+    const NAME(reals) all = {0}, top = all + most;
+    const NAME(wholes) magnitude = ~(NAME(wholes))(-all);
+    NAME(wholes) unsure = {0};
+    int doubt = 0;
+    for (int j = 0; j < STRIP / LANES; j++) {
+        NAME(reals) v;
+        memcpy(&v, x + j * LANES, VBYTES);
+        v = (NAME(reals))((NAME(wholes))v & (NAME(wholes))(v >= threshold));
+        NAME(reals) q = v * per;
+        const NAME(wholes) fits = (NAME(wholes))(q < most);
+        q = (NAME(reals))(((NAME(wholes))q & fits) | ((NAME(wholes))top & ~fits));
+        const NAME(wholes) below = __builtin_convertvector(q, NAME(wholes));
+        const NAME(reals) beyond = v - (__builtin_convertvector(below, NAME(reals)) + (REAL)0.5) * photon;
+        found.v[j] = below - (NAME(wholes))(beyond >= 0);
+        unsure |= (NAME(wholes))((NAME(reals))((NAME(wholes))beyond & magnitude) <= slack * v);
     }
+    for (int i = 0; i < LANES; i++)
+        doubt |= unsure[i] != 0;
     if (doubt)
         for (int e = 0; e < STRIP; e++)
-            found[e] = NAME(photons_of)(x[e], c);
+            found.one[e] = NAME(photons_of)(x[e], c);
     for (int e = 0; e < STRIP; e++) {
-        k[e] = (uint8_t)(found[e] < 255 ? found[e] : 255);
-        over[e] = (uint8_t)(over[e] | (found[e] > 255 ? 255 : 0));
+        k[e] = (uint8_t)(found.one[e] < 255 ? found.one[e] : 255);
+        over[e] = (uint8_t)(over[e] | (found.one[e] > 255 ? 255 : 0));
     }
 }
 

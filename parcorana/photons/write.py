@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from parcorana.files.datasets import write_dataset
 from parcorana.curves.contrast import LEAST, contrast_of, from_ratio, with_error
+from parcorana.files.datasets import write_dataset
 
 _SAID = {
     "counts": "how often an element had 0, 1, ... kmax photons in a window, and more",
@@ -78,8 +78,9 @@ def warnings(about, colors, found, not_whole):
             yield (
                 "kmax",
                 (
-                    f"{100 * more[slot, c]:.2g}% of the elements of colour {colors[c]} have more than kmax={about.kmax} "
-                    f"photons in {about.exposures[slot]} pulses: the contrast knows of them only that they are more; "
+                    f"{100 * more[slot, c]:.2g}% of the elements of colour {colors[c]} have more than "
+                    f"kmax={about.kmax} photons in {about.exposures[slot]} pulses: the contrast knows of them "
+                    f"only that they are more; "
                     "set user_params['kmax'] higher"
                 ),
             )
@@ -88,8 +89,8 @@ def warnings(about, colors, found, not_whole):
             yield (
                 "few",
                 (
-                    f"only {few} stretches of the run have windows of every exposure: errors of the contrast take elements "
-                    "and windows for independent, and may be too small"
+                    f"only {few} stretches of the run have windows of every exposure: errors of the contrast take "
+                    "elements and windows for independent, and may be too small"
                 ),
             )
         if not counts.sum():
@@ -98,15 +99,17 @@ def warnings(about, colors, found, not_whole):
             yield (
                 "dark",
                 (
-                    f"no element has a photon: is one photon {about.photon:g} units, and the threshold {about.threshold:g}?"
+                    f"no element has a photon: is one photon {about.photon:g} units, "
+                    f"and the threshold {about.threshold:g}?"
                 ),
             )
     if not_whole is not None and not_whole[0] >= 100 and not_whole[1] > 0.1 * not_whole[0]:
         yield (
             "whole",
             (
-                f"{100 * not_whole[1] / not_whole[0]:.0f}% of the values of elements with light are further than a quarter "
-                f"from a multiple of photon={about.photon:g}: is that the value of one photon? Where pixels share its "
-                "charge, let the servers find photons (system_params['photons'])"
+                f"{100 * not_whole[1] / not_whole[0]:.0f}% of the values of elements with light are further than a "
+                f"quarter from a multiple of photon={about.photon:g}: is that the value of one photon? Where "
+                f"pixels share "
+                "its charge, let the servers find photons (system_params['photons'])"
             ),
         )

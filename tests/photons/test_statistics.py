@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from local import run_local
 
 from parcorana import ConfigError, _core
-from parcorana.photons import PhotonStatistics
 from parcorana.curves.contrast import contrast_of, with_error
+from parcorana.photons import PhotonStatistics
 from parcorana.photons.parameters import about_of
 from parcorana.photons.plain import plain_statistics
 from parcorana.reference import ReferenceBuffer, photon_windows
