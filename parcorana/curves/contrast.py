@@ -7,6 +7,7 @@ LEAST = 8
 _LARGEST = 100.0  # bound of the contrast
 
 
+@np.errstate(all="ignore")
 def probabilities(mean, contrast, kmax):
     """Return P(k) of the negative binomial, k = 0 ... kmax, and of more.
 
@@ -31,6 +32,7 @@ def probabilities(mean, contrast, kmax):
     return np.concatenate([P, more], axis=-1)
 
 
+@np.errstate(all="ignore")  # nothing known is NaN, here and below
 def _score(counts, mean, beta):
     """Return the derivative of the log likelihood, and of that the expectation, negative (information)."""
     kmax = counts.shape[-1] - 2
@@ -81,6 +83,7 @@ def contrast_of(counts, photons):
     return np.maximum(contrast, 0), error, mean
 
 
+@np.errstate(all="ignore")
 def _unbounded(counts, photons):
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = photons / counts.sum(axis=-1)
@@ -89,9 +92,11 @@ def _unbounded(counts, photons):
         good = mean > 0
         found[good] = _solve(counts[good], mean[good])
         error[good] = 1 / np.sqrt(_score(counts[good], mean[good], found[good])[1])
+        error[np.isinf(error)] = np.nan  # the counts say nothing of it
     return found, error, mean
 
 
+@np.errstate(all="ignore")
 def with_error(counts, photons):
     """Return the contrast and its error by jackknife over stretches of the run.
 

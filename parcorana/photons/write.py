@@ -31,6 +31,8 @@ def statistics(update, variance):
         From pulse to pulse.
     """
     counts = update["counts"].sum(axis=0)
+    if not len(update["counts"]):  # no event yet
+        update = update | {"counts": counts[None], "photons": update["photons"].sum(axis=0)[None]}
     contrast, error, mean, stretches = with_error(update["counts"], update["photons"])
     unrelated = contrast_of(update["unrelated.counts"], update["unrelated.photons"])[0]
     return {
