@@ -40,7 +40,7 @@ def statistics(update, variance):
         "mean": mean,
         "contrast": contrast,
         "contrast_err": error,
-        "contrast_corrected": (1 + contrast) / (1 + variance) - 1,
+        "contrast_corrected": (1 + contrast) / np.where(variance > -1, 1 + variance, np.nan) - 1,
         "contrast_unrelated": unrelated,
         "pulse_variance": variance,
         "low": from_ratio(counts, mean),
