@@ -298,3 +298,40 @@ def delay_curve(
         if ratios:
             curve[d], used[d] = np.mean(ratios), len(ratios)
     return curve, used
+
+
+def photon_windows(
+    counters: Sequence[int], numbers: Sequence[int], data: ArrayLike, about: Any, first: Mapping[int, int]
+) -> list[tuple[int, int, dict[int, int]]]:
+    """Return the windows of photon statistics, in the order in which they are complete.
+
+    Parameters
+    ----------
+    counters, numbers : sequence of int
+        Increasing times of the events of one run, and when each was processed.
+    data : (m, n) array
+    about : parcorana.photons.parameters.About
+    first : dict of int to int
+        Of each saturated element the number of the event that saturated it first.
+
+    Returns
+    -------
+    list of (place of the last event, exposure, {element: photons})
+    """
+    rows, found = np.asarray(data, np.float64), []
+    place = {int(t): k for k, t in enumerate(counters)}
+    for last, t in enumerate(counters):
+        for w in about.exposures:
+            begin = math.floor(int(t) / w) * w
+            if int(t) != begin + w - 1 or any(begin + k not in place for k in range(w)):
+                continue
+            window: dict[int, int] = {}
+            for p in range(rows.shape[1]):
+                events = [place[begin + k] for k in range(w)]
+                if all(numbers[k] < first.get(p, math.inf) for k in events):
+                    values = [float(rows[k, p]) for k in events]
+                    window[p] = sum(
+                        min(math.floor(v / about.photon + 0.5), 1 << 20) if v >= about.threshold else 0 for v in values
+                    )
+            found.append((last, w, window))
+    return found

@@ -372,3 +372,6 @@ include "values.pxi"
 
 
 include "multitau.pxi"
+
+
+include "counting.pxi"

@@ -14,6 +14,7 @@ from parcorana.detector.masks import check_shape
 from parcorana.errors import ConfigError, speaks, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.files.plain import plain_file
+from parcorana.results.photons import has_photons, read_photons
 from parcorana.results.reading import find_file, read_result, updates_in
 from parcorana.results.values import read_values
 from parcorana.tools.parser import Parser
@@ -129,6 +130,29 @@ def _draw_values(args):
         print(args.output)
 
 
+def _draw_photons(args, colors):
+    """Draw photon statistics of one run; return whether it has some, and no delay curves."""
+    at = parse_numbers(args.at, "--at") if args.at else (None,)
+    with plain_file(find_file(args.files[0], at[0])) as file:
+        if updates_in(file) or not has_photons(file):
+            return False
+        if len(args.files) > 1 or len(at) > 1 or args.maps or args.fit or args.tau_q or args.csv:
+            raise ConfigError(f"{args.files[0]}: photon statistics are drawn for one run, with -o, --colors and --at")
+        photons = read_photons(file, args.files[0], at[0])
+    missing = sorted(set(colors or ()) - set(photons.counts))
+    if missing:
+        known = ", ".join(map(str, photons.counts)) or "none"
+        raise ConfigError(f"--colors: there is no colour {missing[0]}; there are {known}")
+    from parcorana.view import photons as view
+    from parcorana.view import pictures
+
+    with pictures.shown(args.output, size=(12, 6)) as figure:
+        view.draw_photons(figure, photons, colors)
+    if args.output:
+        print(args.output)
+    return True
+
+
 def _draw(args):
     if args.values:
         _draw_values(args)
@@ -136,6 +160,8 @@ def _draw(args):
     colors = None
     if args.colors:
         colors = parse_numbers(args.colors, "--colors")
+    if _draw_photons(args, colors):
+        return
     check_both(args.iX, args.iY)
     check_kind(args.fit)
     results, maps = [], []

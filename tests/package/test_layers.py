@@ -28,6 +28,7 @@ ROOMS = {
     "watch": "calculation",
     "g2": "files calculation correlate detector curves results view",
     "multitau": "files calculation correlate curves g2",
+    "photons": "files calculation correlate detector curves results view g2",
     "pipeline": "files calculation correlate detector curves events job results view",
     "tools": "files calculation correlate detector curves events job results view watch g2 multitau pipeline",
     "faces": "files calculation correlate detector curves events job results view watch g2 multitau pipeline tools",
