@@ -78,6 +78,11 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         self._save = saved_arrays(user_params)
         self.last_has_more = self._save == "last"
 
+    @property
+    def changes_rows(self):
+        """Whether events are changed before they are stored."""
+        return self.notzero is not None or is_own(type(self), "adjustData") or is_own(type(self), "adjust")
+
     @classmethod
     def checkParams(cls, user_params, mask, log):
         """Check the parameters and files of `user_params`: docs/config.md, docs/definitions.md."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from parcorana.calculation.block import Update, spread
 from parcorana.calculation.guard import callback
+from parcorana.calculation.several import Several, of_class
 from parcorana.calculation.userclass import begin
 from parcorana.calculation.userstate import says_state
 from parcorana.correlate import cpu
@@ -208,9 +209,23 @@ class Viewer:
     def _publish(self, group, facts, gathered):
         """Hand one update to the calculation, writing into `group`."""
         calculation, mask = self.calculation, self.config.mask
-        update = Update(gathered.small, self.params.processed, facts["relsec"])
+        parts = calculation.parts if isinstance(calculation, Several) else {"": calculation}
+        for who, part in parts.items():
+            small, elements, own = gathered.small, gathered.elements, group
+            if who:
+                small = of_class(who, small)
+                elements = [
+                    (name.removeprefix(f"{who}/"), *more) for name, *more in elements if name.startswith(f"{who}/")
+                ]
+                own = group and group.require_group(who)
+            yield from self._publish_one(
+                part, mask, Update(small, self.params.processed, facts["relsec"]), elements, own
+            )
+
+    def _publish_one(self, calculation, mask, update, elements, group):
+        """Hand one update to a calculation, which has these `PerElement` arrays in it."""
         if not calculation.takes_pieces:
-            for name, dtype, axes in gathered.elements:
+            for name, dtype, axes in elements:
                 update[name] = np.zeros((*axes, *mask.shape), dtype)
                 for index in np.ndindex(*axes):
                     update[name][index] = spread(mask, (yield from self._gather(dtype)))
@@ -218,7 +233,7 @@ class Viewer:
         if not calculation.takes_pieces:
             return
         publish_piece = callback(calculation, "publish_piece")
-        for name, dtype, axes in gathered.elements:
+        for name, dtype, axes in elements:
             for index in np.ndindex(*axes):
                 flat = yield from self._gather(dtype)
                 publish_piece(name, index, spread(mask, flat), group)
