@@ -5,6 +5,7 @@ from parcorana.calculation.several import Several
 from parcorana.errors import ConfigError, nearest, shown
 
 _ONE_ONLY = ("eventOk", "finalDataArray")  # what decides over the events of all
+_ALIKE = ("color", "finecolor", "color_table")
 
 
 def joined_class(classes):
@@ -45,8 +46,8 @@ def split_params(classes, user_params, warn):
     if 0 < len(mending) < len(classes):
         other = next(name for name in names if name not in mending)
         raise ConfigError(
-            f"user_class: {mending[0]} mends values that are not finite and {other} does not: an event with such a value "
-            "would be bad to one and not to the other; run them apart"
+            f"user_class: {mending[0]} mends values that are not finite and {other} does not: an event with such a "
+            "value would be bad to one and not to the other; run them apart"
         )
     common = {key: value for key, value in user_params.items() if key not in names}
     for key, value in common.items():
@@ -60,6 +61,11 @@ def split_params(classes, user_params, warn):
         own = user_params.get(name, {})
         if not isinstance(own, dict):
             raise ConfigError(f"user_params[{name!r}] must be a dict of the parameters of that class, not {shown(own)}")
+        if which := next((key for key in _ALIKE if key in own), None):
+            raise ConfigError(
+                f"user_params[{name!r}][{which!r}]: it must be common to all classes, for the result keeps one {which} "
+                "file: put it beside the dicts of the classes"
+            )
         found[name] = common | own
     pictures = [name for name in names if found[name].get("picture") is True]
     if len(pictures) > 1:

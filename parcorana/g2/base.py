@@ -290,7 +290,7 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         if self.fit:
             curvefile.write_fits(group, self.delays, curve.each(colors), self.fit, rate, self.stands_for)
         if self.picture:
-            self._draw(h5UserGroup.parent)
+            self._draw(h5UserGroup)
 
     def _say_bias(self, group, bias, curve, norm):
         """Write what the normalization gets wrong; say so in the log, too, at the first update where it is seen."""
@@ -304,7 +304,7 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
             self._warned = True
             self.mpiParams.logWarning(f"at {processed:,} events: {text}")
 
-    def _draw(self, file):
+    def _draw(self, user):
         """Draw the update beside the result; whatever fails there must not end the run."""
         from parcorana.results.reading import read_result
         from parcorana.view import pictures
@@ -313,7 +313,9 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         picture = Path(path).with_suffix(".png") if self.picture is True else self.picture
         try:
             with pictures.shown(picture, size=(12, 8)) as figure:
-                pictures.draw_result(figure, [read_result(file, Path(path).name)], self.user_params.get("plot_colors"))
+                pictures.draw_result(
+                    figure, [read_result(user.file, Path(path).name, of=user.name)], self.user_params.get("plot_colors")
+                )
         except Exception as error:
             self.mpiParams.logWarning(f"picture {picture}: not drawn: {type(error).__name__}: {error}")
 

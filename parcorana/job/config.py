@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from parcorana.calculation.base import BlockBase
-from parcorana.calculation.guard import defines
 from parcorana.calculation.classes import joined_class, split_params
+from parcorana.calculation.guard import defines
 from parcorana.calculation.userclass import check_class, check_params
 from parcorana.calculation.userstate import has_state
 from parcorana.correlate.delays import check_delays

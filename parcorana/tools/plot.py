@@ -11,10 +11,10 @@ from parcorana.curves.fits import KINDS, check_kind, fit_curves
 from parcorana.curves.rounding import time_with_error, with_error
 from parcorana.detector.images import check_both, is_data, load_layout, segments_apart
 from parcorana.detector.masks import check_shape
-from parcorana.errors import ConfigError, speaks, told
+from parcorana.errors import ConfigError, say, speaks, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.files.plain import plain_file
-from parcorana.results.reading import find_file, read_result, updates_in
+from parcorana.results.reading import classes_in, find_file, read_result, updates_in
 from parcorana.results.values import read_values
 from parcorana.tools.parser import Parser
 
@@ -49,6 +49,7 @@ def make_parser():
     parser.add_argument("-o", "--output", metavar="PICTURE", help=".png, .pdf or .svg; without it a window")
     parser.add_argument("--colors", metavar="LIST", help="only these colours, as 1-4,7")
     parser.add_argument("--at", metavar="LIST", help="the updates at so many events, as 500,1000; without it the last")
+    parser.add_argument("--class", metavar="NAME", dest="of", help="only this one of several classes")
     parser.add_argument("--csv", metavar="FILE", help="write the curves that are drawn as a table, too")
     parser.add_argument(
         "--map", action="append", default=[], metavar="NAME[:DELAY]", dest="maps",
@@ -84,7 +85,7 @@ def _maps(args, file, result):
 def _array(file, result, text):
     """Return the array that a --map names, and a label."""
     name, colon, delay = text.partition(":")
-    group, system = updates_in(file)[result.processed], file["system"]
+    group, system = updates_in(file, result.label, result.of)[result.processed], file["system"]
     if name in _PLAIN_MAPS and not colon:
         if name == "saturated":
             return result.saturated, "saturated"
@@ -129,6 +130,17 @@ def _draw_values(args):
         print(args.output)
 
 
+def _classes(args, file, name):
+    """Return the classes of a result that are to be drawn; those that have no curves are said."""
+    there = classes_in(file)
+    if args.of is not None or len(there) < 2:
+        return [args.of]
+    drawn = [of for of in there if updates_in(file, name, of)]
+    if left := [of for of in there if of not in drawn]:
+        say(f"parCorAnaPlot: {name}: not drawn, for they have no delay curves: {', '.join(left)}")
+    return drawn or there[:1]
+
+
 def _draw(args):
     if args.values:
         _draw_values(args)
@@ -142,14 +154,15 @@ def _draw(args):
     updates = parse_numbers(args.at, "--at") if args.at else (None,)
     for name, at in ((name, at) for name in args.files for at in updates):
         with plain_file(find_file(name, at)) as file:
-            result = read_result(file, name, at)
-            if len(updates) > 1:
-                result = dataclasses.replace(result, label=f"{name} at {at:,}")
-            if args.fit:
-                result = dataclasses.replace(result, fits=fit_curves(result.delays, result.curves, args.fit))
-            if not results:
-                maps = _maps(args, file, result)
-        results.append(result)
+            for of in _classes(args, file, name):
+                result = read_result(file, name, at, of)
+                label = f"{name}{(of and f' {of}') or ''}{f' at {at:,}' if len(updates) > 1 else ''}"
+                result = dataclasses.replace(result, label=label, of=of)
+                if args.fit:
+                    result = dataclasses.replace(result, fits=fit_curves(result.delays, result.curves, args.fit))
+                if not results:
+                    maps = _maps(args, file, result)
+                results.append(result)
     missing = sorted(set(colors or ()) - {c for result in results for c in result.curves})
     if missing:
         known = ", ".join(map(str, results[0].curves)) or "none"
