@@ -197,8 +197,3 @@ class Several(BlockBase):
     def publish_piece(self, name, index, ndarray, group):
         """Let each class publish a piece; the viewer calls those of the parts."""
         raise NotImplementedError
-
-    def calcAndPublishForTestAlt(self, counters, data, h5UserGroup):
-        """Calculate and publish all once more."""
-        for name, method in self._methods("calcAndPublishForTestAlt"):
-            method(counters, data, h5UserGroup.require_group(name))

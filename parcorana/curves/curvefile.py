@@ -216,7 +216,7 @@ def complete(user):
         if (kind := group.attrs.get(_MADE_AT_END)) is not None:
             said += _fit_at_end(group, kind)
         if text := group.attrs.get("normalization_error"):
-            said.append(text)
+            said.append(text if group.parent.name == user.name else f"{group.parent.name.rpartition('/')[2]}: {text}")
     return said
 
 
