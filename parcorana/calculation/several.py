@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from parcorana.calculation.adapter import UNFILLED
 from parcorana.calculation.arrays import Common, PerElement
 from parcorana.calculation.base import BlockBase, check_arrays
 from parcorana.calculation.block import Update
 from parcorana.calculation.checks import InPlace
 from parcorana.calculation.guard import callback
 from parcorana.calculation.says import reduced_bytes
-from parcorana.correlate.rolling import UNFILLED
 
 _SEP = "/"  # between the name of a class and that of its array
 
