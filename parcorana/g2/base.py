@@ -75,6 +75,11 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         self._save = saved_arrays(user_params)
         self.last_has_more = self._save == "last"
 
+    @property
+    def changes_rows(self):
+        """Whether events are changed before they are stored."""
+        return self.notzero is not None or is_own(type(self), "adjustData") or is_own(type(self), "adjust")
+
     @classmethod
     def checkParams(cls, user_params, mask, log):
         """Check the parameters and files of `user_params`: docs/config.md, docs/definitions.md."""
@@ -255,7 +260,7 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         if self.fit:
             curvefile.write_fits(group, self.delays, curve.each(colors), self.fit, rate, self.stands_for)
         if self.picture:
-            self._draw(h5UserGroup.parent)
+            self._draw(h5UserGroup)
 
     def _say_bias(self, group, bias, curve, norm):
         """Write what the normalization gets wrong; say so in the log, too, at the first update where it is seen."""
@@ -269,7 +274,7 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
             self._warned = True
             self.mpiParams.logWarning(f"at {processed:,} events: {text}")
 
-    def _draw(self, file):
+    def _draw(self, user):
         """Draw the update beside the result; whatever fails there must not end the run."""
         from parcorana.results.reading import read_result
         from parcorana.view import pictures
@@ -278,7 +283,9 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         picture = Path(path).with_suffix(".png") if self.picture is True else self.picture
         try:
             with pictures.shown(picture, size=(12, 8)) as figure:
-                pictures.draw_result(figure, [read_result(file, Path(path).name)], self.user_params.get("plot_colors"))
+                pictures.draw_result(
+                    figure, [read_result(user.file, Path(path).name, of=user.name)], self.user_params.get("plot_colors")
+                )
         except Exception as error:
             self.mpiParams.logWarning(f"picture {picture}: not drawn: {type(error).__name__}: {error}")
 

@@ -22,7 +22,7 @@ KEYS = {
     "times": (int, REQUIRED),
     "update": (int, 0),
     "delays": (list, REQUIRED),
-    "user_class": (type, REQUIRED),
+    "user_class": (type, REQUIRED),  # or a list of classes
     "h5output": (str, None),
     "testh5output": (str, None),
     "overwrite": (bool, False),
@@ -126,8 +126,12 @@ def _converted(key, kind, value):
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 1 << 1000 else np.inf
     if kind is type:
+        if isinstance(value, list | tuple) and value and all(isinstance(each, type) for each in value):
+            return list(value) if len(value) > 1 else value[0]
         if not isinstance(value, type):
-            raise ConfigError(f"{key} must be a class (not an instance, not a name), not {shown(value)}")
+            raise ConfigError(
+                f"{key} must be a class, or a list of classes (no instances, no names), not {shown(value)}"
+            )
         return value
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ConfigError(f"{key} must be {_NAMES.get(kind, kind.__name__)}, not {shown(value)}")

@@ -179,9 +179,9 @@ class PhotonStatistics(BlockBase):
         to.attrs["relsec"] = update.relsec
         write.write(to, self.about, self.colors, found, self.system_params["rate"], self._stands_for)
         if self.picture:
-            self._draw(group.parent)
+            self._draw(group)
 
-    def _draw(self, file):
+    def _draw(self, user):
         """Draw the update beside the result; whatever fails there must not end the run."""
         from parcorana.results.photons import read_photons
         from parcorana.view import photons, pictures
@@ -190,7 +190,7 @@ class PhotonStatistics(BlockBase):
         picture = Path(path).with_suffix(".png") if self.picture is True else self.picture
         try:
             with pictures.shown(picture, size=(12, 6)) as figure:
-                photons.draw_photons(figure, read_photons(file, Path(path).name), self.user_params.get("plot_colors"))
+                photons.draw_photons(figure, read_photons(user, Path(path).name), self.user_params.get("plot_colors"))
         except Exception as error:
             self.mpiParams.logWarning(f"picture {picture}: not drawn: {type(error).__name__}: {error}")
 

@@ -33,17 +33,18 @@ class Photons:
     numbers: dict
 
 
-def has_photons(file):
-    """Tell whether an open result file has photon statistics."""
-    return any(re.fullmatch(rf"{_GROUP}\d{{1,18}}", name) for name in file["user"])
+def has_photons(user):
+    """Tell whether the group of a class has photon statistics."""
+    return any(re.fullmatch(rf"{_GROUP}\d{{1,18}}", name) for name in user)
 
 
-def read_photons(file, label, at=None):
-    """Read an update of photon statistics from an open result file.
+def read_photons(user, label, at=None):
+    """Read an update of photon statistics.
 
     Parameters
     ----------
-    file : h5py.File or Group
+    user : h5py.Group
+        Of a class in an open result file.
     label : str
     at : int, optional
         Events processed at the update; the last one without it.
@@ -53,8 +54,8 @@ def read_photons(file, label, at=None):
     ConfigError
         There is no such update, or its arrays do not belong together.
     """
-    names = [name for name in file["user"] if re.fullmatch(rf"{_GROUP}\d{{1,18}}", name)]
-    updates = {int(name[len(_GROUP) :]): file["user"][name] for name in names}
+    names = [name for name in user if re.fullmatch(rf"{_GROUP}\d{{1,18}}", name)]
+    updates = {int(name[len(_GROUP) :]): user[name] for name in names}
     if not updates or (at is not None and at not in updates):
         known = ", ".join(map(str, sorted(updates))) or "none"
         raise ConfigError(f"{label}: there are no photon statistics at {at or 'any'} events; there are: {known}")
