@@ -14,7 +14,7 @@ import numpy as np
 from parcorana.calculation.base import BlockBase
 from parcorana.calculation.classes import joined_class, split_params
 from parcorana.calculation.guard import defines
-from parcorana.calculation.userclass import check_class, check_params
+from parcorana.calculation.userclass import check_class, check_params, params_taken
 from parcorana.calculation.userstate import has_state
 from parcorana.correlate.delays import check_delays
 from parcorana.correlate.rolling import rate_fraction
@@ -224,7 +224,7 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
     dtype = np.dtype(params["store_dtype"])
     block = params["block"] or _block(elements * dtype.itemsize)
     for each, own in several:
-        check_params(each, own, log.warning)
+        check_params(each, own, log.warning, _for_others(each, several, user_params))
         if defines(each, "checkParams"):
             each.checkParams(own, mask, log.warning)
     params |= {"delays": [int(d) for d in delays], "block": block}
@@ -252,6 +252,12 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
         for each, of in several
     }
     return replace(config, classes=classes)
+
+
+def _for_others(user_class, several, user_params):
+    """Return the common parameters that another class of a list takes, or may take."""
+    taken = [params_taken(each) for each, _ in several if each is not user_class]
+    return {key for key in user_params if any(known is None or key in known for known in taken)}
 
 
 def _check_checkpoint(params, dataset, mode):

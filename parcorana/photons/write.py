@@ -80,10 +80,9 @@ def warnings(about, colors, found, not_whole):
             yield (
                 "kmax",
                 (
-                    f"{100 * more[slot, c]:.2g}% of the elements of colour {colors[c]} have more than "
+                    f"{100 * more[slot, c]:.1f}% of the elements of colour {colors[c]} have more than "
                     f"kmax={about.kmax} photons in {about.exposures[slot]} pulses: the contrast knows of them "
-                    f"only that they are more; "
-                    "set user_params['kmax'] higher"
+                    "only that they are more; set user_params['kmax'] higher"
                 ),
             )
         few = found["stretches"].min()

@@ -92,7 +92,7 @@ class Job:
         )
         if not config.classes:
             return make_calculation(config, params)
-        parts = {name: make_calculation(each, params) for name, each in config.classes.items()}
+        parts = {name: make_calculation(each, params.of_class(name)) for name, each in config.classes.items()}
         return Several(parts, config.classes, params, lambda part: Entering(self, part, lambda at: None))
 
 

@@ -13,6 +13,8 @@ from local import run_local
 import parcorana
 from parcorana.calculation.arrays import Common, PerElement
 from parcorana.errors import ConfigError
+from parcorana.multitau import MultiTauG2
+from parcorana.photons import PhotonStatistics
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 
 SYSTEM = {"times": 20, "update": 25, "delays": [1, 2, 3, 5, 8], "block": 16}
@@ -58,7 +60,8 @@ class Mean(parcorana.BlockBase):
         group[f"mean_at_{update.processed:06d}"] = update["sums"] / update.processed
 
 
-CLASSES = [G2IncrementalAccumulator, G2atEnd, G2IncrementalWindowed, Callbacks, InOrder, Mean]
+SHIPPED = [G2IncrementalAccumulator, G2atEnd, G2IncrementalWindowed, MultiTauG2, PhotonStatistics]
+CLASSES = [*SHIPPED, Callbacks, InOrder, Mean]
 OWN = {"G2atEnd": {"notzero": 3.0}, "G2IncrementalWindowed": {"saturated_value": 9}}
 
 
@@ -161,3 +164,18 @@ def test_a_misspelt_class_of_parameters_is_said(tmp_path, caplog):
         **SYSTEM,
     )
     assert "no class of user_class has that name" in caplog.text
+
+
+def test_what_one_class_takes_is_no_fault_of_another(tmp_path, caplog):
+    """Parameters in common are for whom they mean something; what is logged names its class."""
+    user = {"normalization": "pixel", "kmax": 3, "kmaxx": 1, "PhotonStatistics": {"fit": "single"}}
+    frames = np.full((30, 2, 2), 9, np.uint16)
+    classes, path = [G2atEnd, PhotonStatistics], str(tmp_path / "a.h5")
+    run_local(tmp_path, classes, np.arange(30), frames, user=user, h5output=path, **SYSTEM)
+    said = [record.message for record in caplog.records if "means nothing to" in record.message]
+    assert [line.partition(" means nothing to ")[::2] for line in said] == [
+        ("user_params['kmaxx']", "G2atEnd"),
+        ("user_params['kmaxx']", "PhotonStatistics; did you mean 'kmax'?"),
+        ("user_params['fit']", "PhotonStatistics"),
+    ]
+    assert any(line.startswith("PhotonStatistics: at 25 events: 100.0% of the elements") for line in caplog.messages)
