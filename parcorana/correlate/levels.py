@@ -6,6 +6,8 @@ from parcorana import _core
 from parcorana.calculation.arrays import Common, PerElement
 from parcorana.correlate.delays import check_delays, multitau_levels
 
+_PIECE = 4096  # elements of which all sums are made at once
+
 
 class Levels:
     """The state of one worker; its arrays are changed in place.
@@ -101,7 +103,9 @@ class Levels:
 
     def end_run(self):
         """Forget the frames: pairs never span two runs. The sums stay."""
-        self.IP -= self._tails(self._own["history"])
+        for begin in range(0, len(self.IP), _PIECE):
+            part = slice(begin, begin + _PIECE)
+            self.IP[part] -= self._tails(self._own["history"][part])
         for array in (self.history, self.present, self.frontier, self.begun):
             array[:] = 0
 
