@@ -72,7 +72,7 @@ sanitize: $(VENV)/test
 	  LD_PRELOAD="$$(cc -print-file-name=libasan.so)"; \
 	python -P -c 'from parcorana import _core; assert "$(SANITIZED)" in _core.__file__, _core.__file__' && \
 	python -P -m pytest -q --capture=sys --hypothesis-profile=few \
-	  $(foreach name,correlate/test_kernels correlate/test_library pipeline/test_block pipeline/test_photon_kernel,tests/$(name).py) $(PYTEST_ARGS)
+	  $(foreach name,correlate/test_kernels correlate/test_levels correlate/test_library pipeline/test_block pipeline/test_photon_kernel,tests/$(name).py) $(PYTEST_ARGS)
 
 $(VENV)/demo: $(SOURCES)
 	sh .ci/system-packages cc venv

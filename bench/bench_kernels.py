@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from parcorana import kernels
+from parcorana import kernels, make_multitau_delays
+from parcorana.correlate.levels import Levels
+from parcorana.correlate.settled import Settled
 
 ACCUMULATOR, WINDOWED, AT_END = "G2IncrementalAccumulator", "G2IncrementalWindowed", "G2atEnd"
 FAR = {"largest": 25000, "times": 30000, "elements": 8192, "block": 4096}
@@ -73,3 +75,22 @@ def test_planning(benchmark, timed, steady, elements):
     """Hardly any elements: what a block costs before the kernel begins."""
     worker = steady(ACCUMULATOR, elements=elements)
     timed(benchmark, worker.feed, events=worker.block)
+
+
+@pytest.mark.parametrize(
+    "case", ["34 delays to 768", "the same, blocks of 64", "the same, 1% gaps", "the same, 120 apart"]
+)
+def test_multitau(benchmark, timed, case):
+    """Two threads, 8 channels; pairs per second are element-events per second here."""
+    elements, events = 131072, 64 if case.endswith("64") else 512
+    rng = np.random.default_rng(0)
+    data = rng.poisson(5, (8, elements)).astype(np.float32)[np.arange(events) % 8]
+    levels = Levels(make_multitau_delays(768), 8, elements, np.float32, threads=2)
+    steps = 1 + (rng.random(events) < 0.01) if "gaps" in case else np.full(events, 120 if "apart" in case else 1)
+
+    def add():
+        counters = levels.frontier[0] - 1 + np.cumsum(steps)
+        rows = np.arange(events)
+        levels.add(Settled(counters, rows, {}, [data], np.zeros(events, np.int8), rows))
+
+    timed(benchmark, add, events=events, pairs=events * elements)

@@ -74,6 +74,15 @@ def photons(results):
             )
 
 
+def several(results):
+    """Return a line on several calculations in one job, beside the sum of the jobs of each alone."""
+    for b in results["benchmarks"]:
+        facts = b["extra_info"]
+        if "beside_alone" in facts:
+            name = b["name"].removeprefix("test_")
+            yield f"{name}: {facts['together']:.2f} s together, {facts['beside_alone']:.2f} x the sum of each alone"
+
+
 def main():
     """Print the table in Markdown, with the machine that it was measured on."""
     with open(sys.argv[1], encoding="utf-8") as file:
@@ -89,7 +98,13 @@ def main():
     print(
         "".join(
             f"\n{line}"
-            for line in (*update_cost(results), *between_updates(results), *sources(results), *photons(results))
+            for line in (
+                *update_cost(results),
+                *between_updates(results),
+                *sources(results),
+                *photons(results),
+                *several(results),
+            )
         )
     )
 

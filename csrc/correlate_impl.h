@@ -15,6 +15,32 @@ TARGET static void NAME(add_squares)(const REAL *values, int64_t n, double *to)
     }
 }
 
+/* From panel to panel of a tile's new values: the panels do not share the sets of a cache. */
+static inline int64_t NAME(step)(const pca_plan *plan)
+{
+    return plan->n_new * LANES + (int64_t)(64 / sizeof(REAL));
+}
+
+/* tile[panel][k][e] = new event k of `count` elements, whose first one is at `block` in the first row; lanes
+ * without an element are 0. All panels of a tile at once: a row of the block is a page of its own, and to find
+ * that takes longer than to read it. */
+TARGET static void NAME(gather)(const pca_plan *plan, const REAL *block, int64_t ld_block, int64_t count,
+                                REAL *tile)
+{
+    const int64_t step = NAME(step)(plan), whole = count / LANES * LANES;
+    for (int64_t k = 0; k < plan->n_new; k++) {
+        const REAL *const row = block + plan->source[k] * ld_block;
+        REAL *to = tile + k * LANES;
+        for (int64_t e = 0; e < whole; e += LANES, to += step)
+            *(NAME(vec) *)to = LOOSE(row + e);
+        if (whole < count) {
+            *(NAME(vec) *)to = (NAME(vec)){0};
+            for (int64_t e = whole; e < count; e++)
+                to[e - whole] = row[e];
+        }
+    }
+}
+
 /* A thread's memory, cut from its scratch; pca_scratch in correlate.c knows how much that is. */
 typedef struct {
     REAL *zeros;
@@ -123,10 +149,10 @@ TARGET static void NAME(pairs)(const pca_plan *plan, const pca_arrays *arrays, i
     if (plan->missing)
         NAME(missing)(plan, m->line, m->ip, m->fut);
     if (with_g2)
-        NAME(scatter)(plan, m->g2, plan->sign, count, g2);
+        NAME(scatter)(plan->column, plan->shifts, plan->delays, m->g2, plan->sign, count, g2);
     if (NAME(changes_ends)(plan)) {
-        NAME(scatter)(plan, m->ip, plan->sign, count, ip);
-        NAME(scatter)(plan, m->fut, plan->sign, count, fut);
+        NAME(scatter)(plan->column, plan->shifts, plan->delays, m->ip, plan->sign, count, ip);
+        NAME(scatter)(plan->column, plan->shifts, plan->delays, m->fut, plan->sign, count, fut);
     }
     if (plan->start)
         NAME(given_runs)(plan, m->line, count, g2, ip, fut);
@@ -182,23 +208,4 @@ TARGET static void NAME(correlate)(const pca_plan *plan, const pca_arrays *array
     }
 }
 
-#undef LANES
-#undef VEC
-#undef LOOSE
-#undef QUAD
-#undef CQUAD
-#undef TURN
-#undef LOW
-#undef HIGH
-#undef ADD_TO
-#undef FOUR
-#undef EACH_4
-#undef EACH_12
-#undef BASE
-#undef ZERO
-#undef FIRST
-#undef STEP
-#undef NOTHING
-#undef SAVE
-#undef SHIFTS
-#undef UNROLL
+#include "undefine.h"

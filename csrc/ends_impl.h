@@ -96,8 +96,8 @@ TARGET static void NAME(settle)(const pca_plan *plan, const pca_arrays *arrays, 
             for (int64_t e = 0; e < LANES; e++)
                 ip[k * LANES + e] = fut[k * LANES + e] = e < count ? arrays->total[p + e] : 0;
         NAME(tails)(plan, line, plan->length, -1.0, ip);
-        NAME(scatter)(plan, ip, 1.0, count, arrays->ip + p * plan->delays);
-        NAME(scatter)(plan, fut, 1.0, count, arrays->fut + p * plan->delays);
+        NAME(scatter)(plan->column, plan->shifts, plan->delays, ip, 1.0, count, arrays->ip + p * plan->delays);
+        NAME(scatter)(plan->column, plan->shifts, plan->delays, fut, 1.0, count, arrays->fut + p * plan->delays);
         for (int64_t e = 0; e < count; e++)
             arrays->total[p + e] = 0;
     }

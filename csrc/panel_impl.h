@@ -67,32 +67,6 @@ TARGET static void NAME(keep)(const REAL *fresh, pca_run run, int64_t count, REA
             x[e * ld + run.j + k] = from[k * LANES + e];
 }
 
-/* From panel to panel of a tile's new values: the panels do not share the sets of a cache. */
-static inline int64_t NAME(step)(const pca_plan *plan)
-{
-    return plan->n_new * LANES + (int64_t)(64 / sizeof(REAL));
-}
-
-/* tile[panel][k][e] = new event k of `count` elements, whose first one is at `block` in the first row; lanes
- * without an element are 0. All panels of a tile at once: a row of the block is a page of its own, and to find
- * that takes longer than to read it. */
-TARGET static void NAME(gather)(const pca_plan *plan, const REAL *block, int64_t ld_block, int64_t count,
-                                REAL *tile)
-{
-    const int64_t step = NAME(step)(plan), whole = count / LANES * LANES;
-    for (int64_t k = 0; k < plan->n_new; k++) {
-        const REAL *const row = block + plan->source[k] * ld_block;
-        REAL *to = tile + k * LANES;
-        for (int64_t e = 0; e < whole; e += LANES, to += step)
-            *(NAME(vec) *)to = LOOSE(row + e);
-        if (whole < count) {
-            *(NAME(vec) *)to = (NAME(vec)){0};
-            for (int64_t e = whole; e < count; e++)
-                to[e - whole] = row[e];
-        }
-    }
-}
-
 /* Half the lanes, in float64. */
 typedef REAL NAME(few) __attribute__((vector_size(VBYTES / 2), aligned(sizeof(REAL)), may_alias));
 typedef double NAME(half) __attribute__((vector_size(VBYTES / 2 / sizeof(REAL) * sizeof(double)),

@@ -19,7 +19,7 @@ from parcorana.calculation.base import BlockBase
 from parcorana.calculation.block import Block, Update
 from parcorana.calculation.params import MpiParams
 from parcorana.calculation.userbase import ADD, SUBTRACT, UserBase
-from parcorana.correlate.delays import make_delay_list
+from parcorana.correlate.delays import make_delay_list, make_multitau_delays
 from parcorana.errors import ConfigError, ParCorAnaError, RunError
 from parcorana.events.psana_config import make_psana_config
 from parcorana.job.config import check_config
@@ -45,6 +45,7 @@ __all__ = [
     "check_config",
     "get_include",
     "make_delay_list",
+    "make_multitau_delays",
     "make_psana_config",
 ]
 

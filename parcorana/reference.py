@@ -122,6 +122,41 @@ def g2(
     return sums | fates
 
 
+def multitau_sums(
+    counters: ArrayLike, data: ArrayLike, delays: Sequence[int] | NDArray[np.int64], channels: int
+) -> Sums:
+    """Sum over the pairs of frames of multi-tau: docs/definitions.md.
+
+    Parameters
+    ----------
+    counters : (m,) int [pulses]
+        All different.
+    data : (m, n) array
+    delays : increasing sequence of int
+    channels : int
+        A delay belongs to the lowest level L with delay <= channels 2^L.
+
+    Returns
+    -------
+    dict
+        As `pairs_sums`.
+    """
+    data = np.asarray(data, np.float64)
+    frames = {int(counter): event for counter, event in zip(np.asarray(counters), data, strict=True)}
+    sums, level = _zeros(len(delays), data.shape[1]), 0
+    for d, delay in enumerate(delays):
+        while delay > channels << level:
+            halves = {k >> 1 for k in frames}
+            frames = {
+                k: (frames[2 * k] + frames[2 * k + 1]) / 2 for k in halves if 2 * k in frames and 2 * k + 1 in frames
+            }
+            level += 1
+        for k in sorted(frames):
+            if k + (delay >> level) in frames:
+                _add(sums, d, frames[k], frames[k + (delay >> level)])
+    return sums
+
+
 def find_photons(
     frame: ArrayLike,
     photon: float,
@@ -325,3 +360,40 @@ def two_time(
         for age, (top, bottom) in sums.items():
             g2[age, d] = top / bottom if bottom else np.nan
     return matrix, np.array([k * width for k in bins], np.int64), width, g2
+
+
+def photon_windows(
+    counters: Sequence[int], numbers: Sequence[int], data: ArrayLike, about: Any, first: Mapping[int, int]
+) -> list[tuple[int, int, dict[int, int]]]:
+    """Return the windows of photon statistics, in the order in which they are complete.
+
+    Parameters
+    ----------
+    counters, numbers : sequence of int
+        Increasing times of the events of one run, and when each was processed.
+    data : (m, n) array
+    about : parcorana.photons.parameters.About
+    first : dict of int to int
+        Of each saturated element the number of the event that saturated it first.
+
+    Returns
+    -------
+    list of (place of the last event, exposure, {element: photons})
+    """
+    rows, found = np.asarray(data, np.float64), []
+    place = {int(t): k for k, t in enumerate(counters)}
+    for last, t in enumerate(counters):
+        for w in about.exposures:
+            begin = math.floor(int(t) / w) * w
+            if int(t) != begin + w - 1 or any(begin + k not in place for k in range(w)):
+                continue
+            window: dict[int, int] = {}
+            for p in range(rows.shape[1]):
+                events = [place[begin + k] for k in range(w)]
+                if all(numbers[k] < first.get(p, math.inf) for k in events):
+                    values = [float(rows[k, p]) for k in events]
+                    window[p] = sum(
+                        min(math.floor(v / about.photon + 0.5), 1 << 20) if v >= about.threshold else 0 for v in values
+                    )
+            found.append((last, w, window))
+    return found

@@ -111,6 +111,29 @@ cdef extern from "colors.h" nogil:
     size_t pca_colors_scratch(const pca_colors *, const pca_plan *, int, int)
     void pca_sum_colors(const pca_colors *, const pca_plan *, const pca_arrays *, int, int, char *, double *)
 
+cdef extern from "multitau.h" nogil:
+    ctypedef struct pca_levels:
+        int64_t levels
+        int64_t channels
+        int64_t delays
+        const int64_t *lag
+        const int64_t *first
+        int8_t *present
+        int64_t *frontier
+        int8_t *begun
+        int64_t *counts
+    ctypedef struct pca_series:
+        const size_t *rows
+        int64_t elements
+        void *history
+        double *total
+        double *g2
+        double *ip
+        double *fut
+    size_t pca_pass_size(const pca_levels *)
+    size_t pca_multitau_scratch(const pca_levels *, size_t)
+    pca_status pca_multitau(const pca_levels *, const pca_series *, const int64_t *, int64_t, int, int, void *, char *)
+
 cdef extern from *:
     """
     #ifdef _OPENMP
@@ -346,3 +369,9 @@ include "sums.pxi"
 
 
 include "values.pxi"
+
+
+include "multitau.pxi"
+
+
+include "counting.pxi"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import parcorana
-from parcorana import userg2
+from parcorana import multitau, userg2
 from parcorana.curves.timeline import Timeline
 
 VALID = "*.inprogress/checkpoint_*.json"
@@ -62,6 +62,10 @@ class G2IncrementalAccumulator(Struck, userg2.G2IncrementalAccumulator):
 
 
 class G2IncrementalWindowed(Struck, userg2.G2IncrementalWindowed):
+    pass
+
+
+class MultiTauG2(Struck, multitau.MultiTauG2):
     pass
 
 

@@ -54,6 +54,11 @@ class CallbackAdapter(BlockBase):
         if params.role == "worker" and system_params["checkpoint"] and not has_state(type(user)):
             Attributes(user)  # so early, it is an error of the config
 
+    @property
+    def changes_rows(self):
+        """Whether the class has an `adjustData`."""
+        return self._adjust_data is not None
+
     def _callback(self, name):
         return callback(self.user, name)
 

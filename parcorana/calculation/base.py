@@ -89,6 +89,11 @@ class BlockBase:
     #: As in `UserBase`.
     takes_params: Sequence[str] | None = None
 
+    @property
+    def changes_rows(self) -> bool:
+        """Whether `adjust` may change the elements of events, so that beside other classes it needs its own."""
+        return type(self).adjust is not BlockBase.adjust
+
     def __init__(self, user_params: dict[str, Any], system_params: dict[str, Any], mpiParams: MpiParams) -> None:
         self.user_params, self.system_params, self.mpiParams = user_params, system_params, mpiParams
 

@@ -34,6 +34,8 @@ class Block:
     first : int
     offered, entering
         As given.
+    all_counters, all_values
+        Counters and values of all events that came, as given.
     buffer : parcorana.correlate.rolling.RollingBuffer
         T, X, `values` and `filled` of what is stored, row by row. X has no elements where the class keeps no `buffer`.
     entry : parcorana.correlate.rolling.Entry
@@ -51,6 +53,7 @@ class Block:
         entry: Any = None,
         say: Callable[[str], object] | None = None,
     ) -> None:
+        self.all_counters, self.all_values = counters, values or {}
         self.counters = counters[entering]
         self.values = {name: column[entering] for name, column in (values or {}).items()}
         self.first, self.offered, self.entering = first, offered, entering

@@ -34,6 +34,8 @@ class MpiParams:
         None elsewhere, and as long as no run has begun.
     """
 
+    _who = ""
+
     def __init__(
         self, rank: int, role: str, mask: Any, part: slice, first_worker: bool = True, threads: int = 1
     ) -> None:
@@ -44,9 +46,15 @@ class MpiParams:
         self.run: Any = None
         self.logger = logging.getLogger("parcorana.user")
 
+    def of_class(self, name: str) -> "MpiParams":
+        """Return the same for one class of several, which begins what it logs with its name."""
+        params = object.__new__(type("MpiParams", (MpiParams,), {"_who": f"{name}: "}))
+        params.__dict__ = self.__dict__
+        return params
+
     def _log(self, level: int, msg: object, allWorkers: bool) -> None:
         if self.role != "worker" or self.firstWorker or allWorkers:
-            self.logger.log(level, msg)
+            self.logger.log(level, f"{self._who}{msg}" if self._who else msg)
 
     def logInfo(self, msg: object, allWorkers: bool = False) -> None:
         """Log `msg`; of the workers only the first one does unless `allWorkers`."""

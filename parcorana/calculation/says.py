@@ -54,7 +54,7 @@ def most_at_once(user_class, block):
     return min(user_class.most or block, block) if adds else 1
 
 
-@lru_cache(maxsize=1)  # it is asked for every rank, and may read files of colours
+@lru_cache(maxsize=8)  # it is asked for every rank, and may read files of colours
 def reduced_bytes(config: Any) -> int:
     """Return the bytes of what `workerReduce` returns on one worker, as many as the sum takes on the viewer.
 

@@ -193,7 +193,8 @@ def _check_needs(calculation, who):
         raise ConfigError(f"{who}: shares is {calculation.shares}, but it lacks the method {lacking[0]!r}")
     if not calculation.shares and is_own(own, "share") and calculation is not own:
         raise ConfigError(f"{who}: share is never called, for shares is 0: set shares to a number of events")
-    if not calculation.takes_pieces and defines(own, "publish_piece") and calculation is not own:
+    hands_on = getattr(own, "passes_on", False)  # to classes of which none need take pieces
+    if not calculation.takes_pieces and defines(own, "publish_piece") and calculation is not own and not hands_on:
         raise ConfigError(
             f"{who}: publish_piece is never called, for takes_pieces is False: set takes_pieces = True in the class"
         )
@@ -306,18 +307,36 @@ def _warn_of_misspelt(user_class, who, warn):
             warn(f"{who}: {name!r} is no {kind}; did you mean {known[close[0]]!r}?")
 
 
-def check_params(user_class, user_params, warn):
-    """Check what the program itself reads; warn of keys that no class takes, where the classes say what they take."""
-    reduces = all(defines(user_class, name) for name in REDUCED)
-    if reduces:
-        saved_arrays(user_params)
+def params_taken(user_class):
+    """Return the names of the `user_params` that a class says it takes; None where it does not say."""
     if getattr(user_class, "takes_params", None) is None:
-        return
+        return None
     known = [name for cls in _owners(user_class, "takes_params") for name in vars(cls)["takes_params"] or ()]
-    if reduces:
-        known.append("save_arrays")
+    return [*known, *(["save_arrays"] if _reduces(user_class) else [])]
+
+
+def _reduces(user_class):
+    return all(defines(user_class, name) for name in REDUCED)
+
+
+def check_params(user_class, user_params, warn, of_others=()):
+    """Check what the program itself reads; warn of keys that the class does not take, where it says what it takes.
+
+    Parameters
+    ----------
+    user_class : type
+    user_params : dict
+    warn : callable
+        Takes one line.
+    of_others : iterable of str
+        Keys that are there for other classes of the job.
+    """
+    if _reduces(user_class):
+        saved_arrays(user_params)
+    if (known := params_taken(user_class)) is None:
+        return
     for key in user_params:
-        if key not in known:
+        if key not in known and key not in of_others:
             warn(f"user_params[{key!r}] means nothing to {user_class.__name__}{nearest(key, known)}")
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from parcorana.errors import ConfigError, shown
 
 _LARGEST = 1 << 40  # nearly 300 years at 120 Hz; a counter and a delay must add up within int64
+_MOST_CHANNELS = 1 << 20  # of one level; positions of all levels must fit into int32
 
 
 def make_delay_list(start: int, stop: int, num: int, spacing: str = "log", logbase: float = 10) -> list[int]:
@@ -71,6 +72,79 @@ def make_delay_list(start: int, stop: int, num: int, spacing: str = "log", logba
             current = min(max(current, low), stop - (left - 1))
         delays.append(current)
     return delays
+
+
+def make_multitau_delays(largest: int, channels: int = 8) -> list[int]:
+    """Make the delays of multi-tau: all that its levels have, up to one.
+
+    Parameters
+    ----------
+    largest : int
+        No delay is larger [pulses], 1 or more.
+    channels : int
+        Delays of level 0: an even number, 2 or more. Each further level has half as many, twice as far apart.
+
+    Returns
+    -------
+    list of int
+        1, 2, ... `channels`, then for L = 1, 2, ... the multiples of 2^L above `channels` 2^(L - 1) up to
+        `channels` 2^L.
+
+    Raises
+    ------
+    ConfigError
+        A value out of range, named.
+    """
+    if not _is_whole(largest) or not 1 <= largest <= _LARGEST:
+        raise ConfigError(f"make_multitau_delays: largest must be a whole number from 1 to 2^40, not {shown(largest)}")
+    channels = check_channels(channels, "make_multitau_delays: channels")
+    delays, step = list(range(1, min(channels, int(largest)) + 1)), 2
+    while channels * step // 2 < largest:
+        delays += range(channels * step // 2 + step, min(channels * step, int(largest)) + 1, step)
+        step *= 2
+    return delays
+
+
+def check_channels(channels: Any, name: str = "channels") -> int:
+    """Return `channels`, or raise ConfigError, unless it is an even whole number from 2 to 2^20."""
+    if not _is_whole(channels) or not 2 <= channels <= _MOST_CHANNELS or channels % 2:
+        raise ConfigError(f"{name} must be an even whole number from 2 to {_MOST_CHANNELS}, not {shown(channels)}")
+    return int(channels)
+
+
+def multitau_levels(delays: Any, channels: Any) -> NDArray[np.int64]:
+    """Return the level of each delay, the lowest one L with delay <= `channels` 2^L.
+
+    Parameters
+    ----------
+    delays : sequence of int
+        As `check_delays` takes them.
+    channels : int
+
+    Returns
+    -------
+    (D,) int64
+
+    Raises
+    ------
+    ConfigError
+        `channels` is not an even whole number, or a delay is no multiple of 2^L.
+    """
+    channels, levels = check_channels(channels), []
+    for delay in check_delays(delays).tolist():
+        level = (-(-delay // channels) - 1).bit_length() if delay else 0
+        step = 1 << level
+        if delay % step:
+            below, above = delay // step * step, (delay // step + 1) * step
+            near = (
+                f"{below} or {above}" if 2 * delay == below + above else below if 2 * delay < below + above else above
+            )
+            raise ConfigError(
+                f"delays: {delay} is no multiple of {step}, as delays from {channels * step // 2} to {channels * step} "
+                f"must be with channels {channels}: {near} would do (parcorana.make_multitau_delays makes such lists)"
+            )
+        levels.append(level)
+    return np.array(levels, np.int64)
 
 
 def _is_whole(value: Any) -> bool:

@@ -200,7 +200,8 @@ def complete(user):
         What the log should say of the last update.
     """
     said = []
-    for group in _last(user):
+    nested = [group for name, group in user.items() if isinstance(group, h5py.Group) and "_at_" not in name]
+    for group in [*_last(user), *(each for part in nested for each in _last(part))]:
         if "delay_curves" in group and not _has_names(group):
             colors = group["colors"][:]
             off = {name: group[name][:] for name in _BIAS if name in group}
@@ -215,7 +216,7 @@ def complete(user):
         if (kind := group.attrs.get(_MADE_AT_END)) is not None:
             said += _fit_at_end(group, kind)
         if text := group.attrs.get("normalization_error"):
-            said.append(text)
+            said.append(text if group.parent.name == user.name else f"{group.parent.name.rpartition('/')[2]}: {text}")
     return said
 
 

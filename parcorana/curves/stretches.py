@@ -56,6 +56,27 @@ class Stretches:
             self._put({name: row[at:end] for name, row in rows.items()}, end - at)
             at = end
 
+    def room(self):
+        """Return how many more events the stretch in hand takes; a new one begins where it is full."""
+        if self.events == self.points * self.width:
+            self._halve()
+        return self.width - self.events % self.width
+
+    def put_together(self, counters, **sums):
+        """Add events, as many as there is `room` for at the most, by what they have together.
+
+        Parameters
+        ----------
+        counters : (m,) int64 [pulses]
+        **sums : arrays
+            The numbers of each column, of all of them.
+        """
+        which, begins = self.events // self.width, self.events % self.width == 0
+        sums |= {"first": counters.min(), "last": counters.max()}
+        for name, (join, array) in self._columns.items():
+            array[which] = sums[name] if begins else join(array[which], sums[name])
+        self._at[1] += len(counters)
+
     def _put(self, rows, events):
         point = (self.events + np.arange(events)) // self.width
         starts = np.flatnonzero(np.diff(point, prepend=-1))

@@ -10,17 +10,22 @@ END = object()
 _ROOM = 0.1  # s between two looks whether the feed is closed
 
 
+_LONGEST = 10**9  # s: 30 years; a clock can hold it
+
+
 def patience():
     """Return for how long a live run waits for files to appear or to grow [s].
 
     The environment variable ``PARCORANA_PATIENCE`` says it, 600 without.
     """
+    text = os.environ.get("PARCORANA_PATIENCE", "600")
     try:
-        return max(float(os.environ.get("PARCORANA_PATIENCE", "600")), 0.0)
+        seconds = float(text)
     except ValueError:
-        raise ConfigError(
-            f"PARCORANA_PATIENCE must be a number of seconds, not {os.environ['PARCORANA_PATIENCE']!r}"
-        ) from None
+        seconds = -1.0
+    if not 0 <= seconds <= _LONGEST:
+        raise ConfigError(f"PARCORANA_PATIENCE must be a number of seconds, 0 to {_LONGEST:,}, not {text!r}")
+    return seconds
 
 
 class Closed(Exception):

@@ -5,7 +5,8 @@ Ornstein-Uhlenbeck process in time (Uhlenbeck and Ornstein, Phys. Rev. 36, 823,
 1930), so the field correlation is ``exp(-d / tau_c)`` for every delay d. By the
 Siegert relation (Goodman, Speckle Phenomena in Optics, 2007) the intensity
 ``mean * (1 + sqrt(contrast) * (|E|^2 - 1))`` has
-``g2(d) = 1 + contrast * exp(-2 d / tau_c)``.
+``g2(d) = 1 + contrast * exp(-2 d / tau_c)``. A sample that ages has the same
+process in a time of its own, which runs slower and slower.
 
 Any pulse can be computed without all the earlier ones: the fields at pulses 0,
 1, 2, 4, 8, ... form a chain, and in between the process is bisected, each field
@@ -16,180 +17,20 @@ generators are (NEP 19), on one type of CPU.
 """
 
 import math
-import re
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from parcorana.errors import ConfigError, nearest
-from parcorana.events.dataset import Dataset, parse_dataset
+from parcorana.events.brownian import Brownian, Options
+from parcorana.events.dataset import Dataset
 from parcorana.events.protocol import Event, Share, even_step
 from parcorana.events.speckle import GAPS, ORDER, PHOTONS, PULSES, Fields, generator, rings
 from parcorana.events.values import PULSE
 
-
-def _whole(low, high):
-    def parse(text):
-        value = int(text) if re.fullmatch(r"\d{1,20}", text) else -1
-        if not low <= value <= high:
-            raise ValueError
-        return value
-
-    return parse
-
-
-def _real(low, high, low_too=False):
-    def parse(text):
-        value = float(text)
-        if not (low < value <= high or (low_too and value == low)):
-            raise ValueError
-        return value
-
-    return parse
-
-
-def _shape(text):
-    if not re.fullmatch(r"\d{1,9}(x\d{1,9}){0,7}", text):
-        raise ValueError
-    shape = tuple(int(size) for size in text.split("x"))
-    if not 0 < math.prod(shape) < 2**31:
-        raise ValueError
-    return shape
-
-
-_OPTIONS = {
-    "shape": (_shape, "one to eight sizes of at least 1 joined by 'x', like 2x185x388, below 2^31 elements in all"),
-    "events": (_whole(0, 10**7), "a whole number from 0 to 10000000"),
-    "tau": (_real(1e-3, 1e9, low_too=True), "a decay time from 0.001 to 1e9 pulses"),
-    "seed": (_whole(0, 2**64 - 1), "a whole number from 0 to 2^64 - 1"),
-    "contrast": (_real(0, 1), "a number above 0 and at most 1"),
-    "mean": (_real(0, 1e6), "a number of counts above 0 and at most 1e6"),
-    "poisson": (_whole(0, 1), "0 (no photon noise) or 1"),
-    "gaps": (_real(0, 0.9, low_too=True), "the fraction of missing pulses, from 0 to 0.9"),
-    "disorder": (_whole(0, 1000), "a window of 0 to 1000 pulses (0 or 1: in order)"),
-    "colors": (_whole(1, 10_000), "a whole number of rings from 1 to 10000"),
-    "hz": (_real(0, 1e6), "a rate above 0 and at most 1e6 pulses per second"),
-    "sase": (_real(0, 1, low_too=True), "the relative standard deviation of the pulses' intensity, from 0 to 1"),
-}
-
-
-@dataclass(frozen=True)
-class Brownian:
-    """Options of ``sim=brownian``.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        Shape of the detector; speckles extend along its last two axes.
-    events : int
-    tau : float
-        Decay time of the field at colour 1 [pulses].
-    seed : int
-    contrast : float
-        Variance of the intensity over its squared mean.
-    mean : float
-        Mean intensity [counts].
-    poisson : int
-        1: photon noise, uint16 counts; 0: float32 intensity.
-    gaps : float
-        Fraction of the pulses that are missing.
-    disorder : int
-        Events come shuffled within windows of so many pulses; 0 or 1: in order.
-    colors : int
-        Number C of rings; in ring c = 1..C the decay time is ``tau / c**2``,
-        as in diffusion where q grows linearly from ring to ring.
-    hz : float
-        Pulses per second of a live run.
-    sase : float
-        Relative standard deviation of the intensity of the pulses, which
-        multiplies all elements of a frame; the value `pulse` of an event is
-        that of its pulse, of mean 1. It is gamma distributed, as the energy of
-        the pulses of a free-electron laser is, and independent from pulse to pulse.
-    """
-
-    shape: tuple[int, ...] = (2, 185, 388)
-    events: int = 1000
-    tau: float = 30.0
-    seed: int = 1
-    contrast: float = 0.5
-    mean: float = 10.0
-    poisson: int = 0
-    gaps: float = 0.0
-    disorder: int = 0
-    colors: int = 1
-    hz: float = 120.0
-    sase: float = 0.0
-
-    @classmethod
-    def of(cls, options: Any) -> "Brownian":
-        """Make the options of a `Dataset`, its text, or a dict of options.
-
-        Parameters
-        ----------
-        options : Dataset, str, dict or Brownian
-            The values of a dict are as in the dataset string, or numbers and a
-            tuple for the shape.
-
-        Returns
-        -------
-        Brownian
-
-        Raises
-        ------
-        ConfigError
-            Another simulator, or an unknown option or a wrong value, named.
-        """
-        if isinstance(options, cls):
-            return options
-        where = "simulator"
-        if isinstance(options, str):
-            options = parse_dataset(options)
-        if isinstance(options, Dataset):
-            where = f"dataset {options.text!r}"
-            if "hz" in options.options and not options.live:
-                raise ConfigError(f"{where}: hz is the rate of a live run: add 'live', or leave it out")
-            if options.kind != "sim" or options.name != "brownian":
-                raise ConfigError(f"{where}: no such simulator; the only one is 'sim=brownian'")
-            options = options.options
-        values = {}
-        for name, value in options.items():
-            if name not in _OPTIONS:
-                known = f"known are {', '.join(_OPTIONS)}"
-                raise ConfigError(f"{where}: unknown option {name!r}{nearest(name, _OPTIONS) or '; ' + known}")
-            text = "x".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
-            parse, right = _OPTIONS[name]
-            try:
-                values[name] = parse(text)
-            except ValueError:
-                raise ConfigError(f"{where}: {name}={text} must be {right}") from None
-        result = cls(**values)
-        result._check(where)
-        return result
-
-    def _check(self, where):
-        room = math.prod(self.shape[-2:])
-        if self.colors > room:
-            raise ConfigError(
-                f"{where}: colors={self.colors} must be at most {room}, "
-                f"the elements of an image of shape={'x'.join(map(str, self.shape))}"
-            )
-        # Above, a bright speckle, in a bright pulse, could exceed what uint16 holds.
-        most = 1000 if not self.sase else 200
-        if self.poisson and self.mean > most:
-            with_sase = " and sase" if self.sase else ""
-            raise ConfigError(f"{where}: mean={self.mean:g} must be at most {most} counts with poisson=1{with_sase}")
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Dtype of the frames: uint16 with photon noise, else float32."""
-        return np.dtype(np.uint16 if self.poisson else np.float32)
-
-
-Options = Dataset | str | dict[str, Any] | Brownian
+__all__ = ["Brownian", "SimulatedSource", "colors", "true_c2", "true_contrast", "true_g2"]
 
 
 def true_g2(options: Options, delays: ArrayLike, color: int = 1) -> NDArray[np.float64]:
@@ -208,13 +49,79 @@ def true_g2(options: Options, delays: ArrayLike, color: int = 1) -> NDArray[np.f
     -------
     ndarray of float64, shape of `delays`
         ``1 + contrast * exp(-2 * delay * color**2 / tau)``. What one run gives
-        for ``<I(t) I(t+d)> / <I>^2`` scatters around it.
+        for ``<I(t) I(t+d)> / <I>^2`` scatters around it. With `aging`: the mean
+        of `true_c2` over all pairs of the run; NaN for a delay without any.
+    """
+    options = Brownian.of(options)
+    delays = np.asarray(delays, np.float64)
+    if not options.aging:
+        return true_c2(options, np.zeros(delays.shape), delays, color)
+    pulses = np.sort(_pulses(options))
+    result = np.full(delays.shape, np.nan)
+    for place in np.ndindex(delays.shape):
+        earlier = pulses[np.isin(pulses + delays[place], pulses)]
+        if len(earlier):
+            result[place] = true_c2(options, earlier, earlier + delays[place], color).mean()
+    return result
+
+
+def true_c2(options: Options, t1: ArrayLike, t2: ArrayLike, color: int = 1) -> NDArray[np.float64]:
+    """Return the two-time correlation that the ensemble of simulated runs has.
+
+    Parameters
+    ----------
+    options : Dataset, str, dict or Brownian
+        As for `Brownian.of`.
+    t1, t2 : array_like of int
+        Pulses from 0 on, of shapes that fit each other: ``t[:, None], t`` gives a matrix.
+    color : int
+        Ring, 1 to the number of colours.
+
+    Returns
+    -------
+    ndarray of float64
+        ``1 + contrast * exp(-2 * color**2 * s / tau)``, where s is the time between
+        the two pulses, divided by ``1 + aging * t`` all along: with `aging`
+        ``log((1 + aging * later) / (1 + aging * earlier)) / aging``.
     """
     options = Brownian.of(options)
     if not 1 <= color <= options.colors:
         raise ValueError(f"color must be from 1 to {options.colors}, not {color}")
-    decay: NDArray[np.float64] = np.exp(-2 * np.asarray(delays, np.float64) * color**2 / options.tau)
+    t1, t2 = np.asarray(t1, np.float64), np.asarray(t2, np.float64)
+    passed = np.asarray(options.passed(np.minimum(t1, t2), np.maximum(t1, t2)), np.float64)
+    decay: NDArray[np.float64] = np.exp(-2 * passed * color**2 / options.tau)
     return 1 + options.contrast * decay
+
+
+def true_contrast(options: Options, exposure: int = 1, color: int = 1, first: int = 0) -> float:
+    """Return the contrast of the sum of several pulses, without photon noise.
+
+    Parameters
+    ----------
+    options : Dataset, str, dict or Brownian
+        As for `Brownian.of`.
+    exposure : int
+        Pulses that are summed, one after the other.
+    color : int
+        Ring, 1 to the number of colours.
+    first : int
+        The first of these pulses; it matters with `aging` only.
+
+    Returns
+    -------
+    float
+        Variance over squared mean of the sum: the mean of ``true_c2 - 1`` over all
+        pairs of these pulses, each with itself, too. With `sase` what its pulses have
+        is in it: ``(1 + contrast) * (1 + sase**2) - 1`` for one pulse.
+    """
+    options = Brownian.of(options)
+    if exposure < 1:
+        raise ValueError(f"exposure must be at least 1 pulse, not {exposure}")
+    pulses = first + np.arange(exposure)
+    total = exposure * ((1 + options.contrast) * (1 + options.sase**2) - 1)
+    for delay in range(1, exposure):
+        total += 2 * float((true_c2(options, pulses[:-delay], pulses[delay:], color) - 1).sum())
+    return total / exposure**2
 
 
 def colors(options: Options) -> NDArray[np.int32]:
@@ -256,7 +163,7 @@ def _pulses(options):
 class SimulatedSource:
     """``sim=brownian``: an `EventSource` of simulated speckle frames.
 
-    Memory: about 30 fields of 8 bytes per element each, and two more per pulse
+    Memory: about 30 fields of 8 bytes per element and mode each, and two more per pulse
     of `disorder`, but at most 64 MiB or 13 fields, whichever is more.
 
     Parameters
@@ -321,11 +228,13 @@ class SimulatedSource:
             raise ValueError(f"pulse must not be negative, and is {pulse}")
         if self._fields is None:
             self._fields = Fields(self.options)
-        real, imaginary = self._fields.at(int(pulse))
-        visibility, mean = math.sqrt(self.options.contrast), self.options.mean * self.pulse(pulse)
-        intensity = real * real
-        intensity += imaginary * imaginary
-        intensity *= np.float32(mean * visibility)
+        first, *others = self._fields.at(int(pulse))  # real and imaginary parts of each mode
+        modes, mean = self.options.modes, self.options.mean * self.pulse(pulse)
+        visibility = 1.0 if modes else math.sqrt(self.options.contrast)
+        intensity = first * first
+        for part in others:
+            intensity += part * part
+        intensity *= np.float32(mean * visibility / max(modes, 1))
         intensity += np.float32(mean * (1 - visibility))
         intensity = intensity.reshape(self.shape)
         if self.options.poisson:

@@ -28,12 +28,12 @@ def rings(options):
 
 
 class Fields:
-    """The field at any pulse: float32, shape (2: real and imaginary, images, rows, columns)."""
+    """The field at any pulse: float32, shape (real and imaginary of each mode, images, rows, columns)."""
 
     def __init__(self, options):
         self._options = options
         rows, columns = (1, *options.shape)[-2:]
-        self._shape = (2, math.prod(options.shape[:-2]), rows, columns)
+        self._shape = (2 * max(options.modes, 1), math.prod(options.shape[:-2]), rows, columns)
         # An axis of length 1 has no neighbours to be correlated with.
         pads = [_SMOOTH if size > 1 else 0 for size in (rows, columns)]
         self._padded = (*self._shape[:2], rows + pads[0], columns + pads[1])
@@ -75,16 +75,30 @@ class Fields:
             return self._sum(0, 0.0, 1.0)
         if pulse == step:
             before = pulse // 2
-            decay = np.exp(-(pulse - before) * self._rates)
-            spread = np.sqrt(-np.expm1(-2 * (pulse - before) * self._rates))
-            return self._sum(pulse, decay, spread, self._at(before))
+            passed = self._options.passed(before, pulse) * self._rates
+            return self._sum(pulse, np.exp(-passed), np.sqrt(-np.expm1(-2 * passed)), self._at(before))
         # Ornstein-Uhlenbeck bridge, the process given both ends: with
         # a = exp(-step/tau) the mean is a / (1 + a^2) times the sum of the
         # ends, the variance (1 - a^2) / (1 + a^2).
+        if self._options.aging:
+            return self._bridge(pulse, step)
         decay = np.exp(-step * self._rates)
         spread = np.sqrt(np.tanh(step * self._rates))
         ends = [self._at(end) for end in (pulse - step, pulse + step)]
         return self._sum(pulse, decay / (1 + decay**2), spread, *ends)
+
+    def _bridge(self, pulse, step):
+        """Return the field between two that are not equally far away for the sample: a and b instead of a, a.
+
+        Mean ``(a (1 - b^2) E_before + b (1 - a^2) E_after) / (1 - a^2 b^2)``,
+        variance ``(1 - a^2) (1 - b^2) / (1 - a^2 b^2)``.
+        """
+        before, after = pulse - step, pulse + step
+        a, b = (self._options.passed(*ends) * self._rates for ends in ((before, pulse), (pulse, after)))
+        left_a, left_b, left = -np.expm1(-2 * a), -np.expm1(-2 * b), -np.expm1(-2 * (a + b))
+        field = self._sum(pulse, np.exp(-a) * left_b / left, np.sqrt(left_a * left_b / left), self._at(before))
+        field += np.multiply(self._at(after), self._each(np.exp(-b) * left_a / left), out=self._product)
+        return field
 
     def _sum(self, pulse, weight, spread, *ends):
         """Return weight * (sum of the ends) + spread * noise."""

@@ -1,17 +1,17 @@
-"""What the three forms of G2 have in common."""
+"""What the G2 classes have in common, whatever the pairs and how they are summed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from parcorana import _core, _move
+from parcorana import _move
 from parcorana.calculation.arrays import Common, PerElement, Summed
 from parcorana.calculation.base import BlockBase
 from parcorana.calculation.checks import adjust_in_place, check_reduced, check_result
 from parcorana.calculation.guard import callback
 from parcorana.calculation.says import saved_arrays
 from parcorana.calculation.userclass import Apart, calls_inherited, is_own
-from parcorana.correlate.lines import scratch_bytes
 from parcorana.curves import curvefile, fits
 from parcorana.curves.bias import bias_of, not_whole, sentence
 from parcorana.curves.curvefile import SUMS
@@ -24,7 +24,6 @@ from parcorana.g2.frames import FrameNormed
 from parcorana.g2.parameters import PARAMS, check_picture, colors_of, normalization_of, number_of, table_of
 from parcorana.g2.plain import PlainG2
 
-_RUNS = 6  # bytes of plans for each row of the buffer and each delay
 _OWN = "parcorana."  # before the names of what is reduced and kept here: a class made from these adds its own
 
 
@@ -37,13 +36,11 @@ def _without_own(arrays):
 
 
 class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
-    """What the three forms of G2 have in common: parameters, saturation, delay curves."""
+    """What the G2 classes have in common: parameters, saturation, delay curves."""
 
-    buffer = "F"
-    stores = True
     takes_pieces = True
     pairs = "counts"
-    takes_params = PARAMS
+    takes_params: Sequence[str] = PARAMS
     #: Callbacks of `UserBase` that these classes call themselves, so that a class made from them may override them.
     takes_callbacks = (
         "initWorker",
@@ -78,6 +75,11 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         self._save = saved_arrays(user_params)
         self.last_has_more = self._save == "last"
 
+    @property
+    def changes_rows(self):
+        """Whether events are changed before they are stored."""
+        return self.notzero is not None or is_own(type(self), "adjustData") or is_own(type(self), "adjust")
+
     @classmethod
     def checkParams(cls, user_params, mask, log):
         """Check the parameters and files of `user_params`: docs/config.md, docs/definitions.md."""
@@ -105,30 +107,16 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
             size += -(-len(color) // 8) * 8  # eight elements to a number, summed as 64 bit
         return size + cls.frame_norm_bytes(system_params, user_params, len(colors))
 
-    def extra_bytes(self, elements, threads):
-        """Return the bytes of the kernels' scratch, and of plans.
-
-        Where all stored pairs are planned at once, gaps may part them into runs.
-        """
-        given, delays = self.system_params, self.delays
-        itemsize = np.dtype(given["store_dtype"]).itemsize
-        planned = _RUNS * len(delays) * (given["times"] + given["block"]) if self.forgets else 0
-        return planned + scratch_bytes(given["times"], given["block"], delays, itemsize, threads, elements)
-
     def arrays(self, elements):
-        """Declare the sums, the saturated elements, and the intensity over time."""
+        """Declare the saturated elements, and the intensity over time; a form of G2 adds its sums."""
         callback(self, "initWorker")(elements)
         line = self.timeline
         kept = {"saturated": PerElement(self.saturated), "timeline.sums": Summed(line.sums)}
         kept |= {f"timeline.{name}": Common(array) for name, array in line.common().items()}
-        kept |= self.arrays_of_frame_norm(self._own_color[:elements])
-        return kept | {name: PerElement(getattr(self, name).T) for name in SUMS}
+        return kept | self.arrays_of_frame_norm(self._own_color[:elements])
 
     def initWorker(self, numElementsWorker):
-        """Allocate the sums: element by element, as the kernel fills them."""
-        shape = (numElementsWorker, len(self.delays))
-        self.G2, self.IP, self.IF = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-        self.counts = np.zeros(len(self.delays), np.int64)
+        """Allocate what marks saturated elements, and the intensity over time; a form of G2 adds its sums."""
         self.saturated = np.zeros(numElementsWorker, np.int8)
         self.timeline = Timeline(self._own_color[:numElementsWorker], self.color_sums.colors)
         self.events = 0  # whose pairs are counted
@@ -181,23 +169,6 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         if self.notzero is not None:
             np.maximum(data, self.notzero, out=data)
 
-    def _reset(self):
-        self.counts[:] = 0
-        self._reset_sums()
-
-    def _reset_sums(self):
-        for array in (self.G2, self.IP, self.IF):
-            array[...] = 0
-
-    def _add_stored(self, plan, X, with_g2=True):
-        """Add the sums over all stored pairs; without G2 the mode must be ENDS."""
-        _core.correlate(plan, X, None, self.G2 if with_g2 else None, self.IP, self.IF, threads=self.mpiParams.threads)
-
-    def _results(self):
-        # a difference of sums may leave its rounding error where nothing should be
-        self.IP[:, self.counts == 0] = self.IF[:, self.counts == 0] = 0
-        return {"G2": self.G2.T, "IF": self.IF.T, "IP": self.IP.T}, self.counts, self.saturated
-
     def collect(self, last, buffer):
         """Return the sums of each colour, and as `save_arrays` says the full arrays."""
         stored, full = (buffer.T, buffer.filled, buffer.X), self._save is True or (last and self._save == "last")
@@ -237,14 +208,18 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         return self._reduced(arrays, counts, int8array)
 
     def _reduced(self, arrays, counts, int8array, pending=None):
-        part = self.mpiParams.part
-        sums = self.color_sums.reduce(arrays, counts, int8array, part, self.mpiParams.threads, pending)
+        part, threads = self.mpiParams.part, self.mpiParams.threads
+        sums = self.color_sums.reduce(arrays, counts, int8array, part, threads, pending)
+        return self._with_rest(sums, int8array, not_whole(arrays["G2"]))
+
+    def _with_rest(self, sums, int8array, parts):
+        """Add to the sums per colour what else the viewer gets; `parts` are sums that are no whole numbers."""
         if self.saturated_value is not None:
             everywhere = np.zeros(np.count_nonzero(self.mpiParams.mask), bool)
-            everywhere[part] = int8array
+            everywhere[self.mpiParams.part] = int8array
             # the workers' bits are disjoint, so that adding them joins them
             sums["saturated"] = np.packbits(everywhere)
-        sums["not_whole"] = np.array([not_whole(arrays["G2"])])
+        sums["not_whole"] = np.array([parts])
         sums["events"] = np.array([self.events * self.mpiParams.firstWorker])
         return _own(sums)
 
@@ -285,7 +260,7 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         if self.fit:
             curvefile.write_fits(group, self.delays, curve.each(colors), self.fit, rate, self.stands_for)
         if self.picture:
-            self._draw(h5UserGroup.parent)
+            self._draw(h5UserGroup)
 
     def _say_bias(self, group, bias, curve, norm):
         """Write what the normalization gets wrong; say so in the log, too, at the first update where it is seen."""
@@ -299,7 +274,7 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
             self._warned = True
             self.mpiParams.logWarning(f"at {processed:,} events: {text}")
 
-    def _draw(self, file):
+    def _draw(self, user):
         """Draw the update beside the result; whatever fails there must not end the run."""
         from parcorana.results.reading import read_result
         from parcorana.view import pictures
@@ -308,7 +283,9 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         picture = Path(path).with_suffix(".png") if self.picture is True else self.picture
         try:
             with pictures.shown(picture, size=(12, 8)) as figure:
-                pictures.draw_result(figure, [read_result(file, Path(path).name)], self.user_params.get("plot_colors"))
+                pictures.draw_result(
+                    figure, [read_result(user.file, Path(path).name, of=user.name)], self.user_params.get("plot_colors")
+                )
         except Exception as error:
             self.mpiParams.logWarning(f"picture {picture}: not drawn: {type(error).__name__}: {error}")
 

@@ -6,12 +6,59 @@ import numpy as np
 
 from parcorana import _core
 from parcorana.calculation.arrays import Common, PerElement
-from parcorana.correlate.lines import plan_accumulated, plan_stored, plan_tails, plan_window
+from parcorana.correlate.lines import plan_accumulated, plan_stored, plan_tails, plan_window, scratch_bytes
 from parcorana.curves.curvefile import SUMS
 from parcorana.g2.base import G2Base
 
+_RUNS = 6  # bytes of plans for each row of the buffer and each delay
 
-class G2atEnd(G2Base):
+
+class G2OfPairs(G2Base):
+    """What the three forms have in common: sums over pairs of stored events."""
+
+    buffer = "F"
+    stores = True
+
+    def initWorker(self, numElementsWorker):
+        """Allocate the sums: element by element, as the kernel fills them."""
+        super().initWorker(numElementsWorker)
+        shape = (numElementsWorker, len(self.delays))
+        self.G2, self.IP, self.IF = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        self.counts = np.zeros(len(self.delays), np.int64)
+
+    def arrays(self, elements):
+        """Declare the sums, too."""
+        return super().arrays(elements) | {name: PerElement(getattr(self, name).T) for name in SUMS}
+
+    def extra_bytes(self, elements, threads):
+        """Return the bytes of the kernels' scratch, and of plans.
+
+        Where all stored pairs are planned at once, gaps may part them into runs.
+        """
+        given, delays = self.system_params, self.delays
+        itemsize = np.dtype(given["store_dtype"]).itemsize
+        planned = _RUNS * len(delays) * (given["times"] + given["block"]) if self.forgets else 0
+        return planned + scratch_bytes(given["times"], given["block"], delays, itemsize, threads, elements)
+
+    def _reset(self):
+        self.counts[:] = 0
+        self._reset_sums()
+
+    def _reset_sums(self):
+        for array in (self.G2, self.IP, self.IF):
+            array[...] = 0
+
+    def _add_stored(self, plan, X, with_g2=True):
+        """Add the sums over all stored pairs; without G2 the mode must be ENDS."""
+        _core.correlate(plan, X, None, self.G2 if with_g2 else None, self.IP, self.IF, threads=self.mpiParams.threads)
+
+    def _results(self):
+        # a difference of sums may leave its rounding error where nothing should be
+        self.IP[:, self.counts == 0] = self.IF[:, self.counts == 0] = 0
+        return {"G2": self.G2.T, "IF": self.IF.T, "IP": self.IP.T}, self.counts, self.saturated
+
+
+class G2atEnd(G2OfPairs):
     """G2 of all pairs now stored, computed at each update."""
 
     stores = False
@@ -30,7 +77,7 @@ class G2atEnd(G2Base):
         return self._results()
 
 
-class G2IncrementalAccumulator(G2Base):
+class G2IncrementalAccumulator(G2OfPairs):
     """G2 of all pairs that were ever stored together: an event adds its pairs when it enters.
 
     While hardly a pulse is missing, IP and IF are not summed pair by pair: over
@@ -96,7 +143,7 @@ class G2IncrementalAccumulator(G2Base):
         return self._results()
 
 
-class G2IncrementalWindowed(G2Base):
+class G2IncrementalWindowed(G2OfPairs):
     """G2 of all pairs now stored, kept up to date as events enter and leave.
 
     IP and IF need no pairs and are computed at each update. What was added to

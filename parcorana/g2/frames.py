@@ -35,7 +35,11 @@ class FrameNormed:
         if self.mpiParams.role == "viewer":
             # with several colours their mean, too: what all of them do is the beam, not their speckles
             count += self.frame_norm == COLOR and colors > 1
-            self.series_g2 = SeriesG2(self.delays, self.system_params["times"], count, self.forgets)
+            self.series_g2 = self.series_sums(count)
+
+    def series_sums(self, count):
+        """Begin the sums of so many numbers of each event, over the pairs of the class."""
+        return SeriesG2(self.delays, self.system_params["times"], count, self.forgets)
 
     @classmethod
     def frame_norm_bytes(cls, system_params, user_params, colors):

@@ -109,6 +109,7 @@ def merge(runs, common, group, fit=None, keep=True, threads=1):
     group.attrs["normalization_error"] = "; ".join(filter(None, said))
     if of_runs:
         _write_runs(group.create_group("runs"), made, of_runs, counts, added.intensity)
+    _keep_level(runs, common, group)
     said = _left_out(runs, group) + _write_intensity(group, runs, common, made.colors)
     if fit:
         curvefile.write_fits(group, common.delays, curve.each(made.colors), fit, common.rate, stands_for)
@@ -272,6 +273,15 @@ def combined(curves, counts):
     _, weights = _weighted(curves, counts)
     errors = np.array([curve.error for curve in curves])
     return np.sqrt((np.where(weights > 0, weights * errors, 0.0) ** 2).sum(axis=0) + 0 * weights.sum(axis=0))
+
+
+def _keep_level(runs, common, group):
+    """Write the level of each delay of multi-tau, where all runs have the same ones."""
+    if all("level" in run.group for run in runs):
+        levels = [run.group["level"][:][run.places_of(common.delays)] for run in runs]
+        if all(np.array_equal(level, levels[0]) for level in levels):
+            about = runs[0].group["level"].attrs
+            write_dataset(group, "level", levels[0], "1", about["long_name"], channels=about["channels"])
 
 
 def _left_out(runs, group):

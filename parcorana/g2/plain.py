@@ -31,7 +31,7 @@ class PlainG2:
             series = np.array([[self.plain_numbers[t]] for t in counters.tolist()])
         if self.forgets:
             counters, data = counters[-times:], data[-times:]
-        arrays, counts = plain_sums(counters, data, self.system_params["delays"], times)
+        arrays, counts = self.sum_plainly(counters, data)
         curves = [
             plain_curve(arrays, counts, self.color == color, ~saturated, normalization, self.finecolor)
             for color in self.color_sums.colors
@@ -40,7 +40,7 @@ class PlainG2:
         table = Curve(*map(np.array, rows)) if curves else Curve(*np.zeros((4, 0, len(counts))))
         norm = None
         if series is not None:
-            sums, _ = plain_sums(counters, series[-len(counters) :], self.system_params["delays"], times)
+            sums, _ = self.sum_plainly(counters, series[-len(counters) :])
             with np.errstate(divide="ignore", invalid="ignore"):
                 g2 = (counts[:, None] * sums["G2"] / (sums["IP"] * sums["IF"])).T
             g2 = np.ascontiguousarray(np.where(counts > 0, g2, np.nan))
@@ -56,6 +56,10 @@ class PlainG2:
                     full = np.zeros(mask.shape)
                     full[mask] = arrays[name][d]
                     self.viewerPublishArray(name, delay, full, h5UserGroup)
+
+    def sum_plainly(self, counters, data):
+        """Return the sums over all pairs that the class counts, as `plain_sums` does."""
+        return plain_sums(counters, data, self.system_params["delays"], self.system_params["times"])
 
     def _means_of_colors(self, counters, data):
         """Return the mean of each colour at each event, (m, C): of the elements that nothing before it saturated."""

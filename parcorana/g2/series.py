@@ -111,9 +111,12 @@ class SeriesG2:
         Whether only pairs count that are stored.
     """
 
+    #: Of the buffer's memory.
+    order = "F"
+
     def __init__(self, delays: NDArray[np.int64], times: int, series: int, forgets: bool) -> None:
         self._delays, self._forgets = delays, forgets
-        self._buffer = RollingBuffer(times, series, _AT_ONCE, np.float64, "F")
+        self._buffer = RollingBuffer(times, series, _AT_ONCE, np.float64, self.order)
         self._sums = np.zeros((3, series, len(delays)))
         self._counts = np.zeros(len(delays), np.int64)
         self._run = self._entered = 0
@@ -145,10 +148,13 @@ class SeriesG2:
         self._waiting = [array[count:] for array in self._waiting]
         for part in np.split(np.arange(count), np.flatnonzero(np.diff(run)) + 1) if count else ():
             if run[part[0]] != self._run:
-                self._buffer.clear()
+                self._end_run()
                 self._run = int(run[part[0]])
             self._enter(counters[part], numbers[part])
         self._entered += count
+
+    def _end_run(self):
+        self._buffer.clear()
 
     def _enter(self, counters, numbers):
         buffer = self._buffer

@@ -5,15 +5,16 @@ import os
 import runpy
 import stat
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from parcorana.calculation.base import BlockBase
+from parcorana.calculation.classes import joined_class, split_params
 from parcorana.calculation.guard import defines
-from parcorana.calculation.userclass import check_class, check_params
+from parcorana.calculation.userclass import check_class, check_params, params_taken
 from parcorana.calculation.userstate import has_state
 from parcorana.correlate.delays import check_delays
 from parcorana.correlate.rolling import rate_fraction
@@ -67,6 +68,9 @@ class Config:
         What the data state of it, once they are open.
     photons : dict or None
         With all defaults.
+    classes : dict of str to Config
+        Of a job with several classes: what it would be with each of them alone. Empty with a single one; else
+        `user_class` is a `Several`.
 
     The others are the keys of docs/config.md.
     """
@@ -107,6 +111,7 @@ class Config:
     photons: dict | None
     folder: str
     instrument: Instrument | None = None
+    classes: dict = field(default_factory=dict)
 
 
 def read_config(path, trust=False):
@@ -198,7 +203,13 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
             mask, params["mask"] = testmask, params["testmask"]
     if mode != "main":
         params["numevents"] = params["testnumevents"]
-    check_class(params["user_class"], mode, log.warning)
+    given_class = params["user_class"]
+    own_params = split_params(given_class, user_params, log.warning) if isinstance(given_class, list) else {}
+    several = (
+        [(each, own_params[each.__name__]) for each in given_class] if own_params else [(given_class, user_params)]
+    )
+    for each, _ in several:
+        check_class(each, mode, log.warning)
     if dataset.is_live and not params["update"]:
         log.warning("update=0: a run that goes on shows nothing until it ends; set update to so many events")
     if "h5output" not in given:
@@ -207,16 +218,17 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
             raise ConfigError("h5output: shared memory gives no name for the output; set h5output to a path or to None")
         params["h5output"] = f"g2calc_{label}.h5"
     _check_checkpoint(params, dataset, mode)
-    places, names = _check_values(params, dataset, user_params)
-    _check_photons(params, dataset)
+    places, names = _check_values(params, dataset, several)
+    _check_photons(params, dataset, several)
     elements = int(np.count_nonzero(mask))
     dtype = np.dtype(params["store_dtype"])
     block = params["block"] or _block(elements * dtype.itemsize)
-    check_params(params["user_class"], user_params, log.warning)
-    if defines(params["user_class"], "checkParams"):
-        params["user_class"].checkParams(user_params, mask, log.warning)
+    for each, own in several:
+        check_params(each, own, log.warning, _for_others(each, several, user_params))
+        if defines(each, "checkParams"):
+            each.checkParams(own, mask, log.warning)
     params |= {"delays": [int(d) for d in delays], "block": block}
-    own = {field.name for field in fields(Config)}
+    own = {each.name for each in fields(Config)}
     values = {key: value for key, value in params.items() if key in own}
     values |= {
         "dataset": dataset,
@@ -229,7 +241,23 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
         "names": names,
         "folder": os.getcwd(),
     }
-    return Config(system_params=params, user_params=dict(user_params), **values)
+    if not own_params:
+        return Config(system_params=params, user_params=dict(user_params), **values)
+    values["user_class"] = joined_class(given_class)
+    config = Config(system_params=params, user_params=dict(user_params), **values)
+    classes = {
+        each.__name__: replace(
+            config, system_params=params | {"user_class": each}, user_params=dict(of), user_class=each
+        )
+        for each, of in several
+    }
+    return replace(config, classes=classes)
+
+
+def _for_others(user_class, several, user_params):
+    """Return the common parameters that another class of a list takes, or may take."""
+    taken = [params_taken(each) for each, _ in several if each is not user_class]
+    return {key for key in user_params if any(known is None or key in known for known in taken)}
 
 
 def _check_checkpoint(params, dataset, mode):
@@ -248,30 +276,35 @@ def _check_checkpoint(params, dataset, mode):
         raise ConfigError(
             f"checkpoint={params['checkpoint']}: checkpoints stand beside the result, and h5output is None: name a file"
         )
-    if not issubclass(params["user_class"], BlockBase):
-        has_state(params["user_class"])
+    for each in params["user_class"] if isinstance(params["user_class"], list) else [params["user_class"]]:
+        if not issubclass(each, BlockBase):
+            has_state(each)
 
 
-def _check_values(params, dataset, user_params):
+def _check_values(params, dataset, several):
     """Check `values` and `select`; return where the source finds values, and the names of all that there are."""
     params["values"] = check_values(params["values"], dataset)
     places = {name: where for name, where in params["values"].items() if name != MEAN}
     names = names_of(places, dataset)
     params["select"] = check_select(params["select"], names)
-    user_class = params["user_class"]
-    uses = check_uses(user_class, user_params, names) if issubclass(user_class, BlockBase) else ()
-    if uses and user_class.leaves_out_missing:
-        params["select"] = {name: (None, None) for name in uses if name != MEAN} | params["select"]
+    for user_class, user_params in several:
+        uses = check_uses(user_class, user_params, names) if issubclass(user_class, BlockBase) else ()
+        if uses and user_class.leaves_out_missing:
+            params["select"] = {name: (None, None) for name in uses if name != MEAN} | params["select"]
     return places, [*names, MEAN]
 
 
-def _check_photons(params, dataset):
+def _check_photons(params, dataset, several):
     """Check `photons`; warn of data that psana does not calibrate, for charge is measured from the pedestal on."""
     if params["photons"] is None:
         return
     params["photons"] = check_photons(params["photons"])
     is_raw = params["type"] is None or params["type"].rpartition(".")[2] == "raw"
-    if dataset.kind in ("exp", "file", "shmem") and is_raw and not defines(params["user_class"], "finalDataArray"):
+    if (
+        dataset.kind in ("exp", "file", "shmem")
+        and is_raw
+        and not any(defines(each, "finalDataArray") for each, _ in several)
+    ):
         log.warning(
             "photons: type 'raw' is not calibrated, so pedestals count as charge: set type to 'calib', or psana_config"
         )
@@ -314,7 +347,10 @@ def format_params(config):
         lines.append(f"{title}:")
         width = max((len(str(key)) for key in params), default=0)
         for key, value in params.items():
-            shown = value.__module__ + "." + value.__name__ if isinstance(value, type) else repr(value)
+            shown = repr(value)
+            if key == "user_class":
+                listed = value if isinstance(value, list) else [value]
+                shown = ", ".join(f"{each.__module__}.{each.__name__}" for each in listed)
             if key == "psana_config" and value:
                 within = max(len(name) for name in value)
                 shown = "".join(f"\n    {name:{within}}  {option!r}" for name, option in value.items())

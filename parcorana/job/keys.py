@@ -22,7 +22,7 @@ KEYS = {
     "times": (int, REQUIRED),
     "update": (int, 0),
     "delays": (list, REQUIRED),
-    "user_class": (type, REQUIRED),
+    "user_class": (type, REQUIRED),  # or a list of classes
     "h5output": (str, None),
     "testh5output": (str, None),
     "overwrite": (bool, False),
@@ -56,6 +56,23 @@ _AT_LEAST = {
     "heartbeat": 0,
     "callback_limit": 1,
 }
+_ROWS = (1 << 31) - 1  # rows of a buffer are numbered by int32
+_EVENTS = 1 << 60
+_SECONDS = 1e9
+_AT_MOST = {
+    "numservers": 1 << 20,
+    "times": _ROWS,
+    "update": _EVENTS,
+    "numevents": _EVENTS,
+    "testnumevents": _EVENTS,
+    "block": _ROWS,
+    "threads": 1024,
+    "checkpoint": _EVENTS,
+    "latency": _SECONDS,
+    "max_bad": 1e18,
+    "heartbeat": _SECONDS,
+    "callback_limit": _SECONDS,
+}
 _VERBOSITIES = ("DEBUG", "INFO", "WARNING", "ERROR")
 _NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "True or False", list: "a list"}
 
@@ -79,6 +96,8 @@ def checked(key, given):
     value = _converted(key, kind, value)
     if key in _AT_LEAST and not value >= _AT_LEAST[key]:
         raise ConfigError(f"{key} must be at least {_AT_LEAST[key]}, not {shown(value)}")
+    if key in _AT_MOST and not value <= _AT_MOST[key]:
+        raise ConfigError(f"{key} must be at most {_AT_MOST[key]:,}, not {shown(value)}")
     if key == "heartbeat" and 0 < value < 1:
         raise ConfigError(f"heartbeat must be at least 1 (s), or 0 for no watch over the ranks, not {shown(value)}")
     if key == "store_dtype" and value not in ("float32", "float64"):
@@ -107,8 +126,12 @@ def _converted(key, kind, value):
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 1 << 1000 else np.inf
     if kind is type:
+        if isinstance(value, list | tuple) and value and all(isinstance(each, type) for each in value):
+            return list(value) if len(value) > 1 else value[0]
         if not isinstance(value, type):
-            raise ConfigError(f"{key} must be a class (not an instance, not a name), not {shown(value)}")
+            raise ConfigError(
+                f"{key} must be a class, or a list of classes (no instances, no names), not {shown(value)}"
+            )
         return value
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ConfigError(f"{key} must be {_NAMES.get(kind, kind.__name__)}, not {shown(value)}")

@@ -57,6 +57,9 @@ def worker_bytes(config, sample, elements, threads=1):
         Of a class on blocks, as `parcorana.calculation.make.make_sample` makes it.
     elements, threads : int
     """
+    if config.classes:  # each with its buffer, and with blocks: those that it changes are its own
+        each = (worker_bytes(own, sample[name], elements, threads) for name, own in config.classes.items())
+        return sum(each) - _FIXED * (len(config.classes) - 1)
     calculation, arrays = sample
     stored, delays = config.times + config.block, len(config.delays)
     rows = config.block + (config.block if calculation is not None and calculation.buffer is None else stored)
@@ -97,6 +100,9 @@ def server_bytes(config):
 
 def viewer_bytes(config, sample):
     """Return the bytes of the viewer: small arrays, and one delay of one array or, if the class needs that, all."""
+    if config.classes:
+        each = (viewer_bytes(own, sample[name]) for name, own in config.classes.items())
+        return sum(each) - _FIXED * (len(config.classes) - 1)
     calculation, arrays = sample
     one = 8
     if calculation is None:
@@ -113,7 +119,8 @@ def viewer_bytes(config, sample):
 
 def bytes_of_ranks(config, roles, threads):
     """Return the bytes of every rank, in order; of each rank its threads are given."""
-    workers, sample = len(roles.workers), make_sample(config)
+    workers = len(roles.workers)
+    sample = {name: make_sample(own) for name, own in config.classes.items()} or make_sample(config)
     needs = []
     for rank, number in enumerate(threads):
         role = roles.role_of(rank)

@@ -47,41 +47,48 @@ class Alone:
     def __init__(self, config, source, h5output, host):
         self.config, self.source, self.h5output, self.host = config, source, h5output, host
         self.params = MpiParams(0, "alone", config.mask, slice(0, config.elements))
-        self.calculation = make_calculation(config, self.params)
+        # without classes a single one, whose group is /user
+        several = config.classes or {"": config}
+        self.parts = {name: make_calculation(own, self.params) for name, own in several.items()}
         self.at = "before the first event"
         self.account = dict.fromkeys(ACCOUNT, 0)
-        self._event_ok = callback(self.calculation, "eventOk")
-        self._final_array = callback(self.calculation, "finalDataArray")
-        self._adjust = callback(self.calculation, "adjust")
-        self._mends = self.calculation.mends_nonfinite
+        self._event_ok, self._final_array = self._only("eventOk"), self._only("finalDataArray")
+        self._adjusts = {name: callback(part, "adjust") for name, part in self.parts.items()}
+        self._mends = all(part.mends_nonfinite for part in self.parts.values())
         self._select, self._filtered_by = config.select, dict.fromkeys(config.select, 0)
         self._photons = {} if config.photons is None else dict.fromkeys(FOUND, 0)
         self._buffer = ReferenceBuffer(config.times)
-        self._events = {}  # of each counter the elements, as they are stored
+        self._events = {name: {} for name in self.parts}  # of each counter the elements, as they are stored
         self._origin = self._run_number = None
         self._stamps = []
 
+    def _only(self, name):
+        """Return a method of the one class that has it."""
+        return next(filter(None, (callback(part, name) for part in self.parts.values())), None)
+
     def run(self):
         """Read, calculate, publish."""
+
+        def init(user):
+            for name, part in self.parts.items():
+                begin(part, "initViewer", self.config.mask, user.require_group(name) if name else user)
+
         clear(self.h5output)
         results = ResultFile(
             self.h5output,
             self.config,
             [(0, "alone", self.host)],
-            lambda group: begin(self.calculation, "initViewer", self.config.mask, group),
+            init,
         )
         self.params.run = getattr(self.source, "own_run", None)
-        begin(self.calculation, "initServer")
-        begin(self.calculation, "arrays", self.config.elements)
+        for part in self.parts.values():
+            begin(part, "initServer")
+            begin(part, "arrays", self.config.elements)
         self._read()
-        counters = np.array(sorted(self._events), np.int64)
-        data = np.empty((len(counters), self.config.elements))
-        for row, counter in enumerate(counters.tolist()):
-            data[row] = self._events[counter]
+        counters = np.array(sorted(next(iter(self._events.values()))), np.int64)
         self._warn_of_order()
         self.params.processed = len(counters)
         self.at = f"the update at {len(counters)} events"
-        calculate = callback(self.calculation, "calcAndPublishForTestAlt")
         facts = {"account": self.account, "filtered_by": self._filtered_by, "first": None, "last": None}
         facts["photons"] = self._photons
         if self.source.stamps != "pulses" and self._stamps:
@@ -89,7 +96,12 @@ class Alone:
         start = time.perf_counter()
 
         def write(group):
-            calculate(counters, data, group)
+            for name, part in self.parts.items():
+                data = np.empty((len(counters), self.config.elements))
+                for row, counter in enumerate(counters.tolist()):
+                    data[row] = self._events[name][counter]
+                calculate = callback(part, "calcAndPublishForTestAlt")
+                calculate(counters, data, group.require_group(name) if name else group)
             yield from ()
 
         for _ in results.publish(len(counters), facts, write):
@@ -190,12 +202,11 @@ class Alone:
         fate = self._buffer.enter(counter, None)
         if fate == "processed":
             self._stamps.append(event.stamp)
-            self._events[counter] = values
-            if self._adjust is not None:
-                numbers = {name: np.array([value]) for name, value in {**event.values, **added}.items()}
-                self._adjust(
-                    Block(np.array([counter]), values[None], np.zeros(1, np.int64), numbers, len(self._stamps) - 1)
-                )
+            numbers = {name: np.array([value]) for name, value in {**event.values, **added}.items()}
+            for name, adjust in self._adjusts.items():
+                own = self._events[name][counter] = values.copy()
+                if adjust is not None:
+                    adjust(Block(np.array([counter]), own[None], np.zeros(1, np.int64), numbers, len(self._stamps) - 1))
         return fate
 
     def _counter(self, stamp):
@@ -209,7 +220,7 @@ class Alone:
         )
 
     def _warn_of_order(self):
-        order = list(self._events)
+        order = list(next(iter(self._events.values())))
         if len(order) > self.config.times and order != sorted(order):
             log.warning(
                 "--test_alt: the events are not in order and more than times=%d, so what was stored together depends "
@@ -229,7 +240,7 @@ def check_alone(config, source, free):
         Bytes that this host can give.
     """
     events = source.total or config.numevents
-    need = events * config.elements * (config.store_dtype.itemsize + 8)
+    need = events * config.elements * (config.store_dtype.itemsize * max(len(config.classes), 1) + 8)
     if need > free:
         raise ConfigError(
             f"--test_alt: {events:,} events of {config.elements:,} elements take {need / 2**30:.1f} GiB at once, this "

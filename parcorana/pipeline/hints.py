@@ -25,6 +25,7 @@ class Hints:
         self._counts_pairs = isinstance(calculation, config.user_class)
         self._forgets = calculation.forgets
         self._needs = needs_history(config.user_class)
+        self._in_order = getattr(calculation, "in_order", False)
         self._told = None
 
     def at_update(self, facts, counts):
@@ -50,6 +51,8 @@ class Hints:
             lost = self._lost(facts, counts)
             lines += [lost if lost != self._told else None, self._beyond(facts["reach"])]
             lines += [self._empty(facts, counts)]
+        elif counts is not None and self._in_order and facts["account"]["processed"]:
+            lines += [self._beyond(facts["reach"]), self._no_frames(facts, counts)]
         return [line for line in lines if line]
 
     def _dropped(self, facts):
@@ -119,6 +122,21 @@ class Hints:
             )
         among = "in the buffer" if self._forgets else "that were processed"
         return f"{self._these(which)} have no pair: no two events {among} are that many pulses apart"
+
+    def _no_frames(self, facts, counts):
+        """Tell of delays at which there is no pair of frames, of a class that gets events in the order of time."""
+        reach = facts["reach"]
+        which = (counts == 0) & (self._delays <= reach["length"])
+        if not self._counts_pairs or not which.any():
+            return None
+        apart, rate = reach["apart"], self._config.rate
+        why = "no two frames of their level exist so far apart, for a frame needs all of its pulses"
+        if apart > 1:
+            text = f"{self._these(which)} have no pair: all events are multiples of {apart:,} pulses apart, and {why}"
+            if facts["pulses"]:
+                return f"{text}; divide the counters by {apart:,}"
+            return f"{text}; set rate={rate / apart:.10g} Hz, so that they are one pulse apart"
+        return f"{self._these(which)} have no pair: {why}"
 
     def _these(self, which):
         """Name the delays that are marked."""

@@ -5,9 +5,11 @@ from typing import Any
 
 from parcorana.calculation.make import make_calculation
 from parcorana.calculation.params import MpiParams
+from parcorana.calculation.several import Several
 from parcorana.job.config import Config
 from parcorana.job.partition import Roles, elements_of
 from parcorana.pipeline.clock import Clock
+from parcorana.pipeline.entering import Entering
 from parcorana.pipeline.stop import Stop
 from parcorana.pipeline.transport import Transport
 
@@ -88,7 +90,10 @@ class Job:
             first_worker=is_worker and self.rank == self.roles.workers[0],
             threads=self.threads,
         )
-        return make_calculation(config, params)
+        if not config.classes:
+            return make_calculation(config, params)
+        parts = {name: make_calculation(each, params.of_class(name)) for name, each in config.classes.items()}
+        return Several(parts, config.classes, params, lambda part: Entering(self, part, lambda at: None))
 
 
 def finished_facts(job, facts: dict[str, Any] | None = None):

@@ -21,6 +21,7 @@ _HEAD_START = 0.5  # s of rank 0, to say that there is little room
 # What the launchers tell each process: its rank, and the number of processes.
 _RANK = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 _SIZE = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+_TASKS = ("SLURM_STEP_NUM_TASKS",)  # PMIx tells no size: its launcher does; there may be one task, a shell
 # Launchers by a variable that only they set, and libraries (as mpi4py names them) that cannot work with them.
 _FOREIGN = {
     "Open MPI": ("OMPI_COMM_WORLD_SIZE", ("MPICH", "Intel MPI", "MVAPICH", "MVAPICH2", "Cray MPICH")),
@@ -41,7 +42,7 @@ def launched_size():
     """
     size = _first(_SIZE)
     if size is None:
-        return 1 if _first(_RANK) is None else 2
+        return 1 if _first(_RANK) is None else _first(_TASKS) or 2
     return size
 
 

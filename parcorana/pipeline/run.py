@@ -66,11 +66,21 @@ def short_times(source, config):
     That is so where events are equally far apart, and nothing filters them:
     else only their counters tell, when they have come.
     """
-    delays, times, steps = config.delays, config.times, getattr(source, "pulses_apart", None)
+    steps = getattr(source, "pulses_apart", None)
     limited = any(limits != (None, None) for limits in config.select.values())
-    filters = limited or any(defines(config.user_class, name) for name in ("eventOk", "finalDataArray"))
-    if steps is None or source.total is None or filters or not needs_history(config.user_class):
+    classes = [own.user_class for own in config.classes.values()] or [config.user_class]
+    filters = limited or any(defines(each, name) for each in classes for name in ("eventOk", "finalDataArray"))
+    if steps is None or source.total is None or filters:
         return None
+    for own in config.classes.values() or [config]:
+        if needs_history(own.user_class) and (text := _short(own, source, steps)):
+            return text if own is config else f"{own.user_class.__name__}: {text}"
+    return None
+
+
+def _short(config, source, steps):
+    """Return the warning of `short_times` for one class."""
+    delays, times = config.delays, config.times
     try:
         step = steps(config.rate)
     except ValueError:  # times that make no counters, as the run is going to tell

@@ -7,6 +7,7 @@ import numpy as np
 
 from parcorana.calculation.block import Update, spread
 from parcorana.calculation.guard import callback
+from parcorana.calculation.several import Several, of_class
 from parcorana.calculation.userclass import begin
 from parcorana.calculation.userstate import says_state
 from parcorana.correlate import cpu
@@ -51,7 +52,11 @@ class Viewer:
         self._done = {}
         self._last = (time.monotonic(), -1)
         self.finished = None
-        self._counts, self._hints = None, Hints(self.config, self.calculation)
+        named = self.calculation.parts if isinstance(self.calculation, Several) else {"": self.calculation}
+        self._parts = {
+            who: (part, Hints(self.config.classes[who] if who else self.config, part)) for who, part in named.items()
+        }
+        self._counts = dict.fromkeys(self._parts)
         self._merged = 0  # updates merged into those published so far
         resume = job.resume
         self._resumed_at = [*resume.resumed_at, resume.processed] if resume else []
@@ -141,7 +146,10 @@ class Viewer:
         """Gather one update from all workers and publish it."""
         clock, gathered = self.job.clock, (yield from self._gathered(facts, arrays))
         processed = facts["account"]["processed"]
-        self._counts = self._pairs(gathered.small)
+        self._counts = {
+            who: self._pairs(part, of_class(who, gathered.small) if who else gathered.small)
+            for who, (part, _) in self._parts.items()
+        }
         self.params.processed = processed
         self.at = f"the update at {processed} events"
         start = time.perf_counter()
@@ -155,20 +163,30 @@ class Viewer:
             yield from steps
         clock.seconds["publishing"] += time.perf_counter() - start - (clock.seconds["waiting"] - waited)
         self._log_update(facts, self._counts, time.perf_counter() - start)
-        for line in self._hints.at_update(facts, self._counts):
-            log.warning("%s", line)
+        self._warn("at_update", facts)
         self._merged = facts["merged"]
 
-    def _pairs(self, arrays):
+    def _warn(self, when, facts):
+        """Log what the counts of each class tell; what they all tell once."""
+        told = {who: getattr(hints, when)(facts, self._counts[who]) for who, (_, hints) in self._parts.items()}
+        common = [line for line in next(iter(told.values())) if all(line in lines for lines in told.values())]
+        for line in common:
+            log.warning("%s", line)
+        for who, lines in told.items():
+            for line in lines:
+                if line not in common:
+                    log.warning("%s%s", f"{who}: " if who else "", line)
+
+    def _pairs(self, calculation, arrays):
         """Return the number of pairs of each delay, if the calculation counts them."""
-        name, wanted = self.calculation.pairs, (len(self.config.delays),)
+        name, wanted = calculation.pairs, (len(self.config.delays),)
         if name is None:
             return None
         counts = arrays.get(name)
         if counts is None or counts.shape != wanted or counts.dtype.kind not in "iu":
             got = "no Summed or Common array of that name" if counts is None else f"{counts.dtype} {counts.shape}"
             raise RunError(
-                f"user_class {self.config.user_class.__name__}: pairs is {name!r}, which must be {wanted} whole "
+                f"user_class {type(calculation).__name__}: pairs is {name!r}, which must be {wanted} whole "
                 f"numbers, one for each delay; there is {got}"
             )
         return counts
@@ -207,10 +225,23 @@ class Viewer:
 
     def _publish(self, group, facts, gathered):
         """Hand one update to the calculation, writing into `group`."""
-        calculation, mask = self.calculation, self.config.mask
-        update = Update(gathered.small, self.params.processed, facts["relsec"])
+        mask = self.config.mask
+        for who, (part, _) in self._parts.items():
+            small, elements, own = gathered.small, gathered.elements, group
+            if who:
+                small = of_class(who, small)
+                elements = [
+                    (name.removeprefix(f"{who}/"), *more) for name, *more in elements if name.startswith(f"{who}/")
+                ]
+                own = group and group.require_group(who)
+            yield from self._publish_one(
+                part, mask, Update(small, self.params.processed, facts["relsec"]), elements, own
+            )
+
+    def _publish_one(self, calculation, mask, update, elements, group):
+        """Hand one update to a calculation, which has these `PerElement` arrays in it."""
         if not calculation.takes_pieces:
-            for name, dtype, axes in gathered.elements:
+            for name, dtype, axes in elements:
                 update[name] = np.zeros((*axes, *mask.shape), dtype)
                 for index in np.ndindex(*axes):
                     update[name][index] = spread(mask, (yield from self._gather(dtype)))
@@ -218,7 +249,7 @@ class Viewer:
         if not calculation.takes_pieces:
             return
         publish_piece = callback(calculation, "publish_piece")
-        for name, dtype, axes in gathered.elements:
+        for name, dtype, axes in elements:
             for index in np.ndindex(*axes):
                 flat = yield from self._gather(dtype)
                 publish_piece(name, index, spread(mask, flat), group)
@@ -240,8 +271,10 @@ class Viewer:
         self._last = (now, processed)
         rate = (processed - max(before, 0)) / max(now - then, 1e-9)
         pairs = ""
-        if counts is not None:
-            pairs = f" {counts.min():,} to {counts.max():,} pairs per delay," if counts.any() else " no pairs,"
+        for who, number in counts.items():
+            if number is not None:
+                said = f"{number.min():,} to {number.max():,} pairs per delay" if number.any() else "no pairs"
+                pairs += f" {who}{': ' * bool(who)}{said},"
         self.progress.clear()
         if processed == before:
             log.info("full arrays at %s events: published in %.2f s", f"{processed:,}", seconds)
@@ -264,8 +297,7 @@ class Viewer:
         spent = account["processed"] + sum(account[key] for key in ACCOUNT[2:])
         if account["read"] != spent:
             raise RunError(f"the accounting does not add up: {account}")
-        for line in self._hints.at_end(facts, self._counts):
-            log.warning("%s", line)
+        self._warn("at_end", facts)
         found = None
         if facts["photons"]:
             found, warnings = lines_of(self.config.photons, facts["photons"], self.config.mask)

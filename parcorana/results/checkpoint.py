@@ -204,7 +204,8 @@ def fingerprint(config):
         for params in (config.system_params, config.user_params)
     )
     files = {"mask": _digest(config.mask)} | {key: _digest(array) for key, array in masks.color_files(config)}
-    return {"system_params": system, "user_params": user, "files": files, "code": _code_of(config.user_class)}
+    code = "".join(_code_of(own.user_class) for own in config.classes.values()) or _code_of(config.user_class)
+    return {"system_params": system, "user_params": user, "files": files, "code": code}
 
 
 def _code_of(user_class):

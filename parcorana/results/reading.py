@@ -16,6 +16,7 @@ from parcorana.results.facts import ACCOUNT
 from parcorana.results.folder import published
 
 _GROUP = "G2_results_at_"
+_AT = re.compile(r"_at_\d{6,18}$")
 
 
 @dataclass
@@ -48,6 +49,8 @@ class Result:
         What the curves were divided by the g2 of; empty where that was nothing.
     before, divisors : dict of int to (D,) float64
         The curves without that, and that g2, by colour.
+    of : str or None
+        Which of several classes it is of.
     """
 
     label: str
@@ -69,6 +72,7 @@ class Result:
     frame_norm: str = ""
     before: dict = field(default_factory=dict)
     divisors: dict = field(default_factory=dict)
+    of: str | None = None
 
     def name_of(self, color):
         """Return what a colour is called: its number, and its q if that is known."""
@@ -98,13 +102,43 @@ def find_file(path, at=None):
     return next((update for update in updates if int(update.stem[7:]) == at), updates[-1])
 
 
-def updates_in(file):
-    """Return the groups of the updates in an open result file by number of events, oldest first."""
+def classes_in(file):
+    """Return the names of the groups of classes in an open result file, [""] if it is that of a single class."""
     user = file["user"]
+    if any(_AT.search(name) for name in user):
+        return [""]
+    return [name for name in user if getattr(user[name], "keys", None) and any(_AT.search(key) for key in user[name])]
+
+
+def group_of(file, label, of):
+    """Return the group of a class in an open result file, /user of a single one.
+
+    Raises
+    ------
+    ConfigError
+        There are several classes and none is named, or not that one.
+    """
+    there = classes_in(file)
+    if of is not None and of.startswith("/"):
+        return file[of]
+    if of is None:
+        if len(there) < 2:
+            return file["user"][there[0]] if there and there[0] else file["user"]
+        raise ConfigError(f"{label}: it holds several classes: say which by --class: {', '.join(there)}")
+    if there == [""]:
+        raise ConfigError(f"{label}: --class {of}: it is the result of a single class")
+    if of not in there:
+        raise ConfigError(f"{label}: there is no class {shown(of)}; there are {', '.join(there) or 'none'}")
+    return file["user"][of]
+
+
+def updates_in(file, label="the result", of=None):
+    """Return the groups of the updates of a class in an open result file by number of events, oldest first."""
+    user = group_of(file, label, of)
     return {int(name[len(_GROUP) :]): user[name] for name in sorted(user) if re.fullmatch(rf"{_GROUP}\d{{1,18}}", name)}
 
 
-def read_result(file, label, at=None):
+def read_result(file, label, at=None, of=None):
     """Read an update of the shipped G2 classes from an open result file.
 
     Parameters
@@ -114,13 +148,15 @@ def read_result(file, label, at=None):
     label : str
     at : int, optional
         Events processed at the update; the last one without it.
+    of : str, optional
+        Name of the class, where there are several; or of its group, from '/' on.
 
     Raises
     ------
     ConfigError
         There is no such update.
     """
-    updates = updates_in(file)
+    updates = updates_in(file, label, of)
     if not updates:
         raise ConfigError(f"{label}: there is no {_GROUP}* in /user; only results of the G2 classes are drawn")
     if at is not None and at not in updates:

@@ -125,7 +125,7 @@ class Run:
 
 
 @contextmanager
-def opened_runs(paths, at=None):
+def opened_runs(paths, at=None, of=None):
     """Open result files; give them as a list of `Run`.
 
     Parameters
@@ -134,6 +134,8 @@ def opened_runs(paths, at=None):
         Results, or names of runs in progress.
     at : int, optional
         Events processed at the update that is meant; the last one without it.
+    of : str, optional
+        Name of the class that is meant, where results have several.
 
     Raises
     ------
@@ -150,13 +152,13 @@ def opened_runs(paths, at=None):
             if (before := names.get(identity(found))) is not None:
                 raise ConfigError(f"{before} and {path} are the same file: its events would count twice")
             names[identity(found)] = path
-            runs.append(_run(file, str(path), at))
+            runs.append(_run(file, str(path), at, of))
         yield runs
 
 
-def _run(file, label, at):
-    result = read_result(file, label, at)
-    group, system = updates_in(file)[result.processed], file["system"]
+def _run(file, label, at, of):
+    result = read_result(file, label, at, of)
+    group, system = updates_in(file, label, of)[result.processed], file["system"]
     try:
         check_delays(result.delays.tolist())
     except ConfigError as error:
@@ -164,11 +166,21 @@ def _run(file, label, at):
     if result.counts.dtype.kind not in "iu" or (result.counts < 0).any():
         raise ConfigError(f"{label}: its delay_counts are not those of a result")
     given = [params_of(system, label, name) for name in ("system_params", "user_params")]
+    if isinstance(classes := given[0].get("user_class"), list) and classes:
+        given = _of_one(*given, classes, of or group.parent.name.rpartition("/")[2])
     complete, ended_by = bool(system.attrs["complete"]), str(system.attrs["ended_by"])
     run = Run(label, result, group, system, *given, complete, ended_by, sources=[])
     run.sources += _sources(run)
     run.check_arrays()
     return run
+
+
+def _of_one(system_params, user_params, classes, name):
+    """Return the parameters that a job with one of its classes would have."""
+    names = {str(each).rpartition(".")[2]: each for each in classes}
+    own = user_params.get(name)
+    common = {key: value for key, value in user_params.items() if key not in names}
+    return system_params | {"user_class": names.get(name, name)}, common | (own if isinstance(own, dict) else {})
 
 
 def _sources(run):

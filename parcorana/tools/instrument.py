@@ -104,7 +104,8 @@ def _rate_of(instrument, config):
 
 def _saturated(instrument, config):
     """Return what the limit says of `saturated_value`."""
-    if "saturated_value" not in (getattr(config.user_class, "takes_params", None) or ()):
+    classes = [own.user_class for own in config.classes.values()] or [config.user_class]
+    if not any("saturated_value" in (getattr(each, "takes_params", None) or ()) for each in classes):
         return ""
     if config.photons is not None:
         return ", of the data as they come: saturated_value is in photons"

@@ -51,6 +51,7 @@ def make_parser():
     parser.add_argument("--common-delays", action="store_true", help="take the delays that all files have")
     parser.add_argument("--uncorrected", action="store_true", help="curves without the frame_norm that the runs had")
     parser.add_argument("--at", type=int, metavar="N", help="the update at N events of each file; without it the last")
+    parser.add_argument("--class", metavar="NAME", dest="of", help="the class to merge, of results that hold several")
     parser.add_argument("--fit", choices=KINDS, help="fit the curves, in place of what the first run asked for")
     parser.add_argument(
         "--save-arrays", action=argparse.BooleanOptionalAction, default=True,
@@ -67,14 +68,14 @@ def _merge(args):
     asked = Asked(**{name: getattr(args, name) for name in Asked.__dataclass_fields__})
     if asked.mask and asked.common_mask:
         raise ConfigError("--mask and --common-mask exclude each other")
-    if len(args.files) == 1 and asked == Asked() and args.save_arrays and not (args.fit or args.at):
+    if len(args.files) == 1 and asked == Asked() and args.save_arrays and not (args.fit or args.at or args.of):
         raise ConfigError(
             f"{args.files[0]}: there is one file and nothing to change: name more files, or --mask, --color, "
             "--normalization or another option"
         )
     check_kind(args.fit)
     output = resolve_name(args.output, args.overwrite)
-    with opened_runs(args.files, args.at) as runs:
+    with opened_runs(args.files, args.at, args.of) as runs:
         for run, name in zip(runs, args.files, strict=True):
             if identity(output) is not None and identity(output) == identity(name):
                 raise ConfigError(f"-o {output}: it is one of the files that are merged")

@@ -11,10 +11,12 @@ from parcorana.curves.fits import KINDS, check_kind, fit_curves
 from parcorana.curves.rounding import time_with_error, with_error
 from parcorana.detector.images import check_both, is_data, load_layout, segments_apart
 from parcorana.detector.masks import check_shape
-from parcorana.errors import ConfigError, speaks, told
+from parcorana.errors import ConfigError, say, speaks, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.files.plain import plain_file
-from parcorana.results.reading import find_file, read_result, updates_in
+from parcorana.results.photons import has_photons, read_photons
+from parcorana.results.reading import classes_in, find_file, group_of, read_result, updates_in
+from parcorana.results.twotime import read_two_time, two_time_updates
 from parcorana.results.values import read_values
 from parcorana.tools.parser import Parser
 
@@ -49,6 +51,7 @@ def make_parser():
     parser.add_argument("-o", "--output", metavar="PICTURE", help=".png, .pdf or .svg; without it a window")
     parser.add_argument("--colors", metavar="LIST", help="only these colours, as 1-4,7")
     parser.add_argument("--at", metavar="LIST", help="the updates at so many events, as 500,1000; without it the last")
+    parser.add_argument("--class", metavar="NAME", dest="of", help="only this one of several classes")
     parser.add_argument("--csv", metavar="FILE", help="write the curves that are drawn as a table, too")
     parser.add_argument(
         "--map", action="append", default=[], metavar="NAME[:DELAY]", dest="maps",
@@ -84,7 +87,7 @@ def _maps(args, file, result):
 def _array(file, result, text):
     """Return the array that a --map names, and a label."""
     name, colon, delay = text.partition(":")
-    group, system = updates_in(file)[result.processed], file["system"]
+    group, system = updates_in(file, result.label, result.of)[result.processed], file["system"]
     if name in _PLAIN_MAPS and not colon:
         if name == "saturated":
             return result.saturated, "saturated"
@@ -129,6 +132,67 @@ def _draw_values(args):
         print(args.output)
 
 
+def _draw_two_time(args, colors):
+    """Draw the two-time correlation of one run; return whether it has one, and no delay curves."""
+    at = parse_numbers(args.at, "--at") if args.at else (None,)
+    name = args.files[0]
+    with plain_file(find_file(name, at[0])) as file:
+        there = classes_in(file) if args.of is None else [args.of]
+        found = [of for of in there if two_time_updates(group_of(file, name, of or None))]
+        if len(found) != 1 or any(updates_in(file, name, of or None) for of in there):
+            return False
+        if len(args.files) > 1 or len(at) > 1 or args.maps or args.fit or args.tau_q or args.csv:
+            raise ConfigError(f"{name}: a two-time correlation is drawn for one run, with -o, --colors and --at")
+        result = read_two_time(group_of(file, name, found[0] or None), name, at[0])
+    if missing := sorted(set(colors or ()) - set(result.maps)):
+        known = ", ".join(map(str, result.maps)) or "none"
+        raise ConfigError(f"--colors: there is no colour {missing[0]}; there are {known}")
+    from parcorana.view import pictures, twotime
+
+    with pictures.shown(args.output, size=twotime.SIZE) as figure:
+        twotime.draw_two_time(figure, result, colors)
+    if args.output:
+        print(args.output)
+    return True
+
+
+def _draw_photons(args, colors):
+    """Draw photon statistics of one run; return whether it has some, and no delay curves."""
+    at = parse_numbers(args.at, "--at") if args.at else (None,)
+    name = args.files[0]
+    with plain_file(find_file(name, at[0])) as file:
+        there = classes_in(file) if args.of is None else [args.of]
+        found = [of for of in there if has_photons(group_of(file, name, of or None))]
+        if len(found) != 1 or any(updates_in(file, name, of or None) for of in there):
+            return False
+        if len(args.files) > 1 or len(at) > 1 or args.maps or args.fit or args.tau_q or args.csv:
+            raise ConfigError(f"{name}: photon statistics are drawn for one run, with -o, --colors and --at")
+        photons = read_photons(group_of(file, name, found[0] or None), name, at[0])
+    missing = sorted(set(colors or ()) - set(photons.counts))
+    if missing:
+        known = ", ".join(map(str, photons.counts)) or "none"
+        raise ConfigError(f"--colors: there is no colour {missing[0]}; there are {known}")
+    from parcorana.view import photons as view
+    from parcorana.view import pictures
+
+    with pictures.shown(args.output, size=(12, 6)) as figure:
+        view.draw_photons(figure, photons, colors)
+    if args.output:
+        print(args.output)
+    return True
+
+
+def _classes(args, file, name):
+    """Return the classes of a result that are to be drawn; those that have no curves are said."""
+    there = classes_in(file)
+    if args.of is not None or len(there) < 2:
+        return [args.of]
+    drawn = [of for of in there if updates_in(file, name, of)]
+    if left := [of for of in there if of not in drawn]:
+        say(f"parCorAnaPlot: {name}: not drawn, for they have no delay curves: {', '.join(left)}")
+    return drawn or there[:1]
+
+
 def _draw(args):
     if args.values:
         _draw_values(args)
@@ -136,20 +200,23 @@ def _draw(args):
     colors = None
     if args.colors:
         colors = parse_numbers(args.colors, "--colors")
+    if _draw_two_time(args, colors) or _draw_photons(args, colors):
+        return
     check_both(args.iX, args.iY)
     check_kind(args.fit)
     results, maps = [], []
     updates = parse_numbers(args.at, "--at") if args.at else (None,)
     for name, at in ((name, at) for name in args.files for at in updates):
         with plain_file(find_file(name, at)) as file:
-            result = read_result(file, name, at)
-            if len(updates) > 1:
-                result = dataclasses.replace(result, label=f"{name} at {at:,}")
-            if args.fit:
-                result = dataclasses.replace(result, fits=fit_curves(result.delays, result.curves, args.fit))
-            if not results:
-                maps = _maps(args, file, result)
-        results.append(result)
+            for of in _classes(args, file, name):
+                result = read_result(file, name, at, of)
+                label = f"{name}{(of and f' {of}') or ''}{f' at {at:,}' if len(updates) > 1 else ''}"
+                result = dataclasses.replace(result, label=label, of=of)
+                if args.fit:
+                    result = dataclasses.replace(result, fits=fit_curves(result.delays, result.curves, args.fit))
+                if not results:
+                    maps = _maps(args, file, result)
+                results.append(result)
     missing = sorted(set(colors or ()) - {c for result in results for c in result.curves})
     if missing:
         known = ", ".join(map(str, results[0].curves)) or "none"

@@ -67,6 +67,11 @@ class TwoTime(Apart, BlockBase):
         self.shares = 0 if self.window else events_shared(2 * len(self.colors))
         self.series = Series(self.ages, self.delays, len(self.colors))
 
+    @property
+    def changes_rows(self):
+        """True with `notzero`."""
+        return self.notzero is not None
+
     @classmethod
     def checkParams(cls, user_params, mask, log):
         """Check the parameters and files of `user_params`."""
@@ -272,7 +277,7 @@ class TwoTime(Apart, BlockBase):
         ages = (first + np.arange(bins)) * width
         self._write(group, update.processed, update.relsec, maps, ages, width, g2)
         if self.picture:
-            self._draw(group.parent)
+            self._draw(group)
 
     def _write(self, user, processed, relsec, maps, ages, width, g2):
         group = user.create_group(f"C2_at_{processed:06d}")
@@ -280,7 +285,7 @@ class TwoTime(Apart, BlockBase):
         rate = self.system_params["rate"]
         write_two_time(group, self.colors, maps, ages, width, self.delays, g2, rate, self.stands_for)
 
-    def _draw(self, file):
+    def _draw(self, group):
         """Draw the update beside the result; whatever fails there must not end the run."""
         from parcorana.results.twotime import read_two_time
         from parcorana.view import pictures, twotime
@@ -288,8 +293,8 @@ class TwoTime(Apart, BlockBase):
         path = self.mpiParams.h5output
         picture = Path(path).with_suffix(".png") if self.picture is True else self.picture
         try:
-            with pictures.shown(picture, size=(12, 8)) as figure:
-                result = read_two_time(file, Path(path).name)
+            with pictures.shown(picture, size=twotime.SIZE) as figure:
+                result = read_two_time(group, Path(path).name)
                 twotime.draw_two_time(figure, result, self.user_params.get("plot_colors"))
         except Exception as error:
             self.mpiParams.logWarning(f"picture {picture}: not drawn: {type(error).__name__}: {error}")

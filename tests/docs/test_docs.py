@@ -34,7 +34,7 @@ from sources import ENVIRONMENT
 
 import parcorana
 from parcorana import MpiParams, curves, userg2
-from parcorana.events import simulated
+from parcorana.events import brownian, simulated
 from parcorana.job import config, keys
 from parcorana.tools import maskcolor, merge, plot
 from parcorana.tools.arguments import make_parser
@@ -388,7 +388,7 @@ def test_options_of_the_tools(tool, sub, document, heading):
 
 def test_options_of_the_simulator():
     rows = {quoted(name)[0]: quoted(default)[0] for name, default, _ in table_of(text_of("docs/data.md"), "option")}
-    assert rows.keys() == simulated._OPTIONS.keys()
+    assert rows.keys() == brownian._OPTIONS.keys()
     assert simulated.Brownian.of(rows) == simulated.Brownian()
 
 

@@ -310,6 +310,9 @@ def test_live_wrong(tmp_path, path, monkeypatch):
     write(tmp_path / "b.h5")
     with pytest.raises(ConfigError, match="'live' follows one file, or those that fit one pattern, not a list of 2"):
         opened(f"h5={path},{tmp_path}/b.h5:live")
-    monkeypatch.setenv("PARCORANA_PATIENCE", "long")
-    with pytest.raises(ConfigError, match="PARCORANA_PATIENCE must be a number of seconds, not 'long'"):
-        opened(f"h5={tmp_path}/none.h5:live")
+    for wrong in ("long", "nan", "inf", "-1", "1e300"):
+        monkeypatch.setenv("PARCORANA_PATIENCE", wrong)
+        with pytest.raises(
+            ConfigError, match=f"PARCORANA_PATIENCE must be a number of seconds, 0 to .*, not '{wrong}'"
+        ):
+            opened(f"h5={tmp_path}/none.h5:live")

@@ -1,6 +1,7 @@
 """The simulator: one sequence however it is divided, and the statistics it promises."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from parcorana.events import speckle
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.open import open_source
 from parcorana.events.protocol import Event, Share
-from parcorana.events.simulated import Brownian, SimulatedSource, colors, true_g2
+from parcorana.events.simulated import Brownian, SimulatedSource, colors, true_c2, true_contrast, true_g2
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -65,7 +66,10 @@ def errors_off(measured, expected):
 
 @pytest.mark.parametrize("block", [1, 7, 16, 512])
 @pytest.mark.parametrize("servers", [1, 2, 3])
-@pytest.mark.parametrize("options", ["", ":colors=3", ":poisson=1", ":gaps=0.4:disorder=9:poisson=1:colors=2"])
+@pytest.mark.parametrize(
+    "options",
+    ["", ":colors=3", ":aging=0.3:modes=3:poisson=1", ":poisson=1", ":gaps=0.4:disorder=9:poisson=1:colors=2"],
+)
 def test_every_division_gives_the_same_bits(options, servers, block):
     same(sequence(SMALL + options, servers, block), sequence(SMALL + options))
 
@@ -153,15 +157,17 @@ def test_pulses(gaps, disorder):
 # Statistics: exact
 
 
+@pytest.mark.parametrize("aging", [0, 1e-3, 0.2, 1000])
 @pytest.mark.parametrize("tau", [0.001, 0.3, 7, 1e6])
-def test_field_correlation_is_exponential_for_all_pairs(monkeypatch, tau):
+def test_field_correlation_is_exponential_for_all_pairs(monkeypatch, tau, aging):
     """With unit vectors for noise, a field is its own coefficients, and products are covariances."""
     n = 150
-    fields = speckle.Fields(Brownian.of({"shape": f"{2 * n}", "tau": tau}))
+    fields = speckle.Fields(Brownian.of({"shape": f"{2 * n}", "tau": tau, "aging": aging}))
     unit = np.eye(2 * n, dtype=np.float32) / np.float32(fields._amplitude)
     monkeypatch.setattr(fields, "_noise", lambda pulse: np.broadcast_to(unit[pulse], fields._shape))
     made = np.array([fields.at(pulse)[0, 0, 0] for pulse in range(n)], np.float64)
-    expected = np.exp(-np.abs(np.subtract.outer(np.arange(n), np.arange(n))) / tau)
+    age = np.log1p(aging * np.arange(n)) / aging if aging else np.arange(n)
+    expected = np.exp(-np.abs(np.subtract.outer(age, age)) / tau)
     assert np.allclose(made @ made.T, expected, rtol=0, atol=2e-6)
 
 
@@ -174,6 +180,33 @@ def test_true_g2():
         assert np.array_equal(true_g2(same_options, [3], 2), true_g2(options, [3], 2))
     with pytest.raises(ValueError, match="from 1 to 3"):
         true_g2(options, [1], color=4)
+
+
+def test_true_c2_of_a_sample_that_ages():
+    options = {"tau": 10, "contrast": 0.3, "colors": 2, "aging": 0.05, "events": 60, "gaps": 0.2}
+    t = np.arange(80)
+    c2 = true_c2(options, t[:, None], t, color=2)
+    steps = 1 / (1 + 0.05 * (np.arange(80_000) + 0.5) / 1000)  # the time that passes in the sample, added up
+    age = np.r_[0, np.cumsum(steps)][::1000] / 1000
+    age = np.r_[age, steps.sum() / 1000][:80]
+    assert np.allclose(c2, 1 + 0.3 * np.exp(-2 * np.abs(np.subtract.outer(age, age)) * 4 / 10), rtol=0, atol=1e-7)
+    pulses = set(make("sim=brownian:events=60:gaps=0.2").pulses.tolist())
+    pairs = [(p, p + 3) for p in pulses if p + 3 in pulses]
+    assert true_g2(options, [3, 1000], 2)[0] == pytest.approx(np.mean([true_c2(options, *pair, 2) for pair in pairs]))
+    assert np.isnan(true_g2(options, [1000])).all()
+
+
+@pytest.mark.parametrize("aging", [0, 0.1])
+def test_true_contrast_is_that_of_all_pairs(aging):
+    options = {"tau": 6, "modes": 4, "sase": 0.5, "aging": aging, "events": 10}
+    for first, exposure in ((0, 1), (3, 1), (0, 5), (7, 8)):
+        t = np.arange(first, first + exposure)
+        pulses = 1 + 0.25 * np.eye(exposure)
+        expected = (pulses * true_c2(options, t[:, None], t)).mean() - 1
+        assert true_contrast(options, exposure, first=first) == pytest.approx(expected)
+    assert true_contrast(options) == pytest.approx(1.25 * 1.25 - 1)
+    with pytest.raises(ValueError, match="at least 1 pulse"):
+        true_contrast(options, 0)
 
 
 @pytest.mark.parametrize("shape", [(40,), (31, 20), (3, 32, 31), (2, 2, 9, 9)])
@@ -294,6 +327,37 @@ def test_photons_of_the_brightest_samples_fit():
     assert 900 < frames.mean() < 1100 and frames.max() < 30000
 
 
+def test_photons_of_modes_are_a_negative_binomial():
+    modes, mean = 3, 0.8
+    frames = run(f"sim=brownian:shape=60x60:events=150:tau=0.1:mean={mean}:modes={modes}:poisson=1")[1]
+    k = np.arange(6)
+    expected = np.array([math.comb(j + modes - 1, j) for j in k], float)
+    expected *= (1 + modes / mean) ** -k.astype(float) * (1 + mean / modes) ** -modes
+    found = np.array([(frames == j).mean(axis=(1, 2)) for j in k])  # frames are independent
+    off = (found.mean(axis=1) - expected) / (found.std(axis=1, ddof=1) / np.sqrt(len(frames)))
+    assert np.abs(off).max() < 3.5
+    poissonian = np.exp(-mean) * mean**k / np.array([math.factorial(j) for j in k])
+    assert (np.abs(found.mean(axis=1) - poissonian) > 10 * np.abs(found.mean(axis=1) - expected))[:2].all()
+
+
+def test_contrast_of_exposures_and_of_a_sample_that_ages():
+    contrasts = {(first, w): [] for first in (0, 40) for w in (1, 4)}
+    for seed in range(24):
+        text = f"sim=brownian:shape=50x50:events=44:tau=5:aging=0.2:modes=2:sase=0.2:seed={seed}"
+        frames = run(text)[1].astype(np.float64) / 10
+        for (first, w), found in contrasts.items():
+            found.append(((frames[first : first + w].mean(axis=0) - 1) ** 2).mean())
+    expected = [true_contrast(text, w, first=first) for first, w in contrasts]
+    measured = np.array(list(contrasts.values())).T
+    assert np.abs(errors_off(measured, expected)).max() < 3.5
+    assert expected[1] < 0.8 * expected[3]
+
+
+def test_one_mode_is_full_contrast():
+    same(sequence(SMALL + ":modes=1"), sequence(SMALL + ":contrast=1"))
+    same(sequence(SMALL + ":aging=0:modes=0"), sequence(SMALL))
+
+
 # Errors
 
 
@@ -323,6 +387,10 @@ def test_photons_of_the_brightest_samples_fit():
         ("disorder=-3", "window"),
         ("disorder=2.5", "window"),
         ("colors=0", "rings"),
+        ("aging=-1", "decay time grows"),
+        ("aging=nan", "decay time grows"),
+        ("modes=101", "independent fields"),
+        ("modes=1.5", "independent fields"),
     ],
 )
 def test_wrong_values_are_named(option, right):
@@ -342,6 +410,8 @@ def test_wrong_names_and_combinations():
         make("sim=brownian:shape=9x2x3:colors=7")
     with pytest.raises(ConfigError, match="mean=1001 must be at most 1000"):
         make("sim=brownian:mean=1001:poisson=1")
+    with pytest.raises(ConfigError, match="modes=2 makes the contrast 1/modes"):
+        make("sim=brownian:contrast=0.5:modes=2")
     with pytest.raises(ConfigError, match="simulator: unknown option 'x'"):
         true_g2({"x": 1}, [1])
     with pytest.raises(ValueError, match="negative"):

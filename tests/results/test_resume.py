@@ -23,7 +23,7 @@ from parcorana.results.lock import FolderLock
 from parcorana.tools.compare import compare
 from parcorana.tools.driver import main
 
-CLASSES = ("G2atEnd", "G2IncrementalAccumulator", "G2IncrementalWindowed")
+CLASSES = ("G2atEnd", "G2IncrementalAccumulator", "G2IncrementalWindowed", "MultiTauG2")
 WHOLES = {}  # what a config gives: the file of an undisturbed run
 ENV = {"PYTHONPATH": f"{ROOT}/tests:{ROOT}", "STRIKE": "::"}
 
@@ -39,6 +39,7 @@ class Runs:
     def write(self, user_class, user=None, **system):
         """Write the config; return what distinguishes it."""
         given = {"checkpoint": 40, "overwrite": False, "update": 70} | system
+        given |= {"delays": [0, 1, 2, 5, 8, 10, 16, 20, 64]} if user_class == "MultiTauG2" else {}
         self.setup.write(user_class, user=user, **given)
         text = (self.folder / "config.py").read_text(encoding="utf-8")
         (self.folder / "config.py").write_text(text.replace("from parcorana import userg2", "import keepers as userg2"))
@@ -153,6 +154,7 @@ def test_it_had_happened(many):
     [
         ("G2atEnd", (5, 2), (3, 1), "SIGKILL:server:120", {}),
         ("G2IncrementalAccumulator", (4, 1), (6, 3), "SIGKILL:viewer:140", {"user": {"frame_norm": "color"}}),
+        ("MultiTauG2", (4, 1), (3, 1), "SIGKILL:viewer:140", {"user": {"frame_norm": "color"}, "times": 5}),
         ("Stateful", (3, 1), (5, 2), "SIGTERM:server:150", {"store_dtype": "float64"}),
     ],
 )

@@ -46,10 +46,13 @@ def _numbers(count, what):
     return parse
 
 
-def _whole(least):
+_COLORS = 1 << 20  # more than any detector has speckles
+
+
+def _whole(least, most=1 << 60):
     def parse(text):
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        if not text.isascii() or not text.isdecimal() or len(text) > 20 or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most:,}")
         return int(text)
 
     return parse
@@ -167,9 +170,15 @@ def _add_start(parser):
     place.add_argument("--wavelength", type=_positive, metavar="ANGSTROM", help="of the X-rays (the HDF5 file's)")
     place.add_argument("--energy", type=_positive, metavar="KEV", help="of the photons, in place of the wavelength")
     color = parser.add_argument_group("colours")
-    color.add_argument("-c", "--color", type=_whole(1), default=6, metavar="N", help="colours, or rings (%(default)s)")
     color.add_argument(
-        "--finecolor", type=_whole(1), default=18, metavar="N", help="fine colours, or fine rings (%(default)s)"
+        "-c", "--color", type=_whole(1, _COLORS), default=6, metavar="N", help="colours, or rings (%(default)s)"
+    )
+    color.add_argument(
+        "--finecolor",
+        type=_whole(1, _COLORS),
+        default=18,
+        metavar="N",
+        help="fine colours, or fine rings (%(default)s)",
     )
     color.add_argument(
         "--by",
@@ -191,7 +200,7 @@ def _add_start(parser):
     color.add_argument("--equal", action="store_true", help="rings of equally many elements")
     color.add_argument("--ring-edges", metavar="X,X,...", help="all edges of the rings, or a file of them (.npy, text)")
     color.add_argument(
-        "--sectors", type=_whole(1), default=1, metavar="M", help="divide each ring into sectors (%(default)s)"
+        "--sectors", type=_whole(1, _COLORS), default=1, metavar="M", help="divide each ring into sectors (%(default)s)"
     )
     color.add_argument(
         "--begin",

@@ -1,0 +1,56 @@
+"""Whole jobs of other calculations than G2, each alone and several at once, from HDF5 in the page cache."""
+
+import os
+import statistics
+import subprocess
+import time
+
+import pytest
+from bench_pipeline import MAIN, make_job
+from conftest import BIN
+
+CONFIG = """\
+from parcorana import make_multitau_delays
+from parcorana.multitau import MultiTauG2
+from parcorana.photons import PhotonStatistics
+from parcorana.userg2 import G2IncrementalAccumulator
+system_params = dict(dataset="h5=frames_*.h5", src="frames", mask="mask.npy", times={times},
+    delays=make_multitau_delays(768), user_class=[{classes}], h5output="out.h5", overwrite=True)
+user_params = dict(save_arrays=False, normalization="color")
+"""
+G2, MULTITAU, PHOTONS = "G2IncrementalAccumulator", "MultiTauG2", "PhotonStatistics"
+RANKS, ROUNDS = 4, 3
+
+
+def run(folder, times, *classes):
+    """Run a job; return its seconds."""
+    text = CONFIG.format(times=times, classes=", ".join(classes))
+    (folder / "config.py").write_text(text, encoding="ascii")
+    command = ["timeout", "-k", "5", "900", "mpiexec", "-n", str(RANKS), "parCorAnaDriver", "-c", "config.py"]
+    start, env = time.perf_counter(), os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
+    subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+@pytest.mark.parametrize("what", [MULTITAU, PHOTONS])
+def test_job_of(benchmark, tmp_path, what):
+    """Pairs per second are element-events per second here."""
+    make_job(tmp_path, **MAIN)
+    events = MAIN["frames"] * MAIN["files"]
+    benchmark.extra_info.update(pairs=events * MAIN["elements"], events=events)
+    benchmark.pedantic(lambda: run(tmp_path, 16, what), rounds=ROUNDS, iterations=1)
+
+
+def test_several_at_once(benchmark, tmp_path):
+    """The same buffer of 900 events for all, since the accumulator needs it."""
+    make_job(tmp_path, **MAIN)
+    classes, ratios = (G2, MULTITAU, PHOTONS), []
+    together = []
+
+    def all_at_once():
+        alone = sum(run(tmp_path, 900, each) for each in classes)
+        together.append(run(tmp_path, 900, *classes))
+        ratios.append(together[-1] / alone)
+
+    benchmark.pedantic(all_at_once, rounds=ROUNDS, iterations=1)
+    benchmark.extra_info.update(beside_alone=statistics.median(ratios), together=statistics.median(together))

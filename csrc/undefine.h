@@ -1,0 +1,22 @@
+/* What the files of a code path define once for each REAL. */
+#undef LANES
+#undef VEC
+#undef LOOSE
+#undef QUAD
+#undef CQUAD
+#undef TURN
+#undef LOW
+#undef HIGH
+#undef ADD_TO
+#undef FOUR
+#undef EACH_4
+#undef EACH_8
+#undef EACH_12
+#undef BASE
+#undef ZERO
+#undef FIRST
+#undef STEP
+#undef NOTHING
+#undef SAVE
+#undef SHIFTS
+#undef UNROLL

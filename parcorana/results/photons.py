@@ -1,0 +1,71 @@
+"""Photon statistics in a result file, read."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from parcorana.errors import ConfigError
+
+_GROUP = "photons_at_"
+_NUMBERS = ("mean", "contrast", "contrast_err", "contrast_corrected", "contrast_unrelated", "pulse_variance")
+
+
+@dataclass
+class Photons:
+    """One update of photon statistics.
+
+    Attributes
+    ----------
+    label : str
+    processed : int
+    exposures : (S,) int64 [pulses]
+    counts : dict of int to (S, kmax + 2) int64
+        By colour: 0 ... kmax photons, and more.
+    numbers : dict of str to dict of int to (S,) float64
+        'mean', 'contrast' and the others, by colour.
+    """
+
+    label: str
+    processed: int
+    exposures: np.ndarray
+    counts: dict
+    numbers: dict
+
+
+def has_photons(user):
+    """Tell whether the group of a class has photon statistics."""
+    return any(re.fullmatch(rf"{_GROUP}\d{{1,18}}", name) for name in user)
+
+
+def read_photons(user, label, at=None):
+    """Read an update of photon statistics.
+
+    Parameters
+    ----------
+    user : h5py.Group
+        Of a class in an open result file.
+    label : str
+    at : int, optional
+        Events processed at the update; the last one without it.
+
+    Raises
+    ------
+    ConfigError
+        There is no such update, or its arrays do not belong together.
+    """
+    names = [name for name in user if re.fullmatch(rf"{_GROUP}\d{{1,18}}", name)]
+    updates = {int(name[len(_GROUP) :]): user[name] for name in names}
+    if not updates or (at is not None and at not in updates):
+        known = ", ".join(map(str, sorted(updates))) or "none"
+        raise ConfigError(f"{label}: there are no photon statistics at {at or 'any'} events; there are: {known}")
+    processed = max(updates) if at is None else at
+    group = updates[processed]
+    exposures = group["exposures"][:]
+    colors = sorted(int(name[13:]) for name in group if re.fullmatch(r"counts_color_\d{1,18}", name))
+    counts = {c: group[f"counts_color_{c}"][:] for c in colors}
+    numbers = {name: {c: group[f"{name}_color_{c}"][:] for c in colors} for name in _NUMBERS}
+    shapes = {array.shape[:1] for each in (counts, *numbers.values()) for array in each.values()}
+    if shapes - {exposures.shape} or any(array.ndim != 2 for array in counts.values()):
+        raise ConfigError(f"{label}: the arrays of {group.name} do not belong together")
+    return Photons(label, processed, exposures, counts, numbers)

@@ -1,0 +1,30 @@
+"""A job with several classes that is killed goes on, on other ranks."""
+
+from conftest import run_command
+
+CONFIG = """\
+from keepers import G2IncrementalAccumulator, Stateful
+from parcorana.userg2 import G2IncrementalWindowed
+
+class Callbacks(Stateful):
+    eventOk = None
+
+system_params = {system!r} | {{"user_class": [G2IncrementalAccumulator, G2IncrementalWindowed, Callbacks]}}
+user_params = {{"save_arrays": True, "color": "color.npy", "G2IncrementalWindowed": {{"notzero": 3}}}}
+"""
+
+
+def test_a_killed_job_goes_on_on_other_ranks(setup, root):
+    env = {"PYTHONPATH": f"{root}:{root / 'tests'}"}
+    system = setup.system | {"checkpoint": 32, "times": 40}
+    (setup.folder / "config.py").write_text(CONFIG.format(system=system), encoding="ascii")
+    killed = setup.drive(ranks=4, env=env | {"STRIKE": "SIGKILL:viewer:140"})
+    assert killed.returncode != 0
+    assert list(setup.folder.glob("*.inprogress/checkpoint_*.json"))
+    resumed = setup.drive("--resume", ranks=3, env=env)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumed at" in resumed.stderr
+    whole = setup.drive("-o", "whole.h5", env=env)
+    assert whole.returncode == 0, whole.stderr
+    compared = run_command("cmpParCorAnaH5Output", "out.h5", "whole.h5", cwd=setup.folder)
+    assert compared.returncode == 0, compared.stdout
