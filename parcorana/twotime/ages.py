@@ -151,7 +151,10 @@ class Ages:
         number = np.searchsorted(lags, apart)
         later, earlier = np.nonzero(np.append(lags, 0)[number] == apart)
         if len(later):
-            found = self._frame_products(rows, all_rows)[:, later, earlier]
+            if level == 0 and self.about[2] == 1:
+                found = self._bin_products(frames[later] - self.about[0], there[earlier] - self.about[0])
+            else:
+                found = self._frame_products(rows, all_rows)[:, later, earlier]
             # twice the middle of the two, that lies between pulses
             middle = ((frames[later] + there[earlier] + 1) << level) - 1
             age = middle // (2 * self.about[2]) - self.about[0]
@@ -234,7 +237,7 @@ class Matrices(Ages):
             place = counters // self.about[2] - self.about[0]
             squares = np.stack([np.bincount(place, row, self.ages) for row in squares])[:, bins]
         self.squares[:, bins] += squares
-        self.sums[bins] += rows
+        _add_rows(self.sums, bins, rows)
         self._extent = self._extent.joined(extent).joined(Extent.of(self.sums[bins[:1]]))
 
     def _frame_products(self, rows, all_rows):
@@ -250,6 +253,9 @@ class Matrices(Ages):
         if len(counters):
             other.make_room(int(counters[0]), int(counters[-1]))
         return other
+
+    def _bin_products(self, later, earlier):
+        return self.products[:, later, earlier]
 
     def part(self, begin, end):
         """Return a copy with some elements of one colour, whose products are those that are still to come."""
@@ -305,6 +311,10 @@ class Series(Ages):
         for to, column in zip(self.squares, data.T, strict=False):
             to += np.bincount(place, column**2, self.ages)
 
+    def _bin_products(self, later, earlier):
+        colors = len(self.squares)
+        return (self.sums[later, :colors] * self.sums[earlier, colors : 2 * colors]).T
+
     def _frame_products(self, rows, all_rows):
         colors = len(self.squares)
         return np.einsum("ic,jc->cij", rows[:, :colors], all_rows[:, colors : 2 * colors])
@@ -314,6 +324,14 @@ def _summed(index, rows):
     """Add up rows of the same index, which increases; return the indexes that there are, and the sums."""
     starts = np.flatnonzero(np.diff(index, prepend=index[0] - 1))
     return index[starts], (rows if len(starts) == len(rows) else np.add.reduceat(rows, starts, axis=0))
+
+
+def _add_rows(sums, bins, rows):
+    """Add rows to those of `sums`; most often these lie side by side."""
+    if bins[-1] - bins[0] == len(bins) - 1:
+        sums[bins[0] : bins[-1] + 1] += rows
+    else:
+        sums[bins] += rows
 
 
 def _halve(array, odd, bins):

@@ -2,8 +2,10 @@
 
 import ctypes
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,8 @@ _EXACT = 1 << 24  # a float32 sum of whole numbers is exact up to here
 _LEAST = 64  # elements in one product, below which float64 is faster
 _WIDE = 1 << 10  # elements that are made float64 at once
 _ROUNDED = 1 << 12  # elements in one float32 sum of numbers that are not whole
+_SMALL = 32  # of photons there are seldom more: their sums are exact, however many elements a colour has
+_BATCH = 4  # products of each thread whose results wait to be added
 _MOST = 1 << 12  # squared it is `_EXACT`
 
 
@@ -28,6 +32,8 @@ class Extent:
         """Look at values, (m, n) C order."""
         if not values.size:
             return cls()
+        if _core.is_whole(values, _SMALL):
+            return cls(float(_SMALL))
         whole = bool(_core.is_whole(values, _MOST)) or bool((values == np.rint(values)).all())
         return cls(max(float(values.max()), -float(values.min())), whole)
 
@@ -65,14 +71,35 @@ def products(one, other, edges, extents, threads):
     """
     sums = np.zeros((len(edges) - 1, len(one), len(other)))
     step, dtype = _cut(*extents, one.dtype)
-    with blas_threads(threads):
-        for total, begin, end in zip(sums, edges[:-1], edges[1:], strict=True):
-            for first in range(begin, end, step):
-                part = slice(first, min(first + step, end))
-                left = one[:, part].astype(dtype, copy=False)
-                right = left if other is one else other[:, part].astype(dtype, copy=False)
-                total += left @ right.T
+
+    def product(task):
+        part = slice(*task[1:])
+        left = one[:, part].astype(dtype, copy=False)
+        right = left if other is one else other[:, part].astype(dtype, copy=False)
+        return left @ right.T
+
+    tasks = [
+        (c, first, min(first + step, end))
+        for c, (begin, end) in enumerate(pairwise(map(int, edges)))
+        for first in range(begin, end, step)
+    ]
+    # BLAS with threads of its own waits for the slowest of them at every product
+    with blas_threads(1):
+        for batch in batched(tasks, _BATCH * threads):
+            for (c, *_), found in zip(batch, _pool(threads).map(product, batch), strict=True):
+                sums[c] += found  # in their order, whatever the number of threads
     return sums
+
+
+def batched(items, size):
+    """Yield so many items at a time."""
+    for first in range(0, len(items), size):
+        yield items[first : first + size]
+
+
+@cache
+def _pool(threads):
+    return ThreadPoolExecutor(threads)
 
 
 @cache

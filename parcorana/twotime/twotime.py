@@ -19,7 +19,7 @@ from parcorana.twotime.ages import LAGS, Matrices, Series
 
 PARAMS = ("color", "color_table", "saturated_value", "notzero", "ages", "window", "picture", "plot_colors")
 _AGES = 512
-_ROWS = 128  # events whose elements are brought side by side at once
+_ROWS = 256  # events whose elements are brought side by side at once
 _PIECE = 1 << 13  # elements at once of the events that still wait
 _NEVER = np.iinfo(np.int64).max
 
