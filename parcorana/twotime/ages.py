@@ -203,6 +203,11 @@ class Matrices(Ages):
         super().clear()
         self._extent = Extent()
 
+    @property
+    def rounds(self):
+        """Whether sums of whole numbers in a bin may be too large to be exact."""
+        return self.sums.dtype == np.float32 and self._extent.whole and self._extent.largest > 1 << 24
+
     def look(self):
         """Learn of sums that were filled in."""
         self._extent = Extent.of(self.sums)

@@ -98,7 +98,7 @@ class TwoTime(Apart, BlockBase):
         dtype = np.dtype(np.float64 if dtype == np.float64 else np.float32)
         # of a window nothing is kept: the sums are made of the stored events
         self.matrices = Matrices(self.ages, self.delays, dtype, elements, edges, self.mpiParams.threads)
-        self.parts = []
+        self.parts, self.told = [], False
         kept = {"saturated_at": PerElement(self.saturated_at), "run": Common(self.run)}
         return kept | {} if self.window else kept | self._declared(self.matrices.arrays())
 
@@ -177,12 +177,23 @@ class TwoTime(Apart, BlockBase):
             numbers, counters = events.numbers[part], events.counters[part].copy()
             rows = self._sorted(events.at(part))
             self.matrices.add(counters, rows)
+            if self.matrices.rounds and not self.told:
+                self.told = True
+                self.mpiParams.logWarning(
+                    f"TwoTime: bins of {self.matrices.about[2]} pulses have sums above 2^24, which float32 rounds by "
+                    "6e-8 of themselves: store_dtype 'float64' keeps them exact",
+                    allWorkers=True,
+                )
             run = np.repeat(self.run, len(counters))
             self.parts.append((run, counters, *self._of_colors(rows, numbers, 0, None, index)))
 
     def end_run(self, buffer):
         """Begin again: what there is speaks of the run in progress."""
         self.run += 1
+        self.mpiParams.logWarning(
+            "TwoTime: a run of the dataset ended, and the next one begins: results speak of the run in progress only; "
+            "for each run take a dataset of its own"
+        )
         self.matrices.clear()
 
     def share(self):
