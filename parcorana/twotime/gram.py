@@ -84,22 +84,22 @@ def products(one, other, edges, extents, threads):
         for first in range(begin, end, step)
     ]
     # BLAS with threads of its own waits for the slowest of them at every product
-    with blas_threads(1):
-        for batch in batched(tasks, _BATCH * threads):
-            for (c, *_), found in zip(batch, _pool(threads).map(product, batch), strict=True):
+    with blas_threads(1), _pool(threads) as each:
+        for first in range(0, len(tasks), _BATCH * threads):
+            batch = tasks[first : first + _BATCH * threads]
+            for (c, *_), found in zip(batch, each(product, batch), strict=True):
                 sums[c] += found  # in their order, whatever the number of threads
     return sums
 
 
-def batched(items, size):
-    """Yield so many items at a time."""
-    for first in range(0, len(items), size):
-        yield items[first : first + size]
-
-
-@cache
+@contextmanager
 def _pool(threads):
-    return ThreadPoolExecutor(threads)
+    """Give what `map` does, by threads that end with the ``with`` body: a process waits for those that do not."""
+    if threads == 1:
+        yield map
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield pool.map
 
 
 @cache
