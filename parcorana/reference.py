@@ -300,6 +300,68 @@ def delay_curve(
     return curve, used
 
 
+def two_time(
+    counters: NDArray[np.int64],
+    data: NDArray[np.float64],
+    numbers: NDArray[np.int64],
+    saturated_at: NDArray[np.int64],
+    ages: int,
+    delays: Sequence[int] | NDArray[np.int64],
+    lags: int,
+) -> tuple[NDArray[np.float64], NDArray[np.int64], int, NDArray[np.float64]]:
+    """Compute the two-time correlation of one colour, pair by pair.
+
+    Parameters
+    ----------
+    counters : (m,) int64 [pulses]
+        Increasing.
+    data : (m, n) float64
+    numbers, saturated_at : (m,) and (n,) int64
+        When each event was processed, and which event saturated each element first.
+    ages : int
+        The most bins.
+    delays : sequence of int
+    lags : int
+        Delays of a level in its own frames.
+
+    Returns
+    -------
+    matrix : (A, A) float64
+    ages : (A,) int64
+        First counter of each bin.
+    width : int
+    g2 : (A, D) float64
+    """
+    width = 1
+    while len(counters) and counters[-1] // width - counters[0] // width >= ages:
+        width *= 2
+    bins = range(counters[0] // width, counters[-1] // width + 1) if len(counters) else range(0)
+    matrix, g2 = np.full((len(bins), len(bins)), np.nan), np.full((len(bins), len(delays)), np.nan)
+    good = numbers[:, None] < saturated_at
+    data = np.where(good, data, 0)
+    n, s = good.sum(axis=1), data.sum(axis=1)
+    for i, j in np.ndindex(matrix.shape):
+        one, other = (np.flatnonzero(counters // width == bins[k]) for k in (i, j))
+        pairs = [(a, b) for a in one for b in other if a != b]
+        top = sum(data[a] @ data[b] for a, b in pairs)
+        bottom = sum(s[a] * s[b] for a, b in pairs)
+        if bottom:
+            matrix[i, j] = max(n[one].mean(), n[other].mean()) * top / bottom
+    for d, delay in enumerate(delays):
+        frame = 1
+        while delay > lags * frame:
+            frame *= 2
+        sums: dict[int, list[float]] = {}
+        for a, b in np.argwhere((counters // frame)[None, :] - (counters // frame)[:, None] == delay // frame):
+            middle = (counters[a] // frame + counters[b] // frame + 1) * frame - 1
+            found = sums.setdefault(int(middle // (2 * width)) - bins[0], [0.0, 0.0])
+            found[0] += data[a] @ data[b]
+            found[1] += s[a] / max(n[a], 1) * s[b]
+        for age, (top, bottom) in sums.items():
+            g2[age, d] = top / bottom if bottom else np.nan
+    return matrix, np.array([k * width for k in bins], np.int64), width, g2
+
+
 def photon_windows(
     counters: Sequence[int], numbers: Sequence[int], data: ArrayLike, about: Any, first: Mapping[int, int]
 ) -> list[tuple[int, int, dict[int, int]]]:

@@ -64,6 +64,11 @@ class Settled:
     def __len__(self) -> int:
         return len(self.counters)
 
+    def at(self, part: slice) -> "Settled":
+        """Return some of the events, as they lie."""
+        values = {name: column[part] for name, column in self.values.items()}
+        return Settled(self.counters[part], self.numbers[part], values, self._arrays, self._which[part], self._at[part])
+
     @property
     def data(self) -> NDArray[Any]:
         """(m, n) array of `dtype`, to be read only; a copy unless the rows lie one behind the other."""

@@ -16,6 +16,7 @@ from parcorana.events.dataset import parse_numbers
 from parcorana.files.plain import plain_file
 from parcorana.results.photons import has_photons, read_photons
 from parcorana.results.reading import classes_in, find_file, group_of, read_result, updates_in
+from parcorana.results.twotime import read_two_time, two_time_updates
 from parcorana.results.values import read_values
 from parcorana.tools.parser import Parser
 
@@ -131,6 +132,30 @@ def _draw_values(args):
         print(args.output)
 
 
+def _draw_two_time(args, colors):
+    """Draw the two-time correlation of one run; return whether it has one, and no delay curves."""
+    at = parse_numbers(args.at, "--at") if args.at else (None,)
+    name = args.files[0]
+    with plain_file(find_file(name, at[0])) as file:
+        there = classes_in(file) if args.of is None else [args.of]
+        found = [of for of in there if two_time_updates(group_of(file, name, of or None))]
+        if len(found) != 1 or any(updates_in(file, name, of or None) for of in there):
+            return False
+        if len(args.files) > 1 or len(at) > 1 or args.maps or args.fit or args.tau_q or args.csv:
+            raise ConfigError(f"{name}: a two-time correlation is drawn for one run, with -o, --colors and --at")
+        result = read_two_time(group_of(file, name, found[0] or None), name, at[0])
+    if missing := sorted(set(colors or ()) - set(result.maps)):
+        known = ", ".join(map(str, result.maps)) or "none"
+        raise ConfigError(f"--colors: there is no colour {missing[0]}; there are {known}")
+    from parcorana.view import pictures, twotime
+
+    with pictures.shown(args.output, size=twotime.SIZE) as figure:
+        twotime.draw_two_time(figure, result, colors)
+    if args.output:
+        print(args.output)
+    return True
+
+
 def _draw_photons(args, colors):
     """Draw photon statistics of one run; return whether it has some, and no delay curves."""
     at = parse_numbers(args.at, "--at") if args.at else (None,)
@@ -175,7 +200,7 @@ def _draw(args):
     colors = None
     if args.colors:
         colors = parse_numbers(args.colors, "--colors")
-    if _draw_photons(args, colors):
+    if _draw_two_time(args, colors) or _draw_photons(args, colors):
         return
     check_both(args.iX, args.iY)
     check_kind(args.fit)

@@ -29,9 +29,10 @@ ROOMS = {
     "g2": "files calculation correlate detector curves results view",
     "multitau": "files calculation correlate curves g2",
     "photons": "files calculation correlate detector curves results view g2",
+    "twotime": "files calculation correlate detector results view g2",
     "pipeline": "files calculation correlate detector curves events job results view",
-    "tools": "files calculation correlate detector curves events job results view watch g2 multitau pipeline",
-    "faces": "files calculation correlate detector curves events job results view watch g2 multitau pipeline tools",
+    "tools": "files calculation correlate detector curves events job results view watch g2 multitau twotime pipeline",
+    "faces": "files calculation correlate detector curves events job results view watch g2 multitau twotime pipeline tools",
 }
 # The modules beside the folders: what all may know, what users import, and what stands for a room.
 BESIDE = {"errors": "floor", "_version": "floor", "reference": "floor", "userg2": "g2"}
@@ -42,7 +43,7 @@ ONLY_IN = {
     "h5py": {"results", "events.hdf5", "tools.compare", "curves.curvefile", "files.plain", "__main__"},
     "hdf5plugin": {"events.hdf5"},
     "tqdm": {"view.progress"},
-    "matplotlib": {"view.pictures"},
+    "matplotlib": {"view.pictures", "view.twotime"},
     "scipy": {"curves.fits"},
 }
 

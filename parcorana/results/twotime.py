@@ -1,0 +1,153 @@
+"""Two-time correlations in a result file."""
+
+import re
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from parcorana.errors import ConfigError
+from parcorana.files.datasets import write_dataset
+
+_GROUP = "C2_at_"
+
+
+@dataclass
+class TwoTimeResult:
+    """One update of a two-time correlation.
+
+    Attributes
+    ----------
+    label : str
+    processed : int
+        Events, at the update.
+    rate : float
+        Pulses per second.
+    ages : (A,) int64 [pulses]
+        First counter of each bin.
+    width : int
+        Pulses per bin.
+    delays : (D,) int64 [pulses]
+    maps : dict of int to (A, A) float64
+        By colour.
+    g2 : dict of int to (A, D) float64
+    stands_for : dict of int to str
+        What a colour is, where that is known.
+    """
+
+    label: str
+    processed: int
+    rate: float
+    ages: np.ndarray
+    width: int
+    delays: np.ndarray
+    maps: dict
+    g2: dict
+    stands_for: dict = field(default_factory=dict)
+
+    def cut(self, color, band=(-np.inf, np.inf)):
+        """Return the mean along each diagonal of a map, within a band of age.
+
+        Parameters
+        ----------
+        color : int
+        band : (float, float) [pulses]
+            Of (t1 + t2) / 2.
+
+        Returns
+        -------
+        delays : (A,) int64 [pulses]
+        g2 : (A,) float64
+            NaN where there is no pair.
+        """
+        matrix, middle = self.maps[color], self.ages + (self.width - 1) / 2
+        found = np.full(len(middle), np.nan)
+        for lag in range(len(middle)):
+            age = (middle[: len(middle) - lag] + middle[lag:]) / 2
+            values = matrix.diagonal(lag)[(age >= band[0]) & (age <= band[1])]
+            if np.isfinite(values).any():
+                found[lag] = np.nanmean(values)
+        return np.arange(len(middle)) * self.width, found
+
+
+def write_two_time(group, colors, maps, ages, width, delays, g2, rate, stands_for=None):
+    """Write an update.
+
+    Parameters
+    ----------
+    group : h5py.Group
+    colors : (C,) int64
+    maps : (C, A, A) float64
+    ages : (A,) int64 [pulses]
+    width : int
+    delays : (D,) int64 [pulses]
+    g2 : (C, A, D) float64
+    rate : float
+    stands_for : (str, str, (C,) float64), optional
+        As ``('q', '1/angstrom', values)``.
+    """
+    about = {"rate": rate}
+    write_dataset(group, "ages", ages, "pulses", f"first counter of each bin; one pulse is 1/{rate} s", **about)
+    write_dataset(group, "width", width, "pulses", "pulses per bin of age")
+    write_dataset(group, "delays", delays, "pulses", f"delays; one pulse is 1/{rate} s", **about)
+    for k, color in enumerate(colors):
+        known = {} if stands_for is None else {stands_for[0]: stands_for[2][k], f"{stands_for[0]}_unit": stands_for[1]}
+        what = "two-time correlation C(t1, t2) of the colour, bins of age along both axes; NaN where there is no pair"
+        write_dataset(group, f"color_{color}", maps[k], "1", what, **known)
+        what = "g2 of the colour, ages x delays: of the pairs whose middle is in the bin; NaN where there is no pair"
+        write_dataset(group, f"g2_age_color_{color}", g2[k], "1", what, **known)
+
+
+def two_time_updates(user):
+    """Return the groups of the updates in `/user` by number of events, oldest first."""
+    found = {int(name[len(_GROUP) :]): user[name] for name in user if re.fullmatch(rf"{_GROUP}\d{{1,18}}", name)}
+    return dict(sorted(found.items()))
+
+
+def read_two_time(user, label, at=None):
+    """Read an update.
+
+    Parameters
+    ----------
+    user : h5py.Group
+        What holds the groups of the updates.
+    label : str
+    at : int, optional
+        Events processed at the update; the last one without it.
+
+    Raises
+    ------
+    ConfigError
+        There is no such update, or its arrays do not belong together.
+    """
+    updates = two_time_updates(user)
+    if not updates:
+        raise ConfigError(f"{label}: there is no {_GROUP}* in {user.name}")
+    if at is not None and at not in updates:
+        raise ConfigError(f"{label}: there is no update at {at} events; there are {', '.join(map(str, updates))}")
+    processed = max(updates) if at is None else at
+    group = updates[processed]
+    try:
+        ages, delays, width = group["ages"], group["delays"], group["width"]
+        colors = sorted(int(name[6:]) for name in group if re.fullmatch(r"color_\d{1,18}", name))
+        maps = {c: group[f"color_{c}"] for c in colors}
+        g2 = {c: group[f"g2_age_color_{c}"] for c in colors}
+        shapes = {maps[c].shape: (len(ages), len(ages)) for c in colors}
+        shapes |= {g2[c].shape: (len(ages), len(delays)) for c in colors}
+        numbers = (ages, delays, width, *maps.values(), *g2.values())
+        if any(has != should for has, should in shapes.items()) or width.shape or ages.ndim != 1 or delays.ndim != 1:
+            raise ValueError
+        if any(array.dtype.kind not in "iuf" for array in numbers):
+            raise TypeError
+        known = {c: _name(maps[c].attrs) for c in colors}
+        return TwoTimeResult(
+            label, processed, float(ages.attrs["rate"]), ages[:], int(width[()]), delays[:],
+            {c: each[:] for c, each in maps.items()}, {c: each[:] for c, each in g2.items()},
+            {c: name for c, name in known.items() if name},
+        )  # fmt: skip
+    except (KeyError, ValueError, TypeError, AttributeError):
+        raise ConfigError(f"{label}: {group.name} lacks a part, or its arrays do not belong together") from None
+
+
+def _name(attributes):
+    kind = next((name for name in attributes if f"{name}_unit" in attributes), None)
+    return f"{kind} = {float(attributes[kind]):.4g} {attributes[f'{kind}_unit']}" if kind else ""

@@ -1,0 +1,109 @@
+"""Gram matrices of events, colour by colour, by BLAS: exact for whole numbers."""
+
+import ctypes
+import re
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from parcorana import _core
+
+_EXACT = 1 << 24  # a float32 sum of whole numbers is exact up to here
+_LEAST = 64  # elements in one product, below which float64 is faster
+_WIDE = 1 << 10  # elements that are made float64 at once
+_ROUNDED = 1 << 12  # elements in one float32 sum of numbers that are not whole
+_MOST = 1 << 12  # squared it is `_EXACT`
+
+
+class Extent:
+    """What is known of some values: the largest one, and whether all are whole numbers."""
+
+    def __init__(self, largest=0.0, whole=True):
+        self.largest, self.whole = largest, whole
+
+    @classmethod
+    def of(cls, values):
+        """Look at values, (m, n) C order."""
+        if not values.size:
+            return cls()
+        whole = bool(_core.is_whole(values, _MOST)) or bool((values == np.rint(values)).all())
+        return cls(max(float(values.max()), -float(values.min())), whole)
+
+    def joined(self, other):
+        """Return the extent of these values and others."""
+        return Extent(max(self.largest, other.largest), self.whole and other.whole)
+
+
+def _cut(one, other, dtype):
+    """Return how many elements one product has, and in which type."""
+    if dtype == np.float64:
+        return 1 << 20, dtype
+    if not (one.whole and other.whole):
+        return _ROUNDED, dtype
+    most = _EXACT / max(one.largest * other.largest, 1)
+    return (int(min(most, 1 << 20)), dtype) if most >= _LEAST else (_WIDE, np.dtype(np.float64))
+
+
+def products(one, other, edges, extents, threads):
+    """Sum the products of rows over the elements of each colour.
+
+    Parameters
+    ----------
+    one : (a, n) float32 or float64, C order
+    other : (b, n) array of the same type
+        `one` itself: half of the work.
+    edges : (C + 1,) int
+        Where the elements of each colour begin and end.
+    extents : (Extent, Extent)
+    threads : int
+
+    Returns
+    -------
+    (C, a, b) float64
+    """
+    sums = np.zeros((len(edges) - 1, len(one), len(other)))
+    step, dtype = _cut(*extents, one.dtype)
+    with blas_threads(threads):
+        for total, begin, end in zip(sums, edges[:-1], edges[1:], strict=True):
+            for first in range(begin, end, step):
+                part = slice(first, min(first + step, end))
+                left = one[:, part].astype(dtype, copy=False)
+                right = left if other is one else other[:, part].astype(dtype, copy=False)
+                total += left @ right.T
+    return sums
+
+
+@cache
+def _libraries():
+    """Return how the BLAS libraries of this process are told their threads: (get, set) of each."""
+    try:
+        text = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ()
+    found = []
+    for path in sorted(set(re.findall(r"(/\S*openblas\S*)", text))):
+        try:
+            library = ctypes.CDLL(path)
+        except OSError:
+            continue
+        for prefix in ("scipy_openblas", "openblas"):
+            for suffix in ("64_", ""):
+                names = [f"{prefix}_{verb}_num_threads{suffix}" for verb in ("get", "set")]
+                if all(hasattr(library, name) for name in names):
+                    found.append(tuple(getattr(library, name) for name in names))
+    return tuple(found)
+
+
+@contextmanager
+def blas_threads(threads):
+    """Let OpenBLAS, which NumPy from PyPI and conda brings, use so many threads in a ``with`` body; never all cores."""
+    before = [get() for get, _ in _libraries()]
+    for _, tell in _libraries():
+        tell(threads)
+    try:
+        yield
+    finally:
+        for (_, tell), number in zip(_libraries(), before, strict=True):
+            tell(number)

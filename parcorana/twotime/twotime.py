@@ -1,0 +1,350 @@
+"""`TwoTime`: a matrix of the correlation of any two times for each colour, and g2 by age and delay."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+
+from parcorana import _move, kernels
+from parcorana.calculation.arrays import Common, PerElement, Summed
+from parcorana.calculation.base import BlockBase
+from parcorana.calculation.userclass import Apart
+from parcorana.detector import masks
+from parcorana.errors import ConfigError, shown
+from parcorana.g2.parameters import check_picture, colors_of, number_of, table_of
+from parcorana.g2.series import events_shared
+from parcorana.reference import two_time
+from parcorana.results.twotime import write_two_time
+from parcorana.twotime.ages import LAGS, Matrices, Series
+
+PARAMS = ("color", "color_table", "saturated_value", "notzero", "ages", "window", "picture", "plot_colors")
+_AGES = 512
+_ROWS = 128  # events whose elements are brought side by side at once
+_PIECE = 1 << 13  # elements at once of the events that still wait
+_NEVER = np.iinfo(np.int64).max
+
+
+def ages_of(user_params):
+    """Return the most bins of age; ConfigError if that is no number of them."""
+    value = user_params.get("ages", _AGES)
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not 2 <= value <= 1 << 15:
+        raise ConfigError(f"user_params['ages'] must be a whole number of bins from 2 to 32768, not {shown(value)}")
+    return int(value)
+
+
+def window_of(user_params):
+    """Return whether only the stored events count; ConfigError if that is not said with True or False."""
+    value = user_params.get("window", False)
+    if not isinstance(value, bool | np.bool_):
+        raise ConfigError(f"user_params['window'] must be True or False, not {shown(value)}")
+    return bool(value)
+
+
+class TwoTime(Apart, BlockBase):
+    """Two-time correlation of each colour: docs/definitions.md, "Two-time correlation"."""
+
+    buffer, in_order = "C", True
+    takes_params = PARAMS
+
+    def __init__(self, user_params, system_params, mpiParams):
+        super().__init__(user_params, system_params, mpiParams)
+        if user_params.get("frame_norm"):
+            raise ConfigError(
+                "user_params['frame_norm']: TwoTime divides by the means of the colour at the two times, so that "
+                "nothing is left to divide by: leave frame_norm out"
+            )
+        self.saturated_value, self.notzero = (number_of(user_params, key) for key in ("saturated_value", "notzero"))
+        self.window = window_of(user_params)
+        self.ages = system_params["times"] if self.window else ages_of(user_params)
+        self.picture = user_params.get("picture") or None
+        if self.picture and system_params.get("h5output", True) is None:
+            raise ConfigError("user_params['picture'] needs a result file to stand beside: set h5output")
+        self.color, _, self.colors = colors_of(user_params, mpiParams.mask)
+        self.delays = np.asarray(system_params["delays"], np.int64)
+        table = table_of(user_params) if mpiParams.role in ("viewer", "alone") else None
+        self.stands_for = table and table.stands_for(self.colors)
+        self.shares = 0 if self.window else events_shared(2 * len(self.colors))
+        self.series = Series(self.ages, self.delays, len(self.colors))
+
+    @property
+    def changes_rows(self):
+        """True with `notzero`."""
+        return self.notzero is not None
+
+    @classmethod
+    def checkParams(cls, user_params, mask, log):
+        """Check the parameters and files of `user_params`."""
+        for key in ("saturated_value", "notzero"):
+            number_of(user_params, key)
+        ages_of(user_params)
+        window_of(user_params)
+        if warning := masks.few_colored(colors_of(user_params, mask)[0]):
+            log(warning)
+        table_of(user_params, log)
+        check_picture(user_params)
+
+    # -- on a worker --------------------------------------------------------------
+
+    def arrays(self, elements):
+        """Declare which event saturated each element first, and all sums of bins and frames."""
+        index = kernels.color_index(self.color[self.mpiParams.part][:elements], self.colors)
+        index[index < 0] = len(self.colors)
+        #: Of the elements, colour by colour; those without one come last.
+        self.order = np.argsort(index, kind="stable")
+        edges = np.searchsorted(index[self.order], np.arange(len(self.colors) + 1))
+        self.saturated_at, self.run = np.full(elements, _NEVER), np.zeros(1, np.int64)
+        dtype = np.dtype(self.system_params["store_dtype"])
+        dtype = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+        # of a window nothing is kept: the sums are made of the stored events
+        self.matrices = Matrices(self.ages, self.delays, dtype, elements, edges, self.mpiParams.threads)
+        self.parts = []
+        kept = {"saturated_at": PerElement(self.saturated_at), "run": Common(self.run)}
+        return kept | {} if self.window else kept | self._declared(self.matrices.arrays())
+
+    @staticmethod
+    def _declared(arrays):
+        kinds = {"sums": PerElement, "rings": PerElement, "pairs": Summed, "products": Summed, "squares": Summed}
+        return {name: kinds.get(name, Common)(array) for name, array in arrays.items()}
+
+    def extra_bytes(self, elements, threads):
+        """Return the bytes of events side by side, of their products, and of the events that wait."""
+        itemsize, times = self.saturated_at.itemsize, self.system_params["times"]
+        rows = 4 * min(_ROWS, self.system_params["block"]) * elements * itemsize
+        waiting = (self.ages + 3 * times + 64) * min(_PIECE, elements) * itemsize
+        return rows + waiting + 24 * len(self.colors) * _ROWS * self.ages + 4 * 8 * self.ages**2
+
+    def collected_bytes(self, elements):
+        """Return the bytes of the matrices, once more."""
+        return 8 * len(self.colors) * self.ages * (self.ages + len(self.delays) + 1)
+
+    def adjust(self, block):
+        """Note which event saturates an element first, then set small values to `notzero`."""
+        threads = self.mpiParams.threads
+        if self.saturated_value is not None:
+            marks = np.zeros(len(self.saturated_at), np.int8)
+            _move.adjust(block.offered, block.entering, self.saturated_value, marks, None, threads)
+            new = np.flatnonzero((marks != 0) & (self.saturated_at == _NEVER))
+            if len(new):
+                values = block.offered[np.ix_(block.entering, new)]
+                first = (values >= values.dtype.type(self.saturated_value)).argmax(axis=0)
+                self.saturated_at[new] = block.first + first
+        if self.notzero is not None:
+            marks = np.zeros(len(self.saturated_at), np.int8)
+            _move.adjust(block.offered, block.entering, None, marks, self.notzero, threads)
+        if self.mpiParams.role == "alone":
+            self.numbers = getattr(self, "numbers", {})
+            self.numbers |= {int(t): block.first + k for k, t in enumerate(block.counters)}
+
+    def _sorted(self, events, begin=0, end=None):
+        """Return elements of events colour by colour, C order, 0 from where one is saturated."""
+        order, dtype = self.order[begin:end], self.matrices.sums.dtype
+        low, high = int(order.min(initial=0)), int(order.max(initial=-1)) + 1
+        if len(order) and high - low <= 4 * len(order):
+            rows = np.take(events.columns(slice(low, high)), order - low, axis=1)
+        else:  # a colour that is all over the detector
+            rows = np.empty((len(events), len(order)), dtype)
+            for k, row in enumerate(rows):
+                row[:] = np.take(events.at(slice(k, k + 1)).data[0], order)
+        rows = np.ascontiguousarray(rows, dtype)
+        when = self.saturated_at[order]
+        for k in np.flatnonzero(when != _NEVER):
+            rows[events.numbers >= when[k], k] = 0
+        return rows
+
+    def _of_colors(self, rows, numbers, begin, end, index):
+        """Return the sums over the elements of each colour, and how many they are, (m, C)."""
+        count = len(self.colors)
+        sums = kernels.sum_indexed(rows, index, count, self.mpiParams.threads)
+        elements = np.tile(np.bincount(index[index >= 0], minlength=count), (len(rows), 1))
+        when = self.saturated_at[self.order[begin:end]]
+        for k in np.flatnonzero((when != _NEVER) & (index >= 0)):
+            elements[numbers >= when[k], index[k]] -= 1
+        return sums, elements
+
+    def _index(self, begin=0, end=None):
+        edges = self.matrices.edges
+        index = np.repeat(np.arange(len(edges) - 1, dtype=np.int32), np.diff(edges))
+        return np.append(index, np.full(len(self.order) - len(index), -1, np.int32))[begin:end]
+
+    def enter(self, events):
+        """Add events to the sums, and keep the intensity of each colour for the viewer."""
+        if self.window:
+            return
+        index = self._index()
+        for first in range(0, len(events), _ROWS):
+            part = slice(first, first + _ROWS)
+            numbers, counters = events.numbers[part], events.counters[part].copy()
+            rows = self._sorted(events.at(part))
+            self.matrices.add(counters, rows)
+            run = np.repeat(self.run, len(counters))
+            self.parts.append((run, counters, *self._of_colors(rows, numbers, 0, None, index)))
+
+    def end_run(self, buffer):
+        """Begin again: what there is speaks of the run in progress."""
+        self.run += 1
+        self.matrices.clear()
+
+    def share(self):
+        """Return the intensity of each colour at the events since the last time."""
+        nothing = np.zeros(0, np.int64), np.zeros(0, np.int64), *np.zeros((2, 0, len(self.colors)))
+        run, counters, sums, elements = (
+            np.concatenate(column) for column in zip(*self.parts or [nothing], strict=True)
+        )
+        self.parts = []
+        found = {"run": Common(run.astype(np.int64)), "counters": Common(counters.astype(np.int64))}
+        return found | {"sums": Summed(sums), "elements": Summed(elements.astype(np.int64))}
+
+    def collect(self, last, buffer):
+        """Return the sums with those of the events that wait, which are not changed by that."""
+        waiting, whole = buffer.waiting(), self.matrices
+        count, edges = len(self.colors), whole.edges
+        sums, elements = np.zeros((len(waiting), count)), np.zeros((len(waiting), count), np.int64)
+        total = whole.grown(waiting.counters)
+        for color in range(count):
+            for begin in range(edges[color], edges[color + 1], _PIECE):
+                end = min(begin + _PIECE, edges[color + 1])
+                rows = self._sorted(waiting, begin, end)
+                more = self._of_colors(rows, waiting.numbers, begin, end, self._index(begin, end))
+                sums += more[0]
+                elements += more[1]
+                part = whole.part(begin, end)
+                part.add(waiting.counters, rows)
+                for name in ("products", "pairs", "squares"):
+                    getattr(total, name)[color] += getattr(part, name)[0]
+        bins = int(total.about[1])
+        return {
+            "run": Common(self.run),
+            "counters": Common(waiting.counters),
+            "sums": Summed(sums),
+            "elements": Summed(elements),
+            "products": Summed(np.ascontiguousarray(total.products[:, :bins, :bins])),
+            "squares": Summed(np.ascontiguousarray(total.squares[:, :bins])),
+            "pairs": Summed(np.ascontiguousarray(total.pairs[:, :bins])),
+        }
+
+    # -- checkpoints --------------------------------------------------------------
+
+    def state(self, arrays):
+        """Keep the sums of elements in the order of the detector."""
+        return {name: self._spread(array) for name, array in arrays.items()}
+
+    def _spread(self, array):
+        if not isinstance(array, PerElement) or array.value is self.saturated_at:
+            return array
+        spread = np.zeros((*array.value.shape[:-1], len(self.saturated_at)), array.value.dtype)
+        spread[..., self.order] = array.value
+        return PerElement(spread)
+
+    def restore(self, state):
+        """Take the sums up, colour by colour."""
+        self.saturated_at[...], self.run[...] = state["saturated_at"], state["run"]
+        for name, array in self.matrices.arrays().items() if not self.window else ():
+            array[...] = state[name][..., self.order] if name in ("sums", "rings") else state[name]
+        self.matrices.look()
+
+    # -- on the viewer --------------------------------------------------------------
+
+    def take_shared(self, update):
+        """Add the intensity of each colour to the sums by which products are divided."""
+        self.series.take(update["run"], update["counters"], update["sums"], update["elements"])
+
+    def viewer_state(self):
+        """Return what a checkpoint keeps of these sums."""
+        return self.series.arrays()
+
+    def restore_viewer(self, state):
+        """Take them up where a run goes on."""
+        for name, array in self.series.arrays().items():
+            array[...] = state[name]
+
+    def publish(self, update, group):
+        """Divide, and write the matrices and g2 by age and delay."""
+        if group is None:
+            return
+        series = copy.deepcopy(self.series)
+        if self.window:
+            series.clear()
+            series.run[:] = update["run"]
+        if series.run[0] != update["run"][0]:
+            series.clear()
+            series.run[:] = update["run"]
+        series.take(
+            np.repeat(update["run"], len(update["counters"])), update["counters"], update["sums"], update["elements"]
+        )
+        maps, g2 = divided(update, series)
+        first, bins, width = series.about.tolist()
+        ages = (first + np.arange(bins)) * width
+        self._write(group, update.processed, update.relsec, maps, ages, width, g2)
+        if self.picture:
+            self._draw(group)
+
+    def _write(self, user, processed, relsec, maps, ages, width, g2):
+        group = user.create_group(f"C2_at_{processed:06d}")
+        group.attrs["relsec"] = relsec
+        rate = self.system_params["rate"]
+        write_two_time(group, self.colors, maps, ages, width, self.delays, g2, rate, self.stands_for)
+
+    def _draw(self, group):
+        """Draw the update beside the result; whatever fails there must not end the run."""
+        from parcorana.results.twotime import read_two_time
+        from parcorana.view import pictures, twotime
+
+        path = self.mpiParams.h5output
+        picture = Path(path).with_suffix(".png") if self.picture is True else self.picture
+        try:
+            with pictures.shown(picture, size=twotime.SIZE) as figure:
+                result = read_two_time(group, Path(path).name)
+                twotime.draw_two_time(figure, result, self.user_params.get("plot_colors"))
+        except Exception as error:
+            self.mpiParams.logWarning(f"picture {picture}: not drawn: {type(error).__name__}: {error}")
+
+    # -- in the testing mode ----------------------------------------------------------
+
+    def calcAndPublishForTestAlt(self, counters, data, h5UserGroup):
+        """Compute the same by plain loops."""
+        times = self.system_params["times"]
+        if self.window:
+            counters, data = counters[-times:], data[-times:]
+        numbers = np.array([self.numbers[t] for t in counters.tolist()])
+        found = [
+            two_time(counters, data[:, mine], numbers, self.saturated_at[mine], self.ages, self.delays, LAGS)
+            for mine in (self.color == color for color in self.colors)
+        ]
+        ages, width = found[0][1:3]
+        maps, g2 = np.array([one[0] for one in found]), np.array([one[3] for one in found])
+        self._write(h5UserGroup, self.mpiParams.processed, np.nan, maps, ages, width, g2)
+
+
+def divided(update, series):
+    """Divide products by intensities.
+
+    Parameters
+    ----------
+    update : dict
+        'products', 'squares', 'pairs', over all workers.
+    series : Series
+        Of the same events.
+
+    Returns
+    -------
+    maps : (C, A, A) float64
+    g2 : (C, A, D) float64
+        NaN where there is no pair, or no intensity.
+    """
+    bins, colors = int(series.about[1]), len(series.squares)
+    sums, _, elements = (series.sums[:bins, k * colors : (k + 1) * colors].T for k in range(3))
+    events = series.events[:bins]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        each = elements / events
+        maps = np.empty((colors, bins, bins))
+        for c in range(colors):
+            lower = update["products"][c] * np.maximum(each[c][:, None], each[c]) / (sums[c][:, None] * sums[c])
+            maps[c] = np.where(np.tri(bins, dtype=bool), lower, lower.T)
+            diagonal = update["products"][c].diagonal() - update["squares"][c]
+            diagonal = each[c] * diagonal / (sums[c] ** 2 - series.squares[c, :bins])
+            np.fill_diagonal(maps[c], np.where(events > 1, diagonal, np.nan))
+        maps[~np.isfinite(maps)] = np.nan
+        g2 = update["pairs"] / series.pairs[:, :bins]
+    g2[~np.isfinite(g2)] = np.nan
+    return maps, g2

@@ -1,0 +1,182 @@
+"""Two-time correlation: the same as plain loops over pairs, however events come and wherever bins merge."""
+
+from pathlib import Path
+from tempfile import mkdtemp
+
+import h5py
+import numpy as np
+import pytest
+from conftest import run_command
+from effort import examples
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from local import run_local
+
+from parcorana import ConfigError
+from parcorana.reference import ReferenceBuffer, two_time
+from parcorana.results.twotime import read_two_time
+from parcorana.twotime import TwoTime
+from parcorana.twotime.ages import LAGS, Matrices, levels_of
+
+SHAPE = (2, 5)
+COLOR = np.array([[1, 2, 1, 0, 2], [1, 1, 3, 2, 1]])
+DELAYS = [1, 2, 5, 16, 18, 40]
+USUAL = settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@st.composite
+def streams(draw):
+    steps = draw(st.lists(st.sampled_from([1, 1, 1, 2, 5, -2, -1, 30]), min_size=1, max_size=60))
+    return {
+        "counters": 1000 + np.cumsum(steps),
+        "runs": np.sort([max(0, draw(st.integers(0, 5)) - 4) for _ in steps]),
+        "times": draw(st.integers(1, 12)),
+        "block": draw(st.integers(1, 30)),
+        "workers": draw(st.integers(1, 3)),
+        "update": draw(st.sampled_from([0, 7])),
+        "store_dtype": draw(st.sampled_from(["float32", "float64"])),
+        "ages": draw(st.sampled_from([4, 16, 512])),
+        "window": draw(st.sampled_from([False, False, True])),
+        "scale": draw(st.sampled_from([1, 3000, 0.37])),
+        "saturated": draw(st.sampled_from([None, 18])),
+    }
+
+
+def wanted(stream, frames, limit):
+    """Return what plain loops make of the events of the run in progress, by colour."""
+    buffer, run, number, kept, origin = ReferenceBuffer(stream["times"]), stream["runs"][0], 0, {}, None
+    values = frames.reshape(len(frames), -1).astype(stream["store_dtype"]).astype(float)
+    at = np.full(values.shape[1], np.iinfo(np.int64).max)
+    for k, counter in enumerate(stream["counters"].tolist()):
+        origin = counter if origin is None else origin
+        if number == limit:
+            break
+        if stream["runs"][k] != run:
+            buffer, run, kept = ReferenceBuffer(stream["times"]), stream["runs"][k], {}
+        if buffer.enter(counter - origin, None) == "processed":
+            kept[counter - origin] = number, values[k]
+            if stream["saturated"]:
+                new = (values[k] >= stream["saturated"] * stream["scale"]) & (at > number)
+                at[new] = number
+            number += 1
+    counters = sorted(buffer.stored if stream["window"] else kept)
+    numbers, data = np.array([kept[t][0] for t in counters]), np.array([kept[t][1] for t in counters])
+    ages = stream["times"] if stream["window"] else stream["ages"]
+    return {
+        c: two_time(np.array(counters), data[:, mine], numbers, at[mine], ages, DELAYS, LAGS)
+        for c in (1, 2, 3)
+        for mine in [COLOR.ravel() == c]
+    }
+
+
+def run(folder, stream, frames):
+    np.save(folder / "color.npy", COLOR)
+    user = {"color": str(folder / "color.npy"), "ages": stream["ages"], "window": stream["window"]}
+    if stream["saturated"]:
+        user["saturated_value"] = stream["saturated"] * stream["scale"]
+    system = {name: stream[name] for name in ("times", "block", "workers", "update", "store_dtype")}
+    output = folder / "result.h5"
+    system |= {"delays": DELAYS, "h5output": str(output)}
+    return run_local(folder, TwoTime, stream["counters"], frames, runs=stream["runs"], user=user, **system)
+
+
+@USUAL
+@given(streams())
+def test_all_pairs(tmp_path, stream):
+    frames = np.random.default_rng(1).poisson(8, (len(stream["counters"]), *SHAPE)) * stream["scale"]
+    frames = frames.astype(np.float64 if stream["scale"] < 1 else np.uint16)
+    folder = Path(mkdtemp(dir=tmp_path))
+    run(folder, stream, frames)
+    with h5py.File(folder / "result.h5") as file:
+        for name in file["user"]:
+            result = read_two_time(file["user"], "result", int(name[6:]))
+            for color, (matrix, ages, width, g2) in wanted(stream, frames, result.processed).items():
+                np.testing.assert_array_equal(result.ages, ages)
+                assert result.width == width
+                np.testing.assert_allclose(result.maps[color], matrix, rtol=1e-5)
+                in_order = (np.diff(stream["counters"]) > 0).all() or not stream["saturated"]
+                if in_order:
+                    np.testing.assert_allclose(result.g2[color], g2, rtol=1e-5)
+
+
+def test_delays_that_are_none():
+    assert levels_of([1, 16, 18, 32, 36, 64]).tolist() == [0, 0, 1, 1, 2, 2]
+    with pytest.raises(ConfigError, match="frames of 2 pulses above 16, and 21 is no multiple of that: take 20 or 22"):
+        levels_of([1, 21])
+    with pytest.raises(ConfigError, match="no delay 0"):
+        levels_of([0, 1])
+
+
+def test_mean_along_a_diagonal(tmp_path):
+    frames = np.random.default_rng(2).poisson(5, (50, *SHAPE)).astype(np.uint16)
+    run_local(tmp_path, TwoTime, np.arange(50), frames, times=3, delays=[3], h5output=str(tmp_path / "result.h5"))
+    with h5py.File(tmp_path / "result.h5") as file:
+        delays, g2 = read_two_time(file["user"], "result").cut(1)
+    data = frames.reshape(50, -1).astype(float)
+    s = data.sum(axis=1)
+    for lag in (1, 7, 30):
+        top = (data[lag:] * data[:-lag]).sum(axis=1) * data.shape[1]
+        assert g2[delays == lag][0] == pytest.approx(np.mean(top / (s[lag:] * s[:-lag])), rel=1e-12)
+    assert np.isnan(g2[0])
+
+
+@pytest.mark.parametrize("most", [300, 3000])
+def test_whole_numbers_are_exact(most):
+    """Where a float32 sum passes 2^24, too."""
+    data = np.random.default_rng(3).integers(0, most, (40, 700)).astype(np.float32)
+    made = Matrices(8, [1], np.float32, 700, np.array([0, 300, 700]), 2)
+    made.add(np.arange(25), data[:25])
+    made.add(np.arange(25, 40), data[25:])
+    assert made.about.tolist() == [0, 5, 8]
+    bins = np.add.reduceat(data.astype(np.int64), np.arange(0, 40, 8), axis=0)
+    for c, part in enumerate((slice(300), slice(300, 700))):
+        np.testing.assert_array_equal(made.products[c, :5, :5], np.tril(bins[:, part] @ bins[:, part].T))
+        squares = (data[:, part].astype(np.int64) ** 2).sum(axis=1)
+        np.testing.assert_array_equal(made.squares[c, :5], np.add.reduceat(squares, np.arange(0, 40, 8)))
+
+
+@pytest.mark.parametrize(
+    ("user", "said"),
+    [
+        ({"ages": 1}, r"\['ages'\] must be a whole number of bins from 2 to 32768, not 1"),
+        ({"ages": "many"}, r"\['ages'\] must be a whole number"),
+        ({"window": 3}, r"\['window'\] must be True or False, not 3"),
+        ({"frame_norm": "mean"}, r"\['frame_norm'\]: TwoTime divides by the means"),
+    ],
+)
+def test_what_is_refused(tmp_path, user, said):
+    with pytest.raises(ConfigError, match=said):
+        run_local(tmp_path, TwoTime, np.arange(3), np.ones((3, *SHAPE)), times=2, delays=[1], user=user)
+
+
+CONFIG = """\
+from keepers import strike
+from parcorana import twotime, userg2
+
+class TwoTime(twotime.TwoTime):
+    def publish(self, update, group):
+        super().publish(update, group)
+        strike("viewer", update.processed)
+
+system_params = {system!r} | {{"user_class": [TwoTime, userg2.G2atEnd], "delays": [1, 2, 5, 16, 18]}}
+user_params = {{"color": "color.npy", "ages": 64, "saturated_value": 12, "TwoTime": {{"picture": "own.png"}}}}
+"""
+
+
+def test_a_killed_job_goes_on_on_other_ranks(setup, root):
+    env = {"PYTHONPATH": f"{root}:{root / 'tests'}"}
+    system = setup.system | {"checkpoint": 32, "times": 20, "update": 70}
+    (setup.folder / "config.py").write_text(CONFIG.format(system=system), encoding="ascii")
+    killed = setup.drive(ranks=4, env=env | {"STRIKE": "SIGKILL:viewer:140"})
+    assert killed.returncode != 0
+    resumed = setup.drive("--resume", ranks=3, env=env)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "resumed at" in resumed.stderr
+    assert "not drawn" not in resumed.stderr
+    whole = setup.drive("-o", "whole.h5", env=env)
+    assert whole.returncode == 0, whole.stderr
+    compared = run_command("cmpParCorAnaH5Output", "out.h5", "whole.h5", cwd=setup.folder)
+    assert compared.returncode == 0, compared.stdout
+    drawn = run_command("parCorAnaPlot", "whole.h5", "-o", "picture.png", "--class", "TwoTime", cwd=setup.folder)
+    assert drawn.returncode == 0, drawn.stderr
+    assert all((setup.folder / name).stat().st_size > 10000 for name in ("picture.png", "own.png"))
