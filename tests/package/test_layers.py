@@ -32,7 +32,8 @@ ROOMS = {
     "twotime": "files calculation correlate detector results view g2",
     "pipeline": "files calculation correlate detector curves events job results view",
     "tools": "files calculation correlate detector curves events job results view watch g2 multitau twotime pipeline",
-    "faces": "files calculation correlate detector curves events job results view watch g2 multitau twotime pipeline tools",
+    "faces": "files calculation correlate detector curves events job results view watch g2 multitau twotime pipeline "
+    "tools",
 }
 # The modules beside the folders: what all may know, what users import, and what stands for a room.
 BESIDE = {"errors": "floor", "_version": "floor", "reference": "floor", "userg2": "g2"}
