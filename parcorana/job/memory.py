@@ -18,6 +18,7 @@ _LATER = 12 << 20  # of that, what comes only while the run begins
 _THREADS = 4  # of a rank, beside those of OpenMP: they move messages and watch
 _ADDRESSES = 64 << 20  # that the allocator sets aside for them, used or not
 _MARGIN = 1.1
+_SPARE = 8 << 20  # bytes by which what a process has in use differs from one run to the next
 _USUAL_ARRAYS = 3  # of the shipped classes
 _NOTED = 72  # bytes for each row of the buffer: 28 for time, order and row, the rest while pairs are planned
 _TEMPORARY = 2 * 8  # bytes for each value of a block, where a class does not say: NumPy makes copies in float64
@@ -204,7 +205,7 @@ def check_memory(division, rooms):
     """
     worst = max(_pools(division, rooms), key=lambda pool: pool.lacks)
     if worst.lacks > 0:
-        enough = -(-(worst.room.limit + worst.lacks) // (10_000 << 10)) * 10_000
+        enough = -(-(worst.room.limit + worst.lacks + _SPARE) // (10_000 << 10)) * 10_000
         remedy = worst.room.remedy.format(enough=enough)
         kind = "ranks" if worst.room.own else "hosts"
         raise ConfigError(

@@ -37,7 +37,10 @@ def test_as_it_is_read(value, error, text):
     assert with_error(value, error, "+-") == text.replace("±", "+-")
 
 
-@given(st.floats(-1e300, 1e300), st.floats(min_value=0, max_value=1e300, exclude_min=True))
+@given(
+    st.floats(-1e300, 1e300, allow_subnormal=False),  # those have few digits, and round as they can
+    st.floats(min_value=1e-300, max_value=1e300),
+)
 @example(-1.7e308, 1.7e308)
 def test_both_to_the_same_digit_and_the_error_to_two(value, error):
     text = with_error(value, error)

@@ -36,6 +36,7 @@ import parcorana
 from parcorana import MpiParams, curves, userg2
 from parcorana.events import brownian, simulated
 from parcorana.job import config, keys
+from parcorana.photons import parameters
 from parcorana.tools import maskcolor, merge, plot
 from parcorana.tools.arguments import make_parser
 from parcorana.tools.compare import compare
@@ -345,6 +346,21 @@ def test_user_params(setup):
             groups = list(file["user"].values())
             assert {group.attrs["normalization"] for group in groups} == {normalization}
             assert ["G2" in group for group in groups] == [group is groups[-1] for group in groups]  # save_arrays
+
+
+def test_params_of_photon_statistics():
+    rows = {
+        quoted(row[0])[0]: row[2].strip("`")
+        for row in table_of(section(CONFIG, "user_params"), "key of PhotonStatistics")
+    }
+    about = parameters.about_of({})
+    assert rows.keys() | {"color", "color_table", "saturated_value", "picture", "plot_colors"} == set(parameters.PARAMS)
+    assert rows.pop("threshold") == "photon`/2" and about.threshold == about.photon / 2
+    assert {key: ast.literal_eval(default) for key, default in rows.items()} == {
+        "photon": about.photon,
+        "kmax": about.kmax,
+        "exposures": list(about.exposures),
+    }
 
 
 def test_normalizations():

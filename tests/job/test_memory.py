@@ -150,6 +150,7 @@ def test_the_arrays_that_a_class_says_it_has_are_counted(names, arrays):
         user_class=user_class,
         names=[],
         photons=None,
+        classes={},
     )
     config.elements = 60
     viewer, _, *workers = memory.bytes_of_ranks(config, Roles(servers=(1,), workers=(2, 3)), [1] * 4)

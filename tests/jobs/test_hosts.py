@@ -73,7 +73,7 @@ def test_where_servers_go_and_how_many_threads(three, setup):
     ("system", "words"),
     [
         ({"serverhosts": ["h9"]}, "serverhosts: no free rank on 'h9'; hosts with free ranks: h1, h2, h3"),
-        ({"times": 10**11}, "memory: the ranks on h2 need "),
+        ({"times": 2 * 10**9}, "memory: the ranks on h2 need "),
     ],
 )
 def test_errors_name_the_host(three, setup, system, words):

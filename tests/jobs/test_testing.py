@@ -232,7 +232,7 @@ def test_an_exception_in_it_is_told_as_any_other(setup, here):
 
 
 def test_too_much_for_the_memory_is_refused():
-    config = SimpleNamespace(elements=10**6, numevents=0, store_dtype=np.dtype("f4"))
+    config = SimpleNamespace(elements=10**6, numevents=0, store_dtype=np.dtype("f4"), classes={})
     check_alone(config, SimpleNamespace(total=100), 2 << 30)
     with pytest.raises(ConfigError, match=r"10,000 events of 1,000,000 elements take 111\.8 GiB at once"):
         check_alone(config, SimpleNamespace(total=10_000), 2 << 30)

@@ -2,7 +2,10 @@
 
 import sys
 
-SMALL = "(test_accumulate or test_windowed or test_at_end) and 1000 or test_gather or test_find_runs or h5-1 or test_multitau and 64"
+SMALL = (
+    "(test_accumulate or test_windowed or test_at_end) and 1000 or test_gather or test_find_runs or h5-1 "
+    "or test_multitau and 64"
+)
 
 
 def test_small_benchmarks(command, root):
