@@ -3,22 +3,11 @@
 
 #if defined(__x86_64__)
 
-#include <immintrin.h>
 #include <string.h>
 
 #include "v4.h"
+#include "widen.h"
 
-TARGET static inline __m512d widen_f32(const float *p)
-{
-    return _mm512_cvtps_pd(_mm256_loadu_ps(p));
-}
-
-TARGET static inline __m256d widen_f64(const double *p)
-{
-    return _mm256_loadu_pd(p);
-}
-
-#define WIDEN(p) NAME(widen)(p)
 #define IMPL "multitau_impl.h"
 #include "each_real.h"
 

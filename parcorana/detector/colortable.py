@@ -242,3 +242,15 @@ def doubts(table, colors, sizes):
         if 0 < told[color] < size:
             return f"it says that colour {color} has {told[color]:,} elements, and {size:,} are included"
     return None
+
+
+def attributes_of(stands_for, k):
+    """Return what the k-th colour stands for as attributes of a dataset: ``{'q': ..., 'q_unit': ...}``.
+
+    Parameters
+    ----------
+    stands_for : (str, str, (C,) float64) or None
+        As `ColorTable.stands_for` returns it.
+    k : int
+    """
+    return {} if stands_for is None else {stands_for[0]: stands_for[2][k], f"{stands_for[0]}_unit": stands_for[1]}

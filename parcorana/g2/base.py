@@ -1,7 +1,6 @@
 """What the G2 classes have in common, whatever the pairs and how they are summed."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -17,11 +16,19 @@ from parcorana.curves.bias import bias_of, not_whole, sentence
 from parcorana.curves.curvefile import SUMS
 from parcorana.curves.sums import ColorSums
 from parcorana.curves.timeline import Timeline
-from parcorana.detector import colortable, masks
-from parcorana.errors import ConfigError, RunError
+from parcorana.errors import RunError
 from parcorana.files.datasets import write_dataset
+from parcorana.g2.beside import draw_beside, picture_of
 from parcorana.g2.frames import FrameNormed
-from parcorana.g2.parameters import PARAMS, check_picture, colors_of, normalization_of, number_of, table_of
+from parcorana.g2.parameters import (
+    PARAMS,
+    check_colors,
+    check_picture,
+    colors_of,
+    normalization_of,
+    number_of,
+    table_of,
+)
 from parcorana.g2.plain import PlainG2
 
 _OWN = "parcorana."  # before the names of what is reduced and kept here: a class made from these adds its own
@@ -58,9 +65,7 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         self.saturated_value = number_of(user_params, "saturated_value")
         self.notzero = number_of(user_params, "notzero")
         self.fit = user_params.get("fit") or None
-        self.picture = user_params.get("picture") or None
-        if self.picture and system_params.get("h5output", True) is None:
-            raise ConfigError("user_params['picture'] needs a result file to stand beside: set h5output")
+        self.picture = picture_of(user_params, system_params)
         self._warn_of_own_adjust()
         color, finecolor, colors = colors_of(user_params, mpiParams.mask)
         self.color, self.finecolor = color, finecolor
@@ -86,13 +91,7 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         for key in ("saturated_value", "notzero"):
             number_of(user_params, key)
         normalization_of(user_params)
-        color = colors_of(user_params, mask)[0]
-        if warning := masks.few_colored(color):
-            log(warning)
-        table = table_of(user_params, log)
-        number, sizes = np.unique(color[color > 0], return_counts=True)
-        if table is not None and (doubt := colortable.doubts(table, number, sizes)):
-            log(f"color_table: is it the table of this colour file? {doubt}")
+        check_colors(user_params, mask, log)
         fits.check_kind(user_params.get("fit"))
         check_picture(user_params)
 
@@ -275,19 +274,14 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
             self.mpiParams.logWarning(f"at {processed:,} events: {text}")
 
     def _draw(self, user):
-        """Draw the update beside the result; whatever fails there must not end the run."""
         from parcorana.results.reading import read_result
         from parcorana.view import pictures
 
-        path = self.mpiParams.h5output
-        picture = Path(path).with_suffix(".png") if self.picture is True else self.picture
-        try:
-            with pictures.shown(picture, size=(12, 8)) as figure:
-                pictures.draw_result(
-                    figure, [read_result(user.file, Path(path).name, of=user.name)], self.user_params.get("plot_colors")
-                )
-        except Exception as error:
-            self.mpiParams.logWarning(f"picture {picture}: not drawn: {type(error).__name__}: {error}")
+        def draw(figure, name):
+            result = read_result(user.file, name, of=user.name)
+            pictures.draw_result(figure, [result], self.user_params.get("plot_colors"))
+
+        draw_beside(self.picture, self.mpiParams, (12, 8), draw)
 
     def write_results(self, group, counts, curve, saturated, bias=None, norm=None):
         """Write all but the full arrays.

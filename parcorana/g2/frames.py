@@ -7,6 +7,7 @@ from parcorana.calculation.arrays import Common
 from parcorana.curves.framenorm import divide, g2_of
 from parcorana.errors import RunError
 from parcorana.g2.parameters import COLOR, frame_norm_of
+from parcorana.g2.saturation import mark_saturated
 from parcorana.g2.series import Series, SeriesG2, events_shared
 
 
@@ -63,14 +64,10 @@ class FrameNormed:
 
     def adjust_and_follow(self, block):
         """Mark saturated elements, and tell the series at which event each of them became so."""
-        before, threads = self.saturated.copy(), self.mpiParams.threads
-        _move.adjust(block.offered, block.entering, self.saturated_value, self.saturated, None, threads)
-        new = np.flatnonzero(self.saturated != before)
-        if len(new):
-            values = block.offered[np.ix_(block.entering, new)]
-            first = (values >= values.dtype.type(self.saturated_value)).argmax(axis=0)
-            for k in np.unique(first):
-                self.series.saturate(int(k), new[first == k])
+        threads = self.mpiParams.threads
+        new, first = mark_saturated(block, self.saturated_value, self.saturated, threads)
+        for k in np.unique(first):
+            self.series.saturate(int(k), new[first == k])
         if self.notzero is not None:
             _move.adjust(block.offered, block.entering, None, self.saturated, self.notzero, threads)
 

@@ -97,6 +97,17 @@ def colors_of(user_params, mask):
     return color[mask], finecolor, np.unique(color[color > 0])
 
 
+def check_colors(user_params, mask, log):
+    """Check the files of colours; say what is odd about them."""
+    color = colors_of(user_params, mask)[0]
+    if warning := masks.few_colored(color):
+        log(warning)
+    table = table_of(user_params, log)
+    number, sizes = np.unique(color[color > 0], return_counts=True)
+    if table is not None and (doubt := colortable.doubts(table, number, sizes)):
+        log(f"color_table: is it the table of this colour file? {doubt}")
+
+
 def frame_norm_of(user_params):
     """Return the name of what curves are divided by the g2 of; None if nothing is asked for."""
     value = user_params.get("frame_norm")

@@ -1,14 +1,12 @@
 """Photon statistics on blocks."""
 
-from pathlib import Path
-
 import numpy as np
 
 from parcorana.calculation.arrays import Common, Summed
 from parcorana.calculation.base import BlockBase
-from parcorana.detector import colortable, masks
-from parcorana.errors import ConfigError
-from parcorana.g2.parameters import check_picture, colors_of, number_of, table_of
+from parcorana.g2.beside import draw_beside, picture_of
+from parcorana.g2.parameters import check_colors, check_picture, colors_of, number_of, table_of
+from parcorana.g2.saturation import mark_saturated
 from parcorana.g2.series import events_shared
 from parcorana.photons import plain, write
 from parcorana.photons.counter import NEVER, Counter
@@ -31,9 +29,7 @@ class PhotonStatistics(BlockBase):
         super().__init__(user_params, system_params, mpiParams)
         self.about = about_of(user_params)
         self.saturated_value = number_of(user_params, "saturated_value")
-        self.picture = user_params.get("picture") or None
-        if self.picture and system_params.get("h5output", True) is None:
-            raise ConfigError("user_params['picture'] needs a result file to stand beside: set h5output")
+        self.picture = picture_of(user_params, system_params)
         color, _, self.colors = colors_of(user_params, mpiParams.mask)
         self._index = np.where(color > 0, np.searchsorted(self.colors, color), -1).astype(np.int32)
         self.shares = events_shared(2 * max(len(self.colors), 1))
@@ -55,13 +51,7 @@ class PhotonStatistics(BlockBase):
         """Check the parameters and files of `user_params`: docs/config.md."""
         about = about_of(user_params)
         number_of(user_params, "saturated_value")
-        color = colors_of(user_params, mask)[0]
-        if warning := masks.few_colored(color):
-            log(warning)
-        number, sizes = np.unique(color[color > 0], return_counts=True)
-        table = table_of(user_params, log)
-        if table is not None and (doubt := colortable.doubts(table, number, sizes)):
-            log(f"color_table: is it the table of this colour file? {doubt}")
+        check_colors(user_params, mask, log)
         check_picture(user_params)
         if about.threshold > about.photon:
             log(
@@ -102,10 +92,9 @@ class PhotonStatistics(BlockBase):
         if self.saturated_value is None:
             return
         spoilt = self.counter.spoilt
-        for k, row in enumerate(block.entering):
-            reached = block.offered[row] >= self.saturated_value
-            if reached.any():
-                spoilt[reached & (spoilt == NEVER)] = block.first + k
+        marks = (spoilt != NEVER).astype(np.int8)
+        new, first = mark_saturated(block, self.saturated_value, marks, self.mpiParams.threads)
+        spoilt[new] = block.first + first
 
     def enter(self, events):
         """Count the photons of events that nothing can precede any more."""
@@ -182,17 +171,13 @@ class PhotonStatistics(BlockBase):
             self._draw(group)
 
     def _draw(self, user):
-        """Draw the update beside the result; whatever fails there must not end the run."""
         from parcorana.results.photons import read_photons
-        from parcorana.view import photons, pictures
+        from parcorana.view import photons
 
-        path = self.mpiParams.h5output
-        picture = Path(path).with_suffix(".png") if self.picture is True else self.picture
-        try:
-            with pictures.shown(picture, size=(12, 6)) as figure:
-                photons.draw_photons(figure, read_photons(user, Path(path).name), self.user_params.get("plot_colors"))
-        except Exception as error:
-            self.mpiParams.logWarning(f"picture {picture}: not drawn: {type(error).__name__}: {error}")
+        def draw(figure, name):
+            photons.draw_photons(figure, read_photons(user, name), self.user_params.get("plot_colors"))
+
+        draw_beside(self.picture, self.mpiParams, photons.SIZE, draw)
 
     def calcAndPublishForTestAlt(self, counters, data, h5UserGroup):
         """Count once more, by plain loops."""

@@ -3,6 +3,7 @@
 import numpy as np
 
 from parcorana.curves.contrast import LEAST, contrast_of, from_ratio, with_error
+from parcorana.detector.colortable import attributes_of
 from parcorana.files.datasets import write_dataset
 
 _SAID = {
@@ -54,7 +55,7 @@ def write(group, about, colors, found, rate, stands_for=None):
     exposures = np.array(about.exposures, np.int64)
     write_dataset(group, "exposures", exposures, "pulses", f"lengths of windows; one pulse is 1/{rate} s", rate=rate)
     for c, color in enumerate(colors.tolist()):
-        more = {stands_for[0]: stands_for[2][c], f"{stands_for[0]}_unit": stands_for[1]} if stands_for else {}
+        more = attributes_of(stands_for, c)
         for name, said in _SAID.items():
             about_it, units = dict(more), "1" if name != "mean" else "photons"
             if name == "contrast":

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from parcorana.errors import ConfigError
+from parcorana.results.updates import update_at
 
-_GROUP = "photons_at_"
+GROUP = "photons_at_"
 _NUMBERS = ("mean", "contrast", "contrast_err", "contrast_corrected", "contrast_unrelated", "pulse_variance")
 
 
@@ -32,10 +33,10 @@ class Photons:
     counts: dict
     numbers: dict
 
-
-def has_photons(user):
-    """Tell whether the group of a class has photon statistics."""
-    return any(re.fullmatch(rf"{_GROUP}\d{{1,18}}", name) for name in user)
+    @property
+    def colors(self):
+        """The colours that there are."""
+        return [*self.counts]
 
 
 def read_photons(user, label, at=None):
@@ -54,18 +55,18 @@ def read_photons(user, label, at=None):
     ConfigError
         There is no such update, or its arrays do not belong together.
     """
-    names = [name for name in user if re.fullmatch(rf"{_GROUP}\d{{1,18}}", name)]
-    updates = {int(name[len(_GROUP) :]): user[name] for name in names}
-    if not updates or (at is not None and at not in updates):
-        known = ", ".join(map(str, sorted(updates))) or "none"
-        raise ConfigError(f"{label}: there are no photon statistics at {at or 'any'} events; there are: {known}")
-    processed = max(updates) if at is None else at
-    group = updates[processed]
-    exposures = group["exposures"][:]
-    colors = sorted(int(name[13:]) for name in group if re.fullmatch(r"counts_color_\d{1,18}", name))
-    counts = {c: group[f"counts_color_{c}"][:] for c in colors}
-    numbers = {name: {c: group[f"{name}_color_{c}"][:] for c in colors} for name in _NUMBERS}
-    shapes = {array.shape[:1] for each in (counts, *numbers.values()) for array in each.values()}
-    if shapes - {exposures.shape} or any(array.ndim != 2 for array in counts.values()):
-        raise ConfigError(f"{label}: the arrays of {group.name} do not belong together")
+    processed, group = update_at(user, GROUP, label, at)
+    try:
+        exposures = group["exposures"][:]
+        colors = sorted(int(name[13:]) for name in group if re.fullmatch(r"counts_color_\d{1,18}", name))
+        counts = {c: group[f"counts_color_{c}"][:] for c in colors}
+        numbers = {name: {c: group[f"{name}_color_{c}"][:] for c in colors} for name in _NUMBERS}
+        shapes = {array.shape[:1] for each in (counts, *numbers.values()) for array in each.values()}
+        arrays = (exposures, *counts.values(), *(array for each in numbers.values() for array in each.values()))
+        if shapes - {exposures.shape} or any(array.ndim != 2 or array.shape[1] < 3 for array in counts.values()):
+            raise ValueError
+        if exposures.ndim != 1 or any(array.dtype.kind not in "iuf" for array in arrays):
+            raise TypeError
+    except (KeyError, ValueError, TypeError, AttributeError):
+        raise ConfigError(f"{label}: {group.name} lacks a part, or its arrays do not belong together") from None
     return Photons(label, processed, exposures, counts, numbers)

@@ -14,6 +14,7 @@ from parcorana.errors import ConfigError, shown
 from parcorana.files.paths import fault_of
 from parcorana.results.facts import ACCOUNT
 from parcorana.results.folder import published
+from parcorana.results.updates import update_at, updates_of
 
 _GROUP = "G2_results_at_"
 _AT = re.compile(r"_at_\d{6,18}$")
@@ -135,7 +136,7 @@ def group_of(file, label, of):
 def updates_in(file, label="the result", of=None):
     """Return the groups of the updates of a class in an open result file by number of events, oldest first."""
     user = group_of(file, label, of)
-    return {int(name[len(_GROUP) :]): user[name] for name in sorted(user) if re.fullmatch(rf"{_GROUP}\d{{1,18}}", name)}
+    return updates_of(user, _GROUP)
 
 
 def read_result(file, label, at=None, of=None):
@@ -156,13 +157,9 @@ def read_result(file, label, at=None, of=None):
     ConfigError
         There is no such update.
     """
-    updates = updates_in(file, label, of)
-    if not updates:
-        raise ConfigError(f"{label}: there is no {_GROUP}* in /user; only results of the G2 classes are drawn")
-    if at is not None and at not in updates:
-        raise ConfigError(f"{label}: there is no update at {at} events; there are {', '.join(map(str, updates))}")
-    processed = max(updates) if at is None else at
-    group, system = updates[processed], file["system"]
+    only = "; only results of the G2 classes are drawn"
+    processed, group = update_at(group_of(file, label, of), _GROUP, label, at, only)
+    system = file["system"]
     rate = float(group["delays"].attrs["rate"])
     curves = read_curves(group)
     seconds, intensity = np.zeros(0), {}

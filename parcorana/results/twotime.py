@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from parcorana.detector.colortable import attributes_of
 from parcorana.errors import ConfigError
 from parcorana.files.datasets import write_dataset
+from parcorana.results.updates import update_at
 
-_GROUP = "C2_at_"
+GROUP = "C2_at_"
 
 
 @dataclass
@@ -43,6 +45,11 @@ class TwoTimeResult:
     maps: dict
     g2: dict
     stands_for: dict = field(default_factory=dict)
+
+    @property
+    def colors(self):
+        """The colours that there are."""
+        return [*self.maps]
 
     def cut(self, color, band=(-np.inf, np.inf)):
         """Return the mean along each diagonal of a map, within a band of age.
@@ -90,17 +97,11 @@ def write_two_time(group, colors, maps, ages, width, delays, g2, rate, stands_fo
     write_dataset(group, "width", width, "pulses", "pulses per bin of age")
     write_dataset(group, "delays", delays, "pulses", f"delays; one pulse is 1/{rate} s", **about)
     for k, color in enumerate(colors):
-        known = {} if stands_for is None else {stands_for[0]: stands_for[2][k], f"{stands_for[0]}_unit": stands_for[1]}
+        known = attributes_of(stands_for, k)
         what = "two-time correlation C(t1, t2) of the colour, bins of age along both axes; NaN where there is no pair"
         write_dataset(group, f"color_{color}", maps[k], "1", what, **known)
         what = "g2 of the colour, ages x delays: of the pairs whose middle is in the bin; NaN where there is no pair"
         write_dataset(group, f"g2_age_color_{color}", g2[k], "1", what, **known)
-
-
-def two_time_updates(user):
-    """Return the groups of the updates in `/user` by number of events, oldest first."""
-    found = {int(name[len(_GROUP) :]): user[name] for name in user if re.fullmatch(rf"{_GROUP}\d{{1,18}}", name)}
-    return dict(sorted(found.items()))
 
 
 def read_two_time(user, label, at=None):
@@ -119,13 +120,7 @@ def read_two_time(user, label, at=None):
     ConfigError
         There is no such update, or its arrays do not belong together.
     """
-    updates = two_time_updates(user)
-    if not updates:
-        raise ConfigError(f"{label}: there is no {_GROUP}* in {user.name}")
-    if at is not None and at not in updates:
-        raise ConfigError(f"{label}: there is no update at {at} events; there are {', '.join(map(str, updates))}")
-    processed = max(updates) if at is None else at
-    group = updates[processed]
+    processed, group = update_at(user, GROUP, label, at)
     try:
         ages, delays, width = group["ages"], group["delays"], group["width"]
         colors = sorted(int(name[6:]) for name in group if re.fullmatch(r"color_\d{1,18}", name))

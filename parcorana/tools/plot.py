@@ -14,14 +14,22 @@ from parcorana.detector.masks import check_shape
 from parcorana.errors import ConfigError, say, speaks, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.files.plain import plain_file
-from parcorana.results.photons import has_photons, read_photons
+from parcorana.results.photons import GROUP as PHOTONS
+from parcorana.results.photons import read_photons
 from parcorana.results.reading import classes_in, find_file, group_of, read_result, updates_in
-from parcorana.results.twotime import read_two_time, two_time_updates
+from parcorana.results.twotime import GROUP as TWO_TIME
+from parcorana.results.twotime import read_two_time
+from parcorana.results.updates import updates_of
 from parcorana.results.values import read_values
 from parcorana.tools.parser import Parser
 
 _PLAIN_MAPS = ("saturated", "mask", "color", "finecolor")
 _DELAY_MAPS = ("G2", "IP", "IF", "g2")
+# what a result may hold in place of delay curves, by the names of its updates: how errors call it, how it is read
+_OTHERS = {
+    PHOTONS: ("photon statistics are", read_photons),
+    TWO_TIME: ("a two-time correlation is", read_two_time),
+}
 _ASCII = {ord("±"): "+-", ord("µ"): "u", ord("²"): "2", ord("τ"): "tau"}
 
 _EPILOG = """\
@@ -132,54 +140,40 @@ def _draw_values(args):
         print(args.output)
 
 
-def _draw_two_time(args, colors):
-    """Draw the two-time correlation of one run; return whether it has one, and no delay curves."""
+def _draw_other(args, colors):
+    """Draw what one run has in place of delay curves; return whether it is that."""
     at = parse_numbers(args.at, "--at") if args.at else (None,)
     name = args.files[0]
     with plain_file(find_file(name, at[0])) as file:
         there = classes_in(file) if args.of is None else [args.of]
-        found = [of for of in there if two_time_updates(group_of(file, name, of or None))]
+        users = [group_of(file, name, of or None) for of in there]
+        found = [(user, kind) for user in users for kind in _OTHERS if updates_of(user, kind)]
         if len(found) != 1 or any(updates_in(file, name, of or None) for of in there):
             return False
+        user, kind = found[0]
+        what, read = _OTHERS[kind]
         if len(args.files) > 1 or len(at) > 1 or args.maps or args.fit or args.tau_q or args.csv:
-            raise ConfigError(f"{name}: a two-time correlation is drawn for one run, with -o, --colors and --at")
-        result = read_two_time(group_of(file, name, found[0] or None), name, at[0])
-    if missing := sorted(set(colors or ()) - set(result.maps)):
-        known = ", ".join(map(str, result.maps)) or "none"
-        raise ConfigError(f"--colors: there is no colour {missing[0]}; there are {known}")
-    from parcorana.view import pictures, twotime
+            raise ConfigError(f"{name}: {what} drawn for one run, with -o, --colors and --at")
+        result = read(user, name, at[0])
+    _check_colors(colors, result.colors)
+    from parcorana.view import photons, pictures, twotime
 
-    with pictures.shown(args.output, size=twotime.SIZE) as figure:
-        twotime.draw_two_time(figure, result, colors)
+    size, draw = {
+        PHOTONS: (photons.SIZE, photons.draw_photons),
+        TWO_TIME: (twotime.SIZE, twotime.draw_two_time),
+    }[kind]
+    with pictures.shown(args.output, size=size) as figure:
+        draw(figure, result, colors)
     if args.output:
         print(args.output)
     return True
 
 
-def _draw_photons(args, colors):
-    """Draw photon statistics of one run; return whether it has some, and no delay curves."""
-    at = parse_numbers(args.at, "--at") if args.at else (None,)
-    name = args.files[0]
-    with plain_file(find_file(name, at[0])) as file:
-        there = classes_in(file) if args.of is None else [args.of]
-        found = [of for of in there if has_photons(group_of(file, name, of or None))]
-        if len(found) != 1 or any(updates_in(file, name, of or None) for of in there):
-            return False
-        if len(args.files) > 1 or len(at) > 1 or args.maps or args.fit or args.tau_q or args.csv:
-            raise ConfigError(f"{name}: photon statistics are drawn for one run, with -o, --colors and --at")
-        photons = read_photons(group_of(file, name, found[0] or None), name, at[0])
-    missing = sorted(set(colors or ()) - set(photons.counts))
-    if missing:
-        known = ", ".join(map(str, photons.counts)) or "none"
+def _check_colors(chosen, there):
+    """Refuse colours that a result has not."""
+    if missing := sorted(set(chosen or ()) - set(there)):
+        known = ", ".join(map(str, there)) or "none"
         raise ConfigError(f"--colors: there is no colour {missing[0]}; there are {known}")
-    from parcorana.view import photons as view
-    from parcorana.view import pictures
-
-    with pictures.shown(args.output, size=(12, 6)) as figure:
-        view.draw_photons(figure, photons, colors)
-    if args.output:
-        print(args.output)
-    return True
 
 
 def _classes(args, file, name):
@@ -200,7 +194,7 @@ def _draw(args):
     colors = None
     if args.colors:
         colors = parse_numbers(args.colors, "--colors")
-    if _draw_two_time(args, colors) or _draw_photons(args, colors):
+    if _draw_other(args, colors):
         return
     check_both(args.iX, args.iY)
     check_kind(args.fit)
@@ -217,10 +211,7 @@ def _draw(args):
                 if not results:
                     maps = _maps(args, file, result)
                 results.append(result)
-    missing = sorted(set(colors or ()) - {c for result in results for c in result.curves})
-    if missing:
-        known = ", ".join(map(str, results[0].curves)) or "none"
-        raise ConfigError(f"--colors: there is no colour {missing[0]}; there are {known}")
+    _check_colors(colors, {c: None for result in results for c in result.curves})
     from parcorana.view import pictures, times
 
     if args.tau_q:

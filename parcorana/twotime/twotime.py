@@ -1,7 +1,6 @@
 """`TwoTime`: a matrix of the correlation of any two times for each colour, and g2 by age and delay."""
 
 import copy
-from pathlib import Path
 
 import numpy as np
 
@@ -9,9 +8,10 @@ from parcorana import _move, kernels
 from parcorana.calculation.arrays import Common, PerElement, Summed
 from parcorana.calculation.base import BlockBase
 from parcorana.calculation.userclass import Apart
-from parcorana.detector import masks
 from parcorana.errors import ConfigError, shown
-from parcorana.g2.parameters import check_picture, colors_of, number_of, table_of
+from parcorana.g2.beside import draw_beside, picture_of
+from parcorana.g2.parameters import check_colors, check_picture, colors_of, number_of, table_of
+from parcorana.g2.saturation import mark_saturated
 from parcorana.g2.series import events_shared
 from parcorana.reference import two_time
 from parcorana.results.twotime import write_two_time
@@ -57,9 +57,7 @@ class TwoTime(Apart, BlockBase):
         self.saturated_value, self.notzero = (number_of(user_params, key) for key in ("saturated_value", "notzero"))
         self.window = window_of(user_params)
         self.ages = system_params["times"] if self.window else ages_of(user_params)
-        self.picture = user_params.get("picture") or None
-        if self.picture and system_params.get("h5output", True) is None:
-            raise ConfigError("user_params['picture'] needs a result file to stand beside: set h5output")
+        self.picture = picture_of(user_params, system_params)
         self.color, _, self.colors = colors_of(user_params, mpiParams.mask)
         self.delays = np.asarray(system_params["delays"], np.int64)
         table = table_of(user_params) if mpiParams.role in ("viewer", "alone") else None
@@ -79,9 +77,7 @@ class TwoTime(Apart, BlockBase):
             number_of(user_params, key)
         ages_of(user_params)
         window_of(user_params)
-        if warning := masks.few_colored(colors_of(user_params, mask)[0]):
-            log(warning)
-        table_of(user_params, log)
+        check_colors(user_params, mask, log)
         check_picture(user_params)
 
     # -- on a worker --------------------------------------------------------------
@@ -100,7 +96,7 @@ class TwoTime(Apart, BlockBase):
         self.matrices = Matrices(self.ages, self.delays, dtype, elements, edges, self.mpiParams.threads)
         self.parts, self.told = [], False
         kept = {"saturated_at": PerElement(self.saturated_at), "run": Common(self.run)}
-        return kept | {} if self.window else kept | self._declared(self.matrices.arrays())
+        return kept if self.window else kept | self._declared(self.matrices.arrays())
 
     @staticmethod
     def _declared(arrays):
@@ -122,13 +118,9 @@ class TwoTime(Apart, BlockBase):
         """Note which event saturates an element first, then set small values to `notzero`."""
         threads = self.mpiParams.threads
         if self.saturated_value is not None:
-            marks = np.zeros(len(self.saturated_at), np.int8)
-            _move.adjust(block.offered, block.entering, self.saturated_value, marks, None, threads)
-            new = np.flatnonzero((marks != 0) & (self.saturated_at == _NEVER))
-            if len(new):
-                values = block.offered[np.ix_(block.entering, new)]
-                first = (values >= values.dtype.type(self.saturated_value)).argmax(axis=0)
-                self.saturated_at[new] = block.first + first
+            marks = (self.saturated_at != _NEVER).astype(np.int8)
+            new, first = mark_saturated(block, self.saturated_value, marks, threads)
+            self.saturated_at[new] = block.first + first
         if self.notzero is not None:
             marks = np.zeros(len(self.saturated_at), np.int8)
             _move.adjust(block.offered, block.entering, None, marks, self.notzero, threads)
@@ -274,10 +266,7 @@ class TwoTime(Apart, BlockBase):
         if group is None:
             return
         series = copy.deepcopy(self.series)
-        if self.window:
-            series.clear()
-            series.run[:] = update["run"]
-        if series.run[0] != update["run"][0]:
+        if self.window or series.run[0] != update["run"][0]:
             series.clear()
             series.run[:] = update["run"]
         series.take(
@@ -296,19 +285,14 @@ class TwoTime(Apart, BlockBase):
         rate = self.system_params["rate"]
         write_two_time(group, self.colors, maps, ages, width, self.delays, g2, rate, self.stands_for)
 
-    def _draw(self, group):
-        """Draw the update beside the result; whatever fails there must not end the run."""
+    def _draw(self, user):
         from parcorana.results.twotime import read_two_time
-        from parcorana.view import pictures, twotime
+        from parcorana.view import twotime
 
-        path = self.mpiParams.h5output
-        picture = Path(path).with_suffix(".png") if self.picture is True else self.picture
-        try:
-            with pictures.shown(picture, size=twotime.SIZE) as figure:
-                result = read_two_time(group, Path(path).name)
-                twotime.draw_two_time(figure, result, self.user_params.get("plot_colors"))
-        except Exception as error:
-            self.mpiParams.logWarning(f"picture {picture}: not drawn: {type(error).__name__}: {error}")
+        def draw(figure, name):
+            twotime.draw_two_time(figure, read_two_time(user, name), self.user_params.get("plot_colors"))
+
+        draw_beside(self.picture, self.mpiParams, twotime.SIZE, draw)
 
     # -- in the testing mode ----------------------------------------------------------
 

@@ -5,6 +5,8 @@ import numpy as np
 from parcorana.curves.contrast import probabilities
 from parcorana.view.pictures import paints
 
+#: Of a figure [inches].
+SIZE = (12, 6)
 _STYLES = ("-", "--", ":", "-.")
 _MARKS = "osv^D"
 

@@ -70,9 +70,7 @@ def test_vectors_of_64_bytes(run_elsewhere, root):
         r"return runs_here\(PCA_V3\)[^;]*;", "return 1;", (root / "csrc/paths.c").read_text(), count=1
     )
     assert (targets, checks) == (1, 1)
-    correlate, widens = re.subn(
-        r"TARGET static inline.*#define WIDEN[^\n]*", "", (root / "csrc/correlate_v4.c").read_text(), flags=re.DOTALL
-    )
+    correlate, widens = re.subn(r'#include "widen.h"', "", (root / "csrc/correlate_v4.c").read_text())
     assert widens == 1
     lines = run_elsewhere("cc", instead={"csrc/v4.h": text, "csrc/paths.c": paths, "csrc/correlate_v4.c": correlate})
     assert {"x86-64-v4", "generic"} <= set(lines)

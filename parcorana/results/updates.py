@@ -1,0 +1,28 @@
+"""The groups of updates in a result file, each called by how many events were processed."""
+
+import re
+
+from parcorana.errors import ConfigError
+
+
+def updates_of(user, prefix):
+    """Return the groups of one kind of update in the group of a class by number of events, oldest first."""
+    found = {int(name[len(prefix) :]): user[name] for name in user if re.fullmatch(rf"{prefix}\d{{1,18}}", name)}
+    return dict(sorted(found.items()))
+
+
+def update_at(user, prefix, label, at=None, hint=""):
+    """Return number of events and group of an update, of the last one without `at`.
+
+    Raises
+    ------
+    ConfigError
+        There is no such update.
+    """
+    updates = updates_of(user, prefix)
+    if not updates:
+        raise ConfigError(f"{label}: there is no {prefix}* in {user.name}{hint}")
+    if at is not None and at not in updates:
+        raise ConfigError(f"{label}: there is no update at {at} events; there are {', '.join(map(str, updates))}")
+    processed = max(updates) if at is None else at
+    return processed, updates[processed]
