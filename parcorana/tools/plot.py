@@ -148,8 +148,11 @@ def _draw_other(args, colors):
         there = classes_in(file) if args.of is None else [args.of]
         users = [group_of(file, name, of or None) for of in there]
         found = [(user, kind) for user in users for kind in _OTHERS if updates_of(user, kind)]
-        if len(found) != 1 or any(updates_in(file, name, of or None) for of in there):
+        if not found or any(updates_in(file, name, of or None) for of in there):
             return False
+        if len(found) > 1:
+            named = ", ".join(user.name.rpartition("/")[2] for user, _ in found)
+            raise ConfigError(f"{name}: it holds several classes and no delay curves: say which by --class: {named}")
         user, kind = found[0]
         what, read = _OTHERS[kind]
         if len(args.files) > 1 or len(at) > 1 or args.maps or args.fit or args.tau_q or args.csv:
@@ -183,7 +186,7 @@ def _classes(args, file, name):
         return [args.of]
     drawn = [of for of in there if updates_in(file, name, of)]
     if left := [of for of in there if of not in drawn]:
-        say(f"parCorAnaPlot: {name}: not drawn, for they have no delay curves: {', '.join(left)}")
+        say(f"parCorAnaPlot: {name}: not drawn, for they have no delay curves: {', '.join(left)} (--class)")
     return drawn or there[:1]
 
 

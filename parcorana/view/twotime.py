@@ -1,7 +1,7 @@
 """Pictures of two-time correlations."""
 
 import numpy as np
-from matplotlib.colors import TwoSlopeNorm
+from matplotlib.colors import CenteredNorm
 
 #: Of a figure [inches].
 SIZE = (13, 10)
@@ -37,12 +37,12 @@ def _draw_map(figure, axes, result, color):
     # the scale goes by most values, not by the few largest
     low, high = np.percentile(values, (1, 99)) if len(values) else (1, 1)
     off = max(abs(low - 1), abs(high - 1), 1e-6)
-    norm = TwoSlopeNorm(1, min(low, 1 - off / 10), max(high, 1 + off / 10))
+    norm = CenteredNorm(1, off)  # a colour as far from 1 above as below
     first, last = result.ages[0], result.ages[-1] + result.width
     drawn = axes.imshow(
         matrix.T, origin="lower", cmap="RdBu_r", norm=norm, interpolation="none", extent=(first, last, first, last)
     )
-    figure.colorbar(drawn, ax=axes, label="C(t1, t2)", extend="both", spacing="proportional")
+    figure.colorbar(drawn, ax=axes, label="C(t1, t2)", extend="both")
     known = result.stands_for.get(color)
     axes.set(xlabel="t1 [pulses]", ylabel="t2 [pulses]", title=f"colour {color}{', ' * bool(known)}{known or ''}")
     _add_seconds(axes, result, axes.secondary_yaxis("right"), axes.yaxis)
