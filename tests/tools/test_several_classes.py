@@ -9,7 +9,9 @@ import pytest
 from conftest import status_of
 from local import run_local
 
+from parcorana.photons import PhotonStatistics
 from parcorana.tools import merge, plot
+from parcorana.twotime import TwoTime
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator
 
 
@@ -46,3 +48,21 @@ def test_merging_asks_which_class(result, capsys):
         np.testing.assert_array_equal(kept["G2/delay_000002"], was["G2/delay_000002"])
         user_class = json.loads(merged["system/system_params"].asstr()[()])["user_class"]
         assert isinstance(user_class, str) and user_class.endswith(".G2atEnd")
+
+
+def test_classes_without_curves_are_asked_for(tmp_path, monkeypatch, capsys):
+    """Which one is to be drawn is not guessed, and a part that is missing is one line."""
+    monkeypatch.chdir(tmp_path)
+    frames = np.random.default_rng(0).poisson(1, (40, 2, 4)).astype(np.uint16)
+    classes, system = [TwoTime, PhotonStatistics], {"times": 4, "delays": [1, 2], "h5output": "two.h5"}
+    run_local(tmp_path, classes, np.arange(40), frames, **system)
+    assert status_of(plot.main, "two.h5", "-o", "two.png") == 2
+    assert "no delay curves: say which by --class: PhotonStatistics, TwoTime" in capsys.readouterr().err
+    for name in ("TwoTime", "PhotonStatistics"):
+        assert status_of(plot.main, "two.h5", "-o", f"{name}.png", "--class", name) == 0
+        assert Path(f"{name}.png").stat().st_size > 10_000
+    with h5py.File("two.h5", "r+") as file:
+        del file["user/PhotonStatistics/photons_at_000040/exposures"]
+    capsys.readouterr()
+    assert status_of(plot.main, "two.h5", "-o", "two.png", "--class", "PhotonStatistics") == 2
+    assert capsys.readouterr().err.count("\n") == 1
