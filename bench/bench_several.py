@@ -13,12 +13,13 @@ CONFIG = """\
 from parcorana import make_multitau_delays
 from parcorana.multitau import MultiTauG2
 from parcorana.photons import PhotonStatistics
+from parcorana.twotime import TwoTime
 from parcorana.userg2 import G2IncrementalAccumulator
 system_params = dict(dataset="h5=frames_*.h5", src="frames", mask="mask.npy", times={times},
     delays=make_multitau_delays(768), user_class=[{classes}], h5output="out.h5", overwrite=True)
 user_params = dict(save_arrays=False, normalization="color")
 """
-G2, MULTITAU, PHOTONS = "G2IncrementalAccumulator", "MultiTauG2", "PhotonStatistics"
+G2, MULTITAU, TWO_TIME, PHOTONS = "G2IncrementalAccumulator", "MultiTauG2", "TwoTime", "PhotonStatistics"
 RANKS, ROUNDS = 4, 3
 
 
@@ -32,7 +33,7 @@ def run(folder, times, *classes):
     return time.perf_counter() - start
 
 
-@pytest.mark.parametrize("what", [MULTITAU, PHOTONS])
+@pytest.mark.parametrize("what", [MULTITAU, TWO_TIME, PHOTONS])
 def test_job_of(benchmark, tmp_path, what):
     """Pairs per second are element-events per second here."""
     make_job(tmp_path, **MAIN)
@@ -44,7 +45,7 @@ def test_job_of(benchmark, tmp_path, what):
 def test_several_at_once(benchmark, tmp_path):
     """The same buffer of 900 events for all, since the accumulator needs it."""
     make_job(tmp_path, **MAIN)
-    classes, ratios = (G2, MULTITAU, PHOTONS), []
+    classes, ratios = (G2, MULTITAU, TWO_TIME, PHOTONS), []
     together = []
 
     def all_at_once():

@@ -75,12 +75,14 @@ def photons(results):
 
 
 def several(results):
-    """Return a line on several calculations in one job, beside the sum of the jobs of each alone."""
+    """Return lines on several calculations in one job, beside the jobs of each alone; on two-time beside BLAS."""
     for b in results["benchmarks"]:
         facts = b["extra_info"]
         if "beside_alone" in facts:
             name = b["name"].removeprefix("test_")
             yield f"{name}: {facts['together']:.2f} s together, {facts['beside_alone']:.2f} x the sum of each alone"
+        if "beside_ssyrk" in facts:
+            yield f"{b['name'].removeprefix('test_')}: {facts['beside_ssyrk']:.2f} x as fast"
 
 
 def main():
