@@ -290,6 +290,12 @@ def _check_values(params, dataset, several):
     for user_class, user_params in several:
         uses = check_uses(user_class, user_params, names) if issubclass(user_class, BlockBase) else ()
         if uses and user_class.leaves_out_missing:
+            if len(several) > 1:
+                log.warning(
+                    "user_class: events without %s are left out for all classes, since %s cannot use them",
+                    " or ".join(uses),
+                    user_class.__name__,
+                )
             params["select"] = {name: (None, None) for name in uses if name != MEAN} | params["select"]
     return places, [*names, MEAN]
 

@@ -166,6 +166,13 @@ def test_a_misspelt_class_of_parameters_is_said(tmp_path, caplog):
     assert "no class of user_class has that name" in caplog.text
 
 
+def test_what_is_left_out_for_all_is_said(tmp_path, caplog):
+    frames, classes = np.ones((30, 2, 2), np.uint16), [G2atEnd, Mean]
+    user = {"frame_norm": "mean"}
+    run_local(tmp_path, classes, np.arange(30), frames, user=user, h5output=str(tmp_path / "a.h5"), **SYSTEM)
+    assert "events without mean are left out for all classes, since G2atEnd cannot use them" in caplog.text
+
+
 def test_what_one_class_takes_is_no_fault_of_another(tmp_path, caplog):
     """Parameters in common are for whom they mean something; what is logged names its class."""
     user = {"normalization": "pixel", "kmax": 3, "kmaxx": 1, "PhotonStatistics": {"fit": "single"}}
