@@ -289,6 +289,7 @@ def _check_values(params, dataset, several):
     params["select"] = check_select(params["select"], names)
     for user_class, user_params in several:
         uses = check_uses(user_class, user_params, names) if issubclass(user_class, BlockBase) else ()
+        uses = [name for name in uses if name != MEAN]  # which no event lacks
         if uses and user_class.leaves_out_missing:
             if len(several) > 1:
                 log.warning(
@@ -296,7 +297,7 @@ def _check_values(params, dataset, several):
                     " or ".join(uses),
                     user_class.__name__,
                 )
-            params["select"] = {name: (None, None) for name in uses if name != MEAN} | params["select"]
+            params["select"] = dict.fromkeys(uses, (None, None)) | params["select"]
     return places, [*names, MEAN]
 
 

@@ -13,6 +13,7 @@ from local import run_local
 import parcorana
 from parcorana.calculation.arrays import Common, PerElement
 from parcorana.errors import ConfigError
+from parcorana.job.config import resolve_config
 from parcorana.multitau import MultiTauG2
 from parcorana.photons import PhotonStatistics
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
@@ -166,11 +167,13 @@ def test_a_misspelt_class_of_parameters_is_said(tmp_path, caplog):
     assert "no class of user_class has that name" in caplog.text
 
 
-def test_what_is_left_out_for_all_is_said(tmp_path, caplog):
-    frames, classes = np.ones((30, 2, 2), np.uint16), [G2atEnd, Mean]
-    user = {"frame_norm": "mean"}
-    run_local(tmp_path, classes, np.arange(30), frames, user=user, h5output=str(tmp_path / "a.h5"), **SYSTEM)
-    assert "events without mean are left out for all classes, since G2atEnd cannot use them" in caplog.text
+@pytest.mark.parametrize(("value", "said"), [("pulse", 1), ("mean", 0)])
+def test_what_is_left_out_for_all_is_said(tmp_path, caplog, value, said):
+    """No event lacks its mean."""
+    np.save(tmp_path / "mask.npy", np.ones((2, 2), np.int8))
+    system = {"dataset": "sim=brownian:shape=2x2", "mask": str(tmp_path / "mask.npy"), "h5output": None} | SYSTEM
+    resolve_config(system | {"user_class": [G2atEnd, Mean]}, {"frame_norm": value})
+    assert caplog.text.count("events without pulse are left out for all classes, since G2atEnd cannot use them") == said
 
 
 def test_what_one_class_takes_is_no_fault_of_another(tmp_path, caplog):
