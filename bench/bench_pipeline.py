@@ -39,7 +39,8 @@ def make_job(folder, elements, frames, files, largest, delays, update=0, times=N
         for k in range(frames):
             data[k] = rng.poisson(5, elements)
     for k in range(1, files):
-        (folder / f"frames_{k}.h5").symlink_to("frames_0.h5")
+        with h5py.File(folder / f"frames_{k}.h5", "w") as file:  # a second name of one file would be refused
+            file["frames"] = h5py.ExternalLink("frames_0.h5", "frames")
     np.save(folder / "mask.npy", np.ones(elements, np.int8))
     text = CONFIG.format(times=times or largest + 100, update=update, largest=largest, delays=delays)
     (folder / "config.py").write_text(text, encoding="ascii")
