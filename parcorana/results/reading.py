@@ -186,7 +186,7 @@ def read_result(file, label, at=None, of=None):
         account=account,
         mask=system["mask"][:],
         saturated=group["saturated"][:],
-        table=_table(system["color_table"], label) if "color_table" in system else None,
+        table=read_table(system, label),
         frame_norm=frame_norm,
         before=before,
         divisors=divisors,
@@ -195,7 +195,11 @@ def read_result(file, label, at=None, of=None):
     return result
 
 
-def _table(group, label):
+def read_table(system, label):
+    """Return the table of what the colours stand for, from `/system`; None if there is none."""
+    if "color_table" not in system:
+        return None
+    group = system["color_table"]
     found = {name: group[name] for name in ("color", "mean", "low", "high", "sector", "elements")}
     if {item.shape for item in found.values()} != {found["color"].shape} or len(found["color"].shape) != 1:
         raise ConfigError(f"{label}: the columns of its /system/color_table do not belong together")

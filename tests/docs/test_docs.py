@@ -37,7 +37,7 @@ from parcorana import MpiParams, curves, userg2
 from parcorana.events import brownian, simulated
 from parcorana.job import config, keys
 from parcorana.photons import parameters
-from parcorana.tools import maskcolor, merge, plot
+from parcorana.tools import export, maskcolor, merge, plot
 from parcorana.tools.arguments import make_parser
 from parcorana.tools.compare import compare
 
@@ -389,6 +389,7 @@ def test_options_of_the_comparison(tmp_path):
         (maskcolor.make_parser, "start", "masks.md", "option of start"),
         (plot.make_parser, None, "results.md", "option of parCorAnaPlot"),
         (merge.make_parser, None, "results.md", "option of parCorAnaMerge"),
+        (export.make_parser, None, "results.md", "option of parCorAnaExport"),
     ],
 )
 def test_options_of_the_tools(tool, sub, document, heading):
