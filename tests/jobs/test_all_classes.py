@@ -30,8 +30,8 @@ class TwoTime(twotime.TwoTime):
 
 system_params = {{
     "dataset": {SIM!r}, "mask": "mask.npy", "times": 450, "delays": make_multitau_delays(64), "update": 100,
-    "block": 16, "checkpoint": 50, "threads": 1, "user_class": [MultiTauG2, TwoTime, PhotonStatistics, G2IncrementalAccumulator],
-    "h5output": "out.h5",
+    "block": 16, "checkpoint": 50, "threads": 1, "h5output": "out.h5",
+    "user_class": [MultiTauG2, TwoTime, PhotonStatistics, G2IncrementalAccumulator],
 }}
 user_params = {{"color": "color.npy", "saturated_value": 12, "TwoTime": {{"ages": 64}}}}
 """
