@@ -224,14 +224,13 @@ def test_smoothing_of_multitau():
     for channels, most in largest.items():
         delays = np.array(parcorana.make_multitau_delays(2000, channels))
         level = multitau_levels(delays, channels)
-        for tau in np.geomspace(3, 600, 40):
-            assert 0 <= make_pictures.smoothing(delays, level, tau).max() < most
+        found = [make_pictures.smoothing(delays, level, tau).max() for tau in np.geomspace(3, 600, 40)]
+        assert 0.9 * most < max(found) < most
         for delay, k in zip(delays[::9], level[::9], strict=True):
             pulse = np.arange(2**k)
             pairs = np.exp(-(delay + pulse - pulse[:, None]) / 50)
             bias = make_pictures.smoothing(delay, k, 50)
             assert pairs.mean() - np.exp(-delay / 50) == pytest.approx(bias, rel=1e-9, abs=1e-15)
-        assert make_pictures.smoothing(delays, level, 500).max() > 0.9 * most
 
 
 def test_picture_of_the_results(ran):
