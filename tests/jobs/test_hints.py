@@ -284,7 +284,8 @@ def test_a_run_in_progress_cannot_be_joined_or_replaced(setup, command, ranks):
 @pytest.mark.parametrize("ranks", [0, 3])
 def test_progress_in_a_terminal(setup, ranks):
     """Events, rate and time left, in the terminal that mpiexec runs in, too; nothing of it in a pipe."""
-    body = "def adjustData(self, data):\n        import time\n        time.sleep(0.02)"
+    # 1.6 s in all: it is shown twice a second
+    body = "def adjustData(self, data):\n        import time\n        time.sleep(0.007)"
     write_user_class(setup, body)
     launcher = [str(BIN / "mpiexec"), "-n", str(ranks)] if ranks else []
     ours, theirs = pty.openpty()
