@@ -34,8 +34,9 @@ ROOMS = {
     "pipeline": "files calculation correlate detector curves events job results view",
     "tools": "files calculation correlate detector curves events job results view export watch g2 multitau twotime "
     "pipeline",
+    "inprocess": "files calculation correlate events job results view multitau photons twotime g2 pipeline",
     "faces": "files calculation correlate detector curves events job results view export watch g2 multitau twotime "
-    "pipeline tools",
+    "pipeline tools inprocess",
 }
 # The modules beside the folders: what all may know, what users import, and what stands for a room.
 BESIDE = {"errors": "floor", "_version": "floor", "reference": "floor", "userg2": "g2"}
@@ -46,7 +47,8 @@ ONLY_IN = {
     "h5py": {"results", "events.hdf5", "tools.compare", "curves.curvefile", "files.plain", "__main__"},
     "hdf5plugin": {"events.hdf5"},
     "tqdm": {"view.progress"},
-    "matplotlib": {"view.pictures", "view.twotime"},
+    "matplotlib": {"view.pictures", "view.twotime", "inprocess.result"},
+    "pandas": {"inprocess.result"},
     "scipy": {"curves.fits"},
 }
 
