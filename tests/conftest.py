@@ -185,7 +185,7 @@ class Setup:
 
     def drive(self, *args, ranks=0, config="config.py", **kwargs):
         """Run parCorAnaDriver on the config file: in this process, if nothing asks for one of its own."""
-        if not ranks and not kwargs:
+        if not ranks and not kwargs and threading.current_thread() is threading.main_thread():  # faults use others
             return run_within(driver.main, "-c", config, *args, cwd=self.folder)
         return run_command("parCorAnaDriver", "-c", config, *args, cwd=self.folder, ranks=ranks, **kwargs)
 
