@@ -61,9 +61,12 @@ def status_of(main, *args):
 
 def run_within(main, *args, cwd):
     """Run a command as `run_command` does, but in this process, and leave nothing of it behind."""
-    out, err, modules = io.StringIO(), io.StringIO(), set(sys.modules)
+    out, err, mine = io.StringIO(), io.StringIO(), [path.stem for path in Path(cwd).glob("*.py")]
+    # another test has another user class of that name
+    others = {name: sys.modules.pop(name) for name in mine if name in sys.modules}
     loggers = [logging.getLogger(name) for name in ("parcorana", "parcorana.user")]
     before = [(each.handlers[:], each.propagate, each.level) for each in loggers]
+    importlib.invalidate_caches()
     try:
         with chdir(cwd), redirect_stdout(out), redirect_stderr(err):
             status = status_of(main, *args)
@@ -71,10 +74,9 @@ def run_within(main, *args, cwd):
         for each, (handlers, each.propagate, level) in zip(loggers, before, strict=True):
             each.handlers[:] = handlers
             each.setLevel(level)
-        for name in set(sys.modules) - modules:  # another test has another user class of that name
-            if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(cwd):
-                del sys.modules[name]
-        importlib.invalidate_caches()
+        for name in mine:
+            sys.modules.pop(name, None)
+        sys.modules.update(others)
     return subprocess.CompletedProcess(args, status, out.getvalue(), err.getvalue())
 
 
