@@ -12,13 +12,14 @@ import sys
 import threading
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import h5py
 import numpy as np
 import pytest
 from effort import PATIENCE  # which registers profiles before pytest asks hypothesis for one
 
-from parcorana.tools import driver
+from parcorana.tools import driver, failure
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -67,8 +68,9 @@ def run_within(main, *args, cwd):
     loggers = [logging.getLogger(name) for name in ("parcorana", "parcorana.user")]
     before = [(each.handlers[:], each.propagate, each.level) for each in loggers]
     importlib.invalidate_caches()
+    slow = mock.patch.object(failure, "_AT_LAST", PATIENCE)  # or a slow end of a run would be that of all tests
     try:
-        with chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+        with chdir(cwd), redirect_stdout(out), redirect_stderr(err), slow:
             status = status_of(main, *args)
     finally:
         for each, (handlers, each.propagate, level) in zip(loggers, before, strict=True):
