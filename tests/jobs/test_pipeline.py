@@ -71,8 +71,8 @@ def test_every_division_of_the_work_gives_the_same_bits(setup, user_class):
 @pytest.mark.parametrize("user_class", KIND)
 @pytest.mark.parametrize("update", [0, 1, 7, 1000])
 def test_updates_are_exact(make_setup, user_class, update):
-    setup = make_setup(events=60)
-    setup.counters = np.arange(60)
+    setup = make_setup(events=50)
+    setup.counters = np.arange(50)
     with h5py.File(setup.folder / "frames.h5", "r+") as file:
         file["det/counter"][...] = setup.counters
     setup.write(user_class, update=update, times=20)
