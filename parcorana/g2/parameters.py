@@ -23,6 +23,7 @@ PARAMS = (
     "picture",
     "fit",
     "frame_norm",
+    "aged",
 )
 #: `frame_norm`: the mean of each colour, no value of the events.
 COLOR = "color"
@@ -118,3 +119,11 @@ def frame_norm_of(user_params):
             f"user_params['frame_norm'] must be the name of one of values, 'mean', 'color' or None, not {shown(value)}"
         )
     return value
+
+
+def aged_of(user_params):
+    """Return whether aged curves are wanted: unless it is said that they are not."""
+    value = user_params.get("aged")
+    if value is not None and not isinstance(value, bool | np.bool_):
+        raise ConfigError(f"user_params['aged'] must be True or False, not {shown(value)}")
+    return value is None or bool(value)
