@@ -6,7 +6,7 @@ from parcorana.calculation.arrays import Common
 from parcorana.curves import curvefile
 from parcorana.curves.aged import Ages, sentence
 from parcorana.curves.framenorm import divide, g2_of
-from parcorana.g2.parameters import aged_of
+from parcorana.g2.parameters import aged_of, has_aged
 
 
 class AgedCurves:
@@ -14,12 +14,11 @@ class AgedCurves:
 
     def begin_aged(self):
         """Prepare what each role has of it, once colours and `frame_norm` are known."""
-        #: Whether updates have aged curves: several updates, pairs that stay, sums that can be taken from each other.
-        self.has_aged = has_aged(type(self), self.system_params, self.user_params, self.color_sums.normalization)
+        self.has_aged = has_aged(type(self), self.system_params, self.user_params)
         self.ages = Ages(self.color_sums) if self.has_aged and self.mpiParams.role == "viewer" else None
         self._aged_warned = False
-        wanted = not self.forgets and self.system_params.get("update") and aged_of(self.user_params)
-        if wanted and not self.has_aged and self.mpiParams.role == "viewer":
+        of_ratios = self.color_sums.normalization == "pixel" and not self.forgets and self.system_params.get("update")
+        if of_ratios and aged_of(self.user_params) is None and self.mpiParams.role == "viewer":
             self.mpiParams.logInfo(
                 "no aged curves: with the normalization 'pixel' there are ratios, which cannot be taken from each "
                 "other; 'finecolor' and 'color' have them"
@@ -94,9 +93,3 @@ class AgedCurves:
             curve, norm = divide(curve, self.frame_norm, g2_of(aged.series, aged.counts), made.colors)
         about = made.normalization, self.system_params["rate"], self.stands_for, norm
         curvefile.write_aged(group.create_group("aged"), made.colors, curve, aged, ends, *about)
-
-
-def has_aged(user_class, system_params, user_params, normalization):
-    """Tell whether updates of a class have aged curves."""
-    wanted = not user_class.forgets and system_params.get("update") and aged_of(user_params)
-    return bool(wanted) and normalization != "pixel"

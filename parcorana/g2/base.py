@@ -18,7 +18,7 @@ from parcorana.curves.sums import ColorSums
 from parcorana.curves.timeline import Timeline
 from parcorana.errors import RunError
 from parcorana.files.datasets import write_dataset
-from parcorana.g2.aged import AgedCurves, has_aged
+from parcorana.g2.aged import AgedCurves
 from parcorana.g2.beside import draw_beside, picture_of
 from parcorana.g2.frames import FrameNormed
 from parcorana.g2.parameters import (
@@ -27,6 +27,7 @@ from parcorana.g2.parameters import (
     check_colors,
     check_picture,
     colors_of,
+    has_aged,
     normalization_of,
     number_of,
     table_of,
@@ -107,7 +108,7 @@ class G2Base(PlainG2, AgedCurves, FrameNormed, Apart, BlockBase):
         of_delays = sums.nbytes(len(system_params["delays"]))
         size = of_delays + Timeline(color[:0], colors).nbytes
         size += 16  # `not_whole` and `events`
-        if has_aged(cls, system_params, user_params, sums.normalization):
+        if has_aged(cls, system_params, user_params):
             size += 16 + of_delays // 2  # of two updates, where the viewer holds four times what is said here
         if number_of(user_params, "saturated_value") is not None:
             size += -(-len(color) // 8) * 8  # eight elements to a number, summed as 64 bit
