@@ -274,9 +274,16 @@ def read_curves(group):
             shapes = ", ".join(f"{name} {group[name].shape}" for name in ("colors", "delays", *_NAME_OF))
             raise ConfigError(f"{group.name}: its tables of curves do not belong together: {shapes}")
         return Curve(*parts).each(colors)
-    names = (re.fullmatch(r"delay_curve_color_(\d{1,18})", name) for name in group)
-    colors = sorted(int(name[1]) for name in names if name)
+    colors = read_rows(group, "delay_curves")
     return {c: Curve(*(group[f"{name}_{c}"][:] for name in _NAME_OF.values())) for c in colors}
+
+
+def read_rows(group, table):
+    """Return ``{colour: (D,) array}`` of one of the tables of curves, or of its datasets per colour."""
+    if table in group:
+        return dict(zip(group["colors"][:].tolist(), group[table][:], strict=True))
+    names = (re.fullmatch(rf"{_NAME_OF[table]}_(\d{{1,18}})", name) for name in group)
+    return {c: group[f"{_NAME_OF[table]}_{c}"][:] for c in sorted(int(name[1]) for name in names if name)}
 
 
 def read_frame_norm(group, colors):
