@@ -79,7 +79,6 @@ class AgedCurves:
             return
         self.write_stretch(group, aged, ends)
         text = sentence(self.color_sums.colors, aged)
-        group["aged"].attrs["saturated"] = text
         if text and not self._aged_warned:
             self._aged_warned = True
             self.mpiParams.logWarning(
@@ -92,4 +91,6 @@ class AgedCurves:
         if aged.series is not None:
             curve, norm = divide(curve, self.frame_norm, g2_of(aged.series, aged.counts), made.colors)
         about = made.normalization, self.system_params["rate"], self.stands_for, norm
-        curvefile.write_aged(group.create_group("aged"), made.colors, curve, aged, ends, *about)
+        group = group.create_group("aged")
+        group.attrs["saturated"] = sentence(made.colors, aged)
+        curvefile.write_aged(group, made.colors, curve, aged, ends, *about)
