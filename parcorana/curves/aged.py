@@ -109,14 +109,18 @@ class Ages:
         )
 
 
-def sentence(colors: NDArray[np.int64], aged: Aged) -> str:
+def sentence(colors: NDArray[np.int64], aged: Aged, normalization: str) -> str:
     """Return what is said of colours that have no curve, or one of fewer elements; empty if there are none."""
     which = np.flatnonzero(aged.changed)
     if not len(which):
         return ""
-    none = np.count_nonzero(aged.curve.elements[which].max(axis=1, initial=0) == 0)
     listed = ", ".join(str(colors[c]) for c in which[:_NAMED]) + ", ..." * (len(which) > _NAMED)
-    text = f"elements of {len(which):,} of {len(colors):,} colours saturated in this stretch: {listed}"
-    left = len(which) - none
-    said = [f"{none:,} have no aged curve here"] * bool(none)
-    return f"{text}; {', '.join(said + [f'{left:,} one without the fine colours of these'] * bool(left))}"
+    text = f"elements of {len(which):,} of {len(colors):,} colours saturated since the update before: {listed}"
+    if normalization == "color":
+        return (
+            f"{text}; these have no aged curve of this stretch (with the normalization 'finecolor' only the fine "
+            "colours of such elements are left out)"
+        )
+    none = np.count_nonzero(aged.curve.elements[which].max(axis=1, initial=0) == 0)
+    without = f"; {none:,} of them have no other" if none else ""
+    return f"{text}; their aged curves of this stretch are without the fine colours of these elements{without}"

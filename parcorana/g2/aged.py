@@ -78,7 +78,7 @@ class AgedCurves:
         if aged is None or ends[0] > ends[1]:
             return
         self.write_stretch(group, aged, ends)
-        text = sentence(self.color_sums.colors, aged)
+        text = sentence(self.color_sums.colors, aged, self.color_sums.normalization)
         if text and not self._aged_warned:
             self._aged_warned = True
             self.mpiParams.logWarning(
@@ -92,5 +92,5 @@ class AgedCurves:
             curve, norm = divide(curve, self.frame_norm, g2_of(aged.series, aged.counts), made.colors)
         about = made.normalization, self.system_params["rate"], self.stands_for, norm
         group = group.create_group("aged")
-        group.attrs["saturated"] = sentence(made.colors, aged)
+        group.attrs["saturated"] = sentence(made.colors, aged, made.normalization)
         curvefile.write_aged(group, made.colors, curve, aged, ends, *about)

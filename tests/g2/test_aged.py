@@ -201,8 +201,8 @@ def test_what_saturates_is_said(tmp_path, caplog):
     """In the file, of the one stretch in which it happens; in the log."""
     caplog.set_level("INFO", "parcorana")
     made = counts_of(tmp_path)
-    said = "elements of 1 of 2 colours saturated in this stretch: 1; 1 have no aged curve here"
-    assert [aged["saturated"] for aged in made.values()] == ["", said, "", ""]
+    said = "elements of 1 of 2 colours saturated since the update before: 1; these have no aged curve of this stretch"
+    assert [aged["saturated"].partition(" (")[0] for aged in made.values()] == ["", said, "", ""]
     assert np.isnan(made[20]["delay_curve_color_1"]).all() and np.isfinite(made[30]["delay_curve_color_1"]).all()
     assert np.isfinite(made[20]["delay_curve_color_2"]).all()
     assert sum(said in line for line in caplog.messages) == 1
