@@ -1,5 +1,6 @@
 """Aged curves: of every update the g2 of the pairs whose later event came since the one before."""
 
+import shutil
 from functools import partial
 
 import h5py
@@ -12,6 +13,7 @@ from local import ListSource, run_local
 
 from parcorana import ConfigError, reference
 from parcorana.multitau import MultiTauG2
+from parcorana.tools.compare import compare
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 
 SHAPE = (3, 4)
@@ -206,6 +208,16 @@ def test_what_saturates_is_said(tmp_path, caplog):
     assert np.isnan(made[20]["delay_curve_color_1"]).all() and np.isfinite(made[30]["delay_curve_color_1"]).all()
     assert np.isfinite(made[20]["delay_curve_color_2"]).all()
     assert sum(said in line for line in caplog.messages) == 1
+
+
+@pytest.mark.parametrize(("off", "lines"), [(3e-12, 0), (5e-12, 1)])
+def test_what_rounding_does_to_a_difference_is_the_same(tmp_path, off, lines):
+    """Of the last of four updates: four times what may be of a curve of all pairs."""
+    counts_of(tmp_path)
+    shutil.copy(tmp_path / "out.h5", tmp_path / "other.h5")
+    with h5py.File(tmp_path / "other.h5", "r+") as file:
+        file["user/G2_results_at_000040/aged/delay_curve_color_2"][0] *= 1 + off
+    assert len(compare(tmp_path / "out.h5", tmp_path / "other.h5")) == lines
 
 
 @pytest.mark.parametrize(
