@@ -81,9 +81,7 @@ class AgedCurves:
         text = sentence(self.color_sums.colors, aged, self.color_sums.normalization)
         if text and not self._aged_warned:
             self._aged_warned = True
-            self.mpiParams.logWarning(
-                f"at {processed:,} events: {text}; the attribute saturated of aged says it of each"
-            )
+            self.mpiParams.logWarning(f"at {processed:,} events: {text}; the file says it of later updates, too")
 
     def write_stretch(self, group, aged, ends):
         """Write a `parcorana.curves.aged.Aged` into an update; `ends` are its counters, (2,) int64 [pulses]."""
