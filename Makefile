@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 WITH_BIN = PATH="$(abspath $(BIN)):$$PATH"
 SOURCES = $(wildcard csrc/* pyx/*.px*) setup.py incremental.py pyproject.toml
 
-.PHONY: demo test bench lint lint-oldest docs faults faults-openmpi test-openmpi sanitize clean
+.PHONY: demo test bench lint lint-oldest docs faults faults-openmpi test-openmpi viewers sanitize clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo_files.py
@@ -63,6 +63,13 @@ $(OPENMPI)/made: $(VENV)/test .ci/borrow
 	$(BIN)/python .ci/borrow $(OPENMPI) openmpi
 	touch $@
 
+# what other programs make of an exported result: more than a gigabyte of them, in an environment of their own
+VIEWERS = $(VENV)-viewers
+viewers: $(VENV)/test
+	test -x $(VIEWERS)/bin/nxvalidate || { $(PYTHON) -m venv $(VIEWERS) && \
+	  $(VIEWERS)/bin/pip install --quiet xpcs-viewer==1.2.2 nxvalidate; }
+	$(WITH_BIN) PARCORANA_VIEWERS="$(abspath $(VIEWERS))" python -m pytest -q tests/export $(PYTEST_ARGS)
+
 # csrc/ under AddressSanitizer and UndefinedBehaviorSanitizer, built aside: the tests that call it directly
 SANITIZED = $(abspath build/sanitize)
 sanitize: $(VENV)/test
@@ -97,4 +104,4 @@ touch $@
 endef
 
 clean:
-	rm -rf $(VENV) $(OPENMPI) build dist demo .mypy_cache parcorana/*.so pyx/*.c *.egg-info
+	rm -rf $(VENV) $(OPENMPI) $(VIEWERS) build dist demo .mypy_cache parcorana/*.so pyx/*.c *.egg-info

@@ -168,12 +168,15 @@ class Wrong(Stateful):
 
 
 class Parts(Stateful):
-    """Keeps a part of a sum, as its parameter says it, and tells what it gets of it."""
+    """Keeps parts of sums, as its parameters say them, and tells what it gets of them."""
 
     def getState(self):
-        part = eval(self.user_params["part"], {"np": np, "first": self.mpiParams.firstWorker})
-        return super().getState() | {"part": parcorana.Partial(part)}
+        names = {"np": np, "first": self.mpiParams.firstWorker}
+        parts = [parcorana.Partial(eval(part, names)) for part in self.user_params["parts"]]
+        return super().getState() | {f"part{k or ''}": part for k, part in enumerate(parts)}
 
     def setState(self, state):
         super().setState(state)
-        self.mpiParams.logInfo(f"part: {state['part'].dtype} {state['part'].tolist()}", allWorkers=True)
+        parts = [part for name, part in state.items() if name.startswith("part")]
+        said = "; ".join(f"{part.dtype} {part.tolist()}" for part in parts)
+        self.mpiParams.logInfo(f"part: {said}", allWorkers=True)

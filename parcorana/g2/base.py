@@ -14,6 +14,7 @@ from parcorana.calculation.userclass import Apart, calls_inherited, is_own
 from parcorana.curves import curvefile, fits
 from parcorana.curves.bias import bias_of, not_whole, sentence
 from parcorana.curves.curvefile import SUMS
+from parcorana.curves.precision import doubt
 from parcorana.curves.sums import ColorSums
 from parcorana.curves.timeline import Timeline
 from parcorana.errors import RunError
@@ -263,9 +264,10 @@ class G2Base(PlainG2, AgedCurves, FrameNormed, Apart, BlockBase):
         bias = bias_of(self.color_sums, reduced, counts, self.delays, events, whole)
         curve, norm = self.normed(curve, counts)
         self.write_results(group, counts, curve, saturated, bias, norm)
-        self._say_bias(group, bias, curve, norm)
         line = {name.removeprefix("intensity."): array for name, array in reduced.items() if "intensity." in name}
         colors, rate = self.color_sums.colors, self.system_params["rate"]
+        rounded = self.system_params["store_dtype"] == "float32"
+        self._say_bias(group, bias, curve, norm, doubt(colors, self.color_sizes, line, whole) if rounded else "")
         curvefile.write_intensity(group.create_group("intensity"), colors, self.color_sizes, line, rate)
         if self.fit:
             curvefile.write_fits(group, self.delays, curve.each(colors), self.fit, rate, self.stands_for)
@@ -273,11 +275,11 @@ class G2Base(PlainG2, AgedCurves, FrameNormed, Apart, BlockBase):
         if self.picture:
             self._draw(h5UserGroup)
 
-    def _say_bias(self, group, bias, curve, norm):
-        """Write what the normalization gets wrong; say so in the log, too, at the first update where it is seen."""
+    def _say_bias(self, group, bias, curve, norm, rounding):
+        """Write what normalization and rounding get wrong; say so in the log, too, at the first update with it."""
         made = self.color_sums
         text = sentence(bias, made.colors, curve.left_out, curve.elements, made.normalization)
-        text = "; ".join(filter(None, (text, norm.doubt if norm is not None else "")))
+        text = "; ".join(filter(None, (text, norm.doubt if norm is not None else "", rounding)))
         group.attrs["normalization_error"] = text
         processed, update = self.mpiParams.processed, self.system_params.get("update")
         # what the result as a whole has is said when it is joined

@@ -21,6 +21,7 @@ PARAMS = (
     "save_arrays",
     "plot_colors",
     "picture",
+    "export",
     "fit",
     "frame_norm",
     "aged",
@@ -68,7 +69,9 @@ def normalization_of(user_params):
 
 
 def check_picture(user_params):
-    """Refuse what `picture` and `plot_colors` cannot be."""
+    """Refuse what `picture`, `plot_colors` and `export` cannot be."""
+    if (export := user_params.get("export")) is not None and not isinstance(export, bool):
+        raise ConfigError(f"user_params['export'] must be True or False, not {shown(export)}")
     picture, chosen = user_params.get("picture"), user_params.get("plot_colors")
     if picture is not None and not isinstance(picture, bool | str | Path):
         raise ConfigError(f"user_params['picture'] must be True, or the name of a file, not {shown(picture)}")

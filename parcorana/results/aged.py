@@ -8,7 +8,7 @@ from parcorana.curves.curvefile import read_rows
 from parcorana.detector.colortable import ColorTable
 from parcorana.errors import ConfigError
 from parcorana.files.plain import plain_file
-from parcorana.results.reading import classes_in, find_files, table_in, updates_in
+from parcorana.results.reading import classes_in, find_files, read_table, updates_in
 
 _NONE = (
     "no update has aged curves: they need `update`, a class that keeps all pairs (G2IncrementalAccumulator, "
@@ -121,7 +121,7 @@ def _class_of(file, name, of):
 
 def _begin(file, name, group):
     system, aged = file["system"], group["aged"].attrs
-    table = table_in(system, name)
+    table = read_table(system, name)
     normalization, frame_norm = str(aged.get("normalization", "not named")), str(aged.get("frame_norm", ""))
     rate = float(group["delays"].attrs["rate"])
     return AgedCurves(name, normalization, frame_norm, group["delays"][:], rate, table=table)

@@ -190,7 +190,7 @@ def read_result(file, label, at=None, of=None):
         account=account,
         mask=system["mask"][:],
         saturated=group["saturated"][:],
-        table=table_in(system, label),
+        table=read_table(system, label),
         frame_norm=frame_norm,
         before=before,
         divisors=divisors,
@@ -199,8 +199,8 @@ def read_result(file, label, at=None, of=None):
     return result
 
 
-def table_in(system, label):
-    """Return the table of the colours from `/system`; None if there is none."""
+def read_table(system, label):
+    """Return the table of what the colours stand for, from `/system`; None if there is none."""
     if "color_table" not in system:
         return None
     group = system["color_table"]

@@ -17,7 +17,7 @@ from parcorana.reference import two_time
 from parcorana.results.twotime import write_two_time
 from parcorana.twotime.ages import LAGS, Matrices, Series
 
-PARAMS = ("color", "color_table", "saturated_value", "notzero", "ages", "window", "picture", "plot_colors")
+PARAMS = ("color", "color_table", "saturated_value", "notzero", "ages", "window", "picture", "plot_colors", "export")
 _AGES = 512
 _ROWS = 256  # events whose elements are brought side by side at once
 _PIECE = 1 << 13  # elements at once of the events that still wait

@@ -25,15 +25,17 @@ ROOMS = {
     "job": "files calculation correlate detector events",
     "results": "files calculation correlate detector curves",
     "view": "curves results",
+    "export": "files detector results",
     "watch": "calculation",
     "g2": "files calculation correlate detector curves results view",
     "multitau": "files calculation correlate curves g2",
     "photons": "files calculation correlate detector curves results view g2",
     "twotime": "files calculation correlate detector results view g2",
     "pipeline": "files calculation correlate detector curves events job results view",
-    "tools": "files calculation correlate detector curves events job results view watch g2 multitau twotime pipeline",
-    "faces": "files calculation correlate detector curves events job results view watch g2 multitau twotime pipeline "
-    "tools",
+    "tools": "files calculation correlate detector curves events job results view export watch g2 multitau twotime "
+    "pipeline",
+    "faces": "files calculation correlate detector curves events job results view export watch g2 multitau twotime "
+    "pipeline tools",
 }
 # The modules beside the folders: what all may know, what users import, and what stands for a room.
 BESIDE = {"errors": "floor", "_version": "floor", "reference": "floor", "userg2": "g2"}

@@ -24,7 +24,7 @@ def test_a_killed_job_goes_on_on_other_ranks(setup, root):
     resumed = setup.drive("--resume", ranks=3, env=env)
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed at" in resumed.stderr
-    whole = setup.drive("-o", "whole.h5", env=env)
+    whole = setup.drive("-o", "whole.h5")
     assert whole.returncode == 0, whole.stderr
     compared = run_command("cmpParCorAnaH5Output", "out.h5", "whole.h5", cwd=setup.folder)
     assert compared.returncode == 0, compared.stdout

@@ -109,7 +109,9 @@ def test_delays_that_are_none():
 
 def test_mean_along_a_diagonal(tmp_path):
     frames = np.random.default_rng(2).poisson(5, (50, *SHAPE)).astype(np.uint16)
-    run_local(tmp_path, TwoTime, np.arange(50), frames, times=3, delays=[3], h5output=str(tmp_path / "result.h5"))
+    system = {"times": 3, "delays": [3], "h5output": str(tmp_path / "result.h5")}
+    run_local(tmp_path, TwoTime, np.arange(50), frames, user={"picture": str(tmp_path / "own.png")}, **system)
+    assert (tmp_path / "own.png").stat().st_size > 10000
     with h5py.File(tmp_path / "result.h5") as file:
         delays, g2 = read_two_time(file["user"], "result").cut(1)
     data = frames.reshape(50, -1).astype(float)
@@ -159,7 +161,7 @@ class TwoTime(twotime.TwoTime):
         strike("viewer", update.processed)
 
 system_params = {system!r} | {{"user_class": [TwoTime, userg2.G2atEnd], "delays": [1, 2, 5, 16, 18]}}
-user_params = {{"color": "color.npy", "ages": 64, "saturated_value": 12, "TwoTime": {{"picture": "own.png"}}}}
+user_params = {{"color": "color.npy", "saturated_value": 12, "TwoTime": {{"ages": 64}}}}
 """
 
 
@@ -172,11 +174,10 @@ def test_a_killed_job_goes_on_on_other_ranks(setup, root):
     resumed = setup.drive("--resume", ranks=3, env=env)
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed at" in resumed.stderr
-    assert "not drawn" not in resumed.stderr
-    whole = setup.drive("-o", "whole.h5", env=env)
+    whole = setup.drive("-o", "whole.h5")
     assert whole.returncode == 0, whole.stderr
     compared = run_command("cmpParCorAnaH5Output", "out.h5", "whole.h5", cwd=setup.folder)
     assert compared.returncode == 0, compared.stdout
     drawn = run_command("parCorAnaPlot", "whole.h5", "-o", "picture.png", "--class", "TwoTime", cwd=setup.folder)
     assert drawn.returncode == 0, drawn.stderr
-    assert all((setup.folder / name).stat().st_size > 10000 for name in ("picture.png", "own.png"))
+    assert (setup.folder / "picture.png").stat().st_size > 10000
