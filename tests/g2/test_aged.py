@@ -109,10 +109,11 @@ def saturated_until(events, limit, value):
 
 @st.composite
 def streams(draw):
-    steps = draw(st.lists(st.sampled_from([1, 1, 1, 1, 2, 5, 0, -3]), min_size=2, max_size=50))
+    steps = draw(st.lists(st.sampled_from([1, 1, 1, 1, 2, 5, 0, -3]), min_size=14, max_size=40))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     frames = rng.integers(0, 9, (len(steps), *SHAPE)).astype(np.float32)
-    frames[rng.random(frames.shape) < draw(st.sampled_from([0, 0.002, 0.02]))] = 20
+    for event, element in draw(st.lists(st.tuples(st.integers(0, 13), st.integers(0, 11)), min_size=1, max_size=4)):
+        frames.reshape(-1, 12)[event, element] = 20
     return {
         "counters": np.cumsum(steps),
         "frames": frames,
