@@ -24,6 +24,7 @@ PARAMS = (
     "export",
     "fit",
     "frame_norm",
+    "aged",
 )
 #: `frame_norm`: the mean of each colour, no value of the events.
 COLOR = "color"
@@ -121,3 +122,30 @@ def frame_norm_of(user_params):
             f"user_params['frame_norm'] must be the name of one of values, 'mean', 'color' or None, not {shown(value)}"
         )
     return value
+
+
+def aged_of(user_params):
+    """Return whether aged curves are wanted: True or False, None where nobody has said, which is as True."""
+    value = user_params.get("aged")
+    if value is not None and not isinstance(value, bool | np.bool_):
+        raise ConfigError(f"user_params['aged'] must be True or False, not {shown(value)}")
+    return value if value is None else bool(value)
+
+
+def has_aged(user_class, system_params, user_params):
+    """Tell whether updates of a class have aged curves: several updates, pairs that stay, sums that can be taken off.
+
+    Raises
+    ------
+    ConfigError
+        They are asked for of ratios.
+    """
+    wanted = aged_of(user_params)
+    if user_class.forgets or not system_params.get("update") or wanted is False:
+        return False
+    if (normalization := normalization_of(user_params)) == "pixel" and wanted:
+        raise ConfigError(
+            f"user_params['aged'] is True, but the normalization is {normalization!r}, whose ratios cannot be taken "
+            "from each other: set it to 'finecolor' or 'color', or leave aged out"
+        )
+    return normalization != "pixel"

@@ -81,10 +81,8 @@ class Result:
         return f"colour {color}{', ' * bool(known)}{known}"
 
 
-def find_file(path, at=None):
-    """Return the file to open for what a user named: a result, its folder in progress, or the run's name.
-
-    Of a folder it is the last update, or that at so many events.
+def find_files(path):
+    """Return the files that hold what a user named: a result, or all updates of a folder in progress, oldest first.
 
     Raises
     ------
@@ -93,14 +91,20 @@ def find_file(path, at=None):
     """
     path, fault = Path(path), fault_of(path)
     if fault is None:
-        return path
+        return [path]
     folder = path if fault == "is a folder" else Path(f"{path}.inprogress")
     if fault_of(folder) != "is a folder":
         raise ConfigError(f"the file {str(path)!r} {fault}")
     updates = published(folder)
     if not updates:
         raise ConfigError(f"{str(folder)!r} holds no update yet: nothing was published so far")
-    return next((update for update in updates if int(update.stem[7:]) == at), updates[-1])
+    return updates
+
+
+def find_file(path, at=None):
+    """Return the one to open of `find_files`: of a folder the last update, or that at so many events."""
+    *others, last = find_files(path)
+    return next((update for update in others if int(update.stem[7:]) == at), last)
 
 
 def classes_in(file):

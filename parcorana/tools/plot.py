@@ -21,6 +21,7 @@ from parcorana.results.twotime import GROUP as TWO_TIME
 from parcorana.results.twotime import read_two_time
 from parcorana.results.updates import updates_of
 from parcorana.results.values import read_values
+from parcorana.tools import aged
 from parcorana.tools.parser import Parser
 
 _PLAIN_MAPS = ("saturated", "mask", "color", "finecolor")
@@ -39,6 +40,7 @@ examples:
   parCorAnaPlot result.h5 -o map.pdf --map g2:10            with each element's own g2 at the delay 10
   parCorAnaPlot result.h5 --fit single --tau-q -o tau.png   decay times against q, and the diffusion coefficient
   parCorAnaPlot result.h5 --at 500,1000 -o grown.png        two updates of one run over each other
+  parCorAnaPlot result.h5 --aged -o aged.png                how curves changed from update to update
   parCorAnaPlot today.h5 yesterday.h5 -o both.png           curves of two runs over each other
   parCorAnaPlot result.h5 --values -o values.png            what the values of events were, of any user class
 While a run goes on, its name draws the last update published.
@@ -73,6 +75,11 @@ def make_parser():
     )
     parser.add_argument(
         "--values", action="store_true", help="draw what the values of events were, how often and when, instead"
+    )
+    parser.add_argument(
+        "--aged",
+        action="store_true",
+        help="draw the curves of each stretch between two updates, colour by colour, instead",
     )
     parser.add_argument("--fit", choices=KINDS, help="fit the curves, in place of the fits in the file")
     return parser
@@ -191,12 +198,13 @@ def _classes(args, file, name):
 
 
 def _draw(args):
+    colors = parse_numbers(args.colors, "--colors") if args.colors else None
+    if args.aged:
+        aged.draw(args, colors, _check_colors)
+        return
     if args.values:
         _draw_values(args)
         return
-    colors = None
-    if args.colors:
-        colors = parse_numbers(args.colors, "--colors")
     if _draw_other(args, colors):
         return
     check_both(args.iX, args.iY)

@@ -312,7 +312,7 @@ def test_damaged_files(runs):
     """What is damaged is not used: a set before it is, if there is one; else the run does not begin."""
     folder = interrupted(runs)
     (manifest,) = folder.glob("checkpoint_*.json")
-    (part,) = folder.glob("checkpoint_*.part")
+    (part,) = folder.glob("checkpoint_*_0*.part")
     good = part.read_bytes(), manifest.read_bytes()
     for what, words in (
         (good[0][:-1], "bytes, not"),
