@@ -12,7 +12,7 @@ from parcorana.correlate.settled import Settled
 from parcorana.twotime import TwoTime
 from parcorana.twotime.gram import blas_threads
 
-RINGS, ELEMENTS, EVENTS, BLOCK = 16, 8192, 1000, 256
+RINGS, ELEMENTS, EVENTS, BLOCK = 16, 8192, 1000, 512
 
 
 def plain(rings, threads):

@@ -3,7 +3,7 @@
 /* Both sums of the values of one event, in lanes whose order nothing changes. */
 static inline void NAME(sums)(const REAL *restrict x, int64_t n, double *sum, double *square)
 {
-    enum { LANES = 16 };
+    enum { LANES = 8 };
     double s[LANES] = {0}, q[LANES] = {0};
     int64_t k = 0;
     for (; k + LANES <= n; k += LANES)

@@ -20,7 +20,7 @@ from parcorana.twotime.matrices import PIECE, Matrices
 
 PARAMS = ("color", "color_table", "saturated_value", "notzero", "ages", "window", "picture", "plot_colors")
 _AGES = 512
-_ROWS = 256  # events whose elements are brought side by side at once
+_ROWS = 512  # events that are added at once
 _NEVER = np.iinfo(np.int64).max
 
 
