@@ -14,7 +14,7 @@ from parcorana import _core
 
 _EXACT = 1 << 24  # a float32 sum of whole numbers is exact up to here
 _LEAST = 64  # elements in one product, below which float64 is faster
-_WIDE = 1 << 10  # elements that are made float64 at once
+WIDE = 1 << 10  # elements that are made float64 at once
 _ROUNDED = 1 << 12  # elements in one float32 sum of numbers that are not whole
 _SMALL = 32  # of photons there are seldom more: their sums are exact, however many elements a colour has
 _MOST = 1 << 12  # squared it is `_EXACT`
@@ -48,7 +48,7 @@ def _cut(one, other, dtype):
     if not (one.whole and other.whole):
         return _ROUNDED, dtype
     most = _EXACT / max(one.largest * other.largest, 1)
-    return (int(min(most, 1 << 20)), dtype) if most >= _LEAST else (_WIDE, np.dtype(np.float64))
+    return (int(min(most, 1 << 20)), dtype) if most >= _LEAST else (WIDE, np.dtype(np.float64))
 
 
 def product(one, other, extents):

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from parcorana.twotime.ages import Ages, halve, summed
-from parcorana.twotime.gram import Extent, in_order, product
+from parcorana.twotime.ages import LAGS, Ages, halve, summed
+from parcorana.twotime.gram import WIDE, Extent, in_order, product
 
 PIECE = 1 << 12  # elements that are multiplied at once: of a few hundred events they stay in the caches
 
@@ -70,6 +70,20 @@ class Matrices(Ages):
     def rounds(self):
         """Whether sums of whole numbers in a bin may be too large to be exact."""
         return self.sums.dtype == np.float32 and any(each.whole and each.largest > 1 << 24 for each in self._extents)
+
+    @property
+    def product_bytes(self):
+        """The bytes of all matrices of products, which a copy `aside` has once more."""
+        return self.products.nbytes + self.pairs.nbytes + self.squares.nbytes
+
+    def scratch_bytes(self, elements, events, threads):
+        """Return the bytes at most that `add` takes for so many events of so many elements, beside the results."""
+        width, item, ages = min(PIECE, elements), self.sums.itemsize, self.ages
+        # the events, or sums of them, with the frames kept; what is asked of their extent; bins aside
+        rows = width * item * (4 * (events + LAGS + 1) + ages + len(self.rings) * (LAGS + 1))
+        wide = 8 * min(WIDE, elements) * (events + ages) if item == 4 else 0
+        found = 4 * 8 * min(events, ages) * (ages + 1)  # two in the making, two done
+        return threads * (rows + wide + found) + 3 * 8 * ages**2
 
     def look(self):
         """Learn of sums that were filled in."""

@@ -16,7 +16,7 @@ from parcorana.g2.series import events_shared
 from parcorana.reference import two_time
 from parcorana.results.twotime import write_two_time
 from parcorana.twotime.ages import LAGS, Series
-from parcorana.twotime.matrices import PIECE, Matrices
+from parcorana.twotime.matrices import Matrices
 
 PARAMS = ("color", "color_table", "saturated_value", "notzero", "ages", "window", "picture", "plot_colors")
 _AGES = 512
@@ -105,15 +105,15 @@ class TwoTime(Apart, BlockBase):
         return {name: kinds.get(name, Common)(array) for name, array in arrays.items()}
 
     def extra_bytes(self, elements, threads):
-        """Return the bytes of events side by side, of their products, and of the events that wait."""
-        itemsize, times = self.saturated_at.itemsize, self.system_params["times"]
-        rows = 4 * min(_ROWS, self.system_params["block"]) * elements * itemsize
-        waiting = (self.ages + 3 * times + 64) * min(PIECE, elements) * itemsize
-        return rows + waiting + 24 * len(self.colors) * _ROWS * self.ages + 4 * 8 * self.ages**2
+        """Return the bytes of what threads have of pieces of the elements, and of the products on their way."""
+        times, block = self.system_params["times"], self.system_params["block"]
+        events = times if self.window else max(times, min(_ROWS, block))
+        return self.matrices.scratch_bytes(elements, events, threads) + 24 * len(self.colors) * (block + times)
 
     def collected_bytes(self, elements):
-        """Return the bytes of the matrices, once more."""
-        return 8 * len(self.colors) * self.ages * (self.ages + len(self.delays) + 1)
+        """Return the bytes of what speaks of the events that wait; of a window of the matrices, too."""
+        waiting = 8 * (2 * len(self.colors) + 1) * self.system_params["times"]
+        return waiting + self.window * self.matrices.product_bytes
 
     def adjust(self, block):
         """Note which event saturates an element first, then set small values to `notzero`."""
@@ -174,7 +174,8 @@ class TwoTime(Apart, BlockBase):
             "TwoTime: a run of the dataset ended, and the next one begins: results speak of the run in progress only; "
             "for each run take a dataset of its own"
         )
-        self.matrices.clear()
+        if not self.window:
+            self.matrices.clear()
 
     def share(self):
         """Return the intensity of each colour at the events since the last time."""
@@ -196,9 +197,9 @@ class TwoTime(Apart, BlockBase):
             "counters": Common(waiting.counters),
             "sums": Summed(sums),
             "elements": Summed(elements),
-            "products": Summed(np.ascontiguousarray(total.products[:, :bins, :bins])),
-            "squares": Summed(np.ascontiguousarray(total.squares[:, :bins])),
-            "pairs": Summed(np.ascontiguousarray(total.pairs[:, :bins])),
+            "products": Summed(total.products[:, :bins, :bins]),
+            "squares": Summed(total.squares[:, :bins]),
+            "pairs": Summed(total.pairs[:, :bins]),
         }
 
     # -- checkpoints --------------------------------------------------------------

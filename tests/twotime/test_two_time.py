@@ -1,7 +1,9 @@
 """Two-time correlation: the same as plain loops over pairs, however events come and wherever bins merge."""
 
+import tracemalloc
 from pathlib import Path
 from tempfile import mkdtemp
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -12,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from local import run_local
 
-from parcorana import ConfigError
+from parcorana import ConfigError, MpiParams, PerElement
+from parcorana.correlate.settled import Settled
 from parcorana.reference import ReferenceBuffer, two_time
 from parcorana.results.twotime import read_two_time
 from parcorana.twotime import TwoTime
@@ -139,6 +142,38 @@ def test_whole_numbers_are_exact(most):
         np.testing.assert_array_equal(made.products[c, :5, :5], np.tril(bins[:, part] @ bins[:, part].T))
         squares = (data[:, part].astype(np.int64) ** 2).sum(axis=1)
         np.testing.assert_array_equal(made.squares[c, :5], np.add.reduceat(squares, np.arange(0, 40, 8)))
+
+
+@pytest.mark.parametrize("kind", ["photons", "large", "fractions", "window", "merged", "double"])
+def test_memory_is_no_more_than_is_said(tmp_path, kind):
+    """Beside the arrays; and what is said is not a multiple of what is taken."""
+    events, n, times, colors = 600, 5000, 64 if kind != "window" else 200, 2
+    rng = np.random.default_rng(5)
+    data = rng.poisson(2 if kind != "large" else 5000, (events, n)).astype("f8" if kind == "double" else "f4")
+    data += 0.25 * (kind in ("fractions", "double"))
+    np.save(tmp_path / "color.npy", np.arange(n) % colors + 1)
+    params = MpiParams(0, "worker", np.ones(n, bool), slice(0, n), threads=2)
+    dtype = "float64" if kind == "double" else "float32"
+    system = {"delays": DELAYS, "times": times, "block": 512, "store_dtype": dtype, "rate": 120.0}
+    user = {"color": str(tmp_path / "color.npy"), "ages": 128 if kind == "merged" else 700, "window": kind == "window"}
+    made = TwoTime(user, system, params)
+    arrays = made.arrays(n)
+    which = np.arange(events)
+    settled = Settled(which, which, {}, [data], which * 0, which)
+    last = settled.at(slice(events - times, events))
+    for array in made.matrices.arrays().values():
+        array[...] = array  # a page that was never written takes no memory
+    tracemalloc.start()
+    try:
+        made.enter(settled.at(slice(0, events - times)))
+        found = made.collect(True, SimpleNamespace(waiting=lambda: last))
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found["products"].value.any()
+    small = sum(array.value.nbytes for array in arrays.values() if not isinstance(array, PerElement))
+    said = made.extra_bytes(n, 2) + small + 2 * made.collected_bytes(n)
+    assert said / 8 < taken <= said
 
 
 @pytest.mark.parametrize(
