@@ -1,6 +1,7 @@
 """Products of events, summed over elements, by BLAS: exact for whole numbers."""
 
 import ctypes
+import os
 import re
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ WIDE = 1 << 10  # elements that are made float64 at once
 _ROUNDED = 1 << 12  # elements in one float32 sum of numbers that are not whole
 _SMALL = 32  # of photons there are seldom more: their sums are exact, however many elements a colour has
 _MOST = 1 << 12  # squared it is `_EXACT`
+_TOLD = ("MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
 
 
 class Extent:
@@ -87,7 +89,7 @@ def in_order(function, tasks, threads):
         if threads == 1 or len(tasks) < 2:
             yield from ((task, function(task)) for task in tasks)
             return
-        waiting: deque = deque()
+        waiting = deque()
         with ThreadPoolExecutor(threads) as pool:
             for task in tasks:
                 if len(waiting) == 2 * threads:
@@ -116,6 +118,18 @@ def _libraries():
                 if all(hasattr(library, name) for name in names):
                     found.append(tuple(getattr(library, name) for name in names))
     return tuple(found)
+
+
+def unheld_threads():
+    """Return what to say of a BLAS that cannot be told its threads; None if it can, or the user has told it."""
+    if _libraries() or any(os.environ.get(name) == "1" for name in _TOLD):
+        return None
+    name = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {}).get("name", "unknown")
+    return (
+        f"TwoTime: the BLAS of NumPy here ({name}) is not OpenBLAS, the one whose threads are set: each thread of a "
+        "worker may get as many of its own as the host has cores, which is slow; set that variable to 1 which it "
+        "heeds, before the job starts: " + ", ".join(_TOLD)
+    )
 
 
 @contextmanager

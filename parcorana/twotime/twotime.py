@@ -16,6 +16,7 @@ from parcorana.g2.series import events_shared
 from parcorana.reference import two_time
 from parcorana.results.twotime import write_two_time
 from parcorana.twotime.ages import LAGS, Series
+from parcorana.twotime.gram import unheld_threads
 from parcorana.twotime.matrices import Matrices
 
 PARAMS = ("color", "color_table", "saturated_value", "notzero", "ages", "window", "picture", "plot_colors")
@@ -79,6 +80,8 @@ class TwoTime(Apart, BlockBase):
         window_of(user_params)
         check_colors(user_params, mask, log)
         check_picture(user_params)
+        if warning := unheld_threads():
+            log(warning)
 
     # -- on a worker --------------------------------------------------------------
 

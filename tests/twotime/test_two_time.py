@@ -18,7 +18,7 @@ from parcorana import ConfigError, MpiParams, PerElement
 from parcorana.correlate.settled import Settled
 from parcorana.reference import ReferenceBuffer, two_time
 from parcorana.results.twotime import read_two_time
-from parcorana.twotime import TwoTime
+from parcorana.twotime import TwoTime, gram
 from parcorana.twotime.ages import LAGS, levels_of
 from parcorana.twotime.matrices import Matrices
 
@@ -142,6 +142,21 @@ def test_whole_numbers_are_exact(most):
         np.testing.assert_array_equal(made.products[c, :5, :5], np.tril(bins[:, part] @ bins[:, part].T))
         squares = (data[:, part].astype(np.int64) ** 2).sum(axis=1)
         np.testing.assert_array_equal(made.squares[c, :5], np.add.reduceat(squares, np.arange(0, 40, 8)))
+
+
+def test_a_blas_with_threads_of_its_own_is_told(tmp_path, monkeypatch):
+    np.save(tmp_path / "color.npy", COLOR)
+    told, user = [], {"color": str(tmp_path / "color.npy")}
+    TwoTime.checkParams(user, np.ones(SHAPE, bool), told.append)
+    assert not told
+    monkeypatch.setattr(gram, "_libraries", lambda: ())
+    for name in gram._TOLD:
+        monkeypatch.delenv(name, raising=False)
+    TwoTime.checkParams(user, np.ones(SHAPE, bool), told.append)
+    assert "is not OpenBLAS" in told[0] and "MKL_NUM_THREADS" in told[0]
+    monkeypatch.setenv("MKL_NUM_THREADS", "1")
+    TwoTime.checkParams(user, np.ones(SHAPE, bool), told.append)
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("kind", ["photons", "large", "fractions", "window", "merged", "double"])
