@@ -16,6 +16,7 @@ from parcorana.errors import ConfigError
 from parcorana.job.config import resolve_config
 from parcorana.multitau import MultiTauG2
 from parcorana.photons import PhotonStatistics
+from parcorana.twotime import TwoTime
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 
 SYSTEM = {"times": 20, "update": 25, "delays": [1, 2, 3, 5, 8], "block": 16}
@@ -61,7 +62,7 @@ class Mean(parcorana.BlockBase):
         group[f"mean_at_{update.processed:06d}"] = update["sums"] / update.processed
 
 
-SHIPPED = [G2IncrementalAccumulator, G2atEnd, G2IncrementalWindowed, MultiTauG2, PhotonStatistics]
+SHIPPED = [G2IncrementalAccumulator, G2atEnd, G2IncrementalWindowed, MultiTauG2, PhotonStatistics, TwoTime]
 CLASSES = [*SHIPPED, Callbacks, InOrder, Mean]
 OWN = {"G2atEnd": {"notzero": 3.0}, "G2IncrementalWindowed": {"saturated_value": 9}}
 
