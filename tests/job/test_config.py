@@ -141,7 +141,14 @@ def test_check_prints_config_roles_elements_memory(setup):
     run = setup.drive("--check", ranks=5)
     assert run.returncode == 0, run.stderr
     included = int(setup.mask.sum())
-    for words in ("times           60", "2 servers, 2 workers", "G2atEnd", "MiB in all", f"{included // 2}"):
+    for words in (
+        "times           60",
+        "2 servers, 2 workers",
+        "G2atEnd",
+        "MiB in all",
+        "on worker 3, in MiB",
+        f"{included // 2}",
+    ):
         assert words in run.stdout
     assert run.stdout.count("worker  ") >= 2
     assert not list(setup.folder.glob("out*"))
