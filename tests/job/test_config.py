@@ -8,6 +8,8 @@ from parcorana.correlate.delays import check_delays
 from parcorana.events.dataset import parse_dataset
 from parcorana.job.config import resolve_config
 from parcorana.job.partition import assign_roles, elements_of
+from parcorana.multitau import MultiTauG2
+from parcorana.photons import PhotonStatistics
 
 WRONG_SYSTEM = [
     ({"tymes": 5}, "unknown key 'tymes' in system_params; did you mean 'times'?"),
@@ -208,6 +210,22 @@ def test_values_of_other_types_that_mean_the_same(setup, monkeypatch):
     assert config.times == 9 and config.rate == 24.0 and config.store_dtype == np.float64
     with pytest.raises(AttributeError):
         config.times = 5
+
+
+@pytest.mark.parametrize(
+    ("classes", "rows", "events"),
+    [
+        ([userg2.G2atEnd], 512, 512),
+        ([MultiTauG2], 512, 256),
+        ([PhotonStatistics, MultiTauG2], 512, 256),
+        ([MultiTauG2, userg2.G2atEnd], 512, 512),
+        ([MultiTauG2], 32, 1024),  # a small detector
+    ],
+)
+def test_blocks_are_as_long_as_the_classes_need_them(tmp_path, classes, rows, events):
+    np.save(tmp_path / "mask.npy", np.ones((rows, 1024), np.int8))
+    params = {"dataset": "h5=frames.h5", "mask": str(tmp_path / "mask.npy"), "times": 9, "delays": [1, 2]}
+    assert resolve_config(params | {"user_class": classes}, {}).block == events
 
 
 def test_default_output_names(setup, monkeypatch):
