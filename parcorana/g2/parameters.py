@@ -90,15 +90,15 @@ def table_of(user_params, log=None):
 
 def colors_of(user_params, mask):
     """Return colour and fine colour of the included elements, and all colours; no file: one colour for all."""
-    color = np.ones(mask.shape, np.int64)
-    finecolor = None
+    color, colors, finecolor = np.ones(mask.shape, np.int64), np.ones(1, np.int64), None
     if path := file_of(user_params, "color"):
         color = masks.load_color(path, mask)
+        colors = np.unique(color[color > 0])
     if path := file_of(user_params, "finecolor"):
         finecolor = masks.load_color(path, mask, key="finecolor")
         masks.check_finecolor(path, color, finecolor)
         finecolor = finecolor[mask]
-    return color[mask], finecolor, np.unique(color[color > 0])
+    return color[mask], finecolor, colors
 
 
 def check_colors(user_params, mask, log):

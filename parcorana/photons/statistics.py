@@ -4,6 +4,7 @@ import numpy as np
 
 from parcorana.calculation.arrays import Common, Summed
 from parcorana.calculation.base import BlockBase
+from parcorana.calculation.userclass import is_own
 from parcorana.g2.beside import draw_beside, picture_of
 from parcorana.g2.parameters import check_colors, check_picture, colors_of, number_of, table_of
 from parcorana.g2.saturation import mark_saturated
@@ -45,6 +46,11 @@ class PhotonStatistics(BlockBase):
                 )
         if mpiParams.role == "alone":
             self._numbers = {}
+
+    @property
+    def changes_rows(self):
+        """False: what saturates is only noted."""
+        return is_own(type(self), "adjust")
 
     @classmethod
     def checkParams(cls, user_params, mask, log):

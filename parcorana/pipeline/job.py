@@ -93,7 +93,9 @@ class Job:
         if not config.classes:
             return make_calculation(config, params)
         parts = {name: make_calculation(each, params.of_class(name)) for name, each in config.classes.items()}
-        return Several(parts, config.classes, params, lambda part: Entering(self, part, lambda at: None))
+        return Several(
+            parts, config.classes, params, lambda first, *others: Entering(self, first, lambda at: None, others)
+        )
 
 
 def finished_facts(job, facts: dict[str, Any] | None = None):

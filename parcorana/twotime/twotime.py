@@ -7,7 +7,7 @@ import numpy as np
 from parcorana import _core, _move, kernels
 from parcorana.calculation.arrays import Common, PerElement, Summed
 from parcorana.calculation.base import BlockBase
-from parcorana.calculation.userclass import Apart
+from parcorana.calculation.userclass import Apart, is_own
 from parcorana.errors import ConfigError, shown
 from parcorana.g2.beside import draw_beside, picture_of
 from parcorana.g2.parameters import check_colors, check_picture, colors_of, number_of, table_of
@@ -69,7 +69,7 @@ class TwoTime(Apart, BlockBase):
     @property
     def changes_rows(self):
         """True with `notzero`."""
-        return self.notzero is not None
+        return self.notzero is not None or is_own(type(self), "adjust")
 
     @classmethod
     def checkParams(cls, user_params, mask, log):
