@@ -1,5 +1,7 @@
 """Photon statistics: counts against plain loops, contrast and errors against known ones."""
 
+import re
+
 import h5py
 import numpy as np
 import pytest
@@ -8,13 +10,17 @@ from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from local import run_local
+from matplotlib.figure import Figure
 
 from parcorana import ConfigError, _core
-from parcorana.curves.contrast import contrast_of, with_error
+from parcorana.curves.contrast import contrast_of, probabilities, with_error
 from parcorana.photons import PhotonStatistics
 from parcorana.photons.parameters import about_of
 from parcorana.photons.plain import plain_statistics
+from parcorana.photons.write import statistics, warnings
 from parcorana.reference import ReferenceBuffer, photon_windows
+from parcorana.results.photons import Photons
+from parcorana.view.photons import draw_photons
 
 code_path = each_code_path(_core)
 USUAL = settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -126,8 +132,6 @@ def test_a_run_with_pulses(tmp_path):
     viewer = run_local(tmp_path, Noted, np.arange(512), k[:, None].astype(np.uint16), workers=2, times=20, delays=[1])[
         0
     ]
-    from parcorana.photons.write import statistics
-
     noted, pulses = viewer.calculation.noted, viewer.calculation.pulses.copy()
     pulses.add(*(noted[f"waiting.{name}"] for name in ("counters", "run", "sums", "number")))
     found = statistics(noted, pulses.variance())
@@ -187,3 +191,60 @@ def test_a_job_and_its_test(tmp_path, monkeypatch):
     assert (tmp_path / "out.png").stat().st_size > 10000
     assert status_of(plot.main, "out.h5", "-o", "again.png", "--at", "150") == 0
     assert status_of(plot.main, "out.h5", "-o", "again.png", "--colors", "7") == 2
+
+
+def counted(counts, stretches=10):
+    """An update of as many equal stretches, one colour and one exposure."""
+    counts = np.array(counts)[None, None]
+    photons = (counts * np.arange(counts.shape[-1])).sum(axis=-1)
+    parts = {"counts": np.array([counts] * stretches), "photons": np.array([photons] * stretches)}
+    return statistics(parts | {"unrelated.counts": counts, "unrelated.photons": photons}, np.zeros((1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("found", "not_whole", "key", "said"),
+    [
+        (counted([60, 30, 8, 2]), None, "kmax",
+         r"2\.0% of the elements of colour 7 have more than kmax=2 photons in 2 pulses: .*\['kmax'\] higher"),
+        (counted([60, 30, 9, 0], stretches=3), None, "few",
+         "only 3 stretches of the run have windows of every exposure: .* may be too small"),
+        (counted([0, 0, 0, 0]), None, "none",
+         "no window has been counted: exposures are longer than what was taken without gaps"),
+        (counted([99, 0, 0, 0]), None, "dark", "no element has a photon: is one photon 8 units, and the threshold 4?"),
+        (counted([60, 30, 9, 0]), (200, 50), "whole",
+         r"25% of the values .* a multiple of photon=8: .* let the servers find photons \(system_params\['photons'"),
+    ],
+)  # fmt: skip
+def test_what_is_said(found, not_whole, key, said):
+    about = about_of({"photon": 8, "kmax": 2, "exposures": [2]})
+    ((got, text),) = warnings(about, np.array([7]), found, not_whole)
+    assert got == key
+    assert re.match(said, text), text
+
+
+def test_nothing_is_said_of_what_is_right():
+    about = about_of({"kmax": 2, "exposures": [2]})
+    assert not list(warnings(about, np.array([7]), counted([600, 300, 90, 9]), (200, 20)))
+    assert not list(warnings(about, np.array([7]), counted([600, 300, 90, 9]), (99, 99)))  # too few to tell
+
+
+def test_the_picture_shows_what_was_counted():
+    """Points are parts of all counts, lines what the contrast makes of them; without photons nothing is drawn."""
+    found = counted([60, 30, 8, 2])
+    numbers = {name: {1: array[:, 0], 2: array[:, 0]} for name, array in found.items()}
+    numbers["contrast"][2] = np.full(1, np.nan)
+    photons = Photons("out.h5", 300, np.array([2]), numbers.pop("counts"), numbers)
+    figure = Figure()
+    draw_photons(figure, photons)
+    left, right = figure.axes
+    points, line = left.lines
+    np.testing.assert_allclose(points.get_ydata(), [0.6, 0.3, 0.08])
+    expected = probabilities(found["mean"][:, 0], found["contrast"][:, 0], 2)
+    np.testing.assert_allclose(line.get_ydata(), expected[0, :-1])
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["colour 1, 2 pulses"]
+    (drawn, *_), *_ = (c.lines for c in right.containers)
+    np.testing.assert_array_equal(drawn.get_ydata(), found["contrast"][:, 0])
+    assert "300 events processed" in figure.get_suptitle()
+    only = Figure()
+    draw_photons(only, photons, [2])
+    assert not only.axes[0].lines
