@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import parcorana
-from parcorana import multitau, userg2
+from parcorana import multitau, photons, userg2
 from parcorana.curves.timeline import Timeline
 
 VALID = "*.inprogress/checkpoint_*.json"
@@ -67,6 +67,20 @@ class G2IncrementalWindowed(Struck, userg2.G2IncrementalWindowed):
 
 class MultiTauG2(Struck, multitau.MultiTauG2):
     pass
+
+
+class PhotonStatistics(photons.PhotonStatistics):
+    def eventOk(self, evt):
+        strike("server", evt.stamp)
+        return evt.stamp % 7 != 0
+
+    def enter(self, events):
+        super().enter(events)
+        strike("worker", events.counters.max())
+
+    def publish(self, update, group):
+        super().publish(update, group)
+        strike("viewer", update.processed)
 
 
 userg2.G2IncrementalWindowed.TURNOVERS = 2  # sums are computed anew twice in a test, too

@@ -71,7 +71,8 @@ class PhotonStatistics(BlockBase):
         table = 8 * len(about.exposures) * colors * (about.kmax + 3)
         copy = elements * (4 * (about.levels - 1) + 16 * len(about.exposures)) + 64 * table
         shared = 16 * colors * (self.shares + self.system_params["times"] + self.system_params["block"])
-        return copy + threads * (table + 2048 * colors) + 2 * shared + 16 * elements
+        unrelated = 48 * elements  # whole numbers of two windows, and where they are counted
+        return copy + threads * (table + 2072 * colors) + 2 * shared + unrelated
 
     def collected_bytes(self, elements):
         """Return the bytes of what an update holds."""

@@ -143,6 +143,29 @@ def test_as_if_nothing_had_happened(many, user_class, strike, at, checkpoint, sy
         check_resumed(many.folder / "out.h5", resumed)
 
 
+@pytest.mark.parametrize(
+    ("strike", "system"),
+    [
+        ("raise:worker:150", {"times": 7}),
+        ("SIGTERM:viewer:300", {"times": 60, "store_dtype": "float64", "block": 5}),
+    ],
+)
+def test_photons_of_several_runs(runs, strike, system):
+    """Windows that wait for their other half, photons kept for later, and where elements saturated."""
+    with h5py.File(runs.folder / "frames2.h5", "w") as file:
+        file["det/frames"], file["det/counter"] = runs.setup.frames[::-1], runs.setup.counters
+    user = {"color": "color.npy", "saturated_value": 13, "exposures": [1, 2, 8], "kmax": 12}
+    system = system | {"dataset": "h5=frames*.h5:runs"}
+    whole = runs.whole(runs.write("PhotonStatistics", user=user, **system, checkpoint=0))
+    runs.write("PhotonStatistics", user=user, **system)
+    _, said = runs.run(strike=strike)
+    assert "go on" in said
+    status, said = runs.run("--resume")
+    assert status == 0, said
+    check_same(whole, runs.folder / "out.h5")
+    check_resumed(runs.folder / "out.h5", 1)
+
+
 def test_it_had_happened(many):
     """Most runs of the test before this one were gone on with, and some of them twice."""
     assert {0, 1, 2} >= set(many.resumed) >= {2}
