@@ -47,7 +47,7 @@ def arrays_of(user_class):
 def worker_bytes(config, sample, elements, threads=1):
     """Return the bytes of a worker with so many elements.
 
-    Buffer, two blocks, arrays; what is noted of each row, and while pairs are
+    Buffer, two blocks and what waits between them, arrays; what is noted of each row, and while pairs are
     planned; what the class needs beside, as the threads' scratch; and the small
     arrays that are summed.
 
@@ -63,7 +63,9 @@ def worker_bytes(config, sample, elements, threads=1):
         return sum(each) - _FIXED * (len(config.classes) - 1)
     calculation, arrays = sample
     stored, delays = config.times + config.block, len(config.delays)
-    rows = config.block + (config.block if calculation is not None and calculation.buffer is None else stored)
+    # of several servers of a live run, what waits for the next round: `parcorana.pipeline.rounds`
+    held = 2 * (config.block // config.numservers) if config.dataset.is_live and config.numservers > 1 else 0
+    rows = held + config.block + (config.block if calculation is not None and calculation.buffer is None else stored)
     if calculation is None:
         itemsize = config.store_dtype.itemsize
         sums = arrays_of(config.user_class) * delays * elements * 8
