@@ -14,7 +14,7 @@ import numpy as np
 
 from parcorana.detector.photons import added_up
 from parcorana.errors import RunError
-from parcorana.pipeline.block import BAD, END, EVENTS, HEADER, READ, UNUSED, BlockBuffer, EventBlock, of_header
+from parcorana.pipeline.block import END, EVENTS, HEADER, UNUSED, BlockBuffer, EventBlock, of_header
 from parcorana.pipeline.transport import TAG_BLOCK, TAG_DATA, wait
 
 

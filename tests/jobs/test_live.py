@@ -215,6 +215,18 @@ def test_what_waits_for_another_round_is_not_lost_where_bad_events_end_a_run(par
     assert account["read"] == sum(count for name, count in account.items() if name != "read")
 
 
+def test_a_clock_that_is_set_back_is_said_while_the_run_goes_on(params, caplog):
+    def pulses():
+        yield from [*range(1000, 1300), *range(150)]
+        yield from until(lambda: "go back in time" in caplog.text)
+
+    run = Run(params, [Stream(pulses())], times=20, latency=0.01)
+    run.run()
+    at_once, *_, closing = [r.getMessage() for r in caplog.records if "came too late" in r.getMessage()]
+    assert "by up to 1,299 pulses" in at_once and "start another one" in at_once
+    assert "late events are out of order: are their counters right?" in closing and "rate" not in closing
+
+
 def test_live_simulator_splits_its_events_and_keeps_time():
     text = "sim=brownian:shape=4x4:events=30:seed=2:live:hz=300"
     begin = time.monotonic()
