@@ -11,6 +11,15 @@ _TOO_MANY_FILES = os.strerror(errno.EMFILE)
 _BEGIN, _END = 3000, 1000  # characters of an error that are told: enough for every list that one gives
 
 
+def escaped(text, kept=""):
+    """Return a text with escapes in place of what is not printable, but for the characters in `kept`."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in kept else c.encode("unicode_escape", "backslashreplace").decode() for c in text
+    )
+
+
 def printable(text):
     """Return a text as one line that a terminal takes for nothing but text.
 
@@ -19,7 +28,7 @@ def printable(text):
     The system's word for a limit is followed by what limit it is: the file that
     an error names just came last.
     """
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    shown = escaped(text)
     shown = shown if len(shown) <= _BEGIN + _END else f"{shown[:_BEGIN]} ... {shown[-_END:]}"
     if _TOO_MANY_FILES in shown and "ulimit -n" not in shown:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -68,6 +77,16 @@ def say(text):
             print(f"{text}\n", end="", file=sys.stderr, flush=True)
         except ValueError:  # closed: the descriptor may still be there
             os.write(2, f"{text}\n".encode(errors="replace"))
+
+
+def put(text):
+    """Print one line on standard output, in which names of files and what is in them may stand."""
+    print(printable(text))
+
+
+def warn(text):
+    """Print a warning of one line on standard error."""
+    say(f"warning: {printable(text)}")
 
 
 class ParCorAnaError(Exception):
@@ -126,7 +145,9 @@ class _Output:
         return getattr(self._stream, name)
 
     def write(self, text):
-        """Write, unless that has failed before."""
+        """Write, unless that has failed before; nothing reaches a terminal but text that it can show."""
+        known = getattr(self._stream, "encoding", None) or "utf-8"
+        text = escaped(text, "\n\t").encode(known, "backslashreplace").decode(known)
         return self._tried(self._stream.write, text)
 
     def flush(self):
@@ -190,7 +211,7 @@ def told(prog, command, *args):
         say(f"{prog}: {error}")
         return error.exit_status
     except OSError as error:
-        say(f"{prog}: {error}")
+        say(f"{prog}: {one_line(error)}")
         return 1
     return 0
 

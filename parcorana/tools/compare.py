@@ -5,7 +5,7 @@ import sys
 import h5py
 import numpy as np
 
-from parcorana.errors import ConfigError, one_line, printable, speaks
+from parcorana.errors import ConfigError, one_line, printable, put, say, speaks
 from parcorana.files.plain import plain_file
 from parcorana.tools.parser import Parser
 
@@ -178,17 +178,17 @@ def main(argv=None):
     try:
         lines, left, total, notes = _compare(args.a, args.b, args.rtol, args.atol, args.ignore, args.subset)
     except ConfigError as error:
-        print(f"cmpParCorAnaH5Output: cannot read a result file: {error}", file=sys.stderr)
+        say(f"cmpParCorAnaH5Output: cannot read a result file: {error}")
         return error.exit_status
     for line in lines[: args.most]:
-        print(printable(line))
+        put(line)
     if len(lines) > args.most:
-        print(f"and {len(lines) - args.most} more differences")
+        put(f"and {len(lines) - args.most} more differences")
     if args.subset and left:
-        print(f"{left} of the {total} datasets and attributes of {args.a} are not in {args.b} and were not compared")
+        put(f"{left} of the {total} datasets and attributes of {args.a} are not in {args.b} and were not compared")
     for note in notes:
-        print(printable(note))
-    print("different" if lines else "same")
+        put(note)
+    put("different" if lines else "same")
     return 1 if lines else 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from parcorana.curves import curvefile
 from parcorana.curves.fits import KINDS, check_kind
 from parcorana.curves.sums import NORMALIZATIONS
-from parcorana.errors import ConfigError, RunError, one_line, say, speaks, told
+from parcorana.errors import ConfigError, RunError, one_line, put, say, speaks, told
 from parcorana.events.dataset import parse_dataset
 from parcorana.g2.merge import merge
 from parcorana.results.common import Asked, common_of
@@ -158,9 +158,9 @@ def _summarize(runs, common, output, errors):
         pairs = run.counts_at(common.delays)
         dataset = run.system_params.get("dataset", "")
         most = pairs.max(initial=0)
-        print(f"{run.label}: {dataset}, {run.result.processed:,} events, {most:,} pairs of a delay at most")
+        put(f"{run.label}: {dataset}, {run.result.processed:,} events, {most:,} pairs of a delay at most")
     events, kept = sum(run.result.processed for run in runs), int(common.mask.sum())
-    print(
+    put(
         f"{output}: {events:,} events, {len(common.delays)} delays, {kept:,} elements, normalization "
         f"{common.normalization}; {errors}"
     )

@@ -44,7 +44,7 @@ ONLY_IN = {
     "h5py": {"results", "events.hdf5", "tools.compare", "curves.curvefile", "files.plain", "__main__"},
     "hdf5plugin": {"events.hdf5"},
     "tqdm": {"view.progress"},
-    "matplotlib": {"view.pictures", "view.twotime"},
+    "matplotlib": {"view.pictures", "view.texts", "view.twotime"},
     "scipy": {"curves.fits"},
 }
 
