@@ -97,6 +97,7 @@ class ParCorAnaError(Exception):
     """
 
     exit_status = 1
+    where = None  # the callback that raised it, as ``'Mine.adjustData'``
 
     def __str__(self):
         return printable(super().__str__())
