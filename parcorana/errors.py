@@ -164,6 +164,17 @@ class _Output:
         return None
 
 
+def _fill_standard_streams():
+    """Have no file opened later take the place of a standard stream that is closed, and what libraries print to it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115
+
+
 def speaks(prog):
     """Let a command end as it would, and with that exit status, where its standard output cannot be written.
 
@@ -184,9 +195,8 @@ def speaks(prog):
     def decorate(main):
         @wraps(main)
         def call(argv=None):
+            _fill_standard_streams()
             before = sys.stdout
-            if before is None:  # it was closed when the command was started
-                return main(argv)
             sys.stdout = output = _Output(before)
             try:
                 return main(argv)

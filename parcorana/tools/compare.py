@@ -1,12 +1,13 @@
 """``cmpParCorAnaH5Output``: are two result files the same?"""
 
 import sys
+import traceback
 
 import h5py
 import numpy as np
 
 from parcorana.errors import ConfigError, one_line, printable, put, say, speaks
-from parcorana.files.plain import plain_file
+from parcorana.files.plain import plain_file, walk
 from parcorana.tools.parser import Parser
 
 # What says how and when a run was done, not what came out of it.
@@ -28,17 +29,12 @@ HOW = (
 def _items(file):
     """Return everything in a file: path of each dataset, path@name of each attribute."""
     items = {}
-
-    def visit(name, node):
-        path = f"/{name}".rstrip("/")
-        if isinstance(node, h5py.Dataset):
-            items[path] = node
-        for key in node.attrs:
-            items[f"{path}@{key}"] = node.attrs[key]
-
     try:
-        visit("", file)
-        file.visititems(visit)
+        for path, node in walk(file):
+            if isinstance(node, h5py.Dataset):
+                items[path] = node
+            for key, value in node.attrs.items():
+                items[f"{path}@{key}"] = value
     except Exception as error:  # of two files that are open it is this one
         raise ConfigError(f"{file.filename!r} is not a readable result file: {one_line(error)}") from error
     return items
@@ -180,6 +176,9 @@ def main(argv=None):
     except ConfigError as error:
         say(f"cmpParCorAnaH5Output: cannot read a result file: {error}")
         return error.exit_status
+    except Exception:  # 1 is the answer that they are different
+        traceback.print_exc()
+        return ConfigError.exit_status
     for line in lines[: args.most]:
         put(line)
     if len(lines) > args.most:

@@ -50,17 +50,6 @@ def _modes(args, ranks):
     return modes
 
 
-def _fill_standard_streams():
-    """Have no file opened later take the place of a standard stream that is closed, and what libraries print to it."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115
-
-
 def _await(threads):
     """Wait for threads that user code has started, as Python does at its end; say so if that takes long."""
     threads = [thread for thread in threads if not thread.daemon]
@@ -82,7 +71,6 @@ def _await(threads):
 def main(argv=None):
     """Run the command; return the exit status."""
     args = parsed(argv)
-    _fill_standard_streams()
     allow_open_files()
     faulthandler.enable(2)  # a library that crashes takes us along: then this at least says where
     roles, ranks, names, threads = [], None, [], set(threading.enumerate())
