@@ -8,7 +8,7 @@ import numpy as np
 
 from parcorana.errors import ConfigError, one_line, printable, put, say, speaks
 from parcorana.files.plain import plain_file, walk
-from parcorana.tools.parser import Parser
+from parcorana.tools.parser import Parser, tolerance, whole
 
 # What says how and when a run was done, not what came out of it.
 HOW = (
@@ -163,13 +163,15 @@ def main(argv=None):
     )
     parser.add_argument("a", metavar="A", help="a result file")
     parser.add_argument("b", metavar="B", help="another one")
-    parser.add_argument("--rtol", type=float, default=1e-12, help="relative tolerance of real numbers (default 1e-12)")
-    parser.add_argument("--atol", type=float, default=0.0, help="absolute tolerance of real numbers (default 0)")
+    parser.add_argument(
+        "--rtol", type=tolerance, default=1e-12, help="relative tolerance of real numbers (default 1e-12)"
+    )
+    parser.add_argument("--atol", type=tolerance, default=0.0, help="absolute tolerance of real numbers (default 0)")
     parser.add_argument("--ignore", action="append", default=[], metavar="PATH", help="leave out; may be repeated")
     parser.add_argument(
         "--subset", action="store_true", help="A may hold more than B: what only A holds does not count"
     )
-    parser.add_argument("--most", type=int, default=10, help="how many differences to print (default 10)")
+    parser.add_argument("--most", type=whole(0), default=10, help="how many differences to print (default 10)")
     args = parser.parse_args(argv)
     try:
         lines, left, total, notes = _compare(args.a, args.b, args.rtol, args.atol, args.ignore, args.subset)
