@@ -80,7 +80,7 @@ class Hints:
             if 0 < behind < _LITTLE * config.times:
                 causes[-1] += f" times={behind + 1:,} would take them up"
             if config.dataset.is_live and config.numservers > 1:
-                causes[-1] += ", one server would keep the order of its source"
+                causes[-1] += "; one server would keep the order of its source"
         older = f", up to {span(behind, None if pulses else config.rate)} older than the newest one" if behind else ""
         return (
             f"{duplicate} of {account['read']} events were duplicates and {late} came too late for a buffer of "

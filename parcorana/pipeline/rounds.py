@@ -4,8 +4,9 @@ Blocks of a live run hold what came to each server in the same time. One after
 the other they would go back in time again and again, by as much as `latency`,
 and a buffer shorter than that would drop events as late. So the blocks of a
 round, one of each server, are merged in the order of time; and what is newer
-than the newest event of another server waits for the next round, for that
-server may have just sent its block a moment earlier.
+than the newest event of another server waits for later rounds, for that server
+may have sent its block a moment earlier, or lag behind. A server without events
+in two rounds is not waited for.
 """
 
 from collections import deque
@@ -46,7 +47,8 @@ class Rounds:
 
         self._free = [buffer(job.block) for _ in range(len(servers) if self._merges else 2)]
         self._now, self._coming = [], []  # (server, buffer)
-        self._held = None  # EventBlock of what waits for the next round
+        self._held = None  # EventBlock of what waits for a later round
+        self._newest, self._round = {}, 0  # by server: (run, time, round) of its newest event
         if self._merges:
             self._rows = buffer((len(servers) + 1) * job.block).data[0]
             self._rest = buffer(job.block).data[0]
@@ -79,7 +81,7 @@ class Rounds:
         if not self._coming:
             self._await()
         yield from wait(*self.handles)
-        self._now, self._coming = self._coming, []
+        self._now, self._coming, self._round = self._coming, [], self._round + 1
         for server, buffer in self._now:
             _check_counts(buffer)
             if not buffer.header[END]:
@@ -111,7 +113,7 @@ class Rounds:
         return block
 
     def rest(self):
-        """Return what still waits for another round, as an EventBlock; None if nothing does."""
+        """Return what still waits for a later round, as an EventBlock; None if nothing does."""
         held, self._held = self._held, None
         return held
 
@@ -129,28 +131,33 @@ class Rounds:
         places = np.split(place, np.cumsum([part.events for part in parts])[:-1])
         for part, where in zip(parts, places, strict=True):
             self._rows[where] = part.data
-        count = self._settled(places[len(held) :], places[: len(held)], len(order))
         values = {name: column[order] for name, column in values.items()}
         whole = EventBlock(self.header, stamps[order], runs[order], self._rows[: len(order)], values, left_out)
+        count = self._settled(blocks, whole)
         self._hold(whole, count)
         return _part(whole, slice(count), self.header, left_out)
 
-    def _settled(self, places, held, events):
-        """Return how many events, in their order, no event of the next round is likely to precede."""
-        newest = [int(where.max()) for where in places if len(where)]
-        if not newest or not self._rotation:  # nobody sends any more
-            return events
-        # what has waited for a round waits no longer: the other server may be silent
-        count = 1 + max([min(newest), *(int(where.max()) for where in held)])
-        return max(count, events - self._most)
+    def _settled(self, blocks, whole):
+        """Return how many events, in their order, no event of a later round is likely to precede."""
+        for (server, _), block in zip(self._now, blocks, strict=True):
+            if block.events:
+                newest = int(np.lexsort((block.stamps, block.runs))[-1])
+                self._newest[server] = int(block.runs[newest]), int(block.stamps[newest]), self._round
+        awaited = [self._newest[server] for server in self._rotation if server in self._newest]
+        awaited = [(run, stamp) for run, stamp, last in awaited if last >= self._round - 1]
+        if not awaited:
+            return len(whole.stamps)
+        run, stamp = min(awaited)
+        count = np.count_nonzero((whole.runs < run) | ((whole.runs == run) & (whole.stamps <= stamp)))
+        return max(int(count), len(whole.stamps) - self._most)
 
     def _hold(self, block, first):
-        """Keep events of a block, from one on, for the next round."""
+        """Keep events of a block, from one on, for a later round."""
         self._held = None
         if first == len(block.stamps):
             return
         header = np.zeros_like(self.header)
-        rest = _part(block, slice(first, None), header, {})
+        rest = _part(block, slice(first, None), header, {name: column[:0] for name, column in block.values.items()})
         rest.data = self._rest[: len(rest.stamps)]
         rest.data[...] = block.data[first:]
         self._held = rest

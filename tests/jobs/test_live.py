@@ -149,7 +149,7 @@ def test_a_live_run_that_waits_longer_is_no_deadlock(params, monkeypatch):
 ACTIONS = st.lists(st.booleans(), max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(schedule=st.lists(ACTIONS, min_size=1, max_size=3), wanted=st.integers(0, 60), block=st.integers(1, 9))
 def test_every_event_once_and_numevents_exactly(params, schedule, wanted, block):
     """Whatever comes when: the accounting adds up, and the first so many events of the sequence are used."""
@@ -197,6 +197,23 @@ def test_events_of_several_servers_enter_in_order(params, servers, steps, block,
     run = Run(params, streams, times=1, delays=[0], block=block, latency=1000.0)
     account = run.run()
     assert account["read"] == pulses and account["processed"] + account["no_data"] == pulses, account
+
+
+def test_events_of_a_server_that_lags_behind_enter_in_order(params):
+    """It is waited for as long as it has events, also after the others have ended."""
+
+    def ahead(first):
+        yield from range(first, 90, 3)
+
+    def behind():
+        for pulse in range(2, 90, 3):
+            yield pulse
+            yield from [NOTHING] * 3
+
+    streams = [Stream(ahead(0)), Stream(behind()), Stream(ahead(1))]
+    run = Run(params, streams, times=1, delays=[0], block=270, latency=1000.0)
+    account = run.run()
+    assert account["processed"] + account["no_data"] == 90, account
 
 
 def test_what_waits_for_another_round_is_not_lost_where_bad_events_end_a_run(params):
