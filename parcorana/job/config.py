@@ -21,7 +21,7 @@ from parcorana.correlate.rolling import rate_fraction
 from parcorana.detector import masks
 from parcorana.detector.instrument import Instrument
 from parcorana.detector.photons import check_photons
-from parcorana.errors import ConfigError, nearest, one_line, shown
+from parcorana.errors import ConfigError, nearest, one_line, say, shown
 from parcorana.events.dataset import Dataset, parse_dataset
 from parcorana.events.psana_config import check_psana_config
 from parcorana.events.values import MEAN, check_select, check_uses, check_values, names_of
@@ -379,6 +379,6 @@ def check_config(system_params: dict[str, Any], user_params: dict[str, Any]) -> 
     try:
         config = resolve_config(system_params, user_params)
     except ConfigError as error:
-        print(f"config: {error}", file=sys.stderr)
+        say(f"config: {error}")
         sys.exit(error.exit_status)
     print(format_params(config))

@@ -69,6 +69,8 @@ def worker_parts(config, sample, elements, threads=1):
     """
     block = config.block * elements * config.store_dtype.itemsize
     found, samples = {("", f"2 blocks of {config.block} events"): 2 * block}, sample if config.classes else {}
+    if config.dataset.is_live and config.numservers > 1:  # what waits for the next round: `parcorana.pipeline.rounds`
+        found["", "blocks that wait for those of other servers"] = 2 * block // config.numservers
     blind = [name for name, (calculation, _) in samples.items() if calculation is None]
     known = {name: calculation for name, (calculation, _) in samples.items() if calculation is not None}
     buffers = [[name] for name in blind] + with_one_buffer(known)

@@ -14,7 +14,7 @@ from parcorana.errors import ConfigError, shown
 from parcorana.files.paths import fault_of
 from parcorana.results.facts import ACCOUNT
 from parcorana.results.folder import published
-from parcorana.results.updates import update_at, updates_of
+from parcorana.results.updates import rate_of, update_at, updates_of
 
 _GROUP = "G2_results_at_"
 _AT = re.compile(r"_at_\d{6,18}$")
@@ -164,7 +164,7 @@ def read_result(file, label, at=None, of=None):
     only = "; only results of the G2 classes are drawn"
     processed, group = update_at(group_of(file, label, of), _GROUP, label, at, only)
     system = file["system"]
-    rate = float(group["delays"].attrs["rate"])
+    rate = rate_of(group["delays"], label)
     curves = read_curves(group)
     seconds, intensity = np.zeros(0), {}
     if "intensity" in group:
@@ -228,7 +228,7 @@ def params_of(system, label, name="system_params"):
     """Return the parameters of a run from `/system`, `system_params` or `user_params`."""
     try:
         params = json.loads(system[name].asstr()[()])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{label}: its /system/{name} is not JSON: {error}") from None
     if not isinstance(params, dict):
         raise ConfigError(f"{label}: its /system/{name} is {shown(params)}, and must be a dictionary")

@@ -11,7 +11,7 @@ from parcorana.curves.fits import KINDS, check_kind, fit_curves
 from parcorana.curves.rounding import time_with_error, with_error
 from parcorana.detector.images import check_both, is_data, load_layout, segments_apart
 from parcorana.detector.masks import check_shape
-from parcorana.errors import ConfigError, say, speaks, told
+from parcorana.errors import ConfigError, put, say, speaks, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.files.plain import plain_file
 from parcorana.results.photons import GROUP as PHOTONS
@@ -144,7 +144,7 @@ def _draw_values(args):
     with pictures.shown(args.output, size=(9, 1 + 2 * len(found))) as figure:
         monitors.draw_values(figure, found, name, ranges, rate)
     if args.output:
-        print(args.output)
+        put(args.output)
 
 
 def _draw_other(args, colors):
@@ -175,7 +175,7 @@ def _draw_other(args, colors):
     with pictures.shown(args.output, size=size) as figure:
         draw(figure, result, colors)
     if args.output:
-        print(args.output)
+        put(args.output)
     return True
 
 
@@ -237,12 +237,12 @@ def _draw(args):
         for result in results:
             _print_fits(result)
     for line in said:
-        print(line if _speaks_utf() else line.translate(_ASCII))
+        put(line if _speaks_utf() else line.translate(_ASCII))
     if args.csv:
         _write_table(args.csv, results, colors)
-        print(args.csv)
+        put(args.csv)
     if args.output:
-        print(args.output)
+        put(args.output)
 
 
 def _write_table(path, results, colors):
@@ -284,16 +284,16 @@ def _speaks_utf():
 
 def _print_fits(result):
     plus = "±" if _speaks_utf() else "+-"
-    print(f"{result.label}: one pulse is 1/{result.rate:g} s; errors as if the curve's points were independent")
+    put(f"{result.label}: one pulse is 1/{result.rate:g} s; errors as if the curve's points were independent")
     for color, fit in result.fits.items():
         if not fit.ok:
-            print(f"  {result.name_of(color)}: no fit: {fit.why}")
+            put(f"  {result.name_of(color)}: no fit: {fit.why}")
             continue
         names = ("contrast", "baseline", *(["exponent"] if fit.kind == "stretched" else []))
         numbers = [f"tau {time_with_error(fit.tau / result.rate, fit.tau_err / result.rate, plus)}"]
         numbers[0] += f" ({with_error(fit.tau, fit.tau_err, plus)} pulses)"
         numbers += [f"{name} {with_error(getattr(fit, name), getattr(fit, f'{name}_err'), plus)}" for name in names]
-        print(f"  {result.name_of(color)}: {', '.join(numbers)}")
+        put(f"  {result.name_of(color)}: {', '.join(numbers)}")
 
 
 @speaks("parCorAnaPlot")

@@ -47,7 +47,7 @@ ONLY_IN = {
     "h5py": {"results", "events.hdf5", "tools.compare", "curves.curvefile", "files.plain", "__main__"},
     "hdf5plugin": {"events.hdf5"},
     "tqdm": {"view.progress"},
-    "matplotlib": {"view.pictures", "view.twotime", "view.aged", "inprocess.result"},
+    "matplotlib": {"view.pictures", "view.texts", "view.twotime", "view.aged", "inprocess.result"},
     "pandas": {"inprocess.result"},
     "scipy": {"curves.fits"},
 }
