@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 
 from parcorana.errors import ConfigError, RunError, one_line
+from parcorana.files.datasets import VERSION
 
 
 def sync(path):
@@ -68,7 +69,7 @@ def opened(path, mode):
     """Open an HDF5 file for writing, through no link; a failure of the disk is raised when it is closed."""
     with _Disk(fresh(path) if mode == "w" else path, f"{mode.rstrip('+')}+", opener=_unlinked) as disk:
         try:
-            with h5py.File(disk, mode) as file:
+            with h5py.File(disk, mode, libver=VERSION) as file:
                 yield file
         finally:
             if disk.failure:
