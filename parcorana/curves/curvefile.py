@@ -200,7 +200,8 @@ def complete(user):
         What the log should say of the last update.
     """
     said = []
-    nested = [group for name, group in user.items() if isinstance(group, h5py.Group) and "_at_" not in name]
+    nested = [name for name in user if "_at_" not in name and isinstance(user.get(name, getlink=True), h5py.HardLink)]
+    nested = [user[name] for name in nested if isinstance(user[name], h5py.Group)]
     for group in [*_last(user), *(each for part in nested for each in _last(part))]:
         if "delay_curves" in group and not _has_names(group):
             colors = group["colors"][:]

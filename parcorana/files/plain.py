@@ -1,7 +1,7 @@
 """Files of results and maps are opened here: what is in them is their own, and fits into the memory."""
 
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import h5py
 
@@ -40,7 +40,7 @@ def plain_file(path, own=False):
         raise ConfigError(f"{str(path)!r} is not a readable result file: {fault}")
     try:
         with h5py.File(path, "r") as file:
-            _check_plain(file)
+            check_plain(file, path)
             yield file
     except ParCorAnaError:
         raise
@@ -130,17 +130,43 @@ def _fault_of_item(name, item):
     return f"{name!r} takes {needs / 2**30:,.1f} GiB, more memory than there is"
 
 
-def _check_plain(file):
-    where = repr(file.filename)
+def check_plain(file, path):
+    """Raise ConfigError unless all that an open file says it holds is its own, and fits into the memory."""
 
     def fault_of_link(name, info):
         if info.type not in (h5py.h5l.TYPE_HARD, h5py.h5l.TYPE_SOFT):
             return f"{name.decode(errors='replace')!r} leads into another file: no result has that"
         return None
 
+    def fault_of_object(name, info):
+        if info.type != h5py.h5o.TYPE_DATASET:
+            return None
+        item = h5py.h5d.open(file.id, name)  # as it is: a file has thousands
+        plist = item.get_create_plist()
+        if plist.get_external_count() or plist.get_layout() == h5py.h5d.VIRTUAL:
+            return _fault_of_item(name.decode(errors="replace"), h5py.Dataset(item))
+        if item.get_space().get_simple_extent_npoints() * item.get_type().get_size() < _SMALL:
+            return None
+        return _fault_of_item(name.decode(errors="replace"), h5py.Dataset(item))
+
     # h5py ends a visit with what the function returns; an exception it does not always get over
-    if fault := file.id.links.visit(fault_of_link, info=True) or file.visititems(_fault_of_item):
-        raise ConfigError(f"{where}: {fault}")
+    if fault := file.id.links.visit(fault_of_link, info=True) or h5py.h5o.visit(file.id, fault_of_object, info=True):
+        raise ConfigError(f"{str(path)!r}: {fault}")
+
+
+def fault_of_any(paths):
+    """Return what HDF5's library makes of those of some files over which it crashes or finds no end, by their paths."""
+    paths = [path for path in paths if fault_of(path) is None]  # to open a pipe would wait
+    if not tried(_read_all, paths):
+        return {}
+    faults = ((path, tried(_read_through, path)) for path in paths)
+    return {path: f"is not a readable result file: {fault}" for path, fault in faults if fault}
+
+
+def _read_all(paths):
+    for path in paths:
+        with suppress(Exception):  # whatever h5py raises; who reads the same again gets it, too
+            _read_through(path)
 
 
 def _read_through(path):

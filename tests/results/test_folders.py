@@ -16,7 +16,7 @@ from effort import PATIENCE
 
 from parcorana import ConfigError
 from parcorana.errors import RunError
-from parcorana.results import disk, file, lock
+from parcorana.results import file, lock
 from parcorana.results import folder as folders
 from parcorana.results.file import ResultFile
 from parcorana.results.folder import ask_to_stop, clear, forget, published, take_over
@@ -47,6 +47,7 @@ def config():
         mode="main",
         overwrite=False,
         h5output="out.h5",
+        user_class=object,
         system_params={},
         user_params={},
         mask=np.ones((2, 2), bool),
@@ -358,23 +359,3 @@ def test_a_busy_viewer_makes_no_heap_of_checkpoints(setup):
         time.sleep(0.005)
     job.communicate()
     assert 2 <= most <= 3
-
-
-@pytest.mark.parametrize("link", [".joined.tmp", ".base.tmp", ".update_000070.tmp", ".checkpoint_000000001.json.tmp"])
-def test_a_link_that_somebody_left_is_not_written_through(setup, link):
-    """In a folder that came from elsewhere it would have another file of the user's overwritten."""
-    victim = setup.folder / "precious"
-    victim.write_text("precious\n", encoding="utf-8")
-    where = setup.folder / link
-    where.symlink_to(victim)
-    with disk.opened(where, "w") as file:
-        file["x"] = 1
-    assert victim.read_text(encoding="utf-8") == "precious\n"
-    assert not where.is_symlink() and where.stat().st_size > 500
-    with open(disk.fresh(where), "xb") as file:
-        file.write(b"x")
-    where.unlink()
-    where.symlink_to(victim)
-    with pytest.raises(OSError, match="symbolic links"), disk.opened(where, "r+"):
-        pass
-    assert victim.read_text(encoding="utf-8") == "precious\n"
