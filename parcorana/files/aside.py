@@ -149,6 +149,7 @@ class Disk(io.FileIO):
     failure = None
 
     def write(self, data):
+        """Write all of it, or keep what went wrong."""
         left = memoryview(data).cast("B")
         try:
             while left and self.failure is None:
@@ -158,6 +159,7 @@ class Disk(io.FileIO):
         return memoryview(data).nbytes
 
     def truncate(self, size=None):
+        """Cut it off, or keep what went wrong."""
         try:
             return super().truncate(size)
         except OSError as error:
@@ -165,6 +167,7 @@ class Disk(io.FileIO):
         return size
 
     def readinto(self, buffer):
+        """Fill a buffer; with zeros what was not written."""
         left = memoryview(buffer).cast("B")
         while left and (count := super().readinto(left)):
             left = left[count:]

@@ -63,7 +63,9 @@ def taken(path, folder=None):
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise OSError(error.errno, "is a link, and must be a file" if os.path.islink(path) else error.strerror, str(path)) from None
+        raise OSError(
+            error.errno, "is a link, and must be a file" if os.path.islink(path) else error.strerror, str(path)
+        ) from None
     try:
         found = os.fstat(file)
         if fault := _fault_of(found, folder):
