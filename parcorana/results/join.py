@@ -37,8 +37,8 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False, joined=None)
 
     Returns
     -------
-    pathlib.Path
-        The file.
+    pathlib.Path, list of pathlib.Path
+        The file, and the updates in it; what is damaged is left out, kept, and said in the log.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False, joined=None)
         try:
             said, left_out = _write_joined(folder, name, updates, facts, joined)
             stays = has_checkpoint(folder) and not (facts and facts["complete"])
-            _keep_damaged(name, left_out, stays)
+            _keep_damaged(folder, left_out, stays)
         except BaseException:
             lock.release()
             raise
@@ -81,7 +81,7 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False, joined=None)
         lock.release()
     else:
         remove(folder, lock)
-    return name
+    return name, [path for path in updates if path not in left_out]
 
 
 def _to_join(folder, facts):
@@ -116,11 +116,11 @@ def _write_joined(folder, name, updates, facts, joined):
     return said, joined.left_out
 
 
-def _keep_damaged(name, left_out, stays):
+def _keep_damaged(folder, left_out, stays):
     """Say which updates were left out; keep them beside the result if their folder goes."""
     for path, why in left_out.items():
         kept = path
         if not stays:
-            kept = name.with_name(f"{name.name}.{path.stem}.damaged")
+            kept = folder.with_name(f"{folder.name.removesuffix(SUFFIX)}.{path.stem}.damaged")
             os.replace(path, kept)
         log.warning("%s %s; it is left out of the result, and kept as %s", path.name, why, kept)

@@ -24,7 +24,7 @@ ROOMS = {
     "events": "files correlate detector",
     "job": "files calculation correlate detector events",
     "results": "files calculation correlate detector curves",
-    "view": "curves results",
+    "view": "files curves results",
     "watch": "calculation",
     "g2": "files calculation correlate detector curves results view",
     "multitau": "files calculation correlate curves g2",

@@ -6,13 +6,12 @@ import signal
 import socket
 import subprocess
 import time
-from types import SimpleNamespace
 
 import h5py
-import numpy as np
 import pytest
 from conftest import BIN, write_class
 from effort import PATIENCE
+from local import config_of_results
 
 from parcorana import ConfigError
 from parcorana.errors import RunError
@@ -43,19 +42,7 @@ class Held(userg2.G2atEnd):
 @pytest.fixture
 def config():
     """What a result file needs of a config."""
-    return SimpleNamespace(
-        mode="main",
-        overwrite=False,
-        h5output="out.h5",
-        user_class=object,
-        system_params={},
-        user_params={},
-        mask=np.ones((2, 2), bool),
-        delays=np.array([1]),
-        select={},
-        photons=None,
-        instrument=None,
-    )
+    return config_of_results()
 
 
 def begin(path, config, **more):
