@@ -93,9 +93,10 @@ def writer_of(folder):
         return f"of {_owner(path)}, who alone can tell whether it goes on"
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        return None
     with open(number, encoding="utf-8", errors="replace") as file:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            return None
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -259,6 +259,29 @@ def test_a_run_that_goes_on_replaces_its_own_result_only(tmp_path, config, there
         assert content(tmp_path / "out.h5") == [10]
 
 
+def test_nobody_else_may_lock_a_folder(tmp_path, monkeypatch):
+    """To read a file is enough to lock it, so others may not; to them the run goes on."""
+    (tmp_path / ".writer").touch(0o644)  # of an older version
+    held = FolderLock(tmp_path)
+    assert (tmp_path / ".writer").stat().st_mode & 0o777 == 0o600
+    held.release()
+    (tmp_path / ".writer").unlink()
+    FolderLock(tmp_path).release()
+    assert (tmp_path / ".writer").stat().st_mode & 0o777 == 0o600 and writer_of(tmp_path) is None
+
+    def refuse(*args):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(lock.os, "open", refuse)
+    assert writer_of(tmp_path).endswith(", who alone can tell whether it goes on")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/etc/passwd"), os.mkdir])
+def test_what_is_no_lock_does_not_hold_up(tmp_path, make):
+    make(tmp_path / ".writer")
+    assert writer_of(tmp_path) is None
+
+
 # -- file systems without locks ----------------------------------------------------
 
 
