@@ -1,12 +1,14 @@
 """Every wrong config, mask, colour or argument: exit 2 and one sentence, before any event is read."""
 
+import os
+
 import numpy as np
 import pytest
 
 from parcorana import ConfigError, make_delay_list, userg2
 from parcorana.correlate.delays import check_delays
 from parcorana.events.dataset import parse_dataset
-from parcorana.job.config import resolve_config
+from parcorana.job.config import read_config, resolve_config
 from parcorana.job.partition import assign_roles, elements_of
 
 WRONG_SYSTEM = [
