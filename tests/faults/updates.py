@@ -64,7 +64,7 @@ def flip_bits(trial):
 def link_elsewhere(trial):
     """What could not be joined at the end is refused when user code writes it."""
     trial.write(body=LINKS.format(how=HOW[trial.number % len(HOW)]))
-    job = trial.start()
+    job = trial.start(env={"FAULT": "1"})
     job.fails(5, "user_class Mine: ", "/user/raw'")
     expect(trial.run("parCorAnaDriver", "--join", "out.h5.inprogress").returncode == 0, "what was before is not joined")
 
