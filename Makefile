@@ -10,7 +10,7 @@ SOURCES = $(wildcard csrc/* pyx/*.px*) setup.py incremental.py pyproject.toml
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo_files.py
-	$(WITH_BIN) timeout -k 5 170 mpiexec -n 4 parCorAnaDriver -c examples/demo.py --overwrite
+	$(WITH_BIN) timeout -k 5 170 mpiexec -n 4 parCorAnaDriver -c examples/demo.py --overwrite --trust-config
 	$(BIN)/python examples/demo_picture.py
 
 # two tests at a time: a good part of each is waiting for processes to start and to end. Files in the order of their

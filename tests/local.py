@@ -1,6 +1,7 @@
 """Runs of any number of servers and workers in one process, over events in memory."""
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -66,3 +67,20 @@ def run_local(
         made.append(run.make_role(config, division, network.transport(rank), source, h5output, waits=False, stop=stop))
     run_together([role.run() for role in made], network)
     return made
+
+
+def config_of_results():
+    """Return what a result file needs of a config."""
+    return SimpleNamespace(
+        mode="main",
+        overwrite=False,
+        h5output="out.h5",
+        user_class=object,
+        system_params={},
+        user_params={},
+        mask=np.ones((2, 2), bool),
+        delays=np.array([1]),
+        select={},
+        photons=None,
+        instrument=None,
+    )

@@ -13,7 +13,7 @@ import numpy as np
 from parcorana.curves import fits
 from parcorana.curves.sums import Curve
 from parcorana.errors import ConfigError
-from parcorana.files.datasets import write_dataset
+from parcorana.files.datasets import make_dataset, write_dataset
 
 #: Colours up to which every update has a dataset for each, and their fits.
 NAMED = 64
@@ -247,7 +247,8 @@ def complete(user):
         What the log should say of the last update.
     """
     said = []
-    nested = [group for name, group in user.items() if isinstance(group, h5py.Group) and "_at_" not in name]
+    nested = [name for name in user if "_at_" not in name and isinstance(user.get(name, getlink=True), h5py.HardLink)]
+    nested = [user[name] for name in nested if isinstance(user[name], h5py.Group)]
     for group in [*_last(user), *(each for part in nested for each in _last(part))]:
         if "delay_curves" in group and not _has_names(group):
             colors = group["colors"][:]
@@ -345,7 +346,7 @@ def _write_rows(group, name, colors, values, attributes, own=()):
     """Write rows as datasets ``NAME_COLOUR``, with the same attributes, and with numbers of their `own`."""
     if not len(colors):
         return
-    first = group.create_dataset(f"{name}_{colors[0]}", data=values[0])
+    first = make_dataset(group, f"{name}_{colors[0]}", values[0])
     for key, value in (attributes | dict.fromkeys(own, 0.0)).items():
         first.attrs[key] = value
     template = first.name.encode()

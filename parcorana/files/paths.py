@@ -21,6 +21,11 @@ def allow_open_files():
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def kind_of(mode):
+    """Return what a path names by its mode if that is no file, as 'is a folder'; None of a file."""
+    return next((text for is_kind, text in _KINDS if is_kind(mode)), None)
+
+
 def fault_of(path):
     """Return what keeps a path from being read as a file, None if nothing does.
 
@@ -43,9 +48,8 @@ def fault_of(path):
         return "does not exist"
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         return f"cannot be reached: {getattr(error, 'strerror', None) or error}"
-    for is_kind, text in _KINDS:
-        if is_kind(mode):
-            return text
+    if kind := kind_of(mode):
+        return kind
     if os.access(path, os.R_OK):
         return None
     # it may have been renamed just now

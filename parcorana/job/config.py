@@ -3,7 +3,6 @@
 import logging
 import os
 import runpy
-import stat
 import sys
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from parcorana.events.dataset import Dataset, parse_dataset
 from parcorana.events.psana_config import check_psana_config
 from parcorana.events.values import MEAN, check_select, check_uses, check_values, names_of
 from parcorana.files.paths import fault_of
+from parcorana.files.trust import check_trust
 from parcorana.job.keys import KEYS, checked
 
 log = logging.getLogger("parcorana")
@@ -115,23 +115,24 @@ class Config:
     classes: dict = field(default_factory=dict)
 
 
-def read_config(path, trust=False):
+def read_config(path, trust=None):
     """Run a config file; return its two dictionaries.
 
     Parameters
     ----------
     path : str
-    trust : bool
-        Whether to run a file that everybody may write to.
+    trust : bool, optional
+        Whether to run a file that everybody may write to, or replace; None where nobody can be asked.
 
     Raises
     ------
     ConfigError
-        The file is missing, may be written by everybody, fails when run, or lacks a dictionary.
+        The file is missing, may be written or replaced by everybody, fails when run, or lacks a dictionary.
     """
     if fault := fault_of(path):
         raise ConfigError(f"config: the file {path!r} {fault}")
-    _check_trust(path, trust)
+    if not trust:
+        check_trust(path, "" if trust is None else ", or say --trust-config")
     folder = str(Path(path).resolve().parent)
     sys.path.insert(0, folder)  # a config file may import the user module beside it
     try:
@@ -149,17 +150,6 @@ def read_config(path, trust=False):
         if not isinstance(names.get(key), dict):
             raise ConfigError(f"config {path}: it must define the dictionary {key}")
     return names["system_params"], names["user_params"]
-
-
-def _check_trust(path, trust):
-    """Refuse a file that everybody may write to: it is run as code, with all that its user may do."""
-    mode = os.stat(path).st_mode
-    if mode & stat.S_IWOTH and not trust:
-        raise ConfigError(
-            f"config: everybody may write to {str(path)!r}, and it is run as code: chmod o-w it, or say --trust-config"
-        )
-    if mode & stat.S_IWGRP and not trust:
-        log.warning("config: the group may write to %r, and it is run as code: chmod g-w it", str(path))
 
 
 def _frames(error):

@@ -28,7 +28,8 @@ from parcorana.correlate.reach import is_state
 from parcorana.detector import masks
 from parcorana.detector.photons import FOUND
 from parcorana.errors import ConfigError, RunError
-from parcorana.results.disk import fresh, sync
+from parcorana.files.aside import written
+from parcorana.files.sealed import taken
 from parcorana.results.facts import ACCOUNT, as_json
 from parcorana.results.partfile import Damaged, PartFile, verify, write
 
@@ -242,18 +243,8 @@ def commit(checkpoint):
     """
     text = json.dumps({"format": _FORMAT, **asdict(checkpoint)}).encode()
     path = _manifest_path(checkpoint.folder, checkpoint.block)
-    aside = path.with_name(f".{path.name}.tmp")
-    try:
-        with open(fresh(aside), "xb") as file:  # which follows no link
-            file.write(b"%08x\n" % zlib.crc32(text) + text)
-            file.flush()
-            os.fsync(file.fileno())
-        sync(path.parent)  # the parts' names, too
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    sync(path.parent)
+    with written(path) as file:
+        file.write(b"%08x\n" % zlib.crc32(text) + text)
     remove_others(checkpoint.folder, checkpoint.block, newer=False)
 
 
@@ -261,7 +252,7 @@ def remove_others(folder, block, newer=True):
     """Remove all sets but one; those after it only if `newer`."""
     found = []
     for path in Path(folder).iterdir():
-        match = re.fullmatch(r"\.?checkpoint_(\d{9,})(_\d{5,}|_viewer)?\.(part|json)(\.tmp)?", path.name)
+        match = re.fullmatch(r"\.?checkpoint_(\d{9,})(_\d{5,}|_viewer)?\.(part|json)(\..*tmp)?", path.name)
         if match and int(match[1]) != block and (newer or int(match[1]) < block):
             found.append((match[3] != "json", path))
     for _, path in sorted(found):  # the manifests first: without its parts one is worth nothing
@@ -277,7 +268,7 @@ def manifests(folder):
 def unfinished(folder):
     """Return a sentence, in a list, if the run ended while it wrote a checkpoint that is newer than all whole ones."""
     found = (
-        re.fullmatch(r"\.?checkpoint_(\d{9,})_(?:\d{5,}|viewer)\.part(\.tmp)?", path.name)
+        re.fullmatch(r"\.?checkpoint_(\d{9,})_(?:\d{5,}|viewer)\.part(\..*tmp)?", path.name)
         for path in Path(folder).iterdir()
     )
     newest = max((int(m[1]) for m in found if m), default=-1)
@@ -296,9 +287,10 @@ def read_manifest(path):
         It is not what was written.
     """
     try:
-        if path.stat().st_size > _MOST:
-            raise ValueError
-        check, text = path.read_bytes().split(b"\n", 1)
+        with taken(path, path.parent) as (number, _), open(number, "rb", closefd=False) as file:
+            if os.fstat(number).st_size > _MOST:
+                raise ValueError
+            check, text = file.read().split(b"\n", 1)
         if int(check, 16) != zlib.crc32(text):
             raise ValueError
         about = json.loads(text)

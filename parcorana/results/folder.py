@@ -9,12 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from parcorana.errors import ConfigError, one_line
+from parcorana.files.aside import is_aside
 from parcorana.results.disk import explained
 from parcorana.results.lock import FolderLock, this_process, writer_of
 
 log = logging.getLogger("parcorana")
 BASE = "base.h5"
 SUFFIX = ".inprogress"
+JOINED = "joined.h5"
 STOP = ".stop"
 MADE = set()  # the folders that this process has made
 
@@ -45,11 +47,9 @@ def check_folder(folder, overwrite):
 
 def _is_empty(folder):
     """Tell whether a folder holds only what a run begins with: no result, nothing of anybody else."""
-    nothing = re.compile(
-        # parts of a checkpoint that has no manifest are of no use
-        r"base\.h5|\.writer|\.stop|\.(base|update_\d+|ending_\d+|joined)\.tmp|\.?checkpoint_\d+(_\d+\.part|\.json\.tmp).*"
-    )
-    return all(nothing.fullmatch(path.name) for path in folder.iterdir())
+    # parts of a checkpoint that has no manifest are of no use
+    nothing = re.compile(r"base\.h5|\.writer|\.stop|\.(base|update_\d+)\.tmp|checkpoint_\d+_\d+\.part")
+    return all(nothing.fullmatch(name) or is_aside(name, r"\w+\.\w+") for name in os.listdir(folder))
 
 
 def forget(name):
@@ -107,7 +107,9 @@ def take_over(folder):
         lock = FolderLock(folder)
     except BlockingIOError:
         raise ConfigError(f"--resume: the run in {str(folder)!r} still goes on ({writer_of(folder)})") from None
-    (Path(folder) / STOP).unlink(missing_ok=True)
+    for name in os.listdir(folder):  # what those who were killed had begun, and nobody goes on with
+        if name == STOP or is_aside(name, r"\w+\.\w+"):
+            (Path(folder) / name).unlink(missing_ok=True)
     return lock
 
 
@@ -144,7 +146,7 @@ def ask_to_stop(name):
     if not writer:
         raise ConfigError(f"--stop: the run that wrote {str(folder)!r} goes on no more; see --join")
     try:
-        (folder / STOP).touch()
+        os.close(os.open(folder / STOP, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666))
     except OSError as error:
         raise ConfigError(f"--stop: cannot write into {str(folder)!r}: {error.strerror}") from None
     return writer

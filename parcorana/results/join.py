@@ -4,20 +4,16 @@ import logging
 import os
 from pathlib import Path
 
-import h5py
-
-from parcorana.curves import curvefile
 from parcorana.errors import ConfigError
-from parcorana.files.plain import plain_file
-from parcorana.results.disk import explained, opened, sync
-from parcorana.results.facts import write_facts
-from parcorana.results.folder import BASE, STOP, SUFFIX, has_checkpoint, published, remove
+from parcorana.results.disk import explained
+from parcorana.results.folder import BASE, JOINED, STOP, SUFFIX, has_checkpoint, published, remove
+from parcorana.results.joined import Joined
 from parcorana.results.lock import FolderLock, writer_of
 
 log = logging.getLogger("parcorana")
 
 
-def join(folder, facts=None, lock=None, name=None, overwrite=False):
+def join(folder, facts=None, lock=None, name=None, overwrite=False, joined=None):
     """Join the updates of a run into one file and remove their folder.
 
     The folder stays if the run was killed, or stopped, and left a checkpoint
@@ -36,11 +32,13 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False):
         Of the file, where it is not the one that the folder is named after.
     overwrite : bool
         Whether a killed run's file may replace another one.
+    joined : Joined, optional
+        What was joined of it as it went on.
 
     Returns
     -------
-    pathlib.Path
-        The file.
+    pathlib.Path, list of pathlib.Path
+        The file, and the updates in it; what is damaged is left out, kept, and said in the log.
 
     Raises
     ------
@@ -69,19 +67,21 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False):
     with explained(f"cannot write {str(name)!r}", f"; what was published stays in {str(folder)!r}"):
         lock = lock or FolderLock(folder)
         try:
-            said = _write_joined(folder, name, updates, facts)
+            said, left_out = _write_joined(folder, name, updates, facts, joined)
+            stays = has_checkpoint(folder) and not (facts and facts["complete"])
+            _keep_damaged(folder, left_out, stays)
         except BaseException:
             lock.release()
             raise
     for text in said:
         log.warning("%s", text)
-    if has_checkpoint(folder) and not (facts and facts["complete"]):
+    if stays:
         for path in [folder / STOP, *passed]:
             path.unlink(missing_ok=True)
         lock.release()
     else:
         remove(folder, lock)
-    return name
+    return name, [path for path in updates if path not in left_out]
 
 
 def _to_join(folder, facts):
@@ -97,47 +97,30 @@ def _to_join(folder, facts):
     return [path for path in updates if path not in passed and path not in later], passed
 
 
-def _write_joined(folder, name, updates, facts):
-    """Write the file; return what the log should say of the last update in it."""
+def _write_joined(folder, name, updates, facts, joined):
+    """Write the file; return what the log should say of it, and which updates are not in it."""
     # beside a file that is to be elsewhere: the folder's disk may be full
     beside = name.parent.resolve() != folder.parent.resolve()
-    aside = name.with_name(f".{name.name}.joined.tmp") if beside else folder / ".joined.tmp"
     try:
-        with opened(aside, "w") as joined:
-            # of an ending run the description is its own, not that of the one it goes on with
-            _join_into(joined, updates, folder / BASE if facts else updates[-1], own=facts is not None)
-            said = curvefile.complete(joined["user"])
-            if facts is None:
-                joined["system"].attrs["ended_by"] = "killed"
-            else:
-                write_facts(joined["system"], facts)
-        sync(aside)
-        os.replace(aside, name)
+        if joined is None or joined.begins(updates) is None:
+            if joined is not None:
+                joined.discard()
+            joined = Joined(name if beside else folder / JOINED, own=facts is not None)
+        joined.take(updates[joined.begins(updates) :])
+        # of an ending run the description is its own, not that of the one it goes on with
+        said = joined.complete([folder / BASE] * (facts is not None) + updates[::-1], facts)
+        joined.become(name)
     finally:
-        aside.unlink(missing_ok=True)
-    sync(name.parent)
-    return said
+        if joined is not None:
+            joined.discard()
+    return said, joined.left_out
 
 
-def _join_into(joined, updates, described, own):
-    user = joined.create_group("user")
-    try:
-        for path in updates:
-            with plain_file(path, own) as update:
-                _merge(update["user"], user)
-        with plain_file(described, own) as file:
-            file.copy("system", joined)
-    except ConfigError as error:
-        raise ConfigError(f"{error}; move it away, and the others can be joined") from None
-
-
-def _merge(source, target):
-    """Copy all below one group into another; of what both have the source's holds."""
-    target.attrs.update(source.attrs)
-    for key in source:
-        if all(group.get(key, getclass=True) is h5py.Group for group in (source, target)):
-            _merge(source[key], target[key])
-            continue
-        if key in target:
-            del target[key]
-        source.copy(key, target)
+def _keep_damaged(folder, left_out, stays):
+    """Say which updates were left out; keep them beside the result if their folder goes."""
+    for path, why in left_out.items():
+        kept = path
+        if not stays:
+            kept = folder.with_name(f"{folder.name.removesuffix(SUFFIX)}.{path.stem}.damaged")
+            os.replace(path, kept)
+        log.warning("%s %s; it is left out of the result, and kept as %s", path.name, why, kept)

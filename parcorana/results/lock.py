@@ -3,7 +3,9 @@
 import errno
 import fcntl
 import os
+import pwd
 import socket
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -30,9 +32,13 @@ class FolderLock:
 
     def __init__(self, folder):
         path = Path(folder) / _NAME
-        # a descriptor, not a file object: it is held until the process ends, however it ends
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        # a descriptor, not a file object: it is held until the process ends, however it ends; and nobody else may open
+        # it, for to read a file is enough to lock it
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         try:
+            if os.fstat(self._file).st_uid == os.geteuid():
+                with suppress(OSError):  # some file systems have no modes
+                    os.fchmod(self._file, 0o600)  # of an older version
             self._locks = self._take(path)
             # the folder may have got another name, or gone, while this process waited
             if os.stat(path).st_ino != os.fstat(self._file).st_ino:
@@ -81,9 +87,16 @@ def writer_of(folder):
     host that is gone; the text then says what to do if it is gone elsewhere.
     """
     path = Path(folder) / _NAME
-    if not path.is_file():  # a pipe of that name would be waited for
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError:
+        return f"of {_owner(path)}, who alone can tell whether it goes on"
+    except OSError:
         return None
-    with open(path, encoding="utf-8", errors="replace") as file:
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        return None
+    with open(number, encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -91,6 +104,13 @@ def writer_of(folder):
         except OSError:
             return _named(path)
     return None
+
+
+def _owner(path):
+    try:
+        return pwd.getpwuid(os.lstat(path).st_uid).pw_name
+    except (KeyError, OSError):
+        return "another user"
 
 
 def _named(path):

@@ -9,12 +9,13 @@ import json
 import os
 import re
 import zlib
-from pathlib import Path
+from contextlib import contextmanager
 
 import numpy as np
 
 from parcorana.calculation.arrays import KINDS
-from parcorana.results.disk import fresh
+from parcorana.files.aside import written
+from parcorana.files.sealed import taken
 
 _MAGIC = b"parcorana checkpoint 1\n"
 _PIECE = 8 << 20  # bytes that are written or read at once
@@ -74,29 +75,26 @@ def write(path, arrays, about):
     text = json.dumps({"arrays": rows, "about": about}).encode()
     text += b" " * (-(len(_MAGIC) + 8 + len(text)) % 64)  # arrays begin with a cache line
     head = _MAGIC + len(text).to_bytes(8, "little") + text
-    aside = path.with_name(f".{path.name}.tmp")
     size = crc = 0
-    try:
-        with open(fresh(aside), "xb", buffering=0) as file:
-            for source in (iter([head]), *(_pieces(array, orders[name]) for name, (_, array) in arrays.items())):
-                for piece in source:
-                    left = memoryview(piece)
-                    size, crc = size + left.nbytes, zlib.crc32(left, crc)
-                    while left:
-                        left = left[file.write(left) :]
-                    yield
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)  # a full disk has better uses
-        raise
+    with written(path) as file:
+        for source in (iter([head]), *(_pieces(array, orders[name]) for name, (_, array) in arrays.items())):
+            for piece in source:
+                size, crc = size + memoryview(piece).nbytes, zlib.crc32(piece, crc)
+                file.write(piece)
+                yield
     return size, crc
+
+
+@contextmanager
+def _opened(path):
+    with taken(path, path.parent) as (number, _), open(number, "rb", buffering=0, closefd=False) as file:
+        yield file
 
 
 def verify(path, size, crc):
     """Raise Damaged unless a file has that size and checksum."""
     try:
-        with open(path, "rb", buffering=0) as file:
+        with _opened(path) as file:
             found = os.fstat(file.fileno()).st_size
             if found != size:
                 raise Damaged(f"{path.name} has {found:,} bytes, not {size:,}")
@@ -131,7 +129,7 @@ class PartFile:
     def __init__(self, path):
         self._path = path
         try:
-            with open(path, "rb") as file:
+            with _opened(path) as file:
                 size = os.fstat(file.fileno()).st_size
                 begin = file.read(len(_MAGIC) + 8)
                 length = int.from_bytes(begin[len(_MAGIC) :], "little")
@@ -187,7 +185,7 @@ class PartFile:
             )
         if not into.nbytes:
             return into
-        with open(self._path, "rb", buffering=0) as file:
+        with _opened(self._path) as file:
             if not shape:
                 one = np.empty(1, row["dtype"])
                 self._fill(file, row["at"], one)

@@ -53,7 +53,9 @@ def make_parser():
         choices=("USR1", "USR2"),
         help="USR1 or USR2: a signal that stops the run well, as SIGTERM does; for the warning of a batch system",
     )
-    parser.add_argument("--trust-config", action="store_true", help="run a config file that everybody may write to")
+    parser.add_argument(
+        "--trust-config", action="store_true", help="run a config file that everybody may write to, or replace"
+    )
     parser.add_argument("--version", action="version", version=f"parcorana {__version__}")
     return parser
 

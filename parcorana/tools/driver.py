@@ -79,11 +79,9 @@ def main(argv=None):
     set_log("WARNING", mpi.rank_of_environment())
     try:
         if args.join:
-            from parcorana.results.folder import published
             from parcorana.results.join import join
 
-            updates = published(args.join) if os.path.isdir(args.join) else []
-            name = join(args.join, name=args.h5output, overwrite=bool(args.overwrite))
+            name, updates = join(args.join, name=args.h5output, overwrite=bool(args.overwrite))
             put(f"joined {len(updates)} updates, up to {int(updates[-1].stem[7:]):,} events: {name}")
             if os.path.isdir(args.join):
                 put(f"a checkpoint stays in {args.join}: go on with --resume, or remove that folder")

@@ -11,9 +11,9 @@ from parcorana.curves.fits import KINDS, check_kind
 from parcorana.curves.sums import NORMALIZATIONS
 from parcorana.errors import ConfigError, RunError, one_line, put, say, speaks, told
 from parcorana.events.dataset import parse_dataset
+from parcorana.files.aside import hdf5, written
 from parcorana.g2.merge import merge
 from parcorana.results.common import Asked, common_of
-from parcorana.results.disk import opened, sync
 from parcorana.results.folder import identity, version_of
 from parcorana.results.merged import write_merged_system
 from parcorana.results.name import resolve_name
@@ -97,12 +97,12 @@ def _merge(args):
 def _written(output, runs, common, asked, fit, args):
     """Write the file, aside and then renamed; return what is to be said of it, and of its errors."""
     path = Path(output).absolute()
-    aside, found, keep = path.with_name(f".{path.name}.merged.tmp"), version_of(path), args.save_arrays
+    found, keep = version_of(path), args.save_arrays
     more = {"save_arrays": "last" if keep else False, "fit": fit}
     if asked.color:
         more["color_table"] = None
     try:
-        with opened(aside, "w") as file:
+        with written(path) as disk, hdf5(disk) as file:
             write_merged_system(file.create_group("system"), runs, common, asked, str(output), more)
             processed = sum(run.result.processed for run in runs)
             group = file.create_group(f"user/G2_results_at_{processed:06d}")
@@ -110,15 +110,10 @@ def _written(output, runs, common, asked, fit, args):
                 group.attrs["relsec"] = runs[0].group.attrs["relsec"]
             said, errors = merge(runs, common, group, fit, keep, len(os.sched_getaffinity(0)))
             said += curvefile.complete(file["user"])
-        sync(aside)
-        if not args.overwrite and version_of(path) != found:
-            raise FileExistsError("a file of that name has come meanwhile, and --overwrite is not said")
-        os.replace(aside, path)
-        sync(path.parent)
+            if not args.overwrite and version_of(path) != found:
+                raise FileExistsError("a file of that name has come meanwhile, and --overwrite is not said")
     except OSError as error:
         raise RunError(f"cannot write {str(output)!r}: {one_line(error)}") from None
-    finally:
-        aside.unlink(missing_ok=True)
     return said, errors
 
 

@@ -3,6 +3,7 @@
 import argparse
 import csv
 import dataclasses
+import io
 import sys
 
 import numpy as np
@@ -13,6 +14,7 @@ from parcorana.detector.images import check_both, is_data, load_layout, segments
 from parcorana.detector.masks import check_shape
 from parcorana.errors import ConfigError, put, say, speaks, told
 from parcorana.events.dataset import parse_numbers
+from parcorana.files.aside import written
 from parcorana.files.plain import plain_file
 from parcorana.results.photons import GROUP as PHOTONS
 from parcorana.results.photons import read_photons
@@ -248,8 +250,8 @@ def _draw(args):
 def _write_table(path, results, colors):
     """Write the curves, a line for each colour and delay."""
     try:
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
+        with written(path) as file:
+            writer = csv.writer(text := io.StringIO(newline=""), lineterminator="\n")
             names = ["file", "color", "q", "delay", "seconds", "g2", "error", "counts", "elements"]
             normed = any(result.frame_norm for result in results)
             writer.writerow(names + ["g2_uncorrected", "g2_of_frame_norm"] * normed)
@@ -263,6 +265,7 @@ def _write_table(path, results, colors):
                     for row in zip(*columns, curve.elements, *more, strict=True):
                         numbers, others = ([f"{number:.9g}" for number in part] for part in (row[1:4], row[6:]))
                         writer.writerow((result.label, color, f"{q:.9g}", row[0], *numbers, *row[4:6], *others))
+            file.write(text.getvalue().encode("utf-8"))
     except OSError as error:
         raise ConfigError(f"--csv {path}: cannot be written: {error.strerror}") from None
 

@@ -1,6 +1,5 @@
 """Pictures of masks, colours and results: matplotlib, and nothing else knows of it."""
 
-import os
 import textwrap
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from parcorana.curves.rounding import time_with_error, with_error
 from parcorana.errors import ConfigError
+from parcorana.files.aside import written
 from parcorana.view.names import check_picture_name
 from parcorana.view.texts import plain, take_as_they_are
 
@@ -58,12 +58,8 @@ def shown(path, size=(11, 8)):
         figure = Figure(figsize=size, layout="constrained")
         yield figure
         take_as_they_are(figure)
-        aside = Path(path).with_name(f".{Path(path).stem}.part{Path(path).suffix}")
-        try:
-            figure.savefig(aside, dpi=120)
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
+        with written(path) as file:
+            figure.savefig(file, dpi=120, format=Path(path).suffix[1:])
 
 
 def paints(colors):

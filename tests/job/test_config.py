@@ -1,12 +1,14 @@
 """Every wrong config, mask, colour or argument: exit 2 and one sentence, before any event is read."""
 
+import os
+
 import numpy as np
 import pytest
 
 from parcorana import ConfigError, make_delay_list, userg2
 from parcorana.correlate.delays import check_delays
 from parcorana.events.dataset import parse_dataset
-from parcorana.job.config import resolve_config
+from parcorana.job.config import read_config, resolve_config
 from parcorana.job.partition import assign_roles, elements_of
 from parcorana.multitau import MultiTauG2
 from parcorana.photons import PhotonStatistics
@@ -315,6 +317,29 @@ def test_servers_are_spread_over_hosts():
         assign_roles(hosts, 2, ["c"])
     with pytest.raises(ConfigError, match="too few ranks"):
         assign_roles(["a", "a", "b", "b"], 2, ["a"])
+
+
+def test_a_config_file_that_others_may_replace(tmp_path):
+    """Its folders are what it is; where each may remove only what is theirs, it must belong to its user."""
+    (folder := tmp_path / "shared" / "mine").mkdir(parents=True)
+    (path := folder / "config.py").write_text("system_params = user_params = {}\n", encoding="utf-8")
+    (link := tmp_path / "link.py").symlink_to(path)
+    read_config(str(path), False)
+    folder.parent.chmod(0o777)
+    for each in (path, link):
+        with pytest.raises(
+            ConfigError, match=r"everybody may write to the folder '.*/shared', .* or say --trust-config"
+        ):
+            read_config(str(each), False)
+    assert read_config(str(path), True) == ({}, {})
+    folder.parent.chmod(0o1777)
+    read_config(str(path), False)
+    if os.geteuid() == 0:
+        os.chown(folder, 12345, 12345)
+        with pytest.raises(
+            ConfigError, match=r"'.*/mine' in it belongs to somebody else, .* copy it to a folder of your own"
+        ):
+            read_config(str(path))
 
 
 def test_a_config_file_that_others_may_write_to(setup):

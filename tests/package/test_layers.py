@@ -24,7 +24,7 @@ ROOMS = {
     "events": "files correlate detector",
     "job": "files calculation correlate detector events",
     "results": "files calculation correlate detector curves",
-    "view": "curves results",
+    "view": "files curves results",
     "export": "files detector results",
     "watch": "calculation",
     "g2": "files calculation correlate detector curves results view",
@@ -44,7 +44,10 @@ ONLY_IN = {
     "mpi4py": {"pipeline.mpi", "__main__"},
     "psana": {"events.psana2", "events.psana1"},  # in the modules of these folders, too
     "requests": {"events.psana2"},  # psana brings it along
-    "h5py": {"results", "events.hdf5", "tools.compare", "curves.curvefile", "files.plain", "__main__"},
+    "h5py": {
+        *("results", "events.hdf5", "tools.compare", "curves.curvefile", "__main__"),
+        *("files.plain", "files.datasets", "files.aside", "files.links"),
+    },
     "hdf5plugin": {"events.hdf5"},
     "tqdm": {"view.progress"},
     "matplotlib": {"view.pictures", "view.texts", "view.twotime", "view.aged", "inprocess.result"},

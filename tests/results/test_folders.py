@@ -6,17 +6,16 @@ import signal
 import socket
 import subprocess
 import time
-from types import SimpleNamespace
 
 import h5py
-import numpy as np
 import pytest
 from conftest import BIN, write_class
 from effort import PATIENCE
+from local import config_of_results
 
 from parcorana import ConfigError
 from parcorana.errors import RunError
-from parcorana.results import disk, file, lock
+from parcorana.results import file, lock
 from parcorana.results import folder as folders
 from parcorana.results.file import ResultFile
 from parcorana.results.folder import ask_to_stop, clear, forget, published, take_over
@@ -43,18 +42,7 @@ class Held(userg2.G2atEnd):
 @pytest.fixture
 def config():
     """What a result file needs of a config."""
-    return SimpleNamespace(
-        mode="main",
-        overwrite=False,
-        h5output="out.h5",
-        system_params={},
-        user_params={},
-        mask=np.ones((2, 2), bool),
-        delays=np.array([1]),
-        select={},
-        photons=None,
-        instrument=None,
-    )
+    return config_of_results()
 
 
 def begin(path, config, **more):
@@ -271,6 +259,29 @@ def test_a_run_that_goes_on_replaces_its_own_result_only(tmp_path, config, there
         assert content(tmp_path / "out.h5") == [10]
 
 
+def test_nobody_else_may_lock_a_folder(tmp_path, monkeypatch):
+    """To read a file is enough to lock it, so others may not; to them the run goes on."""
+    (tmp_path / ".writer").touch(0o644)  # of an older version
+    held = FolderLock(tmp_path)
+    assert (tmp_path / ".writer").stat().st_mode & 0o777 == 0o600
+    held.release()
+    (tmp_path / ".writer").unlink()
+    FolderLock(tmp_path).release()
+    assert (tmp_path / ".writer").stat().st_mode & 0o777 == 0o600 and writer_of(tmp_path) is None
+
+    def refuse(*args):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(lock.os, "open", refuse)
+    assert writer_of(tmp_path).endswith(", who alone can tell whether it goes on")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/etc/passwd"), os.mkdir])
+def test_what_is_no_lock_does_not_hold_up(tmp_path, make):
+    make(tmp_path / ".writer")
+    assert writer_of(tmp_path) is None
+
+
 # -- file systems without locks ----------------------------------------------------
 
 
@@ -358,23 +369,3 @@ def test_a_busy_viewer_makes_no_heap_of_checkpoints(setup):
         time.sleep(0.005)
     job.communicate()
     assert 2 <= most <= 3
-
-
-@pytest.mark.parametrize("link", [".joined.tmp", ".base.tmp", ".update_000070.tmp", ".checkpoint_000000001.json.tmp"])
-def test_a_link_that_somebody_left_is_not_written_through(setup, link):
-    """In a folder that came from elsewhere it would have another file of the user's overwritten."""
-    victim = setup.folder / "precious"
-    victim.write_text("precious\n", encoding="utf-8")
-    where = setup.folder / link
-    where.symlink_to(victim)
-    with disk.opened(where, "w") as file:
-        file["x"] = 1
-    assert victim.read_text(encoding="utf-8") == "precious\n"
-    assert not where.is_symlink() and where.stat().st_size > 500
-    with open(disk.fresh(where), "xb") as file:
-        file.write(b"x")
-    where.unlink()
-    where.symlink_to(victim)
-    with pytest.raises(OSError, match="symbolic links"), disk.opened(where, "r+"):
-        pass
-    assert victim.read_text(encoding="utf-8") == "precious\n"

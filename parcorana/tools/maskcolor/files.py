@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from parcorana.errors import ConfigError
+from parcorana.files.aside import written
 
 SAVED = ("mask", "testmask", "color", "finecolor", "avg")
 """What `start` saves, each as ndarray and as image."""
@@ -81,7 +82,7 @@ def parts_of(path):
 
 def save(path, content):
     """Save an array as .npy, whatever the file is called; or rows of str and numbers as CSV."""
-    with open(path, "wb") as file:
+    with written(path) as file:
         _write(file, content)
 
 
