@@ -1,14 +1,13 @@
 """The file for other programs."""
 
-import os
 from pathlib import Path
 
 from parcorana.errors import RunError, one_line
 from parcorana.export.nxxpcs import write_entry
 from parcorana.export.read import read_exported
 from parcorana.export.xpcs import write_xpcs
+from parcorana.files.aside import hdf5, written
 from parcorana.files.plain import plain_file
-from parcorana.results.disk import opened, sync
 
 
 def write_exported(output, ex, with_arrays=True):
@@ -19,20 +18,13 @@ def write_exported(output, ex, with_arrays=True):
     RunError
         It cannot be written.
     """
-    path = Path(output).absolute()
-    aside = path.with_name(f".{path.name}.exported.tmp")
     try:
-        with opened(aside, "w") as file:
+        with written(Path(output).absolute()) as disk, hdf5(disk) as file:
             write_entry(file, ex)
             write_xpcs(file, ex, with_arrays)
             file["entry"].attrs["notes"] = "; ".join(ex.doubts)
-        sync(aside)
-        os.replace(aside, path)
-        sync(path.parent)
     except OSError as error:
         raise RunError(f"cannot write {str(output)!r}: {one_line(error)}") from None
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def export_beside(result, classes, log):
