@@ -2,9 +2,11 @@
 
 import faulthandler
 import os
+import signal
 import time
 import traceback
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from parcorana.errors import ParCorAnaError, UserCodeError, one_line, out_of, say
@@ -84,7 +86,7 @@ def end_badly(text, ranks, names, place=0):
     if place:
         time.sleep(_AFTER + _TURN * min(place - 1, _TURNS))  # ended by the one that tells it, if there is one
     say(text)  # first of all: the file system that is asked now may be what has failed, or hang for ever
-    nowhere = _exit_soon()
+    stay = _exit_soon()
     with suppress(OSError):
         if names and ranks is not None and ranks.comm is None:  # of several ranks another may be about to publish
             forget(names[0])
@@ -93,16 +95,25 @@ def end_badly(text, ranks, names, place=0):
     if ranks is not None and ranks.comm is not None:
         time.sleep(0.2)  # mpiexec still has to read that line
         mpi.abort(1)
-    faulthandler.cancel_dump_traceback_later()
-    os.close(nowhere)
+    stay()
     return 1
 
 
 def _exit_soon():
-    """Have this process end, with exit status 1, whatever hangs in it; return the file that is told of it, to close."""
+    """Have this process end, with another exit status than 0, whatever hangs in it; return what takes that back."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    faulthandler.dump_traceback_later(_AT_LAST, exit=True, file=nowhere)
-    return nowhere
+    try:
+        faulthandler.dump_traceback_later(_AT_LAST, exit=True, file=nowhere)
+    except RuntimeError:  # it takes a thread, and there may be none: the system's alarm clock takes nothing
+        os.close(nowhere)
+        signal.setitimer(signal.ITIMER_REAL, _AT_LAST)
+        return partial(signal.setitimer, signal.ITIMER_REAL, 0)
+
+    def stay():
+        faulthandler.cancel_dump_traceback_later()
+        os.close(nowhere)
+
+    return stay
 
 
 def end_by_watch(reason, ranks, names):
