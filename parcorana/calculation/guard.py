@@ -3,6 +3,7 @@
 import ctypes
 import inspect
 from array import array
+from contextlib import contextmanager
 
 from parcorana.calculation.base import BlockBase
 from parcorana.calculation.userbase import UserBase
@@ -22,6 +23,23 @@ def is_ours(thing):
     return (getattr(thing, "__module__", None) or "").partition(".")[0] == "parcorana"
 
 
+def _address(running, role):
+    """Return the address of the name of what is going to run."""
+    ROLE_OF[running] = role
+    return ctypes.addressof(_names.setdefault(running, ctypes.create_string_buffer(running.encode())))
+
+
+@contextmanager
+def runs(what):
+    """Tell those who watch that something runs, as for user code, while the body of ``with`` does."""
+    RUNNING[1] += 1
+    outer, RUNNING[0] = RUNNING[0], _address(what, None)
+    try:
+        yield
+    finally:
+        RUNNING[0] = outer
+
+
 def guarded(function, where, role):
     """Return a user's function such that what it raises is a `UserCodeError`.
 
@@ -29,8 +47,7 @@ def guarded(function, where, role):
     `RUNNING` tells that it runs, and whether it is a user's.
     """
     running = f"{OF_PROGRAM}{where.rpartition('.')[2]}" if is_ours(function) else where
-    ROLE_OF[running] = role
-    name = ctypes.addressof(_names.setdefault(running, ctypes.create_string_buffer(running.encode())))
+    name = _address(running, role)
 
     def call(*args):
         RUNNING[1] += 1

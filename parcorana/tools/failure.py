@@ -116,8 +116,11 @@ def _exit_soon():
     return stay
 
 
-def end_by_watch(reason, ranks, names):
-    """End a run that cannot end itself, from the thread that watches it."""
+def end_by_watch(reason, at_once, ranks, names):
+    """End a run that cannot end itself, from the thread that watches it; at once where mpiexec is about to."""
     _exit_soon()  # whatever may hang now, the log or an MPI that reaches nobody
+    if at_once:
+        say(f"parCorAnaDriver: {reason}")
+        mpi.abort(1)
     end_badly(f"parCorAnaDriver: {reason}", ranks, names)
     os._exit(1)
