@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from parcorana.calculation.base import BlockBase
 from parcorana.calculation.userbase import UserBase
 from parcorana.errors import ParCorAnaError, UserCodeError
+from parcorana.forks import forks, leave
 
 # What user code runs in this process, for those who watch it: the address of its name, 0 for none, and how many calls
 # there were. Plain memory, so that no interpreter is needed to look at it.
@@ -34,10 +35,16 @@ def runs(what):
     """Tell those who watch that something runs, as for user code, while the body of ``with`` does."""
     RUNNING[1] += 1
     outer, RUNNING[0] = RUNNING[0], _address(what, None)
+    process, error = forks(), None
     try:
         yield
+    except BaseException as caught:
+        error = caught
+        raise
     finally:
         RUNNING[0] = outer
+        if forks() != process:
+            leave(what, error)
 
 
 def guarded(function, where, role):
@@ -52,14 +59,20 @@ def guarded(function, where, role):
     def call(*args):
         RUNNING[1] += 1
         outer, RUNNING[0] = RUNNING[0], name
+        process, raised = forks(), None
         try:
             return function(*args)
-        except (ParCorAnaError, UserCodeError, KeyboardInterrupt):
+        except (ParCorAnaError, UserCodeError, KeyboardInterrupt) as error:
+            raised = error
             raise
         except BaseException as error:  # SystemExit and StopIteration, too: they must not end a role quietly
+            raised = error
             raise UserCodeError(where, role) from error
         finally:
             RUNNING[0] = outer  # one method may call another
+            if forks() != process:
+                leave(where, raised)
+            del raised
 
     return call
 

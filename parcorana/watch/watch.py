@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from parcorana._beat import FINISHED, FRAME, Beats
 from parcorana.calculation.guard import OF_PROGRAM, ROLE_OF, RUNNING
+from parcorana.forks import in_children
 from parcorana.watch import start
 
 log = logging.getLogger("parcorana")
@@ -130,12 +131,20 @@ class Watch:
         self._beats = Beats(RUNNING, 0, self.interval)
         for link in links.values():
             self._beats.add(link.fileno(), self.interval)
+        in_children(self._let_go)
 
     def _limit(self, silence, callback, name):
         self.limit, self.callback_limit, self._name = silence, callback, name
         limits = [limit for limit in (silence, callback) if limit]
         self.interval = min([_BEAT, *(limit / _OFTEN for limit in limits)])
         self._long = silence or _LONG
+
+    def _let_go(self):
+        """Leave the sockets to the process that beats: when it goes they are to close."""
+        for peer in self._peers.values():
+            peer.link.close()
+        self._quit.close()
+        self._wake.close()
 
     def start(self):
         """Begin to watch."""
