@@ -15,7 +15,7 @@ from parcorana.errors import one_line, say
 
 _called = []  # weak references to methods
 _masks = threading.local()
-_forks = 0  # from the first process to this one
+_forks = [0]  # from the first process to this one
 
 
 def in_children(method):
@@ -29,7 +29,7 @@ def in_children(method):
 
 def forks():
     """Return a number that is another one in a process that was forked meanwhile."""
-    return _forks
+    return _forks[0]
 
 
 def leave(where, error):
@@ -57,8 +57,7 @@ def _after():
 
 
 def _in_child():
-    global _forks
-    _forks += 1
+    _forks[0] += 1
     for each in _called:
         with suppress(Exception):  # of what is left the next one is given up
             if method := each():

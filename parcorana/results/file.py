@@ -14,7 +14,7 @@ import numpy as np
 from parcorana.errors import RunError
 from parcorana.results.disk import explained, fresh, opened, sync
 from parcorana.results.facts import ACCOUNT, write_facts, write_system
-from parcorana.results.folder import BASE, MADE, SUFFIX, identity, version_of
+from parcorana.results.folder import BASE, MADE, SUFFIX, identity, make, version_of
 from parcorana.results.join import join
 from parcorana.results.lock import FolderLock
 
@@ -51,7 +51,7 @@ class ResultFile:
                 return
             if self._found is not None and not self._overwrites:
                 raise FileExistsError(errno.EEXIST, f"{self.name!r} has come since the run was started")
-            self.folder.mkdir()
+            make(self.folder)
             # workers may write their parts of a checkpoint from now on: what is in it stays
             self._lock = FolderLock(self.folder)
             MADE.add(identity(self.folder))

@@ -19,6 +19,7 @@ from parcorana.job.alike import facts_of_config, facts_of_program
 from parcorana.job.config import MODES, read_config, resolve_config
 from parcorana.job.division import divide
 from parcorana.pipeline import mpi
+from parcorana.results.folder import give_back
 from parcorana.results.name import Exists
 from parcorana.results.resume import find_checkpoint
 from parcorana.tools.arguments import parsed
@@ -139,6 +140,7 @@ def main(argv=None):
     except BaseException as error:
         return end_badly(describe(error, roles, ranks, debugs(args)), ranks, names, place_of(roles))
     finally:
+        give_back()
         if ranks is not None:
             ranks.leave()
 
@@ -167,7 +169,7 @@ def _run(args, mode, ranks, roles, names, watch):
 def _output_name(args, run, config, resume):
     """Return the name of the result; ``--check`` only says that it is there, and leaves it alone."""
     try:
-        return run.output_name(config, bool(args.overwrite), resume)
+        return run.output_name(config, bool(args.overwrite), resume, reserves=not args.check)
     except Exists as error:
         if not args.check:
             raise

@@ -81,12 +81,13 @@ def end_badly(text, ranks, names, place=0):
     The same fault often shows on all servers, or workers, at once: the one at
     the first place tells it, those after it only if they are still there.
     """
-    from parcorana.results.folder import forget, what_is_left
+    from parcorana.results.folder import forget, give_back, what_is_left
 
     if place:
         time.sleep(_AFTER + _TURN * min(place - 1, _TURNS))  # ended by the one that tells it, if there is one
     say(text)  # first of all: the file system that is asked now may be what has failed, or hang for ever
     stay = _exit_soon()
+    give_back()
     with suppress(OSError):
         if names and ranks is not None and ranks.comm is None:  # of several ranks another may be about to publish
             forget(names[0])
