@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-_TURN, _ELSEWHERE = 0.3, 1.5  # s from rank to rank; and on a host where nobody is stopped
+_TURN, _ELSEWHERE = 2.0, 1.5  # s from rank to rank; and on a host where nobody is stopped
 _RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 
 
