@@ -96,7 +96,7 @@ def agree(offers, begun_with=None):
     kinds = {}
     for one in offers:
         kinds.setdefault(one.paths[0], []).append(one.host)
-    if len(kinds) > 1:
+    if len(kinds) > 1 and len(machines) == 1:
         who = ", ".join(f"{best} on {', '.join(dict.fromkeys(hosts))}" for best, hosts in kinds.items())
         warnings.append(
             f"the CPUs are of different kinds ({who}): the kernels take {path} everywhere, but the last digits of what "

@@ -151,7 +151,7 @@ def _who(ranks, facts, digests, hosts):
     """Return who has what: the fewest first, and the most as 'the others'."""
     groups = Counter(digests).most_common()
     usual, others = groups[0][0], [made for made, _ in groups[:0:-1]]
-    texts, told = [], len({fact and fact.text for fact in facts}) == len(groups)
+    texts, told = [], len({(fact := facts[digests.index(made)]) and fact.text for made, _ in groups}) == len(groups)
     for made in [*others[:_MOST], usual]:
         some = [rank for rank, each in zip(ranks, digests, strict=True) if each == made]
         fact = facts[digests.index(made)]

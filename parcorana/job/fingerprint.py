@@ -9,10 +9,12 @@ import copyreg
 import enum
 import hashlib
 import math
+import os
 import struct
 import sys
 import sysconfig
 import types
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ _PROGRAM = str(Path(__file__).resolve().parent.parent)
 _LIBRARIES = tuple(f"{Path(sysconfig.get_path(name)).resolve()}/" for name in ("stdlib", "platstdlib"))
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 _DEEPEST = 60  # objects within objects
+_LARGE = 1 << 28  # bytes of a file beyond which only its ends are looked at
 _PLAIN = (type(None), type(...), type(NotImplemented), bool, int, str, bytes, bytearray, range)
 # what Python itself writes into a class: places and caches
 _OF_PYTHON = {"__module__", "__dict__", "__weakref__", "__doc__", "__firstlineno__", "__static_attributes__"}
@@ -39,7 +42,12 @@ def is_users(name):
     path = getattr(module, "__file__", None)
     if not isinstance(path, str):
         return name == "__main__"
-    path = str(Path(path).resolve())
+    return _is_users_file(path)
+
+
+@cache
+def _is_users_file(path):
+    path = os.path.realpath(path)
     return not path.startswith((f"{_PROGRAM}/", *_LIBRARIES)) and not any(each in path for each in _INSTALLED)
 
 
@@ -197,11 +205,10 @@ def _names(code):
 
 def file_digest(path):
     """Return the digest of a file; of a large one that of its size and its two ends."""
-    most = 1 << 28
     made = hashlib.blake2b(digest_size=16)
     with open(path, "rb") as file:
         size = file.seek(0, 2)
-        for first, last in [(0, size)] if size <= most else [(0, most // 2), (size - most // 2, size)]:
+        for first, last in [(0, size)] if size <= _LARGE else [(0, _LARGE // 2), (size - _LARGE // 2, size)]:
             file.seek(first)
             while first < last and (data := file.read(min(last - first, 1 << 20))):
                 made.update(data)
