@@ -47,8 +47,11 @@ def is_users(name):
 
 @cache
 def _is_users_file(path):
-    path = os.path.realpath(path)
-    return not path.startswith((f"{_PROGRAM}/", *_LIBRARIES)) and not any(each in path for each in _INSTALLED)
+    # as it is named first: to follow links asks the file system for each folder
+    return not any(
+        each.startswith((f"{_PROGRAM}/", *_LIBRARIES)) or any(part in each for part in _INSTALLED)
+        for each in (follow(path) for follow in (str, os.path.realpath))
+    )
 
 
 def _kind(value):
