@@ -28,6 +28,8 @@ struct pca_beats {
     double said;       /* when the text was */
     double interval;
     int64_t parent;
+    char **argv; /* what this process becomes after `last` */
+    double last;
     int quits;
     char text[PCA_TEXT];
     listener *listeners;
@@ -95,6 +97,10 @@ static void *beat(void *given)
             break;
         if (beats->parent && getppid() != (pid_t)beats->parent)
             _exit(1); /* whoever started this job is gone, and nobody else would end it */
+        if (beats->argv && seconds() > beats->last) {
+            execv(beats->argv[0], beats->argv);
+            _exit(1);
+        }
         double until = seconds() + beats->interval;
         struct timespec at = {.tv_sec = (time_t)until};
         at.tv_nsec = (long)(1e9 * (until - (double)at.tv_sec));
@@ -103,6 +109,7 @@ static void *beat(void *given)
         if (late > STOPPED) { /* the whole process was stopped: that is nobody's time */
             beats->since += late;
             beats->said += late;
+            beats->last += late;
         }
     }
     pthread_mutex_unlock(&beats->lock);
@@ -149,6 +156,22 @@ int pca_beats_add(pca_beats *beats, int fd, double interval)
     }
     pthread_mutex_unlock(&beats->lock);
     return more ? 0 : -1;
+}
+
+void pca_beats_pace(pca_beats *beats, double interval)
+{
+    pthread_mutex_lock(&beats->lock);
+    beats->interval = interval;
+    pthread_cond_signal(&beats->wake);
+    pthread_mutex_unlock(&beats->lock);
+}
+
+void pca_beats_or_else(pca_beats *beats, double wait, char **argv)
+{
+    pthread_mutex_lock(&beats->lock);
+    beats->last = seconds() + wait;
+    beats->argv = argv;
+    pthread_mutex_unlock(&beats->lock);
 }
 
 void pca_beats_say(pca_beats *beats, const char *text)

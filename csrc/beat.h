@@ -27,6 +27,11 @@ typedef struct pca_beats pca_beats;
  * parent: a process without which this one ends, 0 for none. */
 pca_beats *pca_beats_start(const volatile int64_t *running, int64_t parent, double interval);
 int pca_beats_add(pca_beats *beats, int fd, double interval);
+/* From now on beat at another interval. */
+void pca_beats_pace(pca_beats *beats, double interval);
+/* Unless this is called again within so many seconds, with argv NULL, the process becomes another program, which says
+ * why; argv[0] is its path, and argv stays where it is. */
+void pca_beats_or_else(pca_beats *beats, double seconds, char **argv);
 void pca_beats_say(pca_beats *beats, const char *text);
 void pca_beats_look(pca_beats *beats, pca_beat *now);
 void pca_beats_stop(pca_beats *beats);

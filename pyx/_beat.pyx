@@ -18,6 +18,8 @@ cdef extern from "beat.h" nogil:
         pass
     pca_beats *pca_beats_start(const int64_t *, int64_t, double)
     int pca_beats_add(pca_beats *, int, double)
+    void pca_beats_pace(pca_beats *, double)
+    void pca_beats_or_else(pca_beats *, double, char **)
     void pca_beats_say(pca_beats *, const char *)
     void pca_beats_look(pca_beats *, pca_beat *)
     void pca_beats_stop(pca_beats *)
@@ -44,6 +46,8 @@ cdef class Beats:
     cdef pca_beats *_beats
     cdef const int64_t[::1] _running
     cdef int _process
+    cdef list _words
+    cdef char *_argv[8]
 
     def __init__(self, running, int64_t parent, double interval):
         if self._beats != NULL:
@@ -60,6 +64,32 @@ cdef class Beats:
         """Send beats to a connected socket, too, and from now on at another interval."""
         if self._beats != NULL and pca_beats_add(self._beats, socket, interval):
             raise MemoryError
+
+    def pace(self, double interval):
+        """Beat at another interval from now on."""
+        if self._beats != NULL:
+            pca_beats_pace(self._beats, interval)
+
+    def or_else(self, double seconds, list command):
+        """Have this process become another program after so many seconds, whoever holds the interpreter.
+
+        Parameters
+        ----------
+        seconds : float
+        command : list of bytes
+            A path and at most six arguments; empty: none, this process stays what it is.
+        """
+        cdef int k
+        if len(command) > 7:
+            raise ValueError("at most seven words")
+        if self._beats == NULL:
+            return
+        pca_beats_or_else(self._beats, 0, NULL)
+        self._words = command
+        for k in range(8):
+            self._argv[k] = <char *>command[k] if k < len(command) else NULL
+        if command:
+            pca_beats_or_else(self._beats, seconds, self._argv)
 
     def say(self, str text):
         """Send a text with the beats: what the process does."""

@@ -3,12 +3,14 @@
 import ctypes
 import inspect
 from array import array
+from contextlib import contextmanager
 
 import numpy as np
 
 from parcorana.calculation.base import BlockBase
 from parcorana.calculation.userbase import UserBase
 from parcorana.errors import ParCorAnaError, UserCodeError
+from parcorana.forks import forks, leave
 
 # What user code runs in this process, for those who watch it: the address of its name, 0 for none, and how many calls
 # there were. Plain memory, so that no interpreter is needed to look at it.
@@ -29,6 +31,29 @@ def _array(value):
     return value if value is None or isinstance(value, np.ndarray) else np.asarray(value)
 
 
+def _address(running, role):
+    """Return the address of the name of what is going to run."""
+    ROLE_OF[running] = role
+    return ctypes.addressof(_names.setdefault(running, ctypes.create_string_buffer(running.encode())))
+
+
+@contextmanager
+def runs(what):
+    """Tell those who watch that something runs, as for user code, while the body of ``with`` does."""
+    RUNNING[1] += 1
+    outer, RUNNING[0] = RUNNING[0], _address(what, None)
+    process, error = forks(), None
+    try:
+        yield
+    except BaseException as caught:
+        error = caught
+        raise
+    finally:
+        RUNNING[0] = outer
+        if forks() != process:
+            leave(what, error)
+
+
 _MADE = {"eventOk": bool, "finalDataArray": _array}  # of what callbacks return, which of itself may raise
 
 
@@ -40,25 +65,28 @@ def guarded(function, where, role, made=None):
     it is a user's.
     """
     running = f"{OF_PROGRAM}{where.rpartition('.')[2]}" if is_ours(function) else where
-    ROLE_OF[running] = role
-    name = ctypes.addressof(_names.setdefault(running, ctypes.create_string_buffer(running.encode())))
+    name = _address(running, role)
 
     def call(*args):
         RUNNING[1] += 1
         outer, RUNNING[0] = RUNNING[0], name
+        process, raised = forks(), None
         try:
             result = function(*args)
             return result if made is None else made(result)
-        except ParCorAnaError as error:
-            if running == where and error.where is None:
+        except (ParCorAnaError, UserCodeError, KeyboardInterrupt) as error:
+            raised = error
+            if isinstance(error, ParCorAnaError) and running == where and error.where is None:
                 error.where = where
             raise
-        except (UserCodeError, KeyboardInterrupt):
-            raise
         except BaseException as error:  # SystemExit and StopIteration, too: they must not end a role quietly
+            raised = error
             raise UserCodeError(where, role) from error
         finally:
             RUNNING[0] = outer  # one method may call another
+            if forks() != process:
+                leave(where, raised)
+            del raised
 
     return call
 

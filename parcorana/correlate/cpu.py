@@ -93,6 +93,15 @@ def agree(offers, begun_with=None):
             f"the ranks run on machines of different kinds, {', '.join(sorted(machines))}: the last digits of sums of "
             "values that are not whole numbers depend on which elements each of them has"
         )
+    kinds = {}
+    for one in offers:
+        kinds.setdefault(one.paths[0], []).append(one.host)
+    if len(kinds) > 1 and len(machines) == 1:
+        who = ", ".join(f"{best} on {', '.join(dict.fromkeys(hosts))}" for best, hosts in kinds.items())
+        warnings.append(
+            f"the CPUs are of different kinds ({who}): the kernels take {path} everywhere, but the last digits of what "
+            "NumPy adds up may depend on which elements each rank has"
+        )
     lacking = [offer.host for offer in offers if path == offer.paths[0]]
     better = {other for offer in offers for other in offer.paths[: offer.paths.index(path)]}
     if lacking and better:

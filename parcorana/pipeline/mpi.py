@@ -71,12 +71,11 @@ def world():
             f"started by mpiexec, but mpi4py cannot load an MPI library ({error}): load the site's MPI module, "
             "or on one machine: pip install parcorana[mpich]"
         ) from None
-    vendor, library = MPI.get_vendor()[0], " ".join(re.split("[\n,\0]", MPI.Get_library_version())[0].split())
+    vendor, name = MPI.get_vendor()[0], library()
     launcher = next((name for name, (variable, _) in _FOREIGN.items() if variable in os.environ), None)
     if launcher and vendor in _FOREIGN[launcher][1]:
         raise ConfigError(
-            f"mpiexec is that of {launcher}, but the MPI library of mpi4py is {library}: "
-            "use the mpiexec of that library"
+            f"mpiexec is that of {launcher}, but the MPI library of mpi4py is {name}: use the mpiexec of that library"
         )
     _warn_of_little_room(vendor)
     if not MPI.Is_initialized():
@@ -85,11 +84,18 @@ def world():
     if MPI.COMM_WORLD.size == 1 and size > 1:
         raise ConfigError(
             f"mpiexec started {size} processes, but each sees only itself: mpiexec and the MPI library of mpi4py "
-            f"({library}) belong to different installations; use the mpiexec of that library"
+            f"({name}) belong to different installations; use the mpiexec of that library"
         )
     comm = MPI.COMM_WORLD.Dup()  # messages that user code sends over COMM_WORLD are not taken for ours
     _unlink_shared_memory()
     return comm
+
+
+def library():
+    """Return which MPI library this is."""
+    from mpi4py import MPI
+
+    return " ".join(re.split("[\n,\0]", MPI.Get_library_version())[0].split())
 
 
 def _warn_of_little_room(vendor):

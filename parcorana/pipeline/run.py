@@ -110,7 +110,7 @@ def _lost_in_a_block(config, most, events):
     )
 
 
-def output_name(config, insists=True, resume=None):
+def output_name(config, insists=True, resume=None, reserves=True):
     """Return the name of the result file, None for none.
 
     Parameters
@@ -121,13 +121,15 @@ def output_name(config, insists=True, resume=None):
         run, even if the config says `overwrite`.
     resume : parcorana.results.checkpoint.Checkpoint or None
         A run that goes on has its name already.
+    reserves : bool
+        Whether a number of `%C` is to be this run's.
     """
     if resume is not None:
         return resume.folder.removesuffix(SUFFIX)
     template = alt_name(config) if config.mode == "test_alt" else config.h5output
     if template is None:
         return None
-    name = resolve_name(template, config.overwrite)
+    name = resolve_name(template, config.overwrite, reserves)
     if config.mode != "main" and not insists and mode_of(name) == "main":
         raise ConfigError(
             f"h5output: {name!r} is the result of a whole run, not of a test; name another file with -o, "

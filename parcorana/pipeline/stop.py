@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 
+from parcorana.forks import in_children
 from parcorana.pipeline.transport import TAG_STOP
 from parcorana.results.folder import asked_to_stop
 
@@ -50,6 +51,8 @@ class Stop:
         self._next = self._next_file = 0.0
         self._folder = None
         self._sent = []
+        self._handlers = {}  # of each signal that stops the run what it did before
+        in_children(self._stand_back)
 
     @property
     def reason(self):
@@ -118,6 +121,11 @@ class Stop:
         elif now - self._signalled > _AGAIN:
             raise KeyboardInterrupt
 
+    def _stand_back(self):
+        """Let signals do to a process that user code has forked what they do to any: its parent ends it by them."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
     @contextmanager
     def on_signals(self, numbers):
         """Take signals as the wish to stop while the body of ``with`` runs."""
@@ -125,10 +133,14 @@ class Stop:
         if threading.current_thread() is threading.main_thread():
             # a shell has its background jobs ignore SIGINT, and nohup SIGHUP: so it stays
             numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-            before = {number: _itself(signal.signal(number, self._on_signal)) for number in numbers}
+            before = {number: _itself(signal.getsignal(number)) for number in numbers}
+        self._handlers = before
+        for number in before:
+            signal.signal(number, self._on_signal)
         try:
             yield
         finally:
+            self._handlers = {}
             over, signalled = time.monotonic(), self._code is not None and self._code > 0
             for number, handler in before.items():
                 signal.signal(number, partial(_too_late, handler, over) if signalled else handler)

@@ -19,7 +19,7 @@ from parcorana.files.links import fault_of_group
 from parcorana.files.sealed import seal
 from parcorana.results.disk import explained
 from parcorana.results.facts import ACCOUNT, write_facts, write_system
-from parcorana.results.folder import BASE, JOINED, MADE, SUFFIX, identity, published, version_of
+from parcorana.results.folder import BASE, JOINED, MADE, SUFFIX, identity, make, published, version_of
 from parcorana.results.join import join
 from parcorana.results.joined import Joined, copy_content
 from parcorana.results.lock import FolderLock
@@ -66,7 +66,7 @@ class ResultFile:
                 return
             if self._found is not None and not self._overwrites:
                 raise FileExistsError(errno.EEXIST, f"{self.name!r} has come since the run was started")
-            self.folder.mkdir()
+            make(self.folder)
             # workers may write their parts of a checkpoint from now on: what is in it stays
             self._lock = FolderLock(self.folder)
             MADE.add(identity(self.folder))

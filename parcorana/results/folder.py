@@ -19,6 +19,51 @@ SUFFIX = ".inprogress"
 JOINED = "joined.h5"
 STOP = ".stop"
 MADE = set()  # the folders that this process has made
+_reserved = {}  # of those made for a run that has not begun yet: what tells them from others
+
+
+def reserve(name):
+    """Make the folder of a run that is about to begin; tell whether the name of its result is this process's now."""
+    folder = Path(f"{os.path.abspath(name)}{SUFFIX}")
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    except OSError:  # whoever begins is told why
+        return True
+    if os.path.exists(name):  # the run that had it has ended meanwhile
+        folder.rmdir()
+        return False
+    _reserved[str(folder)] = identity(folder)
+    return True
+
+
+def is_reserved(name):
+    """Tell whether the folder of a run is there, and `reserve` has made it."""
+    folder = f"{os.path.abspath(name)}{SUFFIX}"
+    return folder in _reserved and identity(folder) == _reserved[folder]
+
+
+def give_back():
+    """Remove the folders that were reserved for runs that have not begun."""
+    for folder, made in _reserved.items():
+        with suppress(OSError):
+            if identity(folder) == made:
+                os.rmdir(folder)
+    _reserved.clear()
+
+
+def make(folder):
+    """Make the folder of a run, unless it is there, reserved for it.
+
+    Raises
+    ------
+    OSError
+        As `FileExistsError`, where another run has come first.
+    """
+    reserved = _reserved.pop(str(folder), None)
+    if reserved is None or identity(folder) != reserved:
+        folder.mkdir()
 
 
 def check_folder(folder, overwrite):
@@ -85,7 +130,7 @@ def clear(name):
         Another run has begun meanwhile, or it cannot be removed.
     """
     folder = Path(f"{name}{SUFFIX}")
-    if not folder.is_dir():
+    if not folder.is_dir() or is_reserved(name):
         return
     with explained(f"h5output: cannot remove {str(folder)!r}"):
         lock = FolderLock(folder)  # from here on nobody else has it

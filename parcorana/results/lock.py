@@ -10,6 +10,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from parcorana.forks import in_children
+
 _NAME = ".writer"
 _TRIES, _PAUSE = 5, 0.02  # who only looks holds the lock for an instant, too
 
@@ -48,6 +50,12 @@ class FolderLock:
         except BaseException:
             os.close(self._file)
             raise
+        in_children(self._let_go)
+
+    def _let_go(self):
+        """Leave the lock to the process that has taken it: it is held as long as anybody has this file open."""
+        os.close(self._file)
+        self._file = None
 
     def _take(self, path):
         """Take the lock; tell whether there is one."""
@@ -69,7 +77,7 @@ class FolderLock:
             with suppress(OSError):
                 if not self._locks:
                     os.ftruncate(self._file, 0)
-                fcntl.flock(self._file, fcntl.LOCK_UN)  # processes that user code forked have it, too
+                fcntl.flock(self._file, fcntl.LOCK_UN)
             os.close(self._file)
         self._file = None
 

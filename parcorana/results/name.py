@@ -6,14 +6,14 @@ from pathlib import Path
 
 from parcorana.errors import ConfigError
 from parcorana.files.plain import plain_file
-from parcorana.results.folder import SUFFIX, check_folder
+from parcorana.results.folder import SUFFIX, check_folder, is_reserved, reserve
 
 
 class Exists(ConfigError):
     """A result is there, and may not be replaced."""
 
 
-def resolve_name(template, overwrite):
+def resolve_name(template, overwrite, reserves=False):
     """Replace `%T` and `%C` in an output name; check that nothing is in the way.
 
     Parameters
@@ -23,6 +23,9 @@ def resolve_name(template, overwrite):
     overwrite : bool
         Whether an existing result may be replaced; a folder of a run in
         progress never is.
+    reserves : bool
+        Whether the folder of the run is made for a number of `%C`, so that no other run takes it meanwhile;
+        `parcorana.results.folder.give_back` removes it if the run does not begin.
 
     Returns
     -------
@@ -36,11 +39,13 @@ def resolve_name(template, overwrite):
     name = template.replace("%T", time.strftime("%Y%m%d%H%M%S"))
     if "%C" in name:
         names = (name.replace("%C", f"{k:03d}") for k in range(1000))
-        name = next((n for n in names if not Path(n).exists() and not Path(n + SUFFIX).exists()), None)
+        free = (n for n in names if not Path(n).exists() and not Path(n + SUFFIX).exists())
+        name = next((n for n in free if not reserves or reserve(n)), None)
         if name is None:
             raise ConfigError(f"h5output: all of {template!r} with %C from 000 to 999 exist; move some away")
     path = Path(name)
-    check_folder(Path(name + SUFFIX), overwrite)
+    if not is_reserved(path):
+        check_folder(Path(name + SUFFIX), overwrite)
     if path.is_dir():
         raise ConfigError(f"h5output: {name!r} is a folder; it must be the name of a file")
     if path.exists() and not overwrite:

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 
 from parcorana._version import __version__
 from parcorana.pipeline import mpi
@@ -54,10 +54,25 @@ def make_parser():
         help="USR1 or USR2: a signal that stops the run well, as SIGTERM does; for the warning of a batch system",
     )
     parser.add_argument(
+        "--start-limit",
+        metavar="S",
+        type=_seconds,
+        default=120.0,
+        help="seconds that MPI, or the config file, may take to start before the job ends (default: 120; 0: any)",
+    )
+    parser.add_argument(
         "--trust-config", action="store_true", help="run a config file that everybody may write to, or replace"
     )
     parser.add_argument("--version", action="version", version=f"parcorana {__version__}")
     return parser
+
+
+def _seconds(text):
+    """Return a time that is given as text."""
+    with suppress(ValueError):
+        if 0 <= (seconds := float(text)) <= 1e9:
+            return seconds
+    raise argparse.ArgumentTypeError(f"must be a number of seconds, 0 or more, not {text!r}")
 
 
 def parsed(argv):

@@ -9,14 +9,17 @@ import threading
 import time
 from dataclasses import replace
 
+from parcorana.calculation.guard import runs
 from parcorana.correlate import cpu
 from parcorana.errors import ConfigError, put, say, shown, speaks
 from parcorana.files import limits
 from parcorana.files.paths import allow_open_files
 from parcorana.job import memory
+from parcorana.job.alike import facts_of_config, facts_of_program
 from parcorana.job.config import MODES, read_config, resolve_config
 from parcorana.job.division import divide
 from parcorana.pipeline import mpi
+from parcorana.results.folder import give_back
 from parcorana.results.name import Exists
 from parcorana.results.resume import find_checkpoint
 from parcorana.tools.arguments import parsed
@@ -38,8 +41,9 @@ def _overrides(args, mode):
 
 
 def _configure(args, mode):
-    system_params, user_params = read_config(args.config, args.trust_config)
-    return resolve_config(system_params, user_params, mode, **_overrides(args, mode))
+    with runs("the config file"):
+        system_params, user_params = read_config(args.config, args.trust_config)
+        return resolve_config(system_params, user_params, mode, **_overrides(args, mode))
 
 
 def _modes(args, ranks):
@@ -93,15 +97,17 @@ def main(argv=None):
             return 0
         if not args.config:
             raise ConfigError("say which config file to use: -c FILE (see --help)")
-        ranks = Ranks(debugs(args))
+        ranks = Ranks(debugs(args), args.start_limit)
         quiet = (args.verbosity or "").upper() == "ERROR"
         set_log("WARNING" if ranks.rank == 0 and not quiet else "ERROR", ranks.rank)
-        for mode in _modes(args, ranks):
-            roles.clear()
-            names.clear()
-            status = _run(args, mode, ranks, roles, names)
-            if status:
-                break
+        ranks.compare(lambda: facts_of_program(vars(args), mpi.library()))
+        with ranks.watched(names) as watch:
+            for mode in _modes(args, ranks):
+                roles.clear()
+                names.clear()
+                status = _run(args, mode, ranks, roles, names, watch)
+                if status:
+                    break
         _await(set(threading.enumerate()) - threads)
         return ranks.status(status)
     except ConfigError as error:
@@ -120,33 +126,36 @@ def main(argv=None):
     except BaseException as error:
         return end_badly(describe(error, roles, ranks, debugs(args)), ranks, names, place_of(roles))
     finally:
+        give_back()
         if ranks is not None:
             ranks.leave()
 
 
-def _run(args, mode, ranks, roles, names):
+def _run(args, mode, ranks, roles, names, watch):
     from parcorana.pipeline import run
 
     offers = ranks.gather(ranks.together(cpu.offer))
     cpu.use(cpu.agree(offers)[0])  # before there is any user code
-    config = ranks.together(_configure, args, mode)
+    watch.does("the start")
+    config = ranks.alike(_configure, args, mode)
+    ranks.compare(lambda: facts_of_config(config, args.config))
     level = config.verbosity
     quiet = max(logging.getLevelName(level), logging.WARNING)
     set_log(level if ranks.rank == 0 else quiet, ranks.rank, user_level=level)
     if mode == "cmp":
         return _compare(config, run)
-    hosts = ranks.gather(mpi.hostname())
     cores = ranks.gather(frozenset(os.sched_getaffinity(0)))
-    division = ranks.together(divide, config, hosts, cores)
-    watches = (config.heartbeat or config.callback_limit) and not args.check
-    with ranks.watched(config, division, names, watches) as watch:
-        return _run_watched(args, mode, ranks, roles, names, run, config, division, watch, offers)
+    division = ranks.together(divide, config, ranks.hosts, cores)
+    if config.heartbeat or config.callback_limit:
+        ranks.warn_of_unwatched()
+    watch.know(config, division.ranks())
+    return _run_watched(args, mode, ranks, roles, names, run, config, division, watch, offers)
 
 
 def _output_name(args, run, config, resume):
     """Return the name of the result; ``--check`` only says that it is there, and leaves it alone."""
     try:
-        return run.output_name(config, bool(args.overwrite), resume)
+        return run.output_name(config, bool(args.overwrite), resume, reserves=not args.check)
     except Exists as error:
         if not args.check:
             raise

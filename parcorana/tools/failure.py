@@ -2,9 +2,11 @@
 
 import faulthandler
 import os
+import signal
 import time
 import traceback
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from parcorana.errors import ParCorAnaError, UserCodeError, one_line, out_of, say
@@ -81,12 +83,13 @@ def end_badly(text, ranks, names, place=0):
     The same fault often shows on all servers, or workers, at once: the one at
     the first place tells it, those after it only if they are still there.
     """
-    from parcorana.results.folder import forget, what_is_left
+    from parcorana.results.folder import forget, give_back, what_is_left
 
     if place:
         time.sleep(_AFTER + _TURN * min(place - 1, _TURNS))  # ended by the one that tells it, if there is one
     say(text)  # first of all: the file system that is asked now may be what has failed, or hang for ever
-    nowhere = _exit_soon()
+    stay = _exit_soon()
+    give_back()
     with suppress(OSError):
         if names and ranks is not None and ranks.comm is None:  # of several ranks another may be about to publish
             forget(names[0])
@@ -95,20 +98,32 @@ def end_badly(text, ranks, names, place=0):
     if ranks is not None and ranks.comm is not None:
         time.sleep(0.2)  # mpiexec still has to read that line
         mpi.abort(1)
-    faulthandler.cancel_dump_traceback_later()
-    os.close(nowhere)
+    stay()
     return 1
 
 
 def _exit_soon():
-    """Have this process end, with exit status 1, whatever hangs in it; return the file that is told of it, to close."""
+    """Have this process end, with another exit status than 0, whatever hangs in it; return what takes that back."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    faulthandler.dump_traceback_later(_AT_LAST, exit=True, file=nowhere)
-    return nowhere
+    try:
+        faulthandler.dump_traceback_later(_AT_LAST, exit=True, file=nowhere)
+    except RuntimeError:  # it takes a thread, and there may be none: the system's alarm clock takes nothing
+        os.close(nowhere)
+        signal.setitimer(signal.ITIMER_REAL, _AT_LAST)
+        return partial(signal.setitimer, signal.ITIMER_REAL, 0)
+
+    def stay():
+        faulthandler.cancel_dump_traceback_later()
+        os.close(nowhere)
+
+    return stay
 
 
-def end_by_watch(reason, ranks, names):
-    """End a run that cannot end itself, from the thread that watches it."""
+def end_by_watch(reason, at_once, ranks, names):
+    """End a run that cannot end itself, from the thread that watches it; at once where mpiexec is about to."""
     _exit_soon()  # whatever may hang now, the log or an MPI that reaches nobody
+    if at_once:
+        say(f"parCorAnaDriver: {reason}")
+        mpi.abort(1)
     end_badly(f"parCorAnaDriver: {reason}", ranks, names)
     os._exit(1)

@@ -14,7 +14,7 @@ from parcorana.events.dataset import parse_dataset
 from parcorana.files.aside import hdf5, written
 from parcorana.g2.merge import merge
 from parcorana.results.common import Asked, common_of
-from parcorana.results.folder import identity, version_of
+from parcorana.results.folder import give_back, identity, version_of
 from parcorana.results.merged import write_merged_system
 from parcorana.results.name import resolve_name
 from parcorana.results.runs import opened_runs
@@ -76,7 +76,7 @@ def _merge(args):
             "--normalization or another option"
         )
     check_kind(args.fit)
-    output = resolve_name(args.output, args.overwrite)
+    output = resolve_name(args.output, args.overwrite, reserves=True)
     with opened_runs(args.files, args.at, args.of) as runs:
         for run, name in zip(runs, args.files, strict=True):
             if identity(output) is not None and identity(output) == identity(name):
@@ -167,7 +167,10 @@ def _summarize(runs, common, output, errors):
 def main(argv=None):
     """Run the command; return the exit status."""
     args = make_parser().parse_args(argv)
-    return told(_PROG, _merge, args)
+    try:
+        return told(_PROG, _merge, args)
+    finally:
+        give_back()
 
 
 if __name__ == "__main__":

@@ -4,8 +4,11 @@ import logging
 import os
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from parcorana.errors import ConfigError, escaped
+from parcorana.job.alike import Fact, differences, named, sentence
+from parcorana.job.fingerprint import digest
 from parcorana.pipeline import mpi
 from parcorana.tools.failure import describe, end_by_watch
 from parcorana.watch.links import connect
@@ -15,13 +18,26 @@ log = logging.getLogger("parcorana")
 
 
 class Ranks:
-    """The ranks as they start: one process, or a communicator."""
+    """The ranks as they start: one process, or a communicator.
 
-    def __init__(self, debug=False):
-        self.debug = debug
-        self.comm = mpi.world() if mpi.launched_size() > 1 else None
-        self.rank, self.size = (self.comm.rank, self.comm.size) if self.comm else (0, 1)
-        self._bound = end_without(os.getppid()) if self.comm else None
+    Parameters
+    ----------
+    debug : bool
+        Whether tracebacks are asked for.
+    start_limit : float
+        Seconds that MPI, or a config, may take; 0: any.
+    """
+
+    def __init__(self, debug=False, start_limit=0.0):
+        self.debug, self.start_limit = debug, start_limit
+        self.comm = self._bound = None
+        self.rank, self.size, self.hosts = 0, 1, [mpi.hostname()]
+        if mpi.launched_size() > 1:
+            self._bound = end_without(os.getppid(), start_limit)
+            self.comm = mpi.world()
+            self.rank, self.size = self.comm.rank, self.comm.size
+            self.hosts = self.gather(mpi.hostname())
+        self._missing = []
 
     def status(self, status):
         """Return the exit status of this rank, where all ranks end by themselves.
@@ -37,26 +53,33 @@ class Ranks:
             self._bound.stop()
 
     @contextmanager
-    def watched(self, config, division, names, connects):
+    def watched(self, names):
         """Watch all ranks while the body of ``with`` runs; give it the Watch."""
-        links, missing = {}, []
-        if self.comm is not None and connects:
-            links, missing = connect(self.gather, self.rank, division.hosts)
-        if missing and self.rank == 0:
-            where = ", ".join(dict.fromkeys(division.hosts[rank] for rank in missing))
-            log.warning(
-                "ranks %s on %s do not reach the viewer on %s by a socket, so nobody watches them: heartbeat and "
-                "callback_limit have no effect on them; is there a firewall between the hosts?",
-                ", ".join(map(str, missing)),
-                where,
-                division.hosts[0],
-            )
-        rank = None if self.comm is None else self.rank
-        watch = Watch(config, division.ranks(), rank, links, lambda reason: end_by_watch(reason, self, names))
+        links = {}
+        if self.comm is not None:
+            links, self._missing = connect(self.gather, self.rank, self.hosts)
+            self._bound.or_else(0, [])
+        rank, known = (None, [(0, "the run", "")]) if self.comm is None else (self.rank, self._places())
+        ends = partial(end_by_watch, ranks=self, names=names)
+        watch = Watch(self.start_limit, known, rank, links, ends)
         try:
             yield watch.start()
         finally:
             watch.close()
+
+    def _places(self):
+        return [(rank, "", host) for rank, host in enumerate(self.hosts)]
+
+    def warn_of_unwatched(self):
+        """Say which ranks the viewer does not hear."""
+        if self._missing and self.rank == 0:
+            log.warning(
+                "ranks %s on %s do not reach the viewer on %s by a socket, so nobody watches them: heartbeat and "
+                "callback_limit have no effect on them; is there a firewall between the hosts?",
+                ", ".join(map(str, self._missing)),
+                ", ".join(dict.fromkeys(self.hosts[rank] for rank in self._missing)),
+                self.hosts[0],
+            )
 
     def gather(self, value):
         """Return the values of all ranks; while they come, wait without burning a core."""
@@ -69,6 +92,21 @@ class Ranks:
 
     def together(self, action, *args):
         """Run `action` on this rank; if it fails on any rank, all raise the first error."""
+        return self._together(action, args, lambda failed: "")
+
+    def alike(self, action, *args):
+        """The same of what all ranks do alike: an error that only some of them have names them."""
+        return self._together(action, args, self._only)
+
+    def _only(self, failed):
+        if len(failed) == self.size:
+            return ""
+        return (
+            f"; so on {named(failed, self.hosts)} only, not on the other {self.size - len(failed)} of {self.size}: all "
+            "ranks must find the same files and modules"
+        )
+
+    def _together(self, action, args, only):
         config_error = other = result = None
         try:
             result = action(*args)
@@ -76,12 +114,44 @@ class Ranks:
             config_error = str(caught)
         except Exception as caught:
             other = describe(caught, [], self, self.debug)
-        for wrong, failed in self.gather((config_error, other)):
+        outcomes = self.gather((config_error, other))
+        failed = [rank for rank, outcome in enumerate(outcomes) if outcome != (None, None)]
+        for wrong, worse in outcomes:
             if wrong is not None:
-                raise ConfigError(wrong)
-            if failed is not None:
-                raise StartError(failed)
+                raise ConfigError(f"{wrong}{only(failed)}")
+            if worse is not None:
+                raise StartError(worse)
         return result
+
+    def compare(self, facts):
+        """Refuse a job whose ranks do not have the same: on all ranks.
+
+        Parameters
+        ----------
+        facts : callable
+            Returns what should be alike, name to `parcorana.job.alike.Fact`; not called where there is one rank.
+
+        Raises
+        ------
+        ConfigError
+        """
+        if self.comm is None:
+            return
+        own = self.together(lambda: {name: tuple(fact) for name, fact in facts().items()})
+        if len(set(self.gather(digest(own)))) == 1:
+            return
+        wrong, doubtful = differences([_as_facts(each) for each in self.gather(own)], self.hosts)
+        if wrong:
+            raise ConfigError(
+                f"the ranks do not have the same job: {sentence(wrong)}. Was a file edited while the job started, does "
+                "a host have an old copy, or does the config depend on rank, host or time?"
+            )
+        if doubtful and self.rank == 0:
+            log.warning("the ranks do not have quite the same job: %s", sentence(doubtful))
+
+
+def _as_facts(plain):
+    return {name: Fact(*fact) for name, fact in plain.items()}
 
 
 class StartError(Exception):

@@ -8,24 +8,31 @@ that is cut so ends itself, though nobody can reach it.
 """
 
 import logging
+import os
+import select
 import selectors
 import signal
 import socket
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
 
 from parcorana._beat import FINISHED, FRAME, Beats
 from parcorana.calculation.guard import OF_PROGRAM, ROLE_OF, RUNNING
+from parcorana.forks import in_children
+from parcorana.watch import start
 
 log = logging.getLogger("parcorana")
 
 _BEAT = 0.5  # s between two beats, at most
 _PARENT = 0.5  # s between two looks whether mpiexec is there, before there are any beats
+_SILENCE = 10.0  # s of silence, until the config says how much is too much
 _OFTEN = 10  # beats within the limits
 _LONG = 10.0  # s after which a callback is spoken of, where there is no limit to take that from
-_GONE = 2.0  # s that mpiexec gets to end a job after one of its ranks is gone
+_GONE = 2.0  # s that mpiexec gets to end a job after one of its ranks is gone, or has said that it ends
 _UNHEARD = 3  # looks after which it is spoken of
+_ENDS = "the end of the run, which it has told"  # in a beat: the last one of a process that ends all
 _TURN = 0.6  # s from rank to rank, until one of those who judge the viewer speaks: time to end the job
 _TURNS = 5
 
@@ -49,7 +56,9 @@ class _Peer:
     spoken: float = 0.0  # seconds of the callback at which it was spoken of
 
     def __str__(self):
-        return f"rank {self.rank} ({self.role} on {self.host})" if self.host else self.role
+        if not self.host:
+            return self.role
+        return f"rank {self.rank} ({f'{self.role} ' if self.role else ''}on {self.host})"
 
     @property
     def last(self):
@@ -63,9 +72,28 @@ class _Peer:
         self.finished = kind == FINISHED
 
 
-def end_without(parent):
-    """Have this process end, with exit status 1, when its parent does; stop what is returned for it to outlive that."""
-    return Beats(RUNNING, parent, _PARENT)
+def end_without(parent, limit):
+    """Have this process end, with exit status 1, when its parent does.
+
+    MPI may wait for ever for a rank that does not come, and lets no other
+    thread run meanwhile. So it has a limit, after which another program takes
+    this one's place and tells.
+
+    Parameters
+    ----------
+    parent : int
+    limit : float
+        Seconds until `or_else` is called again; 0: none.
+
+    Returns
+    -------
+    Beats
+        Stop it for this process to outlive its parent.
+    """
+    beats = Beats(RUNNING, parent, _PARENT)
+    if limit:
+        beats.or_else(limit, [os.fsencode(word) for word in (sys.executable, "-IS", start.__file__, f"{limit:g}")])
+    return beats
 
 
 class Watch:
@@ -73,27 +101,26 @@ class Watch:
 
     Parameters
     ----------
-    config : Config
-        Its `heartbeat` and `callback_limit`.
+    start_limit : float
+        Seconds that one step of the start may take, as the reading of the config; 0: any.
     ranks : list of (int, str, str)
-        Rank, role and host of every rank.
+        Rank, role and host of every rank; no roles as long as nobody knows them.
     rank : int or None
         Of this process; None: all are in this one.
     links : dict of int to socket
         By rank, as `parcorana.watch.links.connect` makes them.
     end : callable
-        Called with the reason why the run must end; does not return.
+        Called with the reason why the run must end, and whether mpiexec is about to do so; does not return.
     """
 
-    def __init__(self, config, ranks, rank, links, end):
-        self.limit, self.callback_limit = config.heartbeat, config.callback_limit
+    def __init__(self, start_limit, ranks, rank, links, end):
         self._end = end
-        limits = [limit for limit in (self.limit, self.callback_limit) if limit]
-        self.interval = min([_BEAT, *(limit / _OFTEN for limit in limits)])
-        self._long = self.limit or _LONG
+        self._limit(_SILENCE, start_limit, "--start-limit")
         self._roles = ()
         self._text = ""
         self._unheard = 0  # looks since a signal came that nobody has heard
+        self._parent = os.getppid()
+        self._finished = -_GONE  # when a rank last said that it ends
         self._peers = {other: _Peer(*ranks[other], link) for other, link in links.items()}
         self._own = _Peer(*(ranks[rank] if rank is not None else (0, "the run", "")))
         # without a link the viewer knows nothing of this one's callbacks
@@ -104,11 +131,34 @@ class Watch:
         self._beats = Beats(RUNNING, 0, self.interval)
         for link in links.values():
             self._beats.add(link.fileno(), self.interval)
+        in_children(self._let_go)
+
+    def _limit(self, silence, callback, name):
+        self.limit, self.callback_limit, self._name = silence, callback, name
+        limits = [limit for limit in (silence, callback) if limit]
+        self.interval = min([_BEAT, *(limit / _OFTEN for limit in limits)])
+        self._long = silence or _LONG
+
+    def _let_go(self):
+        """Leave the sockets to the process that beats: when it goes they are to close."""
+        for peer in self._peers.values():
+            peer.link.close()
+        self._quit.close()
+        self._wake.close()
 
     def start(self):
         """Begin to watch."""
         self._thread.start()
         return self
+
+    def know(self, config, ranks):
+        """Take the limits of a config, `heartbeat` and `callback_limit`, and the roles of all ranks."""
+        for peer in (self._own, *self._peers.values()):
+            if peer.host:
+                peer.role = ranks[peer.rank][1]
+        self._begin_anew()
+        self._limit(config.heartbeat, config.callback_limit, "callback_limit")
+        self._beats.pace(self.interval)
 
     def follow(self, roles):
         """Tell with the beats what these roles do: their attribute `at`."""
@@ -160,10 +210,13 @@ class Watch:
                     return
 
     def _is_over(self, seconds):
-        """Sleep; tell whether the watch was closed meanwhile."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._quit, selectors.EVENT_READ)
-            return bool(selector.select(seconds))
+        """Sleep, but no longer than until a rank goes; tell whether the watch was closed meanwhile."""
+        poll = select.poll()
+        poll.register(self._quit, select.POLLIN)
+        for peer in self._peers.values():
+            if peer.gone is None:
+                poll.register(peer.link, select.POLLRDHUP)
+        return self._quit.fileno() in dict(poll.poll(1e3 * seconds))
 
     def _begin_anew(self):
         now = time.monotonic()
@@ -200,34 +253,38 @@ class Watch:
 
     def _hear(self, peer, now, selector):
         """Read what has come from a peer."""
-        try:
-            data = peer.link.recv(1 << 16)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            peer.gone = now
-            selector.unregister(peer.link)
-            return
-        peer.heard = now
-        peer.data += data
-        while len(peer.data) >= FRAME.size:
-            peer.take(bytes(peer.data[: FRAME.size]))
-            del peer.data[: FRAME.size]
+        while True:
+            try:
+                data = peer.link.recv(1 << 16)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                peer.gone = now
+                selector.unregister(peer.link)
+                return
+            peer.heard = now
+            peer.data += data
+            while len(peer.data) >= FRAME.size:
+                peer.take(bytes(peer.data[: FRAME.size]))
+                del peer.data[: FRAME.size]
+                if peer.finished or peer.at == _ENDS:
+                    self._finished = now
 
     # -- judging ------------------------------------------------------------------
 
     def _judge(self, now):
         watched = [peer for peer in self._peers.values() if not peer.finished]
         late = self._turn + (0 if self._judges_own else 2 * self.interval)  # the viewer judges its callbacks itself
-        gone = [peer for peer in watched if peer.gone is not None and now - peer.gone > _GONE + self._turn]
+        gone = [peer for peer in watched if peer.gone is not None and now - peer.gone >= self._grace(peer, now)]
         if gone:
-            self._end(f"{gone[0]} has ended without a word; the last heard of it: {gone[0].last}{_more(gone)}")
+            reason = f"{gone[0]} has ended without a word; the last heard of it: {gone[0].last}{_more(gone)}"
+            self._end_all(reason, now - gone[0].gone < _GONE)
         silent = [peer for peer in watched if peer.gone is None and now - peer.heard > self.limit + self._turn]
         if self.limit and silent:
             peer = silent[0]
-            self._end(
+            self._end_all(
                 f"{peer} has been silent for {now - peer.heard:.0f} s (heartbeat={self.limit:g}): its process is "
                 f"stopped, or its host or the link to it is down; the last heard of it: {peer.last}{_more(silent)}"
             )
@@ -236,12 +293,29 @@ class Watch:
         over = [peer for peer in watched if peer.callback and peer.seconds > (self.callback_limit or 1e99) + late]
         if over:
             peer = over[0]
-            self._end(
-                f"{peer}: {peer.callback} has run for {peer.seconds:.0f} s, longer than callback_limit="
+            self._end_all(
+                f"{peer}: {peer.callback} has run for {peer.seconds:.0f} s, longer than {self._name}="
                 f"{self.callback_limit:g}, {_at(peer)}{_more(over)}"
             )
         if self._judges_own:
             self._speak_of_long(watched)
+
+    def _grace(self, peer, now):
+        """Return how long after the end of a rank it is spoken of.
+
+        mpiexec is about to kill all others, and its status may then be 0: so at once, by one rank. But not where
+        another rank has told why, or mpiexec has gone, for these take all along.
+        """
+        told = now - self._finished < _GONE or os.getppid() != self._parent
+        speaks = self._own.rank == 0 or (self._own.rank == 1 and peer.link.family == socket.AF_UNIX)
+        return 0.0 if speaks and not told else _GONE + self._turn
+
+    def _end_all(self, reason, at_once=False):
+        """End the run; those who see this process go are to know that all has been told."""
+        self._beats.say(_ENDS)
+        self._beats.pace(self.interval)  # sends it now
+        time.sleep(1e-3)
+        self._end(reason, at_once)
 
     def _speak_of_long(self, watched):
         """Log what takes long, at growing intervals, once for all ranks that do the same."""

@@ -3,6 +3,7 @@
 import signal
 
 from faults.frame import Row, expect
+from faults.silent import HOST, ROLE, WHEN
 
 PACED = """\
     def adjustData(self, data):
@@ -24,6 +25,26 @@ def kill(rank, number):
     return provoke
 
 
+LEAVES = """\
+    def {name}(self, *args):
+        if {when} and struck():
+            os._exit(0)
+        return True if {name!r} == "eventOk" else super().{name}(*args)
+"""
+
+
+def leave(trial):
+    """MPICH's mpiexec kills all others within a hundredth of a second: who hears of it first has to be quick."""
+    name = list(WHEN)[trial.number % len(WHEN)]
+    trial.write(body=LEAVES.format(name=name, when=WHEN[name]), block=16)
+    job = trial.start(env={"FAULT": "1"})
+    job.ends(within=5)
+    expect(job.status != 0, f"exit status 0: {job.log}")
+    lines = [line for line in job.log.splitlines() if line.startswith("parCorAnaDriver: ")]
+    said = f"{ROLE[name]} on {HOST}) has ended without a word; the last heard of it: "
+    expect(all(said in line for line in lines) and len(lines) < 2, job.log)
+
+
 TITLE = "A rank is killed or crashes: the job ends within 5 s, exit status not 0"
 ROWS = [
     Row(
@@ -31,4 +52,4 @@ ROWS = [
     )
     for role, rank in ROLES.items()
     for number in (signal.SIGKILL, signal.SIGSEGV)
-]
+] + [Row("a callback calls `os._exit(0)`, on the server, a worker, the viewer", leave, times=9, quick=1)]

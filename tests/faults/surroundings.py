@@ -65,6 +65,33 @@ THREAD = """\
             threading.Thread(target=time.sleep, args=(6,), name="mine").start()
         super().viewerPublishReduced(*args)
 """
+POOL = """\
+    def workerCalc(self, T, numTimesFilled, X):
+        if "POOL" in os.environ:
+            import multiprocessing
+            with multiprocessing.get_context("fork").Pool(2) as pool:
+                assert pool.map(abs, range(-9, 9))[0] == 9
+        return super().workerCalc(T, numTimesFilled, X)
+"""
+FORKED = """\
+    def viewerPublishReduced(self, *args):
+        if "FORKED" in os.environ:
+            child = os.fork()
+            if not child:
+                {how}
+            assert os.waitpid(child, 0)[1] == {status} << 8
+        super().viewerPublishReduced(*args)
+"""
+NO_THREAD = """\
+    def workerCalc(self, T, numTimesFilled, X):
+        if self.mpiParams.processed == 200 and not self.mpiParams.firstWorker and struck():
+            import faulthandler
+            def none(*args, **kwargs):
+                raise RuntimeError("unable to start watchdog thread")
+            faulthandler.dump_traceback_later = none
+            raise ValueError("by me")
+        return super().workerCalc(T, numTimesFilled, X)
+"""
 
 
 def run_well(job, trial, within=30):
@@ -190,6 +217,28 @@ def leave_thread(trial):
     expect("waits for 1 of the threads that user code has started, as 'mine'" in job.log, job.log)
 
 
+def fork_a_pool(trial):
+    """Its processes are ended by SIGTERM, which stops a run."""
+    trial.write(body=POOL, block=16, update=200)
+    run_well(trial.start(env={"POOL": "1"}), trial)
+
+
+def come_back_from_fork(trial):
+    """A child that does not end where it should is no rank: nothing of the run is touched by it."""
+    how, status = (("raise ValueError('in the child')", 1), ("sys.exit(3)", 3), ("return", 1))[trial.number % 3]
+    trial.write(body=FORKED.format(how=how.replace("sys", "__import__('sys')"), status=status), block=16, update=200)
+    job = trial.start(env={"FORKED": "1"})
+    run_well(job, trial)
+    said = "a process that Mine.viewerPublishReduced has forked: "
+    expect((said in job.log) == (status == 1), job.log)
+
+
+def have_no_thread(trial):
+    trial.write(body=NO_THREAD, block=16)
+    job = trial.start(env={"FAULT": "1"})
+    job.fails(5, "rank 3, worker at the update at 200 events, in Mine.workerCalc: ValueError: by me")
+
+
 def no_namespaces():
     done = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False)
     return "needs root, for a mount of its own" if done.returncode else None
@@ -214,5 +263,8 @@ ROWS = [
     Row("callbacks change the working directory: the run goes on", go_elsewhere),
     Row("the same, and a rank is killed: it goes on with `--resume`", go_on_elsewhere, quick=1),
     Row("callbacks send messages of their own, with the program's tags: the run goes on", talk),
+    Row("a callback uses a `multiprocessing.Pool`: the run goes on", fork_a_pool, times=3, quick=1),
+    Row("a process that a callback forks raises, exits or returns: the run goes on", come_back_from_fork, times=3),
+    Row("a callback raises when no further thread can be started: exit status 1, one line", have_no_thread, quick=1),
     Row("a callback leaves a thread behind: the run waits for it, and says so", leave_thread),
 ]  # fmt: skip

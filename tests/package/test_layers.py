@@ -39,7 +39,7 @@ ROOMS = {
     "pipeline tools inprocess",
 }
 # The modules beside the folders: what all may know, what users import, and what stands for a room.
-BESIDE = {"errors": "floor", "_version": "floor", "reference": "floor", "userg2": "g2"}
+BESIDE = {"errors": "floor", "forks": "floor", "_version": "floor", "reference": "floor", "userg2": "g2"}
 ONLY_IN = {
     "mpi4py": {"pipeline.mpi", "__main__"},
     "psana": {"events.psana2", "events.psana1"},  # in the modules of these folders, too

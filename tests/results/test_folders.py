@@ -96,6 +96,40 @@ def test_a_result_that_came_while_the_run_started_stays(tmp_path, config, overwr
     begin(tmp_path / "out.h5", config).release()
 
 
+def test_no_number_of_a_counter_is_taken_twice(tmp_path):
+    """By many processes at once, some of whose runs end meanwhile."""
+    template, children = str(tmp_path / "out%C.h5"), []
+    for _ in range(12):
+        child = os.fork()
+        if not child:
+            try:
+                for _ in range(8):
+                    name = resolve_name(template, False, reserves=True)
+                    with open(tmp_path / "taken", "ab", 0) as taken:
+                        taken.write(f"{os.path.basename(name)}\n".encode())
+                    open(name, "x").close()
+                    os.rmdir(f"{name}{folders.SUFFIX}")
+            finally:
+                os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+    taken = (tmp_path / "taken").read_text(encoding="utf-8").split()
+    assert sorted(taken) == [f"out{k:03d}.h5" for k in range(96)]
+
+
+def test_a_number_of_a_counter_is_given_back(tmp_path, config):
+    template, beside = str(tmp_path / "out%C.h5"), tmp_path / "out000.h5"
+    assert resolve_name(template, False) == resolve_name(template, False, reserves=True) == str(beside)
+    clear(beside)
+    assert resolve_name(template, False).endswith("out001.h5")
+    folders.give_back()
+    assert not os.listdir(tmp_path)
+    begin(resolve_name(template, False, reserves=True), config).release()
+    folders.give_back()  # it has begun
+    assert os.listdir(tmp_path) == ["out000.h5.inprogress"]
+
+
 def test_only_its_own_folder_is_forgotten(tmp_path, config):
     folder = tmp_path / "out.h5.inprogress"
     folder.mkdir()

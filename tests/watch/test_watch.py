@@ -21,8 +21,6 @@ from parcorana import userg2
 from parcorana._beat import FINISHED, FRAME, Beats
 from parcorana.calculation.guard import OF_PROGRAM, ROLE_OF, RUNNING, guarded
 from parcorana.calculation.userclass import CALLBACKS, METHODS
-from parcorana.job.division import Division
-from parcorana.job.partition import Roles
 from parcorana.tools import ranks as ranks_module
 from parcorana.tools.ranks import Ranks, set_log
 from parcorana.watch import links
@@ -180,12 +178,12 @@ def test_who_cannot_be_reached_is_named(monkeypatch):
 def test_the_log_warns_of_ranks_that_nobody_watches(monkeypatch, capsys):
     """Which a firewall between the hosts may bring about; the run goes on without."""
     ranks = Ranks()
-    ranks.comm = "of four ranks"
-    plan = Division(Roles((1,), (2, 3)), ["a", "b", "a", "b"], [1] * 4, [1] * 4)
+    ranks.comm, ranks.hosts, ranks._bound = "of four ranks", ["a", "b", "a", "b"], Beats(RUNNING, 0, 10)
     monkeypatch.setattr(ranks_module, "connect", lambda *_: ({}, [1, 3]))
     set_log("WARNING", 0)
-    with ranks.watched(SimpleNamespace(heartbeat=10.0, callback_limit=None), plan, [], True):
-        pass
+    with ranks.watched([]):
+        ranks.warn_of_unwatched()
+    ranks.leave()
     (warning,) = (line for line in capsys.readouterr().err.splitlines() if "ranks " in line)
     assert "WARNING ranks 1, 3 on b do not reach the viewer on a by a socket, so nobody watches them" in warning
 
@@ -257,8 +255,9 @@ def test_what_the_program_does_itself_is_no_warning(caplog, module, level, name)
             time.sleep(0.01)
 
     works.__module__ = module
-    config = SimpleNamespace(heartbeat=0.2, callback_limit=None)
-    watch = Watch(config, [(0, "viewer", "")], None, {}, pytest.fail).start()
+    known = [(0, "viewer", "")]
+    watch = Watch(0.0, known, None, {}, pytest.fail).start()
+    watch.know(SimpleNamespace(heartbeat=0.2, callback_limit=None), known)
     try:
         guarded(works, "Mine.workerCalc", "worker")()
     finally:
