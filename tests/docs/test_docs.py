@@ -478,7 +478,7 @@ def test_result_file(setup, headings):
     rows = "".join(f"{color},{0.01 * color}\n" for color in np.unique(np.load(setup.folder / "color.npy")) if color)
     (setup.folder / "color_colors.csv").write_text(f"color,q\n{rows}", encoding="utf-8")
     user = setup.user | {"finecolor": "fine.npy", "fit": "single", "frame_norm": "color"}
-    setup.write(user=user, select={"mean": (0, None)}, photons={"photon": 1})
+    setup.write("G2IncrementalAccumulator", user=user, select={"mean": (0, None)}, photons={"photon": 1})
     assert setup.drive().returncode == 0
     found = []
     with h5py.File(setup.folder / "out.h5") as file:
