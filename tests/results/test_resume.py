@@ -157,7 +157,7 @@ def test_photons_of_several_runs(runs, strike, system):
     user = {"color": "color.npy", "saturated_value": 13, "exposures": [1, 2, 8], "kmax": 12}
     system = system | {"dataset": "h5=frames*.h5:runs"}
     whole = runs.whole(runs.write("PhotonStatistics", user=user, **system, checkpoint=0))
-    runs.write("PhotonStatistics", user=user, **system)
+    runs.write("PhotonStatistics", user=user, **system, checkpoint=90)
     _, said = runs.run(strike=strike)
     assert "go on" in said
     status, said = runs.run("--resume")
