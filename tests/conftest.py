@@ -187,9 +187,9 @@ class Setup:
         (self.folder / name).write_text(text, encoding="utf-8")
         return name
 
-    def drive(self, *args, ranks=0, config="config.py", **kwargs):
+    def drive(self, *args, ranks=0, config="config.py", own=False, **kwargs):
         """Run parCorAnaDriver on the config file: in this process, if nothing asks for one of its own."""
-        if not ranks and not kwargs and threading.current_thread() is threading.main_thread():  # faults use others
+        if not (ranks or own or kwargs) and threading.current_thread() is threading.main_thread():  # faults use others
             return run_within(driver.main, "-c", config, *args, cwd=self.folder)
         return run_command("parCorAnaDriver", "-c", config, *args, cwd=self.folder, ranks=ranks, **kwargs)
 

@@ -223,7 +223,7 @@ def test_memory_that_runs_out_in_the_program(setup, ranks):
     np.save(setup.folder / "mask.npy", np.ones((1, 600, 600), np.int8))
     sim = "sim=brownian:shape=1x600x600:events=60"  # which makes its first frame when it is asked for
     write_user_class(setup, LOWERED, dataset=sim, src=..., times=2, delays=[1])
-    run = setup.drive(ranks=ranks)
+    run = setup.drive(ranks=ranks, own=True)
     lines = [line for line in run.stderr.splitlines() if line.startswith("parCorAnaDriver: ")]
     assert run.returncode == 1 and len(lines) == 1, run.stderr
     assert "memory ran out (" in lines[0] and "Traceback" not in run.stderr
