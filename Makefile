@@ -40,7 +40,7 @@ OLDEST = gcc-11
 lint-oldest: $(VENV)/test
 	sh .ci/system-packages $(OLDEST)
 	@for file in csrc/*.c; do $(OLDEST) $(WARN) -fopenmp -c $$file -o /dev/null || exit 1; done
-	$(WITH_BIN) python -m pytest -q tests/correlate/test_elsewhere.py -k $(OLDEST) $(PYTEST_ARGS)
+	$(WITH_BIN) python -m pytest -q tests/correlation/test_elsewhere.py -k $(OLDEST) $(PYTEST_ARGS)
 
 # the site, in build/docs: a warning is an error
 docs: $(VENV)/test
@@ -80,7 +80,7 @@ sanitize: $(VENV)/test
 	  LD_PRELOAD="$$(cc -print-file-name=libasan.so)"; \
 	python -P -c 'from parcorana import _core; assert "$(SANITIZED)" in _core.__file__, _core.__file__' && \
 	python -P -m pytest -q --capture=sys --hypothesis-profile=few \
-	  $(foreach name,correlate/test_kernels correlate/test_levels correlate/test_library pipeline/test_block pipeline/test_photon_kernel,tests/$(name).py) $(PYTEST_ARGS)
+	  $(foreach name,correlation/test_kernels correlation/test_levels correlation/test_library pipeline/test_block pipeline/test_photon_kernel,tests/$(name).py) $(PYTEST_ARGS)
 
 $(VENV)/demo: $(SOURCES)
 	sh .ci/system-packages cc venv

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from parcorana.correlate.settled import Settled
+from parcorana.correlation.settled import Settled
 from parcorana.photons.counter import Counter
 from parcorana.photons.parameters import about_of
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from parcorana import kernels, make_multitau_delays
-from parcorana.correlate.levels import Levels
-from parcorana.correlate.settled import Settled
+from parcorana.correlation.levels import Levels
+from parcorana.correlation.settled import Settled
 
 ACCUMULATOR, WINDOWED, AT_END = "G2IncrementalAccumulator", "G2IncrementalWindowed", "G2atEnd"
 FAR = {"largest": 25000, "times": 30000, "elements": 8192, "block": 4096}

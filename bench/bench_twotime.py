@@ -8,7 +8,7 @@ import pytest
 from scipy.linalg import blas
 
 from parcorana import MpiParams
-from parcorana.correlate.settled import Settled
+from parcorana.correlation.settled import Settled
 from parcorana.twotime import TwoTime
 from parcorana.twotime.gram import blas_threads
 

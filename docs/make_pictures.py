@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from parcorana.correlate.delays import make_multitau_delays, multitau_levels
+from parcorana.correlation.delays import make_multitau_delays, multitau_levels
 from parcorana.view.pictures import PALETTE, shown
 
 DOCS = Path(__file__).resolve().parent

@@ -35,7 +35,7 @@ def report():
     import numpy as np
 
     from parcorana import __version__, _core
-    from parcorana.correlate.cpu import choose_code_path
+    from parcorana.correlation.cpu import choose_code_path
 
     build = _core.build_info()
     openmp = f"yes ({build['openmp']}), {len(os.sched_getaffinity(0))} cores" if build["openmp"] else "no: one thread"

@@ -244,7 +244,7 @@ def correlate(lines, real[::1, :] x not None, const real[:, :] block, g2, ip, fu
 
     Parameters
     ----------
-    lines : parcorana.correlate.plan.Plan
+    lines : parcorana.correlation.plan.Plan
     x : (times, n) float32 or float64, Fortran order
         Storage; rows of `lines.keep` are written.
     block : (m, n) of the same dtype, or None
@@ -340,7 +340,7 @@ def settle(lines, const real[::1, :] x not None, ip not None, fut not None, tota
 
     Parameters
     ----------
-    lines : parcorana.correlate.plan.Plan
+    lines : parcorana.correlation.plan.Plan
     x : (times, n) float32 or float64, Fortran order
     ip, fut : (n, D) float64
     total : (n,) float64

@@ -60,7 +60,7 @@ cdef int fill_missing(pca_plan *plan, lines) except -1:
 
 
 cdef int fill_plan(pca_plan *plan, lines, int64_t times, int64_t rows, int64_t delays) except -1:
-    """Check a `parcorana.correlate.plan.Plan` and describe it to C: nothing may reach beyond its memory."""
+    """Check a `parcorana.correlation.plan.Plan` and describe it to C: nothing may reach beyond its memory."""
     cdef Py_ssize_t n = 0
     cdef Py_ssize_t k, length = lines.length, begin = lines.begin, end = lines.end
     cdef Py_ssize_t gone = lines.gone, new = len(lines.source)

@@ -37,7 +37,7 @@ def sum_pending(lines, const real[::1, :] x not None, total, g2 not None, ip, fu
 
     Parameters
     ----------
-    lines : parcorana.correlate.plan.Plan
+    lines : parcorana.correlation.plan.Plan
         That of `settle`; or of `correlate` in the mode ENDS, and then `ip`, `fut` and `total` are None.
     x : (times, n) float32 or float64, Fortran order
     total : (n,) float64

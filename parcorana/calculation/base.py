@@ -147,7 +147,7 @@ class BlockBase:
         Parameters
         ----------
         block : Block
-            At least one event. Of a class that is `in_order` a `parcorana.correlate.settled.Settled`: those that
+            At least one event. Of a class that is `in_order` a `parcorana.correlation.settled.Settled`: those that
             leave the buffer.
         """
 
@@ -156,7 +156,7 @@ class BlockBase:
 
         Parameters
         ----------
-        buffer : parcorana.correlate.rolling.RollingBuffer
+        buffer : parcorana.correlation.rolling.RollingBuffer
         """
 
     def collect(self, last: bool, buffer: Any) -> Mapping[str, Array]:
@@ -166,7 +166,7 @@ class BlockBase:
         ----------
         last : bool
             Whether it is the last update of the job.
-        buffer : parcorana.correlate.rolling.RollingBuffer
+        buffer : parcorana.correlation.rolling.RollingBuffer
             Of a class that is `in_order`, ``buffer.waiting()`` are the events that have not entered yet, and that an
             update has to speak of, too.
 

@@ -36,9 +36,9 @@ class Block:
         As given.
     all_counters, all_values
         Counters and values of all events that came, as given.
-    buffer : parcorana.correlate.rolling.RollingBuffer
+    buffer : parcorana.correlation.rolling.RollingBuffer
         T, X, `values` and `filled` of what is stored, row by row. X has no elements where the class keeps no `buffer`.
-    entry : parcorana.correlate.rolling.Entry
+    entry : parcorana.correlation.rolling.Entry
         What enters and leaves, row by row, and the pairs that it makes.
     """
 

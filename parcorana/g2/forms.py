@@ -6,7 +6,7 @@ import numpy as np
 
 from parcorana import _core
 from parcorana.calculation.arrays import Common, PerElement
-from parcorana.correlate.lines import plan_accumulated, plan_stored, plan_tails, plan_window, scratch_bytes
+from parcorana.correlation.lines import plan_accumulated, plan_stored, plan_tails, plan_window, scratch_bytes
 from parcorana.curves.curvefile import SUMS
 from parcorana.g2.base import G2Base
 

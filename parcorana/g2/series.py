@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from parcorana import _core, kernels
 from parcorana.calculation.arrays import Array, Common, Summed
-from parcorana.correlate.lines import plan_accumulated, plan_stored
-from parcorana.correlate.rolling import RollingBuffer
+from parcorana.correlation.lines import plan_accumulated, plan_stored
+from parcorana.correlation.rolling import RollingBuffer
 from parcorana.g2.parameters import COLOR
 
 _SHARED = 1 << 17  # numbers that a worker has before it shares them: they are a megabyte

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from parcorana.correlate import cpu
+from parcorana.correlation import cpu
 from parcorana.errors import ConfigError, nearest, shown
 from parcorana.events.protocol import Share
 from parcorana.files import limits
@@ -151,7 +151,7 @@ def correlate(
     pulses = checked_counters(counters, total)
     user_class = _class_of(kind)
     if delays is None:
-        from parcorana.correlate.delays import make_multitau_delays
+        from parcorana.correlation.delays import make_multitau_delays
 
         delays = make_multitau_delays(max(int(pulses[-1] - pulses[0]) // 4, 1))
     keeps = _Folder()

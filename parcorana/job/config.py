@@ -15,8 +15,8 @@ from parcorana.calculation.classes import joined_class, split_params
 from parcorana.calculation.guard import defines
 from parcorana.calculation.userclass import check_class, check_params, params_taken
 from parcorana.calculation.userstate import has_state
-from parcorana.correlate.delays import check_delays
-from parcorana.correlate.rolling import rate_fraction
+from parcorana.correlation.delays import check_delays
+from parcorana.correlation.rolling import rate_fraction
 from parcorana.detector import masks
 from parcorana.detector.instrument import Instrument
 from parcorana.detector.photons import check_photons

@@ -9,7 +9,7 @@ from parcorana.calculation.make import make_sample
 from parcorana.calculation.says import reduced_bytes, whole_bytes
 from parcorana.calculation.several import with_one_buffer
 from parcorana.calculation.userbase import REDUCED
-from parcorana.correlate.lines import scratch_bytes
+from parcorana.correlation.lines import scratch_bytes
 from parcorana.errors import ConfigError
 from parcorana.files.limits import Room
 from parcorana.job.partition import elements_of

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from parcorana.correlate.delays import check_channels
-from parcorana.correlate.levels import Levels
+from parcorana.correlation.delays import check_channels
+from parcorana.correlation.levels import Levels
 from parcorana.curves.bias import not_whole
 from parcorana.curves.curvefile import SUMS
 from parcorana.files.datasets import write_dataset

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from parcorana.correlate.levels import Levels
+from parcorana.correlation.levels import Levels
 from parcorana.g2.series import SeriesG2
 
 

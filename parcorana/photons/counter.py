@@ -72,7 +72,7 @@ class Counter:
 
         Parameters
         ----------
-        events : parcorana.correlate.settled.Settled
+        events : parcorana.correlation.settled.Settled
         threads : int
 
         Returns

@@ -5,8 +5,8 @@ import logging
 import numpy as np
 
 from parcorana import _core
-from parcorana.correlate.reach import Reach
-from parcorana.correlate.rolling import FAR, far_from, first_stamp, pulse_counters
+from parcorana.correlation.reach import Reach
+from parcorana.correlation.rolling import FAR, far_from, first_stamp, pulse_counters
 from parcorana.detector.photons import FOUND
 from parcorana.pipeline.backwards import Backwards
 from parcorana.pipeline.block import BAD, EVENTS, HEADER, NUMBER, PULSES, READ, SERVER_COUNTS, TOTAL, EventBlock

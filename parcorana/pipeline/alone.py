@@ -12,7 +12,7 @@ from parcorana.calculation.guard import callback
 from parcorana.calculation.make import make_calculation
 from parcorana.calculation.params import MpiParams
 from parcorana.calculation.userclass import begin
-from parcorana.correlate.rolling import FAR, rate_fraction
+from parcorana.correlation.rolling import FAR, rate_fraction
 from parcorana.detector.photons import FOUND, lines_of
 from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.events.values import MEAN

@@ -46,7 +46,7 @@ class Backwards:
         counters : (m,) int64 [pulses]
             Of the events that were offered to the buffer, in their order.
         fate : (m,) int8
-            What became of them, as `parcorana.correlate.rolling.Entry` has it.
+            What became of them, as `parcorana.correlation.rolling.Entry` has it.
         pulses : bool
             Whether the data count pulses themselves.
         """

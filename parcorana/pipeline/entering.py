@@ -2,7 +2,7 @@
 
 from parcorana.calculation.block import Block
 from parcorana.calculation.guard import callback
-from parcorana.correlate.rolling import RollingBuffer
+from parcorana.correlation.rolling import RollingBuffer
 from parcorana.errors import RunError
 
 

@@ -10,7 +10,7 @@ from parcorana.calculation.guard import callback
 from parcorana.calculation.several import Several, of_class
 from parcorana.calculation.userclass import begin
 from parcorana.calculation.userstate import says_state
-from parcorana.correlate import cpu
+from parcorana.correlation import cpu
 from parcorana.curves.monitor import from_arrays
 from parcorana.detector.photons import lines_of
 from parcorana.errors import RunError

@@ -24,7 +24,7 @@ import numpy as np
 from parcorana._version import __version__
 from parcorana.calculation.arrays import NAMES, Common
 from parcorana.calculation.guard import is_ours
-from parcorana.correlate.reach import is_state
+from parcorana.correlation.reach import is_state
 from parcorana.detector import masks
 from parcorana.detector.photons import FOUND
 from parcorana.errors import ConfigError, RunError
@@ -93,7 +93,7 @@ class Checkpoint:
     resumed_at : list of int
         Events processed where the run was gone on with before.
     code_path : str
-        As `parcorana.correlate.cpu.in_use` says it: on another one the last bits would differ. Empty: not known.
+        As `parcorana.correlation.cpu.in_use` says it: on another one the last bits would differ. Empty: not known.
     viewer : list of int
         Size and checksum of the viewer's file; empty if there is none.
     version : str

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from parcorana.correlate.delays import check_delays
+from parcorana.correlation.delays import check_delays
 from parcorana.curves.curvefile import SUMS, path_of_sums
 from parcorana.errors import ConfigError, one_line
 from parcorana.files.paths import allow_open_files

@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 
 from parcorana.calculation.guard import runs
-from parcorana.correlate import cpu
+from parcorana.correlation import cpu
 from parcorana.errors import ConfigError, put, say, shown, speaks
 from parcorana.files import limits
 from parcorana.files.paths import allow_open_files

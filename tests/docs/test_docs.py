@@ -34,7 +34,7 @@ from sources import ENVIRONMENT
 
 import parcorana
 from parcorana import MpiParams, curves, userg2
-from parcorana.correlate.delays import multitau_levels
+from parcorana.correlation.delays import multitau_levels
 from parcorana.events import brownian, simulated
 from parcorana.events.brownian import Brownian
 from parcorana.job import config, keys

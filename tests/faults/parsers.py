@@ -19,7 +19,7 @@ from functools import partial
 import numpy as np
 from hypothesis import strategies as st
 
-from parcorana.correlate.delays import check_delays
+from parcorana.correlation.delays import check_delays
 from parcorana.detector import masks
 from parcorana.detector.images import load_layout
 from parcorana.errors import ConfigError, RunError

@@ -8,9 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from parcorana.errors import ConfigError
-from parcorana.inprocess.job import KINDS, correlate, run
-from parcorana.inprocess.result import open_result
+from parcorana import ConfigError, correlate, open_result, run
+from parcorana.inprocess.job import KINDS
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator
 
 RNG = np.random.default_rng(3)

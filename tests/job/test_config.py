@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from parcorana import ConfigError, make_delay_list, userg2
-from parcorana.correlate.delays import check_delays
+from parcorana.correlation.delays import check_delays
 from parcorana.events.dataset import parse_dataset
 from parcorana.job.config import read_config, resolve_config
 from parcorana.job.partition import assign_roles, elements_of

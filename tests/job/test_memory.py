@@ -12,8 +12,8 @@ from calculation.test_user_class import Own
 from conftest import write_class
 
 from parcorana import BlockBase, Common, ConfigError, PerElement, Summed
-from parcorana.correlate.delays import make_delay_list, make_multitau_delays
-from parcorana.correlate.lines import scratch_bytes
+from parcorana.correlation.delays import make_delay_list, make_multitau_delays
+from parcorana.correlation.lines import scratch_bytes
 from parcorana.errors import UserCodeError
 from parcorana.job import memory
 from parcorana.job.config import resolve_config

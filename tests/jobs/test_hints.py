@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 from conftest import BIN
-from correlate.test_reach import plain
+from correlation.test_reach import plain
 from effort import PATIENCE
 from job.test_config import check_line
 from test_pipeline import write_user_class

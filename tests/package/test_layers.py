@@ -18,24 +18,24 @@ ROOMS = {
     "floor": "",
     "files": "",
     "calculation": "",
-    "correlate": "calculation",
+    "correlation": "calculation",
     "detector": "files",
     "curves": "files",
-    "events": "files correlate detector",
-    "job": "files calculation correlate detector events",
-    "results": "files calculation correlate detector curves",
+    "events": "files correlation detector",
+    "job": "files calculation correlation detector events",
+    "results": "files calculation correlation detector curves",
     "view": "files curves results",
     "export": "files detector results",
     "watch": "calculation",
-    "g2": "files calculation correlate detector curves results view",
-    "multitau": "files calculation correlate curves g2",
-    "photons": "files calculation correlate detector curves results view g2",
-    "twotime": "files calculation correlate detector results view g2",
-    "pipeline": "files calculation correlate detector curves events job results view",
-    "tools": "files calculation correlate detector curves events job results view export watch g2 multitau twotime "
+    "g2": "files calculation correlation detector curves results view",
+    "multitau": "files calculation correlation curves g2",
+    "photons": "files calculation correlation detector curves results view g2",
+    "twotime": "files calculation correlation detector results view g2",
+    "pipeline": "files calculation correlation detector curves events job results view",
+    "tools": "files calculation correlation detector curves events job results view export watch g2 multitau twotime "
     "pipeline",
-    "inprocess": "files calculation correlate events job results view multitau photons twotime g2 pipeline",
-    "faces": "files calculation correlate detector curves events job results view export watch g2 multitau twotime "
+    "inprocess": "files calculation correlation events job results view multitau photons twotime g2 pipeline",
+    "faces": "files calculation correlation detector curves events job results view export watch g2 multitau twotime "
     "pipeline tools inprocess",
 }
 # The modules beside the folders: what all may know, what users import, and what stands for a room.

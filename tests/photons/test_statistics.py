@@ -15,7 +15,7 @@ from local import run_local
 from matplotlib.figure import Figure
 
 from parcorana import ConfigError, MpiParams, _core
-from parcorana.correlate.settled import Settled
+from parcorana.correlation.settled import Settled
 from parcorana.curves.contrast import contrast_of, probabilities, with_error
 from parcorana.photons import PhotonStatistics
 from parcorana.photons.counter import Counter

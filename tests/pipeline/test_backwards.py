@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from parcorana.correlate.rolling import RollingBuffer
+from parcorana.correlation.rolling import RollingBuffer
 from parcorana.pipeline.backwards import Backwards
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from local import run_local
 
 from parcorana import ConfigError, MpiParams, PerElement
-from parcorana.correlate.settled import Settled
+from parcorana.correlation.settled import Settled
 from parcorana.reference import ReferenceBuffer, two_time
 from parcorana.results.twotime import read_two_time
 from parcorana.twotime import TwoTime, gram

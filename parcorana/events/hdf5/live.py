@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from parcorana.correlate.rolling import far_from, middle_of
+from parcorana.correlation.rolling import far_from, middle_of
 from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.events.feed import patience
 from parcorana.events.hdf5.appear import HOLE, Series

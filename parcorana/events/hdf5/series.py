@@ -7,7 +7,7 @@ from itertools import pairwise
 import h5py
 import numpy as np
 
-from parcorana.correlate.rolling import FAR
+from parcorana.correlation.rolling import FAR
 from parcorana.errors import ConfigError
 from parcorana.events.hdf5.files import Unreadable
 from parcorana.events.hdf5.mapped import Mapped

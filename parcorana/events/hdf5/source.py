@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from parcorana.correlate.rolling import far_from, middle_of, pulse_counters
+from parcorana.correlation.rolling import far_from, middle_of, pulse_counters
 from parcorana.detector.geometry import Geometry
 from parcorana.detector.images import segments_apart
 from parcorana.errors import ConfigError, EventError, RunError

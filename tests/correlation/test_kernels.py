@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parcorana import Block, MpiParams, _core, reference
-from parcorana.correlate.plan import Plan
-from parcorana.correlate.rolling import RollingBuffer, pulse_counters
+from parcorana.correlation.plan import Plan
+from parcorana.correlation.rolling import RollingBuffer, pulse_counters
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 
 CLASSES = {"atend": G2atEnd, "accumulator": G2IncrementalAccumulator, "windowed": G2IncrementalWindowed}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from parcorana import ConfigError, _core, kernels
-from parcorana.correlate import cpu
-from parcorana.correlate.cpu import Offer, agree
+from parcorana.correlation import cpu
+from parcorana.correlation.cpu import Offer, agree
 
 V4, V3, V2, GENERIC = PATHS = ("x86-64-v4", "x86-64-v3", "x86-64-v2", "generic")
 HERE = _core.paths()

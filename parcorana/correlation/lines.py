@@ -11,7 +11,7 @@ all workers decide alike.
 import numpy as np
 
 from parcorana import _core
-from parcorana.correlate.plan import Plan, Union, as_runs
+from parcorana.correlation.plan import Plan, Union, as_runs
 
 _TILE = 128  # elements that a thread takes at least
 # A line may have so many positions for each event, and some more, beyond which runs are faster.

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from parcorana import _core
-from parcorana.correlate.rolling import RollingBuffer
+from parcorana.correlation.rolling import RollingBuffer
 from parcorana.reference import ReferenceBuffer
 
 FATES = {_core.PROCESSED: "processed", _core.DUPLICATE: "duplicate", _core.LATE: "late"}

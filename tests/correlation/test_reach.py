@@ -6,9 +6,9 @@ from effort import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from parcorana.correlate import reach
-from parcorana.correlate.reach import Reach, is_state
-from parcorana.correlate.rolling import RollingBuffer
+from parcorana.correlation import reach
+from parcorana.correlation.reach import Reach, is_state
+from parcorana.correlation.rolling import RollingBuffer
 from parcorana.reference import ReferenceBuffer
 
 

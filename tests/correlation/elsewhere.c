@@ -1,5 +1,5 @@
 /* The kernels against plain loops, without Python: for machines that only a compiler and an emulator
- * stand for. Values are small integers, so that every sum is exact. tests/correlate/test_elsewhere.py runs it. */
+ * stand for. Values are small integers, so that every sum is exact. tests/correlation/test_elsewhere.py runs it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -98,7 +98,7 @@ class Reach:
 
         Parameters
         ----------
-        union : parcorana.correlate.plan.Union
+        union : parcorana.correlation.plan.Union
             As `RollingBuffer.offer` gives it.
         counters : (m,) int64 [pulses]
             Of the processed ones, in their order.

@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 
 from parcorana import _core
-from parcorana.correlate.lines import plan_store
-from parcorana.correlate.plan import Union
-from parcorana.correlate.settled import Settled
+from parcorana.correlation.lines import plan_store
+from parcorana.correlation.plan import Union
+from parcorana.correlation.settled import Settled
 from parcorana.errors import ConfigError
 
 UNFILLED = np.iinfo(np.int64).min
@@ -88,7 +88,7 @@ class Entry:
         Row of each in the buffer; -1 where it has left again.
     leaving : (l,) int64
         Rows of stored events that leave, oldest first.
-    union : parcorana.correlate.plan.Union
+    union : parcorana.correlation.plan.Union
         The stored events and those that enter, by time.
     """
 
@@ -229,7 +229,7 @@ class RollingBuffer:
 
         Returns
         -------
-        parcorana.correlate.settled.Settled
+        parcorana.correlation.settled.Settled
         """
         head = entry.union.head
         seq, row = entry.union.seq[:head].astype(np.int64), entry.union.row[:head].astype(np.int64)
@@ -249,7 +249,7 @@ class RollingBuffer:
 
         Returns
         -------
-        parcorana.correlate.settled.Settled
+        parcorana.correlation.settled.Settled
         """
         row = np.argsort(self.T[: self.filled], kind="stable")
         columns = {name: column[row] for name, column in self.values.items()}

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parcorana import _core
-from parcorana.correlate.lines import plan_accumulated, plan_stored, plan_tails, plan_window, scratch_bytes
-from parcorana.correlate.rolling import RollingBuffer
+from parcorana.correlation.lines import plan_accumulated, plan_stored, plan_tails, plan_window, scratch_bytes
+from parcorana.correlation.rolling import RollingBuffer
 
 _OTHERS = 4096  # bytes of objects that a call makes beside its scratch
 

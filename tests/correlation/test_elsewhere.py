@@ -21,7 +21,7 @@ FLAGS = ["-std=gnu11", "-O1", "-fno-math-errno", "-fno-trapping-math", "-Wno-psa
 
 @pytest.fixture
 def run_elsewhere(command, root, tmp_path):
-    """Compile tests/correlate/elsewhere.c and the kernels, the files in `instead` in place of their own; run it."""
+    """Compile tests/correlation/elsewhere.c and the kernels, the files in `instead` in place of their own; run it."""
 
     def run(compiler, *emulator, instead=()):
         if missing := [name for name in (compiler, *emulator) if not shutil.which(name)]:
@@ -31,7 +31,7 @@ def run_elsewhere(command, root, tmp_path):
         for name, text in dict(instead).items():
             (tmp_path / name).write_text(text)
         csrc = tmp_path / "csrc"
-        sources = [root / "tests/correlate/elsewhere.c", csrc / "rolling.c", csrc / "paths.c", csrc / "views.c"]
+        sources = [root / "tests/correlation/elsewhere.c", csrc / "rolling.c", csrc / "paths.c", csrc / "views.c"]
         sources += [*csrc.glob("correlate*.c"), *csrc.glob("pairs*.c")]
         static = ["-static"] if emulator else []
         made = command(compiler, *FLAGS, *static, "-Icsrc", *sources, "-o", "elsewhere", cwd=tmp_path)

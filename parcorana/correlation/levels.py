@@ -4,7 +4,7 @@ import numpy as np
 
 from parcorana import _core
 from parcorana.calculation.arrays import Common, PerElement
-from parcorana.correlate.delays import check_delays, multitau_levels
+from parcorana.correlation.delays import check_delays, multitau_levels
 
 _PIECE = 4096  # elements of which all sums are made at once
 
@@ -69,7 +69,7 @@ class Levels:
 
         Parameters
         ----------
-        events : parcorana.correlate.settled.Settled
+        events : parcorana.correlation.settled.Settled
             Later than all before, in the order of time; of the dtype of this.
         """
         self._add(events, events.rows, self._own, self._common)
@@ -79,7 +79,7 @@ class Levels:
 
         Parameters
         ----------
-        events : parcorana.correlate.settled.Settled
+        events : parcorana.correlation.settled.Settled
         part : slice
             Of the elements; a few thousand of them take little memory.
 

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parcorana import ConfigError, _core, make_multitau_delays, reference
-from parcorana.correlate.delays import check_channels, multitau_levels
-from parcorana.correlate.levels import Levels
-from parcorana.correlate.settled import Settled
+from parcorana.correlation.delays import check_channels, multitau_levels
+from parcorana.correlation.levels import Levels
+from parcorana.correlation.settled import Settled
 
 code_path = each_code_path(_core)
 USUAL = settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from parcorana import ConfigError, _core, _move, kernels, make_delay_list
-from parcorana.correlate.delays import check_delays
-from parcorana.correlate.plan import Plan
+from parcorana.correlation.delays import check_delays
+from parcorana.correlation.plan import Plan
 
 T = np.arange(20)
 X = np.ones((20, 3), np.float32)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import parcorana
 from parcorana import kernels
-from parcorana.correlate.rolling import UNFILLED
+from parcorana.correlation.rolling import UNFILLED
 
 USUAL = settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
