@@ -252,6 +252,22 @@ def test_notebook_of_the_results(ran):
     assert not any(output.output_type == "stream" and output.name == "stderr" for output in outputs), text
 
 
+def test_notebook_of_an_array(tmp_path):
+    """docs/array.ipynb: from frames to decay times, in ten lines."""
+    notebook = nbformat.read(ROOT / "docs" / "array.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    first = [cell.source for cell in notebook.cells if cell.cell_type == "code"][0]
+    assert sum(bool(line.strip()) for line in first.splitlines()) <= 10
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Jupyter's own packages have to say
+        NotebookClient(notebook, timeout=PATIENCE, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    text = "".join(output.get("text", "") for output in outputs)
+    assert text.count("tau = ") == 5 and sum("image/png" in output.get("data", {}) for output in outputs) == 2, text
+    taus = [float(tau) for tau in re.findall(r"tau = (\S+)", text)]
+    assert taus == sorted(taus, reverse=True)
+
+
 def test_blocks_that_fail_are_noticed(tmp_path):
     for block in ("```sh\nfalse\ntrue\n```\n", "```sh\nfalse | cat\n```\n", "```python\n1 / 0\n```\n"):
         with pytest.raises(AssertionError, match="exit 1"):
