@@ -6,16 +6,17 @@ BIN = $(VENV)/bin
 WITH_BIN = PATH="$(abspath $(BIN)):$$PATH"
 SOURCES = $(wildcard csrc/* pyx/*.px*) setup.py incremental.py pyproject.toml
 
-.PHONY: demo test bench lint lint-oldest docs faults faults-openmpi test-openmpi sanitize clean
+.PHONY: demo test bench lint lint-oldest docs faults faults-openmpi test-openmpi viewers sanitize clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo_files.py
 	$(WITH_BIN) timeout -k 5 170 mpiexec -n 4 parCorAnaDriver -c examples/demo.py --overwrite
 	$(BIN)/python examples/demo_picture.py
 
-# two tests at a time: a good part of each is waiting for processes to start and to end
+# two tests at a time: a good part of each is waiting for processes to start and to end. Files in the order of their
+# names: by their number of tests the longest, of few jobs, would come last, and one after the other
 test: $(VENV)/test
-	$(WITH_BIN) python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(WITH_BIN) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # BLAS is compared with as it is: what may have been set to tame it is left out.
 bench: $(VENV)/test
@@ -63,6 +64,13 @@ $(OPENMPI)/made: $(VENV)/test .ci/borrow
 	$(BIN)/python .ci/borrow $(OPENMPI) openmpi
 	touch $@
 
+# what other programs make of an exported result: more than a gigabyte of them, in an environment of their own
+VIEWERS = $(VENV)-viewers
+viewers: $(VENV)/test
+	test -x $(VIEWERS)/bin/nxvalidate || { $(PYTHON) -m venv $(VIEWERS) && \
+	  $(VIEWERS)/bin/pip install --quiet xpcs-viewer==1.2.2 nxvalidate; }
+	$(WITH_BIN) PARCORANA_VIEWERS="$(abspath $(VIEWERS))" python -m pytest -q tests/export $(PYTEST_ARGS)
+
 # csrc/ under AddressSanitizer and UndefinedBehaviorSanitizer, built aside: the tests that call it directly
 SANITIZED = $(abspath build/sanitize)
 sanitize: $(VENV)/test
@@ -97,4 +105,4 @@ touch $@
 endef
 
 clean:
-	rm -rf $(VENV) $(OPENMPI) build dist demo .mypy_cache parcorana/*.so pyx/*.c *.egg-info
+	rm -rf $(VENV) $(OPENMPI) $(VIEWERS) build dist demo .mypy_cache parcorana/*.so pyx/*.c *.egg-info

@@ -78,11 +78,16 @@ def several(results):
     """Return lines on several calculations in one job, beside the jobs of each alone; on two-time beside BLAS."""
     for b in results["benchmarks"]:
         facts = b["extra_info"]
+        name = b["name"].removeprefix("test_")
         if "beside_alone" in facts:
-            name = b["name"].removeprefix("test_")
-            yield f"{name}: {facts['together']:.2f} s together, {facts['beside_alone']:.2f} x the sum of each alone"
+            yield (
+                f"{name}: {facts['together']:.2f} s together, {facts['beside_alone']:.2f} x the sum of each alone; "
+                f"{facts['processor']:.2f} s of the processor, {facts['processor_beside_alone']:.2f} x"
+            )
+        elif "processor" in facts:
+            yield f"{name}: {facts['processor']:.2f} s of the processor, all ranks and their start"
         if "beside_ssyrk" in facts:
-            yield f"{b['name'].removeprefix('test_')}: {facts['beside_ssyrk']:.2f} x as fast"
+            yield f"{name}: {facts['beside_ssyrk']:.2f} x as fast"
 
 
 def main():

@@ -5,6 +5,7 @@
 
 #define VBYTES 16
 #define TARGET
+#define PORTABLE
 
 #define IMPL "counting_impl.h"
 #include "each_real.h"

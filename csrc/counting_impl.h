@@ -3,78 +3,79 @@
 #ifndef COUNTING_ONCE
 #define COUNTING_ONCE
 
+#include "counting_bytes.h"
+
 #define STRIP PCA_COUNT_STRIP
-enum { VECTORS = STRIP / VBYTES, EACH = VBYTES / 8 };
+enum {
+    VECTORS = STRIP / VBYTES,
+    STRIPS = 4, /* rounded one after the other along a row: memory gives a kilobyte faster than four quarters */
+    AHEAD = 4   /* rows of which values are fetched before they are needed */
+};
 
-typedef uint8_t bytes __attribute__((vector_size(VBYTES)));
-typedef uint16_t pairs_of __attribute__((vector_size(VBYTES)));
-typedef uint64_t eights __attribute__((vector_size(VBYTES)));
+typedef bytes strip_bytes[VECTORS];
 
-/* The photons of a strip, a byte for each element: of all frames of all levels; 255 may stand for more. */
+/* The photons of a strip, a byte for each element: of all frames of all levels; 255: 255 or more. */
 typedef struct {
-    bytes k[PCA_COUNT_FRAMES][VECTORS];
-    bytes over[VECTORS]; /* 255 where a number does not fit into a byte, or the element is spoilt */
-    uint8_t histogram[PCA_COUNT_KMAX + 1][STRIP] __attribute__((aligned(64)));
+    strip_bytes k[PCA_COUNT_FRAMES + 3];
+    strip_bytes top[PCA_COUNT_LEVELS]; /* the largest number of each level */
+    strip_bytes over; /* 255 where a number does not fit into a byte, or the element is spoilt */
 } strip_of;
 
 /* The elements of a strip that have the same colour, and count in all events. */
 typedef struct {
-    bytes mask[VECTORS];
+    strip_bytes mask;
     int64_t color, elements;
 } group_of;
 
-TARGET static inline int64_t sum_masked(const bytes *v, const bytes *mask)
+/* The sums of four times a strip's bytes, 16 bits for each. */
+TARGET static inline int64_t sum_four(const strip_bytes *v, const bytes *mask)
 {
-    pairs_of two = {0};
-    for (int j = 0; j < VECTORS; j++) {
-        const pairs_of x = (pairs_of)(v[j] & mask[j]);
-        two += (x & 255) + (x >> 8);
+    eights sum = {0};
+    for (int i = 0; i < 4; i++) {
+        eights one = {0};
+        for (int j = 0; j < VECTORS; j++)
+            one += sum_eights(v[i][j] & mask[j]);
+        sum += one << 16 * i;
     }
-    eights sum = (eights)two;
-    sum = (sum & 0x0000ffff0000ffffu) + ((sum >> 16) & 0x0000ffff0000ffffu);
     uint64_t all = 0;
     for (int j = 0; j < EACH; j++)
         all += sum[j];
-    return (int64_t)((all & 0xffffffffu) + (all >> 32));
+    return (int64_t)all;
 }
 
-/* The largest number of a level among the elements of the mask. */
-TARGET static int largest_of(const strip_of *s, int64_t begin, int64_t end, const bytes *mask)
+TARGET static int largest_of(const bytes *top, const bytes *mask)
 {
     union {
-        bytes v[VECTORS];
+        strip_bytes v;
         uint8_t one[STRIP];
-    } top;
+    } of;
     int largest = 0;
-    for (int j = 0; j < VECTORS; j++) {
-        bytes most = {0};
-        for (int64_t f = begin; f < end; f++) {
-            const bytes more = (bytes)(s->k[f][j] > most);
-            most = (s->k[f][j] & more) | (most & ~more);
-        }
-        top.v[j] = most & mask[j];
-    }
+    for (int j = 0; j < VECTORS; j++)
+        of.v[j] = top[j] & mask[j];
     for (int e = 0; e < STRIP; e++)
-        largest = top.one[e] > largest ? top.one[e] : largest;
+        largest = of.one[e] > largest ? of.one[e] : largest;
     return largest;
 }
 
-/* How many of the frames have 0, 1, ... largest photons, for each element. */
-TARGET static void count_frames(strip_of *s, int64_t begin, int64_t end, int largest)
+/* How many of the frames have 0, 1, ... largest photons, for each element: eight of these numbers at a time are the
+ * bits of a byte, and what is added up for each bit are digits of its number. */
+TARGET static void count_frames(const strip_of *s, int64_t begin, int64_t end, int largest, strip_bytes *histogram)
 {
-    for (int b = 0; b <= largest; b += 4)
+    for (int b = 0; b <= largest; b += 8)
         for (int j = 0; j < VECTORS; j++) {
-            bytes a0 = {0}, a1 = {0}, a2 = {0}, a3 = {0};
-            for (int64_t f = begin; f < end; f++) {
-                const bytes k = s->k[f][j];
-                a0 -= (bytes)(k == (uint8_t)b);
-                a1 -= (bytes)(k == (uint8_t)(b + 1));
-                a2 -= (bytes)(k == (uint8_t)(b + 2));
-                a3 -= (bytes)(k == (uint8_t)(b + 3));
+            bytes digit[8] = {{0}};
+            int64_t f = begin;
+            for (; f + 8 <= end; f += 8) {
+                bytes bits[8];
+                for (int i = 0; i < 8; i++)
+                    bits[i] = one_hot(s->k[f + i][j], b);
+                add_eight(digit, bits);
             }
-            const bytes all[4] = {a0, a1, a2, a3};
-            for (int i = 0; i < 4 && b + i <= largest; i++)
-                *(bytes *)(void *)&s->histogram[b + i][j * VBYTES] = all[i];
+            for (; f < end; f++)
+                add_to_digits(digit, 0, one_hot(s->k[f][j], b));
+            turn_bits(digit);
+            for (int i = 0; i < 8; i++)
+                histogram[b + i][j] = digit[i];
         }
 }
 
@@ -83,44 +84,47 @@ TARGET static void join_halves(const pca_counting *c, strip_of *s, int64_t p0, i
 {
     for (int64_t level = 1; level < c->levels; level++) {
         const int32_t *const pending = c->pending + (level - 1) * c->elements + p0;
+        bytes *const top = s->top[level];
+        memset(top, 0, sizeof s->top[level]);
         for (int64_t f = c->first[level]; f < c->first[level + 1]; f++) {
             union {
-                bytes v[VECTORS];
+                strip_bytes v;
                 uint8_t one[STRIP];
-            } begun;
+            } begun = {{{0}}};
             const bytes *half = s->k[c->left[f] < 0 ? f : c->left[f]];
             if (c->left[f] < 0) {
-                for (int e = 0; e < STRIP; e++) {
-                    const int32_t v = e < width ? pending[e] : 0;
-                    begun.one[e] = (uint8_t)(v < 0 || v > 255 ? 255 : v);
-                    if (v < 0 || v > 255)
-                        ((uint8_t *)s->over)[e] = 255;
-                }
+                for (int e = 0; e < width; e++) /* -1 is more than 255, too */
+                    begun.one[e] = (uint8_t)((uint32_t)pending[e] < 255 ? pending[e] : 255);
                 half = begun.v;
             }
             for (int j = 0; j < VECTORS; j++) {
-                const bytes a = half[j], sum = a + s->k[c->right[f]][j], wrapped = (bytes)(sum < a);
-                s->over[j] |= wrapped;
-                s->k[f][j] = sum | wrapped;
+                s->k[f][j] = add_bounded(half[j], s->k[c->right[f]][j]);
+                top[j] = larger_of(top[j], s->k[f][j]);
             }
         }
+        for (int j = 0; j < VECTORS; j++)
+            s->over[j] |= (bytes)(top[j] == 255);
     }
 }
 
 /* Put the numbers of the groups of one level where they belong. */
-TARGET static void add_level(const pca_counting *c, strip_of *s, int64_t level, const group_of *group, int groups,
+TARGET static void add_level(const pca_counting *c, const strip_of *s, int64_t level, const group_of *group, int groups,
                              const bytes *any, pca_counted *out)
 {
+    static _Thread_local strip_bytes histogram[PCA_COUNT_KMAX + 2];
     const int64_t begin = c->first[level], end = c->first[level + 1], slot = c->slot[level];
     if (slot < 0 || begin == end)
         return;
-    const int most = largest_of(s, begin, end, any), kmax = (int)c->kmax, largest = most < kmax ? most : kmax;
-    count_frames(s, begin, end, largest);
+    const int most = largest_of(s->top[level], any), kmax = (int)c->kmax, largest = most < kmax ? most : kmax;
+    count_frames(s, begin, end, largest, histogram);
     for (int g = 0; g < groups; g++) {
         int64_t *const counts = out->counts + (slot * c->colors + group[g].color) * (kmax + 2);
         int64_t rest = group[g].elements * (end - begin), photons = 0;
-        for (int b = 0; b <= largest; b++) {
-            const int64_t n = sum_masked((const bytes *)(const void *)s->histogram[b], group[g].mask);
+        int64_t four = 0;
+        for (int b = 0; b <= largest; b++, four >>= 16) {
+            if (b % 4 == 0)
+                four = sum_four(histogram + b, group[g].mask);
+            const int64_t n = four & 0xffff;
             counts[b] += n;
             rest -= n;
             photons += b * n;
@@ -128,64 +132,151 @@ TARGET static void add_level(const pca_counting *c, strip_of *s, int64_t level, 
         counts[kmax + 1] += rest;
         if (rest) {
             photons = 0;
-            for (int64_t f = begin; f < end; f++)
-                photons += sum_masked(s->k[f], group[g].mask);
+            for (int64_t f = begin; f < end; f++, four >>= 16) {
+                if ((f - begin) % 4 == 0)
+                    four = sum_four(s->k + f, group[g].mask);
+                photons += four & 0xffff;
+            }
         }
         out->photons[slot * c->colors + group[g].color] += photons;
     }
 }
 
+/* The colours of a strip: those of its elements that count in all events. */
+TARGET static int groups_in(const int32_t *color, int width, const uint8_t *over, group_of *group)
+{
+    int groups = 0, last = 0, mixed = color[0] < 0;
+    for (int e = 0; e < width; e++)
+        mixed |= color[e] != color[0] || over[e];
+    if (!mixed) {
+        group[0] = (group_of){.color = color[0], .elements = width};
+        memset(group[0].mask, 255, (size_t)width);
+        return 1;
+    }
+    for (int e = 0; e < width; e++) {
+        if (color[e] < 0 || over[e])
+            continue;
+        if (!groups || group[last].color != color[e]) {
+            last = 0;
+            while (last < groups && group[last].color != color[e])
+                last++;
+            if (last == groups)
+                group[groups++] = (group_of){.color = color[e]};
+        }
+        ((uint8_t *)group[last].mask)[e] = 255;
+        group[last].elements++;
+    }
+    return groups;
+}
+
+/* Ways to count photons, the fastest first: by a product as REAL, by one in float64, by division. */
+enum { NARROW, WIDE, DIVIDED };
+
+static inline float next_f32(float x, float to)
+{
+    return __builtin_nextafterf(x, to);
+}
+
+static inline double next_f64(double x, double to)
+{
+    return __builtin_nextafter(x, to);
+}
+
 #endif
 
-typedef __typeof__(__builtin_choose_expr(sizeof(REAL) == 4, (int32_t)0, (int64_t)0)) NAME(whole);
-typedef REAL NAME(reals) __attribute__((vector_size(VBYTES)));
-typedef NAME(whole) NAME(wholes) __attribute__((vector_size(VBYTES)));
-
 /* floor(x / photon + 1/2) in float64. */
-static int32_t NAME(photons_of)(REAL x, const pca_counting *c)
+static int32_t NAME(photons_of)(REAL x, double threshold, double photon)
 {
-    if (!((double)x >= c->threshold))
+    if (!((double)x >= threshold))
         return 0;
-    const double k = (double)x / c->photon + 0.5;
+    const double k = (double)x / photon + 0.5;
     return k < PCA_COUNT_MOST ? (int32_t)k : PCA_COUNT_MOST;
 }
 
-/* The same for a strip: as REAL where that cannot be wrong, and numbers are bytes; over: 255 where they are not. */
-TARGET static inline void NAME(round_strip)(const REAL *x, const pca_counting *c, REAL threshold, uint8_t *k,
-                                            uint8_t *over)
+/* The same for a strip, 255 at the most. */
+TARGET static inline __attribute__((always_inline)) void NAME(round_strip)(const REAL *x, REAL threshold, double photon, int way, uint8_t *k)
 {
-    const REAL photon = (REAL)c->photon, per = 1 / photon, most = PCA_COUNT_MOST;
-    const REAL slack = sizeof(REAL) == 4 ? (REAL)1e-6 : (REAL)2e-15; /* a few roundings */
-    enum { LANES = VBYTES / (int)sizeof(REAL) };
-    union {
-        NAME(wholes) v[STRIP / LANES];
-        NAME(whole) one[STRIP];
-    } found;
-    const NAME(reals) all = {0}, top = all + most;
-    const NAME(wholes) magnitude = ~(NAME(wholes))(-all);
-    NAME(wholes) unsure = {0};
-    int doubt = 0;
-    for (int j = 0; j < STRIP / LANES; j++) {
-        NAME(reals) v;
-        memcpy(&v, x + j * LANES, VBYTES);
-        v = (NAME(reals))((NAME(wholes))v & (NAME(wholes))(v >= threshold));
-        NAME(reals) q = v * per;
-        const NAME(wholes) fits = (NAME(wholes))(q < most);
-        q = (NAME(reals))(((NAME(wholes))q & fits) | ((NAME(wholes))top & ~fits));
-        const NAME(wholes) below = __builtin_convertvector(q, NAME(wholes));
-        const NAME(reals) beyond = v - (__builtin_convertvector(below, NAME(reals)) + (REAL)0.5) * photon;
-        found.v[j] = below - (NAME(wholes))(beyond >= 0);
-        unsure |= (NAME(wholes))((NAME(reals))((NAME(wholes))beyond & magnitude) <= slack * v);
-    }
-    for (int i = 0; i < LANES; i++)
-        doubt |= unsure[i] != 0;
-    if (doubt)
-        for (int e = 0; e < STRIP; e++)
-            found.one[e] = NAME(photons_of)(x[e], c);
+    /* a product is rounded: half a photon is what makes it right where it is right at all, see way_of */
+    const REAL per = (REAL)(1 / photon), half = (REAL)0.5 - (sizeof(REAL) == 4 ? (REAL)0x1p-25 : (REAL)0x1p-54);
+    const double per_wide = 1 / photon, half_wide = 0.5 + 2e-13;
+    int32_t whole[STRIP];
     for (int e = 0; e < STRIP; e++) {
-        k[e] = (uint8_t)(found.one[e] < 255 ? found.one[e] : 255);
-        over[e] = (uint8_t)(over[e] | (found.one[e] > 255 ? 255 : 0));
+        if (way == NARROW) {
+            REAL t = x[e] * per + half;
+            t = x[e] >= threshold ? t : 0;
+            whole[e] = (int32_t)(t < 255 ? t : 255);
+        } else {
+            double t = way == WIDE ? (double)x[e] * per_wide + half_wide : (double)x[e] / photon + 0.5;
+            t = x[e] >= threshold ? t : 0;
+            whole[e] = (int32_t)(t < 255 ? t : 255);
+        }
     }
+    for (int e = 0; e < STRIP; e++)
+        k[e] = (uint8_t)whole[e];
+}
+
+/* The same for n elements of an event; as many at `ahead` are fetched. One function, so that what is true of some
+ * values is true of all. */
+TARGET static __attribute__((noinline)) void NAME(round_row)(const REAL *x, int64_t n, REAL threshold, double photon,
+                                                             int way, strip_of *s, int64_t f, uintptr_t ahead)
+{
+    for (int64_t p = 0; p < n; p += STRIP) {
+        uint8_t *const k = (uint8_t *)s[p / STRIP].k[f];
+        const REAL *from = x + p;
+        REAL padded[STRIP];
+        for (size_t line = 0; line < sizeof padded; line += 64)
+            __builtin_prefetch((const void *)(ahead + (size_t)p * sizeof(REAL) + line));
+        if (n - p < STRIP) {
+            memset(padded, 0, sizeof padded);
+            from = memcpy(padded, from, (size_t)(n - p) * sizeof(REAL));
+        }
+        if (way == NARROW)
+            NAME(round_strip)(from, threshold, photon, NARROW, k);
+        else if (way == WIDE)
+            NAME(round_strip)(from, threshold, photon, WIDE, k);
+        else
+            NAME(round_strip)(from, threshold, photon, DIVIDED, k);
+    }
+}
+
+/* Two values for each number from 1 on: the smallest that has it, and the one before. */
+static void NAME(ends_of)(double photon, int k, REAL *x)
+{
+    for (int e = 0; e < STRIP; e += 2, k++) {
+        x[e] = (REAL)((k - 0.5) * photon);
+        while (NAME(photons_of)(x[e], 0, photon) >= k)
+            x[e] = NAME(next)(x[e], 0);
+        while (NAME(photons_of)(x[e], 0, photon) < k) {
+            x[e + 1] = x[e];
+            x[e] = NAME(next)(x[e], (REAL)1e38);
+        }
+    }
+}
+
+/* The fastest way that is right for all values: every way's numbers grow with the value, so that it is enough to look
+ * where the next number begins. */
+static int NAME(way_of)(double photon, strip_of *s)
+{
+    static _Thread_local double known = 0;
+    static _Thread_local int way;
+    if (known == photon)
+        return way;
+    known = photon;
+    for (way = NARROW; way < DIVIDED; way++) {
+        int right = 1;
+        for (int k = 1; k <= 255; k += STRIP / 2) {
+            REAL x[STRIP];
+            NAME(ends_of)(photon, k, x);
+            NAME(round_row)(x, STRIP, 0, photon, way, s, 0, (uintptr_t)x);
+            for (int e = 0; e < STRIP; e++) {
+                const int32_t one = NAME(photons_of)(x[e], 0, photon);
+                right &= ((const uint8_t *)s->k[0])[e] == (one < 255 ? one : 255);
+            }
+        }
+        if (right)
+            break;
+    }
+    return way;
 }
 
 /* One element by itself: it has many photons, or does not count in all events. */
@@ -194,7 +285,7 @@ static void NAME(count_alone)(const pca_counting *c, int64_t p, pca_counted *out
     int32_t k[PCA_COUNT_FRAMES];
     const int64_t spoilt = c->spoilt ? c->spoilt[p] : INT64_MAX, color = c->color[p];
     for (int64_t f = 0; f < c->events; f++) {
-        k[f] = c->number[f] < spoilt ? NAME(photons_of)(((const REAL *)c->row[f])[p], c) : -1;
+        k[f] = c->number[f] < spoilt ? NAME(photons_of)(((const REAL *)c->row[f])[p], c->threshold, c->photon) : -1;
         if (k[f] >= 0 && color >= 0) {
             out->sums[f * c->colors + color] += k[f];
             out->number[f * c->colors + color]++;
@@ -221,76 +312,84 @@ static void NAME(count_alone)(const pca_counting *c, int64_t p, pca_counted *out
     }
 }
 
-/* The colours of a strip: those of its elements that count in all events. */
-TARGET static inline int NAME(groups_in)(const pca_counting *c, int64_t p0, int width, const uint8_t *over,
-                                         group_of *group)
+/* Put photons where they are kept, of elements that are not over. */
+#define PUT(to, photons)                                     \
+    for (int e = 0; e < width; e++)                          \
+        (to)[e] = over[e] ? (to)[e] : ((const uint8_t *)(photons))[e]
+
+/* Round the elements of some strips. */
+TARGET static void NAME(round_events)(const pca_counting *c, int64_t p0, int64_t p1, int way, strip_of *s)
 {
-    int groups = 0;
-    for (int e = 0; e < width; e++) {
-        const int32_t color = c->color[p0 + e];
-        int g = 0;
-        if (color < 0 || over[e])
-            continue;
-        while (g < groups && group[g].color != color)
-            g++;
-        if (g == groups) {
-            group[groups++] = (group_of){.color = color};
-        }
-        ((uint8_t *)group[g].mask)[e] = 255;
-        group[g].elements++;
+    REAL threshold = (REAL)c->threshold;
+    if ((double)threshold < c->threshold) /* the smallest value that is not below it */
+        threshold = NAME(next)(threshold, (REAL)1e38);
+    for (int64_t f = 0; f < c->events; f++) {
+        const int64_t next = f + AHEAD;
+        const size_t at = (size_t)(next < c->events ? p0 : p1) * sizeof(REAL);
+        const uintptr_t ahead = c->row[next < c->events ? next : next % c->events] + at;
+        NAME(round_row)((const REAL *)c->row[f] + p0, p1 - p0, threshold, c->photon, way, s, f, ahead);
     }
-    return groups;
+}
+
+/* Count the photons of a strip, rounded. */
+TARGET static void NAME(count_strip)(const pca_counting *c, int64_t p0, int width, strip_of *s, pca_counted *out)
+{
+    static _Thread_local group_of group[STRIP];
+    uint8_t *const over = (uint8_t *)s->over;
+    const size_t following = (size_t)(p0 + STRIPS * STRIP) * sizeof(REAL);
+    strip_bytes any = {{0}}, top = {{0}};
+    for (int64_t f = 0; f < c->events; f++)
+        for (int j = 0; j < VECTORS; j++)
+            top[j] = larger_of(top[j], s->k[f][j]);
+    for (int j = 0; j < VECTORS; j++)
+        s->over[j] = (bytes)(top[j] == 255);
+    memcpy(s->top[0], top, sizeof top);
+    if (c->spoilt)
+        for (int e = 0; e < width; e++)
+            over[e] |= c->spoilt[p0 + e] != INT64_MAX ? 255 : 0;
+    join_halves(c, s, p0, width);
+    const int groups = groups_in(c->color + p0, width, over, group);
+    for (int e = 0; e < width; e++)
+        if (over[e])
+            NAME(count_alone)(c, p0 + e, out);
+    for (int g = 0; g < groups; g++) {
+        for (int j = 0; j < VECTORS; j++)
+            any[j] |= group[g].mask[j];
+        out->whole[group[g].color] += group[g].elements;
+        int64_t four = 0;
+        for (int64_t f = 0; f < c->events; f++, four >>= 16) {
+            if (f % 4 == 0)
+                four = sum_four(s->k + f, group[g].mask);
+            if (g == 0) /* memory works, too: for this strip's place among the next ones, into a cache further away */
+                for (size_t line = 0; line < STRIP * sizeof(REAL); line += 64)
+                    __builtin_prefetch((const void *)(c->row[f] + following + line), 0, 1);
+            out->sums[f * c->colors + group[g].color] += four & 0xffff;
+        }
+    }
+    if (groups)
+        for (int64_t level = 0; level < c->levels; level++)
+            add_level(c, s, level, group, groups, any, out);
+    for (int64_t level = 0; level < c->levels - 1; level++)
+        if (c->last[level] >= 0) {
+            int32_t *const to = c->pending + level * c->elements + p0;
+            PUT(to, s->k[c->last[level]]);
+        }
+    for (int64_t i = 0; i < c->n_kept; i++) {
+        uint8_t *const to = c->kept[i].to + p0;
+        PUT(to, s->k[c->kept[i].frame]);
+    }
 }
 
 TARGET static void NAME(count)(const pca_counting *c, int64_t p0, int64_t p1, pca_counted *out)
 {
-    static _Thread_local strip_of strip;
-    static _Thread_local group_of group[STRIP];
-    strip_of *const s = &strip;
-    REAL threshold = (REAL)c->threshold;
-    if ((double)threshold < c->threshold) /* the smallest value that is not below it */
-        threshold = sizeof(REAL) == 4 ? (REAL)__builtin_nextafterf((float)threshold, __builtin_inff()) : threshold;
-    for (; p0 < p1; p0 += STRIP) {
-        const int width = p1 - p0 < STRIP ? (int)(p1 - p0) : STRIP;
-        bytes any[VECTORS] = {{0}};
-        memset(s->over, 0, sizeof s->over);
-        for (int64_t f = 0; f < c->events; f++) {
-            const REAL *x = (const REAL *)c->row[f] + p0;
-            REAL padded[STRIP] = {0};
-            if (p1 - p0 >= 2 * STRIP)
-                for (size_t line = 0; line < STRIP * sizeof(REAL); line += 64)
-                    __builtin_prefetch((const char *)(x + STRIP) + line);
-            if (width < STRIP)
-                x = memcpy(padded, x, (size_t)width * sizeof(REAL));
-            NAME(round_strip)(x, c, threshold, (uint8_t *)s->k[f], (uint8_t *)s->over);
-        }
-        if (c->spoilt)
-            for (int e = 0; e < width; e++)
-                if (c->spoilt[p0 + e] != INT64_MAX)
-                    ((uint8_t *)s->over)[e] = 255;
-        join_halves(c, s, p0, width);
-        const int groups = NAME(groups_in)(c, p0, width, (const uint8_t *)s->over, group);
-        for (int e = 0; e < width; e++)
-            if (((const uint8_t *)s->over)[e])
-                NAME(count_alone)(c, p0 + e, out);
-        for (int g = 0; g < groups; g++) {
-            for (int j = 0; j < VECTORS; j++)
-                any[j] |= group[g].mask[j];
-            out->whole[group[g].color] += group[g].elements;
-            for (int64_t f = 0; f < c->events; f++)
-                out->sums[f * c->colors + group[g].color] += sum_masked(s->k[f], group[g].mask);
-        }
-        if (groups)
-            for (int64_t level = 0; level < c->levels; level++)
-                add_level(c, s, level, group, groups, any, out);
-        for (int64_t level = 0; level < c->levels - 1; level++)
-            if (c->last[level] >= 0)
-                for (int e = 0; e < width; e++)
-                    if (!((const uint8_t *)s->over)[e])
-                        c->pending[level * c->elements + p0 + e] = ((const uint8_t *)s->k[c->last[level]])[e];
-        for (int64_t i = 0; i < c->n_kept; i++)
-            for (int e = 0; e < width; e++)
-                if (!((const uint8_t *)s->over)[e])
-                    c->kept[i].to[p0 + e] = ((const uint8_t *)s->k[c->kept[i].frame])[e];
+    static _Thread_local strip_of strip[STRIPS];
+    const int way = NAME(way_of)(c->photon, strip);
+    for (; p0 < p1; p0 += STRIPS * STRIP) {
+        const int64_t end = p1 - p0 < STRIPS * STRIP ? p1 : p0 + STRIPS * STRIP;
+        NAME(round_events)(c, p0, end, way, strip);
+        for (int64_t p = p0; p < end; p += STRIP)
+            NAME(count_strip)(c, p, end - p < STRIP ? (int)(end - p) : STRIP, &strip[(p - p0) / STRIP], out);
     }
 }
+
+#undef PUT

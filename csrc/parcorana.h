@@ -49,4 +49,12 @@ pca_status pca_energy_f32(const float *x, int64_t ld, int64_t rows, int64_t elem
 pca_status pca_energy_f64(const double *x, int64_t ld, int64_t rows, int64_t elements,
                           int64_t piece, double *energy, double *largest, int threads);
 
+/* elements.c */
+void pca_elements_f32(const size_t *row, const int64_t *number, int64_t events,
+                      const int64_t *order, const int64_t *spoilt, int64_t n, float *to,
+                      double *sum, double *square);
+void pca_elements_f64(const size_t *row, const int64_t *number, int64_t events,
+                      const int64_t *order, const int64_t *spoilt, int64_t n, double *to,
+                      double *sum, double *square);
+
 #endif

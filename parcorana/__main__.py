@@ -71,13 +71,13 @@ def main(argv=None):
     if args.command is None:
         print(report())
         return 0
-    from parcorana.errors import ParCorAnaError
+    from parcorana.errors import ParCorAnaError, say
     from parcorana.tools import newmodule
 
     try:
         print(newmodule.report(newmodule.make_module(args.name)))
     except ParCorAnaError as error:
-        print(f"python -m parcorana new-module: {error}", file=sys.stderr)
+        say(f"python -m parcorana new-module: {error}")
         return error.exit_status
     return 0
 

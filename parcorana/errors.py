@@ -11,6 +11,15 @@ _TOO_MANY_FILES = os.strerror(errno.EMFILE)
 _BEGIN, _END = 3000, 1000  # characters of an error that are told: enough for every list that one gives
 
 
+def escaped(text, kept=""):
+    """Return a text with escapes in place of what is not printable, but for the characters in `kept`."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in kept else c.encode("unicode_escape", "backslashreplace").decode() for c in text
+    )
+
+
 def printable(text):
     """Return a text as one line that a terminal takes for nothing but text.
 
@@ -19,7 +28,7 @@ def printable(text):
     The system's word for a limit is followed by what limit it is: the file that
     an error names just came last.
     """
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    shown = escaped(text)
     shown = shown if len(shown) <= _BEGIN + _END else f"{shown[:_BEGIN]} ... {shown[-_END:]}"
     if _TOO_MANY_FILES in shown and "ulimit -n" not in shown:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -70,6 +79,16 @@ def say(text):
             os.write(2, f"{text}\n".encode(errors="replace"))
 
 
+def put(text):
+    """Print one line on standard output, in which names of files and what is in them may stand."""
+    print(printable(text))
+
+
+def warn(text):
+    """Print a warning of one line on standard error."""
+    say(f"warning: {printable(text)}")
+
+
 class ParCorAnaError(Exception):
     """An error that is told to the user in one line.
 
@@ -78,6 +97,7 @@ class ParCorAnaError(Exception):
     """
 
     exit_status = 1
+    where = None  # the callback that raised it, as ``'Mine.adjustData'``
 
     def __str__(self):
         return printable(super().__str__())
@@ -126,7 +146,9 @@ class _Output:
         return getattr(self._stream, name)
 
     def write(self, text):
-        """Write, unless that has failed before."""
+        """Write, unless that has failed before; nothing reaches a terminal but text that it can show."""
+        known = getattr(self._stream, "encoding", None) or "utf-8"
+        text = escaped(text, "\n\t").encode(known, "backslashreplace").decode(known)
         return self._tried(self._stream.write, text)
 
     def flush(self):
@@ -140,6 +162,17 @@ class _Output:
             except (OSError, ValueError) as error:
                 self.fault = error
         return None
+
+
+def _fill_standard_streams():
+    """Have no file opened later take the place of a standard stream that is closed, and what libraries print to it."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115
 
 
 def speaks(prog):
@@ -162,9 +195,8 @@ def speaks(prog):
     def decorate(main):
         @wraps(main)
         def call(argv=None):
+            _fill_standard_streams()
             before = sys.stdout
-            if before is None:  # it was closed when the command was started
-                return main(argv)
             sys.stdout = output = _Output(before)
             try:
                 return main(argv)
@@ -190,7 +222,7 @@ def told(prog, command, *args):
         say(f"{prog}: {error}")
         return error.exit_status
     except OSError as error:
-        say(f"{prog}: {error}")
+        say(f"{prog}: {one_line(error)}")
         return 1
     return 0
 

@@ -46,6 +46,10 @@ cdef extern from "parcorana.h" nogil:
                               int)
     pca_status pca_energy_f64(const double *, int64_t, int64_t, int64_t, int64_t, double *, double *,
                               int)
+    void pca_elements_f32(const size_t *, const int64_t *, int64_t, const int64_t *, const int64_t *, int64_t,
+                          float *, double *, double *)
+    void pca_elements_f64(const size_t *, const int64_t *, int64_t, const int64_t *, const int64_t *, int64_t,
+                          double *, double *, double *)
 
 cdef extern from "correlate.h" nogil:
     int PCA_TILE

@@ -64,3 +64,40 @@ def is_whole(const real[:, :] x not None, Py_ssize_t most):
             else:
                 pca_whole_f64(&x[k, 0], x.shape[1], <int32_t>most, &whole)
     return bool(whole)
+
+
+def bring_elements(rows, numbers, const int64_t[::1] order not None, const int64_t[::1] spoilt not None,
+                   real[:, ::1] to not None, double[::1] sums not None, double[::1] squares not None):
+    """Bring elements of events side by side, and sum them; see csrc/elements_impl.h.
+
+    Parameters
+    ----------
+    rows, numbers : (m,) uintp, int64
+        Of each event the address of its n elements, of the type of `to`, and when it was processed.
+    order : (k,) int64
+        Which elements.
+    spoilt : (n,) int64
+        From which event on an element is 0.
+    to : (m, k) float32 or float64
+    sums, squares : (m,) float64
+    """
+    cdef const size_t[::1] row = rows
+    cdef const int64_t[::1] number = numbers
+    cdef int64_t m = row.shape[0], k = order.shape[0]
+    cdef Py_ssize_t i
+    same_length(b"to", to.shape[0], m)
+    same_length(b"to (elements)", to.shape[1], k)
+    same_length(b"numbers", number.shape[0], m)
+    same_length(b"sums", sums.shape[0], m)
+    same_length(b"squares", squares.shape[0], m)
+    for i in range(k):
+        if not 0 <= order[i] < spoilt.shape[0]:
+            raise ValueError(f"there is no element {order[i]}")
+    if m == 0 or k == 0:
+        sums[:], squares[:] = 0, 0
+        return
+    with nogil:
+        if real is float:
+            pca_elements_f32(&row[0], &number[0], m, &order[0], &spoilt[0], k, &to[0, 0], &sums[0], &squares[0])
+        else:
+            pca_elements_f64(&row[0], &number[0], m, &order[0], &spoilt[0], k, &to[0, 0], &sums[0], &squares[0])

@@ -2,18 +2,24 @@
 
 import fcntl
 import http.server
+import importlib
+import io
+import logging
 import os
 import shutil
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 import h5py
 import numpy as np
 import pytest
 from effort import PATIENCE  # which registers profiles before pytest asks hypothesis for one
+
+from parcorana.tools import driver, failure
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -52,6 +58,28 @@ def status_of(main, *args):
         return main([str(arg) for arg in args])
     except SystemExit as error:  # argparse's
         return error.code
+
+
+def run_within(main, *args, cwd):
+    """Run a command as `run_command` does, but in this process, and leave nothing of it behind."""
+    out, err, mine = io.StringIO(), io.StringIO(), [path.stem for path in Path(cwd).glob("*.py")]
+    # another test has another user class of that name
+    others = {name: sys.modules.pop(name) for name in mine if name in sys.modules}
+    loggers = [logging.getLogger(name) for name in ("parcorana", "parcorana.user")]
+    before = [(each.handlers[:], each.propagate, each.level) for each in loggers]
+    importlib.invalidate_caches()
+    slow = mock.patch.object(failure, "_AT_LAST", PATIENCE)  # or a slow end of a run would be that of all tests
+    try:
+        with chdir(cwd), redirect_stdout(out), redirect_stderr(err), slow:
+            status = status_of(main, *args)
+    finally:
+        for each, (handlers, each.propagate, level) in zip(loggers, before, strict=True):
+            each.handlers[:] = handlers
+            each.setLevel(level)
+        for name in mine:
+            sys.modules.pop(name, None)
+        sys.modules.update(others)
+    return subprocess.CompletedProcess(args, status, out.getvalue(), err.getvalue())
 
 
 @contextmanager
@@ -160,7 +188,9 @@ class Setup:
         return name
 
     def drive(self, *args, ranks=0, config="config.py", **kwargs):
-        """Run parCorAnaDriver on the config file."""
+        """Run parCorAnaDriver on the config file: in this process, if nothing asks for one of its own."""
+        if not ranks and not kwargs and threading.current_thread() is threading.main_thread():  # faults use others
+            return run_within(driver.main, "-c", config, *args, cwd=self.folder)
         return run_command("parCorAnaDriver", "-c", config, *args, cwd=self.folder, ranks=ranks, **kwargs)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import parcorana
-from parcorana import multitau, userg2
+from parcorana import multitau, photons, userg2
 from parcorana.curves.timeline import Timeline
 
 VALID = "*.inprogress/checkpoint_*.json"
@@ -67,6 +67,20 @@ class G2IncrementalWindowed(Struck, userg2.G2IncrementalWindowed):
 
 class MultiTauG2(Struck, multitau.MultiTauG2):
     pass
+
+
+class PhotonStatistics(photons.PhotonStatistics):
+    def eventOk(self, evt):
+        strike("server", evt.stamp)
+        return evt.stamp % 7 != 0
+
+    def enter(self, events):
+        super().enter(events)
+        strike("worker", events.counters.max())
+
+    def publish(self, update, group):
+        super().publish(update, group)
+        strike("viewer", update.processed)
 
 
 userg2.G2IncrementalWindowed.TURNOVERS = 2  # sums are computed anew twice in a test, too
@@ -168,12 +182,15 @@ class Wrong(Stateful):
 
 
 class Parts(Stateful):
-    """Keeps a part of a sum, as its parameter says it, and tells what it gets of it."""
+    """Keeps parts of sums, as its parameters say them, and tells what it gets of them."""
 
     def getState(self):
-        part = eval(self.user_params["part"], {"np": np, "first": self.mpiParams.firstWorker})
-        return super().getState() | {"part": parcorana.Partial(part)}
+        names = {"np": np, "first": self.mpiParams.firstWorker}
+        parts = [parcorana.Partial(eval(part, names)) for part in self.user_params["parts"]]
+        return super().getState() | {f"part{k or ''}": part for k, part in enumerate(parts)}
 
     def setState(self, state):
         super().setState(state)
-        self.mpiParams.logInfo(f"part: {state['part'].dtype} {state['part'].tolist()}", allWorkers=True)
+        parts = [part for name, part in state.items() if name.startswith("part")]
+        said = "; ".join(f"{part.dtype} {part.tolist()}" for part in parts)
+        self.mpiParams.logInfo(f"part: {said}", allWorkers=True)

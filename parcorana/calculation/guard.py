@@ -5,6 +5,8 @@ import inspect
 from array import array
 from contextlib import contextmanager
 
+import numpy as np
+
 from parcorana.calculation.base import BlockBase
 from parcorana.calculation.userbase import UserBase
 from parcorana.errors import ParCorAnaError, UserCodeError
@@ -47,11 +49,20 @@ def runs(what):
             leave(what, error)
 
 
-def guarded(function, where, role):
-    """Return a user's function such that what it raises is a `UserCodeError`.
+def _array(value):
+    """Return what `finalDataArray` may return as an array."""
+    return value if value is None or isinstance(value, np.ndarray) else np.asarray(value)
 
-    What the user raised in our own words (`ParCorAnaError`) stays what it is.
-    `RUNNING` tells that it runs, and whether it is a user's.
+
+_MADE = {"eventOk": bool, "finalDataArray": _array}  # of what callbacks return, which of itself may raise
+
+
+def guarded(function, where, role, made=None):
+    """Return a user's function such that what it raises is a `UserCodeError`, and so what `made` raises of its result.
+
+    What the user raised in our own words (`ParCorAnaError`) stays what it is,
+    and gets the name of the callback. `RUNNING` tells that it runs, and whether
+    it is a user's.
     """
     running = f"{OF_PROGRAM}{where.rpartition('.')[2]}" if is_ours(function) else where
     name = _address(running, role)
@@ -61,8 +72,14 @@ def guarded(function, where, role):
         outer, RUNNING[0] = RUNNING[0], name
         process, raised = forks(), None
         try:
-            return function(*args)
-        except (ParCorAnaError, UserCodeError, KeyboardInterrupt) as error:
+            result = function(*args)
+            return result if made is None else made(result)
+        except ParCorAnaError as error:
+            raised = error
+            if running == where and error.where is None:
+                error.where = where
+            raise
+        except (UserCodeError, KeyboardInterrupt) as error:
             raised = error
             raise
         except BaseException as error:  # SystemExit and StopIteration, too: they must not end a role quietly
@@ -84,7 +101,8 @@ def callback(user, name):
     method = getattr(user, name)
     if getattr(type(user), "passes_on", False):  # what it calls is guarded there
         return method
-    return guarded(method, f"{type(user).__name__}.{name}", getattr(getattr(user, "mpiParams", None), "role", None))
+    role = getattr(getattr(user, "mpiParams", None), "role", None)
+    return guarded(method, f"{type(user).__name__}.{name}", role, _MADE.get(name))
 
 
 def defines(user_class, name):

@@ -1,4 +1,4 @@
-"""Several calculations of one job: each has its own buffer, arrays and group, and sees what it would see alone."""
+"""Several calculations of one job: each has its own arrays and group, and sees what it would see alone."""
 
 import numpy as np
 
@@ -23,6 +23,20 @@ def of_class(name, arrays):
     return {key.removeprefix(name + _SEP): array for key, array in arrays.items() if key.startswith(name + _SEP)}
 
 
+def with_one_buffer(parts):
+    """Return the names of calculations in groups, of which each has one rolling buffer.
+
+    Those that are `in_order` only see events that leave it, and so can have one
+    together, unless they change what is stored.
+
+    Parameters
+    ----------
+    parts : dict of str to BlockBase
+    """
+    alike = [name for name, part in parts.items() if part.in_order and not part.changes_rows]
+    return [[name] for name in parts if name not in alike] + ([alike] if alike else [])
+
+
 class Several(BlockBase):
     """Calculations side by side, as workers and viewer know one.
 
@@ -34,7 +48,7 @@ class Several(BlockBase):
         What the job would be with that class alone.
     params : MpiParams
     make_entering : callable
-        Takes a calculation, returns its own `parcorana.pipeline.entering.Entering`.
+        Takes calculations with one buffer, returns their `parcorana.pipeline.entering.Entering`.
     """
 
     passes_on = True
@@ -77,15 +91,18 @@ class Several(BlockBase):
         for name, part in self.parts.items():
             made = check_arrays(f"{name}.arrays", callback(part, "arrays")(elements), elements)
             self._made[name], self._in_place[name] = made, InPlace(part, made)
-            self._enterings[name] = self._make_entering(part)
+        self._groups = with_one_buffer(self.parts)
+        for names in self._groups:
+            entering = self._make_entering(*(self.parts[name] for name in names))
+            self._enterings |= dict.fromkeys(names, entering)
         return {key: array for name, made in self._made.items() for key, array in prefixed(name, made).items()}
 
     def enter(self, block):
         """Let each class take up the events, in the stretches in which it would take them alone."""
-        for name, part in self.parts.items():
+        for name, *_ in self._groups:
             entering, at, first, left = self._enterings[name], 0, block.first, len(block)
             offered = block.offered
-            if part.changes_rows:
+            if self.parts[name].changes_rows:
                 offered = offered.copy()  # what it changes is not for the others
             while left:
                 values = {key: column[at:] for key, column in block.all_values.items()}
@@ -95,8 +112,8 @@ class Several(BlockBase):
 
     def end_run(self, buffer):
         """Empty the buffers."""
-        for entering in self._enterings.values():
-            entering.end_run()
+        for name, *_ in self._groups:
+            self._enterings[name].end_run()
 
     def collect(self, last, buffer):
         """Return what the viewer gets of all."""
@@ -136,23 +153,31 @@ class Several(BlockBase):
         kept = {}
         for name, part in self.parts.items():
             self._in_place[name].check()
-            buffer, say = self._enterings[name].buffer, callback(part, "state")
+            say = callback(part, "state")
             state = self._made[name] if say is None else say(self._made[name])
             if not getattr(type(part), "passes_on", False):
                 check_arrays(f"{name}.state", state, self._elements, "biufc")
             kept |= prefixed(name, {f"state {key}": array for key, array in state.items()})
-            rows = {"T": Common(buffer.T), "numbers": Common(buffer.numbers), "V": Common(buffer.V)}
-            kept |= prefixed(name, rows | ({"X": PerElement(buffer.X)} if part.buffer else {}))
+        for name, *_ in self._groups:
+            kept |= prefixed(name, self._rows_of(name))
         return kept
+
+    def _rows_of(self, name):
+        """Declare the buffer of a group, which has the name of its first class."""
+        buffer = self._enterings[name].buffer
+        rows = {"T": Common(buffer.T), "numbers": Common(buffer.numbers), "V": Common(buffer.V)}
+        return rows | ({"X": PerElement(buffer.X)} if self.parts[name].buffer else {})
 
     def restore(self, state):
         """Take up what `state` returned."""
-        for name, part in self.parts.items():
+        for name, *_ in self._groups:
             mine, buffer = of_class(name, state), self._enterings[name].buffer
-            for key in ("T", "numbers", "V", *(["X"] if part.buffer else [])):
-                getattr(buffer, key)[...] = mine.pop(key)
+            for key, array in self._rows_of(name).items():
+                array.value[...] = mine[key]
             buffer.restore(int(np.count_nonzero(buffer.T != UNFILLED)))
-            held = {key.removeprefix("state "): array for key, array in mine.items()}
+        for name, part in self.parts.items():
+            mine = of_class(name, state)
+            held = {key.removeprefix("state "): mine[key] for key in mine if key.startswith("state ")}
             if (restore := callback(part, "restore")) is not None:
                 restore(held)
                 continue

@@ -5,6 +5,7 @@ import numpy as np
 #: Stretches of the run that an error by jackknife needs.
 LEAST = 8
 _LARGEST = 100.0  # bound of the contrast
+_AT_ONCE = 1 << 15  # numbers, so that what is made of them stays in the caches
 
 
 @np.errstate(all="ignore")
@@ -96,6 +97,25 @@ def _unbounded(counts, photons):
     return found, error, mean
 
 
+def _without_each(all_counts, all_photons, counts, photons, best):
+    """Return the contrast without each stretch in turn, (P, ...): two steps from the solution with all."""
+    flat = counts.reshape(-1, counts.shape[-1])
+    total = all_counts.reshape(-1, counts.shape[-1])
+    photons = (all_photons - photons).ravel()
+    found = np.broadcast_to(best, counts.shape[:-1]).flatten()
+    at_once = max(1, _AT_ONCE // counts.shape[-1])
+    for part in range(0, len(flat), at_once):
+        which = np.arange(part, min(part + at_once, len(flat)))
+        left = total[which % len(total)] - flat[which]
+        mean = photons[which] / left.sum(axis=-1)
+        usable = mean > 0
+        left, mean, which = left[usable], mean[usable], which[usable]
+        for _ in range(2):
+            slope, curve = _score(left, mean, found[which])
+            found[which] = np.clip(found[which] + slope / curve, -0.9 / counts.shape[-1], _LARGEST)
+    return found.reshape(counts.shape[:-1])
+
+
 @np.errstate(all="ignore")
 def with_error(counts, photons):
     """Return the contrast and its error by jackknife over stretches of the run.
@@ -116,19 +136,8 @@ def with_error(counts, photons):
     best, error, mean = _unbounded(all_counts, all_photons)
     there = counts.sum(axis=-1) > 0
     stretches = there.sum(axis=0)
-    each = []
-    for k in range(len(counts)):
-        left = all_counts - counts[k]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean_left = (all_photons - photons[k]) / left.sum(axis=-1)
-            one = best.copy()
-            for _ in range(2):  # close to the solution already
-                usable = mean_left > 0
-                slope, curve = _score(left[usable], mean_left[usable], one[usable])
-                one[usable] = np.clip(one[usable] + slope / curve, -0.9 / counts.shape[-1], _LARGEST)
-        each.append(np.where(there[k], one, np.nan))
-    if each:
-        left = np.array(each)
+    if len(counts):
+        left = _without_each(all_counts, all_photons, counts, photons, best)
         with np.errstate(invalid="ignore", divide="ignore"):
             centre = np.where(there, left, 0).sum(axis=0) / stretches
             scatter = np.where(there, (left - centre) ** 2, 0).sum(axis=0) * (stretches - 1) / stretches

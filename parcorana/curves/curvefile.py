@@ -107,13 +107,60 @@ def write_curves(group, colors, curve, normalization, bias=None, stands_for=None
         for name, part in off.items():
             what = f"part of g2 by which the curve may be {name[4:-3]} for its normalization, at most; an estimate"
             write_dataset(group, name, part, "1", what, **norm)
+    _write_said(group, colors, said, off)
+
+
+def _write_said(group, colors, said, own):
+    """Write what is said of each colour: values, meaning and attributes by table; the curves with numbers of their own.
+
+    It is one table of many colours, else a dataset for each.
+    """
     for table, (values, long_name, more) in said.items():
-        if many:
+        if len(colors) > NAMED:
             write_dataset(group, table, values, "1", long_name, **more)
         else:
             about = {"units": "1", "long_name": long_name} | more
             name = (_NAME_OF | _BESIDE)[table]
-            _write_rows(group, name, colors, values, about, off if table == "delay_curves" else {})
+            _write_rows(group, name, colors, values, about, own if table == "delay_curves" else {})
+
+
+def write_aged(group, colors, curve, aged, ends, normalization, rate, stands_for=None, frame_norm=None):
+    """Write the curves of the stretch of a run between two updates.
+
+    Parameters
+    ----------
+    group : h5py.Group
+        Of these alone, in that of the update.
+    colors : (C,) int64
+    curve : parcorana.curves.Curve
+        Of all colours, (C, D), without errors.
+    aged : parcorana.curves.aged.Aged
+    ends : (2,) int64 [pulses]
+        Smallest and largest counter.
+    normalization : str
+    rate : float
+        Pulses per second.
+    stands_for, frame_norm
+        As `write_curves` takes them.
+    """
+    group.attrs["since"], group.attrs["normalization"] = aged.since, normalization
+    for name, end, which in zip(("first", "last"), ends, ("smallest", "largest"), strict=True):
+        what = f"{which} counter of the events since the update before; one pulse is 1/{rate} s"
+        write_dataset(group, name, np.int64(end), "pulses", what, rate=rate)
+    pairs = "the pairs whose later event came since the update before"
+    write_dataset(group, "delay_counts", aged.counts, "1", f"number of {pairs}, per delay")
+    norm, own = {"normalization": normalization}, {}
+    if stands_for is not None:
+        norm[f"{stands_for[0]}_unit"], own = stands_for[1], {stands_for[0]: stands_for[2]}
+    said = {
+        "delay_curves": (curve.g2, f"g2 of the colour, of {pairs}: {_HOW[normalization]}", norm),
+        "elements": (curve.elements, "elements that counted, per delay", {}),
+    }
+    if frame_norm is not None:
+        said |= _of_frame_norm(group, said["delay_curves"], frame_norm)
+    if len(colors) > NAMED:
+        _write_colors(group, colors)
+    _write_said(group, colors, said, own)
 
 
 def _of_frame_norm(group, curves, norm):
@@ -207,10 +254,9 @@ def complete(user):
             off = {name: group[name][:] for name in _BIAS if name in group}
             if stands_for := _read_stands_for(group):
                 off[stands_for[0]] = stands_for[2]
-            for table, name in (_NAME_OF | _BESIDE).items():
-                if table not in group:
-                    continue
-                _spell_out(group, table, name, colors, off if table == "delay_curves" else {})
+            _spell_out_all(group, colors, off)
+            if "aged" in group:
+                _spell_out_all(group["aged"], colors, {name: off[name] for name in off.keys() - _BIAS.keys()})
             if "means" in group.get("intensity", ()):
                 _spell_out(group["intensity"], "means", "color", colors)
         if (kind := group.attrs.get(_MADE_AT_END)) is not None:
@@ -228,9 +274,16 @@ def read_curves(group):
             shapes = ", ".join(f"{name} {group[name].shape}" for name in ("colors", "delays", *_NAME_OF))
             raise ConfigError(f"{group.name}: its tables of curves do not belong together: {shapes}")
         return Curve(*parts).each(colors)
-    names = (re.fullmatch(r"delay_curve_color_(\d{1,18})", name) for name in group)
-    colors = sorted(int(name[1]) for name in names if name)
+    colors = read_rows(group, "delay_curves")
     return {c: Curve(*(group[f"{name}_{c}"][:] for name in _NAME_OF.values())) for c in colors}
+
+
+def read_rows(group, table):
+    """Return ``{colour: (D,) array}`` of one of the tables of curves, or of its datasets per colour."""
+    if table in group:
+        return dict(zip(group["colors"][:].tolist(), group[table][:], strict=True))
+    names = (re.fullmatch(rf"{_NAME_OF[table]}_(\d{{1,18}})", name) for name in group)
+    return {c: group[f"{_NAME_OF[table]}_{c}"][:] for c in sorted(int(name[1]) for name in names if name)}
 
 
 def read_frame_norm(group, colors):
@@ -276,6 +329,12 @@ def _largest(values):
     """Return the largest number in each row, NaN if there is none."""
     largest = np.where(np.isnan(values), -1, values).max(axis=1, initial=-1)
     return np.where(largest < 0, np.nan, largest)
+
+
+def _spell_out_all(group, colors, own):
+    for table, name in (_NAME_OF | _BESIDE).items():
+        if table in group:
+            _spell_out(group, table, name, colors, own if table == "delay_curves" else {})
 
 
 def _spell_out(group, table, name, colors, own=()):

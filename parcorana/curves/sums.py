@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from parcorana import _core
 
 NORMALIZATIONS = ("pixel", "finecolor", "color")
+_ROUNDED = 1e-14  # of a sum, that a difference of two may have from rounding alone
 
 
 @dataclass(frozen=True)
@@ -191,6 +192,40 @@ class ColorSums:
             np.where(good, n, 0).astype(np.int64),
             left_out.astype(np.int64),
         )
+
+    def since(
+        self, sums: Mapping[str, NDArray[np.float64]], before: Mapping[str, NDArray[np.float64]]
+    ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.bool_]]:
+        """Return the sums of what was added to those `before`, of groups whose elements are still the same.
+
+        Elements only ever leave, as they saturate: they are the same where
+        they are as many. Of a group that has lost one nobody knows the part
+        of it in the sums `before`, so its elements count as none.
+
+        Parameters
+        ----------
+        sums, before : dict of arrays
+            As `reduce` returns them, over all workers; not of the normalization 'pixel', whose ratios do not add.
+
+        Returns
+        -------
+        sums : dict of arrays
+            For `table`; it gives no errors, for squares of sums cannot be told apart.
+        changed : (C,) bool
+            Colours of which groups were left out.
+        """
+        same = sums["elements"] == before["elements"]
+        if self.normalization == "finecolor":
+            same &= self.of_means(sums["fine_elements"] == before["fine_elements"])
+        added = dict(sums)
+        for name in ("G2", "IP", "IF"):
+            more = sums[name] - before[name]
+            # what is left by rounding where nothing was added must divide nothing
+            added[name] = np.where(np.abs(more) > _ROUNDED * np.abs(sums[name]), more, 0.0)
+        added["G2"] = np.where(same[:, None], added["G2"], 0.0)
+        added["elements"] = np.where(same, sums["elements"], 0.0)
+        added["G2_squared"] = np.full(sums["G2"].shape, np.nan)
+        return added, self.of_colors((~same[:, None]).astype(np.float64))[:, 0] > 0
 
     # Each returns, (C, D): the mean ratio, the mean square of its spread, the elements that
     # counted, and those left out.

@@ -51,7 +51,7 @@ _OPTIONS = {
     "gaps": (_real(0, 0.9, low_too=True), "the fraction of missing pulses, from 0 to 0.9"),
     "disorder": (_whole(0, 1000), "a window of 0 to 1000 pulses (0 or 1: in order)"),
     "colors": (_whole(1, 10_000), "a whole number of rings from 1 to 10000"),
-    "hz": (_real(0, 1e6), "a rate above 0 and at most 1e6 pulses per second"),
+    "hz": (_real(1e-3, 1e6, low_too=True), "a rate from 0.001 to 1e6 pulses per second"),
     "sase": (_real(0, 1, low_too=True), "the relative standard deviation of the pulses' intensity, from 0 to 1"),
     "aging": (_real(0, 1000, low_too=True), "by what part the decay time grows in each pulse, from 0 to 1000"),
     "modes": (_whole(0, 100), "a whole number of independent fields from 1 to 100 (0: contrast says it)"),

@@ -7,8 +7,8 @@ from pathlib import Path
 from parcorana.errors import ConfigError, nearest
 
 _FLAGS = ("live", "idx", "smd", "runs", "bursts")
-_KEYS = ("exp", "run", "dir", "stream", "file", "shmem", "h5", "sim")
-_STARTS = ("exp", "file", "shmem", "h5", "sim")
+_KEYS = ("exp", "run", "dir", "stream", "file", "shmem", "h5", "sim", "memory")
+_STARTS = ("exp", "file", "shmem", "h5", "sim", "memory")
 _PATHS = ("dir", "file", "h5")
 _EXAMPLE = "right would be, for example, 'exp=xpptut15:run=54', 'h5=frames.h5' or 'sim=brownian:events=1000'"
 
@@ -21,7 +21,7 @@ class Dataset:
     ----------
     text : str
         The string as the user gave it.
-    kind : {'exp', 'file', 'shmem', 'h5', 'sim'}
+    kind : {'exp', 'file', 'shmem', 'h5', 'sim', 'memory'}
         Which key names the data.
     name : str
         Experiment, file, shared memory name, HDF5 file or simulator; without
@@ -191,6 +191,7 @@ def _check_parts(text, kind, values, flags):
         "shmem": ({"shmem", "stream"}, set()),
         "h5": ({"h5", "dir"}, {"live", "runs", "bursts"}),
         "sim": ({"sim"}, {"live"}),
+        "memory": ({"memory"}, set()),
     }
     keys, modes = allowed[kind]
     for part in [*values, *sorted(flags)]:

@@ -1,5 +1,6 @@
 """The one place that chooses among the sources of events."""
 
+from parcorana.errors import ConfigError
 from parcorana.events.protocol import Share
 
 
@@ -69,6 +70,10 @@ def open_source(
         from parcorana.events.hdf5.source import HDF5Source
 
         return HDF5Source(dataset, src, share, log, values, times_src)
+    if dataset.kind == "memory":
+        raise ConfigError(
+            f"dataset {dataset.text!r}: arrays in memory cannot be opened by name; parcorana.correlate takes them"
+        )
     from parcorana.events.psana1 import psana_of_lcls1
 
     if (psana := psana_of_lcls1()) is not None:

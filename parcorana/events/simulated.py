@@ -30,7 +30,7 @@ from parcorana.events.protocol import Event, Share, even_step
 from parcorana.events.speckle import GAPS, ORDER, PHOTONS, PULSES, Fields, generator, rings
 from parcorana.events.values import PULSE
 
-__all__ = ["Brownian", "SimulatedSource", "colors", "true_c2", "true_contrast", "true_g2"]
+__all__ = ["Brownian", "SimulatedSource", "colors", "frames", "true_c2", "true_contrast", "true_g2"]
 
 
 def true_g2(options: Options, delays: ArrayLike, color: int = 1) -> NDArray[np.float64]:
@@ -142,6 +142,22 @@ def colors(options: Options) -> NDArray[np.int32]:
     return np.broadcast_to(rings(options), options.shape).copy()
 
 
+def frames(options: Options) -> NDArray[Any]:
+    """Return all frames, in the order of the sequence.
+
+    Parameters
+    ----------
+    options : Dataset, str, dict or Brownian
+        As for `Brownian.of`.
+
+    Returns
+    -------
+    (events, *shape of the detector) array of uint16 or float32 [counts]
+    """
+    source = SimulatedSource(options if isinstance(options, Dataset) else Brownian.of(options), Share())
+    return np.stack([source.frame(pulse) for pulse in source.pulses.tolist()])
+
+
 def _pulses(options):
     """Pulse of each event of the sequence, int64, shape (events,)."""
     if options.gaps:
@@ -189,13 +205,13 @@ class SimulatedSource:
 
     stamps = "pulses"
 
-    def __init__(self, dataset: Dataset, share: Share, values: Iterable[str] = ()) -> None:
+    def __init__(self, dataset: Dataset | Brownian, share: Share, values: Iterable[str] = ()) -> None:
         self.options = Brownian.of(dataset)
         self.pulses = _pulses(self.options)
         self.total = min(self.pulses.size, share.numevents or self.pulses.size)
         self.shape = self.options.shape
         self.dtype = self.options.dtype
-        self.live = dataset.live
+        self.live = isinstance(dataset, Dataset) and dataset.live
         self._share = share
         self._names = tuple({*values, PULSE})
         self._fields: Fields | None = None

@@ -30,9 +30,12 @@ def tried(read, *args):
     with warnings.catch_warnings():
         # Python warns of a fork beside other threads: this child uses nothing of theirs
         warnings.simplefilter("ignore", DeprecationWarning)
+        end, child_end = os.pipe()
         try:
             pid = os.fork()
         except OSError:  # no room for another process: then it is read untried
+            os.close(end)
+            os.close(child_end)
             return None
     if not pid:
         try:
@@ -41,8 +44,15 @@ def tried(read, *args):
             allow_more()
             read(*args)
         finally:
+            os.write(child_end, b".")
             os._exit(0)  # nothing of the parent's is flushed, closed or finished a second time
-    status = os.waitpid(pid, 0)[1]
+    os.close(child_end)
+    with open(end, "rb") as file:
+        got_through = bool(file.read())  # it ends when the child does
+    try:
+        status = os.waitpid(pid, 0)[1]
+    except ChildProcessError:  # SIGCHLD is ignored, as some launchers leave it: then nobody knows how a child ended
+        return None if got_through else f"HDF5's library crashes over it, or found no end in {SECONDS} s"
     if not os.WIFSIGNALED(status):
         return None
     number = os.WTERMSIG(status)

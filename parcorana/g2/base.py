@@ -14,17 +14,21 @@ from parcorana.calculation.userclass import Apart, calls_inherited, is_own
 from parcorana.curves import curvefile, fits
 from parcorana.curves.bias import bias_of, not_whole, sentence
 from parcorana.curves.curvefile import SUMS
+from parcorana.curves.precision import doubt
 from parcorana.curves.sums import ColorSums
 from parcorana.curves.timeline import Timeline
 from parcorana.errors import RunError
 from parcorana.files.datasets import write_dataset
+from parcorana.g2.aged import AgedCurves
 from parcorana.g2.beside import draw_beside, picture_of
 from parcorana.g2.frames import FrameNormed
 from parcorana.g2.parameters import (
     PARAMS,
+    aged_of,
     check_colors,
     check_picture,
     colors_of,
+    has_aged,
     normalization_of,
     number_of,
     table_of,
@@ -42,7 +46,7 @@ def _without_own(arrays):
     return {name.removeprefix(_OWN): array for name, array in arrays.items() if name.startswith(_OWN)}
 
 
-class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
+class G2Base(PlainG2, AgedCurves, FrameNormed, Apart, BlockBase):
     """What the G2 classes have in common: parameters, saturation, delay curves."""
 
     takes_pieces = True
@@ -73,6 +77,7 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         self.color_sizes = np.bincount(np.searchsorted(colors, color[color > 0]), minlength=len(colors))
         self._own_color = color[mpiParams.part]
         self.begin_frame_norm()
+        self.begin_aged()
         table = table_of(user_params) if mpiParams.role in ("viewer", "alone") else None
         #: What the colours stand for: name, unit and (C,) float64, as q of rings; None if nobody has said.
         self.stands_for = table and table.stands_for(colors)
@@ -94,14 +99,18 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         check_colors(user_params, mask, log)
         fits.check_kind(user_params.get("fit"))
         check_picture(user_params)
+        aged_of(user_params)
 
     @classmethod
     def reducedBytes(cls, system_params, user_params, mask):
         """Return the bytes of the sums per colour, of the timeline, and of the bits of saturated elements."""
         color, finecolor, colors = colors_of(user_params, mask)
         sums = ColorSums(color, finecolor, normalization_of(user_params), colors)
-        size = sums.nbytes(len(system_params["delays"])) + Timeline(color[:0], colors).nbytes
+        of_delays = sums.nbytes(len(system_params["delays"]))
+        size = of_delays + Timeline(color[:0], colors).nbytes
         size += 16  # `not_whole` and `events`
+        if has_aged(cls, system_params, user_params):
+            size += 16 + of_delays // 2  # of two updates, where the viewer holds four times what is said here
         if number_of(user_params, "saturated_value") is not None:
             size += -(-len(color) // 8) * 8  # eight elements to a number, summed as 64 bit
         return size + cls.frame_norm_bytes(system_params, user_params, len(colors))
@@ -112,7 +121,7 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         line = self.timeline
         kept = {"saturated": PerElement(self.saturated), "timeline.sums": Summed(line.sums)}
         kept |= {f"timeline.{name}": Common(array) for name, array in line.common().items()}
-        return kept | self.arrays_of_frame_norm(self._own_color[:elements])
+        return kept | self.arrays_of_frame_norm(self._own_color[:elements]) | self.arrays_of_aged()
 
     def initWorker(self, numElementsWorker):
         """Allocate what marks saturated elements, and the intensity over time; a form of G2 adds its sums."""
@@ -143,6 +152,7 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
     def enter(self, block):
         """Keep the intensity of each colour, and what `frame_norm` needs; a form of G2 adds pairs."""
         sums = self.timeline.add(block.counters, block.data, self.mpiParams.threads)
+        self.note_stretch(block.counters)
         if self.series is not None:
             self.series.add(block, sums, self.mpiParams.threads)
 
@@ -183,6 +193,8 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         found |= {"counts": Common(counts)} | {f"sums.{name}": Summed(array) for name, array in sums.items()}
         for name, array in self.timeline.arrays().items():
             found[f"sums.{_OWN}intensity.{name}"] = (Summed if name == "sums" else Common)(array)
+        if self.has_aged:
+            found[f"sums.{_OWN}stretch"] = Common(self.end_stretch())
         return found
 
     def _sums_of_colors(self, T, numTimesFilled, X):
@@ -252,20 +264,22 @@ class G2Base(PlainG2, FrameNormed, Apart, BlockBase):
         bias = bias_of(self.color_sums, reduced, counts, self.delays, events, whole)
         curve, norm = self.normed(curve, counts)
         self.write_results(group, counts, curve, saturated, bias, norm)
-        self._say_bias(group, bias, curve, norm)
         line = {name.removeprefix("intensity."): array for name, array in reduced.items() if "intensity." in name}
         colors, rate = self.color_sums.colors, self.system_params["rate"]
+        rounded = self.system_params["store_dtype"] == "float32"
+        self._say_bias(group, bias, curve, norm, doubt(colors, self.color_sizes, line, whole) if rounded else "")
         curvefile.write_intensity(group.create_group("intensity"), colors, self.color_sizes, line, rate)
         if self.fit:
             curvefile.write_fits(group, self.delays, curve.each(colors), self.fit, rate, self.stands_for)
+        self.write_aged(group, reduced, counts)
         if self.picture:
             self._draw(h5UserGroup)
 
-    def _say_bias(self, group, bias, curve, norm):
-        """Write what the normalization gets wrong; say so in the log, too, at the first update where it is seen."""
+    def _say_bias(self, group, bias, curve, norm, rounding):
+        """Write what normalization and rounding get wrong; say so in the log, too, at the first update with it."""
         made = self.color_sums
         text = sentence(bias, made.colors, curve.left_out, curve.elements, made.normalization)
-        text = "; ".join(filter(None, (text, norm.doubt if norm is not None else "")))
+        text = "; ".join(filter(None, (text, norm.doubt if norm is not None else "", rounding)))
         group.attrs["normalization_error"] = text
         processed, update = self.mpiParams.processed, self.system_params.get("update")
         # what the result as a whole has is said when it is joined

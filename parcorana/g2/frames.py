@@ -125,7 +125,5 @@ class FrameNormed:
 
     def note_plainly(self, block):
         """Keep the order of events, which come one by one, and the value of each."""
-        if self.frame_norm is None:
-            return
         column = block.values.get(self.frame_norm, np.full(len(block), np.nan))
         self.plain_numbers |= zip(block.counters.tolist(), column.tolist(), strict=True)

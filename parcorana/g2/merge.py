@@ -287,8 +287,10 @@ def _keep_level(runs, common, group):
 def _left_out(runs, group):
     """Say what the updates have beside what is made anew."""
     names = {name for run in runs for name in run.group if name not in group and not _MADE_ANEW.fullmatch(name)}
+    aged = ["left out: the aged curves, for no file has the sums of each stretch"] * ("aged" in names)
+    names.discard("aged")
     which = ", ".join(sorted(names)[:_NAMED]) + ", ..." * (len(names) > _NAMED)
-    return [f"left out, for they are no sums that could be added: {which}"] if names else []
+    return aged + [f"left out, for they are no sums that could be added: {which}"] * bool(names)
 
 
 def _write_runs(group, made, curves, counts, intensity):

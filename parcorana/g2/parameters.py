@@ -21,8 +21,10 @@ PARAMS = (
     "save_arrays",
     "plot_colors",
     "picture",
+    "export",
     "fit",
     "frame_norm",
+    "aged",
 )
 #: `frame_norm`: the mean of each colour, no value of the events.
 COLOR = "color"
@@ -67,7 +69,9 @@ def normalization_of(user_params):
 
 
 def check_picture(user_params):
-    """Refuse what `picture` and `plot_colors` cannot be."""
+    """Refuse what `picture`, `plot_colors` and `export` cannot be."""
+    if (export := user_params.get("export")) is not None and not isinstance(export, bool):
+        raise ConfigError(f"user_params['export'] must be True or False, not {shown(export)}")
     picture, chosen = user_params.get("picture"), user_params.get("plot_colors")
     if picture is not None and not isinstance(picture, bool | str | Path):
         raise ConfigError(f"user_params['picture'] must be True, or the name of a file, not {shown(picture)}")
@@ -86,15 +90,15 @@ def table_of(user_params, log=None):
 
 def colors_of(user_params, mask):
     """Return colour and fine colour of the included elements, and all colours; no file: one colour for all."""
-    color = np.ones(mask.shape, np.int64)
-    finecolor = None
+    color, colors, finecolor = np.ones(mask.shape, np.int64), np.ones(1, np.int64), None
     if path := file_of(user_params, "color"):
         color = masks.load_color(path, mask)
+        colors = np.unique(color[color > 0])
     if path := file_of(user_params, "finecolor"):
         finecolor = masks.load_color(path, mask, key="finecolor")
         masks.check_finecolor(path, color, finecolor)
         finecolor = finecolor[mask]
-    return color[mask], finecolor, np.unique(color[color > 0])
+    return color[mask], finecolor, colors
 
 
 def check_colors(user_params, mask, log):
@@ -118,3 +122,30 @@ def frame_norm_of(user_params):
             f"user_params['frame_norm'] must be the name of one of values, 'mean', 'color' or None, not {shown(value)}"
         )
     return value
+
+
+def aged_of(user_params):
+    """Return whether aged curves are wanted: True or False, None where nobody has said, which is as True."""
+    value = user_params.get("aged")
+    if value is not None and not isinstance(value, bool | np.bool_):
+        raise ConfigError(f"user_params['aged'] must be True or False, not {shown(value)}")
+    return value if value is None else bool(value)
+
+
+def has_aged(user_class, system_params, user_params):
+    """Tell whether updates of a class have aged curves: several updates, pairs that stay, sums that can be taken off.
+
+    Raises
+    ------
+    ConfigError
+        They are asked for of ratios.
+    """
+    wanted = aged_of(user_params)
+    if user_class.forgets or not system_params.get("update") or wanted is False:
+        return False
+    if (normalization := normalization_of(user_params)) == "pixel" and wanted:
+        raise ConfigError(
+            f"user_params['aged'] is True, but the normalization is {normalization!r}, whose ratios cannot be taken "
+            "from each other: set it to 'finecolor' or 'color', or leave aged out"
+        )
+    return normalization != "pixel"

@@ -7,6 +7,7 @@ from docs/definitions.md.
 
 import numpy as np
 
+from parcorana.curves.aged import Aged
 from parcorana.curves.framenorm import divide
 from parcorana.curves.sums import Curve
 from parcorana.g2.parameters import COLOR
@@ -32,12 +33,7 @@ class PlainG2:
         if self.forgets:
             counters, data = counters[-times:], data[-times:]
         arrays, counts = self.sum_plainly(counters, data)
-        curves = [
-            plain_curve(arrays, counts, self.color == color, ~saturated, normalization, self.finecolor)
-            for color in self.color_sums.colors
-        ]
-        rows = zip(*(vars(curve).values() for curve in curves), strict=True)
-        table = Curve(*map(np.array, rows)) if curves else Curve(*np.zeros((4, 0, len(counts))))
+        table = self._curves_plainly(arrays, counts, ~saturated, normalization)
         norm = None
         if series is not None:
             sums, _ = self.sum_plainly(counters, series[-len(counters) :])
@@ -50,12 +46,44 @@ class PlainG2:
         full = np.zeros(mask.shape, np.int8)
         full[mask] = saturated
         self.write_results(group, counts, table, full, norm=norm)
+        if self.has_aged and len(counters):
+            self._age_plainly(group, counters, data, series, (arrays, counts), saturated)
         if self.user_params.get("save_arrays", "last"):
             for name in arrays:
                 for d, delay in enumerate(self.system_params["delays"]):
                     full = np.zeros(mask.shape)
                     full[mask] = arrays[name][d]
                     self.viewerPublishArray(name, delay, full, h5UserGroup)
+
+    def _curves_plainly(self, arrays, counts, ok, normalization, but=None):
+        """Return the curves of all colours, (C, D), of the elements that are `ok`, but without some."""
+        none = np.zeros(len(ok), bool) if but is None else but
+        curves = [
+            plain_curve(arrays, counts, (self.color == color) & ~none, ok, normalization, self.finecolor)
+            for color in self.color_sums.colors
+        ]
+        rows = zip(*(vars(curve).values() for curve in curves), strict=True)
+        return Curve(*map(np.array, rows)) if curves else Curve(*np.zeros((4, 0, len(counts))))
+
+    def _age_plainly(self, group, counters, data, series, sums, saturated):
+        """Write the curves of the pairs that are not of the events that came until the update before."""
+        update, normalization = self.system_params["update"], self.color_sums.normalization
+        since = (len(counters) - 1) // update * update
+        early = np.isin(counters, list(self.plain_numbers)[:since])
+        arrays, counts = less(sums, self.sum_plainly(counters[early], data[early]))
+        new = np.zeros(len(saturated), bool)  # what saturated since then takes its colour, or fine colour, with it
+        if since and self.saturated_value is not None:
+            new = saturated & ~(data[early] >= self.saturated_value).any(axis=0)
+        groups = self.finecolor if normalization == "finecolor" else self.color
+        gone = np.isin(groups, groups[new])
+        table = self._curves_plainly(arrays, counts, ~saturated, normalization, gone)
+        changed = np.array([(gone & (self.color == color)).any() for color in self.color_sums.colors], bool)
+        if series is not None:
+            all_of_it, before = (self.sum_plainly(counters[rows], series[rows]) for rows in (slice(None), early))
+            found, _ = less(all_of_it, before)
+            series = np.array([found[name].T for name in ("G2", "IP", "IF")])
+        late = counters[~early]
+        self.write_stretch(group, Aged(since, counts, table, changed, series), (late.min(), late.max()))
 
     def sum_plainly(self, counters, data):
         """Return the sums over all pairs that the class counts, as `plain_sums` does."""
@@ -104,6 +132,11 @@ def plain_sums(counters, data, delays, times):
             arrays["IF"][d] += data[future]
             counts[d] += 1
     return arrays, counts
+
+
+def less(sums, before):
+    """Return arrays and counts as `plain_sums` does, less others."""
+    return {name: array - before[0][name] for name, array in sums[0].items()}, sums[1] - before[1]
 
 
 def plain_curve(arrays, counts, mine, ok, normalization, finecolor):

@@ -21,7 +21,7 @@ from parcorana.correlate.rolling import rate_fraction
 from parcorana.detector import masks
 from parcorana.detector.instrument import Instrument
 from parcorana.detector.photons import check_photons
-from parcorana.errors import ConfigError, nearest, one_line, shown
+from parcorana.errors import ConfigError, nearest, one_line, say, shown
 from parcorana.events.dataset import Dataset, parse_dataset
 from parcorana.events.psana_config import check_psana_config
 from parcorana.events.values import MEAN, check_select, check_uses, check_values, names_of
@@ -32,6 +32,7 @@ log = logging.getLogger("parcorana")
 
 _BLOCK_BYTES = 5 << 28  # short blocks make the kernels fetch much for little: full cspad gets 146 events
 _SMALL_BLOCK_BYTES = 1 << 27  # for small detectors what is done once for a block counts more
+_MOST_EVENTS, _MOST_SETTLED = 512, 256  # of a block; the latter without a history that is fetched for each block
 
 # What the command runs: the main job, or a part of the testing mode.
 MODES = ("main", "test_main", "test_alt", "cmp")
@@ -222,7 +223,8 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
     _check_photons(params, dataset, several)
     elements = int(np.count_nonzero(mask))
     dtype = np.dtype(params["store_dtype"])
-    block = params["block"] or _block(elements * dtype.itemsize)
+    settled = all(getattr(each, "in_order", False) for each, _ in several)
+    block = params["block"] or _block(elements * dtype.itemsize, _MOST_SETTLED if settled else _MOST_EVENTS)
     for each, own in several:
         check_params(each, own, log.warning, _for_others(each, several, user_params))
         if defines(each, "checkParams"):
@@ -317,9 +319,9 @@ def _check_photons(params, dataset, several):
         )
 
 
-def _block(size):
-    """Return the events of a block for a detector of so many bytes."""
-    return max(int(np.clip(_BLOCK_BYTES // size, 32, 512)), min(_SMALL_BLOCK_BYTES // size, 4096))
+def _block(size, most):
+    """Return the events of a block for a detector of so many bytes: if it is no small one, so many at most."""
+    return max(int(np.clip(_BLOCK_BYTES // size, 32, most)), min(_SMALL_BLOCK_BYTES // size, 4096))
 
 
 def _check_calibration(params, dataset):
@@ -377,6 +379,6 @@ def check_config(system_params: dict[str, Any], user_params: dict[str, Any]) -> 
     try:
         config = resolve_config(system_params, user_params)
     except ConfigError as error:
-        print(f"config: {error}", file=sys.stderr)
+        say(f"config: {error}")
         sys.exit(error.exit_status)
     print(format_params(config))

@@ -1,10 +1,10 @@
 """Which rank does what, on which host, with how many threads and how much memory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from parcorana.errors import ConfigError
-from parcorana.job.memory import bytes_of_ranks
-from parcorana.job.partition import Roles, assign_roles
+from parcorana.job.memory import bytes_of_ranks, sample_of, worker_parts
+from parcorana.job.partition import Roles, assign_roles, elements_of
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,15 @@ class Division:
         Bytes of memory of each rank.
     threads : list of int
         Of each rank, if it is a worker.
+    parts : dict of (str, str) to int
+        What the first worker holds, which has as many elements as any: `parcorana.job.memory.worker_parts`.
     """
 
     roles: Roles
     hosts: list
     needs: list
     threads: list
+    parts: dict = field(default_factory=dict)
 
     def ranks(self):
         """Return rank, role and host of every rank."""
@@ -81,4 +84,7 @@ def divide(config, hosts, cores):
             f"use mpiexec -n {config.elements + config.numservers + 1} or fewer"
         )
     threads = [config.threads] * len(hosts) if config.threads else threads_of_ranks(hosts, cores, roles.workers)
-    return Division(roles, hosts, bytes_of_ranks(config, roles, threads), threads)
+    sample, first = sample_of(config), elements_of(0, len(roles.workers), config.elements)
+    needs = bytes_of_ranks(config, roles, threads, sample)
+    parts = worker_parts(config, sample, first.stop - first.start, threads[roles.workers[0]])
+    return Division(roles, hosts, needs, threads, parts)

@@ -7,6 +7,7 @@ from parcorana.calculation.arrays import PerElement, bytes_of, wide_bytes
 from parcorana.calculation.guard import callback, defines
 from parcorana.calculation.make import make_sample
 from parcorana.calculation.says import reduced_bytes, whole_bytes
+from parcorana.calculation.several import with_one_buffer
 from parcorana.calculation.userbase import REDUCED
 from parcorana.correlate.lines import scratch_bytes
 from parcorana.errors import ConfigError
@@ -45,40 +46,68 @@ def arrays_of(user_class):
 
 
 def worker_bytes(config, sample, elements, threads=1):
-    """Return the bytes of a worker with so many elements.
+    """Return the bytes of a worker with so many elements: of all its `worker_parts`."""
+    return _bounded(sum(worker_parts(config, sample, elements, threads).values()))
 
-    Buffer, two blocks, arrays; what is noted of each row, and while pairs are
-    planned; what the class needs beside, as the threads' scratch; and the small
-    arrays that are summed.
+
+def worker_parts(config, sample, elements, threads=1):
+    """Return what a worker with so many elements holds.
+
+    Blocks, and of each class its buffer, its arrays, and what it needs beside.
 
     Parameters
     ----------
     config : Config
-    sample : tuple
-        Of a class on blocks, as `parcorana.calculation.make.make_sample` makes it.
+    sample : tuple, or dict of str to tuple
+        Of a class on blocks, as `parcorana.calculation.make.make_sample` makes it; of several by their names.
     elements, threads : int
+
+    Returns
+    -------
+    dict of (str, str) to int
+        By whose and what it is, bytes.
     """
-    if config.classes:  # each with its buffer, and with blocks: those that it changes are its own
-        each = (worker_bytes(own, sample[name], elements, threads) for name, own in config.classes.items())
-        return sum(each) - _FIXED * (len(config.classes) - 1)
+    block = config.block * elements * config.store_dtype.itemsize
+    found, samples = {("", f"2 blocks of {config.block} events"): 2 * block}, sample if config.classes else {}
+    if config.dataset.is_live and config.numservers > 1:  # what waits for the next round: `parcorana.pipeline.rounds`
+        found["", "blocks that wait for those of other servers"] = 2 * block // config.numservers
+    blind = [name for name, (calculation, _) in samples.items() if calculation is None]
+    known = {name: calculation for name, (calculation, _) in samples.items() if calculation is not None}
+    buffers = [[name] for name in blind] + with_one_buffer(known)
+    for names in buffers or [[""]]:
+        who = " and ".join(names) or config.user_class.__name__
+        calculation = (samples[names[0]] if names[0] else sample)[0]
+        kept = 0 if calculation is not None and calculation.buffer is None else config.times
+        rows = kept * elements * config.store_dtype.itemsize
+        noted = (_NOTED + 8 * len(config.names)) * (config.times + config.block)
+        found[who, f"buffer of {config.times} events"] = rows + noted
+        if names[0] and (calculation is None or calculation.changes_rows):
+            found[who, "a block of its own"] = block
+    for name, own in (config.classes or {"": config}).items():
+        for what, size in _class_parts(own, samples[name] if name else sample, elements, threads).items():
+            found[own.user_class.__name__, what] = size
+    return found
+
+
+def _class_parts(config, sample, elements, threads):
+    """Return the bytes of a class's arrays, and of what else it needs on a worker, by what they are.
+
+    That are the threads' scratch, and the small arrays that are summed.
+    """
     calculation, arrays = sample
-    stored, delays = config.times + config.block, len(config.delays)
-    rows = config.block + (config.block if calculation is not None and calculation.buffer is None else stored)
+    delays, more = len(config.delays), _HELD * reduced_bytes(config)
     if calculation is None:
-        itemsize = config.store_dtype.itemsize
-        sums = arrays_of(config.user_class) * delays * elements * 8
-        more = scratch_bytes(config.times, config.block, config.delays, itemsize, threads, elements)
-    else:
-        sums, more = bytes_of(arrays, elements), (_HELD - 1) * _small_bytes(arrays)
-        extra = callback(calculation, "extra_bytes")
-        said = extra(elements, threads) if extra else _TEMPORARY * config.block * elements
-        more += whole_bytes(config.user_class, "extra_bytes", said) + _HELD * collected_bytes(
-            config, calculation, elements
-        )
-    more += _HELD * reduced_bytes(config)
-    return _bounded(
-        rows * elements * config.store_dtype.itemsize + (_NOTED + 8 * len(config.names)) * stored + sums + more
-    )
+        number, itemsize = arrays_of(config.user_class), config.store_dtype.itemsize
+        more += scratch_bytes(config.times, config.block, config.delays, itemsize, threads, elements)
+        return {f"{number} arrays ({delays})": number * delays * elements * 8, "at work": more}
+    found = {}
+    for name, array in arrays.items():
+        shape = array.value.shape[:-1] if isinstance(array, PerElement) else array.value.shape
+        found[f"{name} ({' x '.join(map(str, shape))})" if shape else name] = bytes_of({name: array}, elements)
+    extra = callback(calculation, "extra_bytes")
+    said = extra(elements, threads) if extra else _TEMPORARY * config.block * elements
+    more += (_HELD - 1) * _small_bytes(arrays) + whole_bytes(config.user_class, "extra_bytes", said)
+    return found | {"at work": more + _HELD * collected_bytes(config, calculation, elements)}
 
 
 def collected_bytes(config, calculation, elements):
@@ -118,11 +147,14 @@ def viewer_bytes(config, sample):
     return _bounded((gathered + one) * config.mask.size + _HELD * small)
 
 
-def bytes_of_ranks(config, roles, threads):
+def sample_of(config):
+    """Return the sample of a job's class; of several classes a dict of those of each."""
+    return {name: make_sample(own) for name, own in config.classes.items()} or make_sample(config)
+
+
+def bytes_of_ranks(config, roles, threads, sample):
     """Return the bytes of every rank, in order; of each rank its threads are given."""
-    workers = len(roles.workers)
-    sample = {name: make_sample(own) for name, own in config.classes.items()} or make_sample(config)
-    needs = []
+    workers, needs = len(roles.workers), []
     for rank, number in enumerate(threads):
         role = roles.role_of(rank)
         if role == "worker":

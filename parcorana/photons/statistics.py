@@ -4,6 +4,7 @@ import numpy as np
 
 from parcorana.calculation.arrays import Common, Summed
 from parcorana.calculation.base import BlockBase
+from parcorana.calculation.userclass import is_own
 from parcorana.g2.beside import draw_beside, picture_of
 from parcorana.g2.parameters import check_colors, check_picture, colors_of, number_of, table_of
 from parcorana.g2.saturation import mark_saturated
@@ -46,6 +47,11 @@ class PhotonStatistics(BlockBase):
         if mpiParams.role == "alone":
             self._numbers = {}
 
+    @property
+    def changes_rows(self):
+        """False: what saturates is only noted."""
+        return is_own(type(self), "adjust")
+
     @classmethod
     def checkParams(cls, user_params, mask, log):
         """Check the parameters and files of `user_params`: docs/config.md."""
@@ -65,7 +71,8 @@ class PhotonStatistics(BlockBase):
         table = 8 * len(about.exposures) * colors * (about.kmax + 3)
         copy = elements * (4 * (about.levels - 1) + 16 * len(about.exposures)) + 64 * table
         shared = 16 * colors * (self.shares + self.system_params["times"] + self.system_params["block"])
-        return copy + threads * (table + 2048 * colors) + 2 * shared + 16 * elements
+        unrelated = 48 * elements  # whole numbers of two windows, and where they are counted
+        return copy + threads * (table + 2072 * colors) + 2 * shared + unrelated
 
     def collected_bytes(self, elements):
         """Return the bytes of what an update holds."""

@@ -9,7 +9,7 @@ from parcorana.files.datasets import write_dataset
 _SAID = {
     "counts": "how often an element had 0, 1, ... kmax photons in a window, and more",
     "mean": "mean photons of an element in a window",
-    "contrast": "contrast of the negative binomial, by maximum likelihood",
+    "contrast": "contrast of the negative binomial, by maximum likelihood; biased where speckle moves within a window",
     "contrast_err": "its standard error",
     "contrast_corrected": "contrast without the variance from pulse to pulse: (1 + contrast) / (1 + r) - 1",
     "contrast_unrelated": "contrast of sums of two windows far apart in time; half the contrast if all is well",

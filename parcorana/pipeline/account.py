@@ -8,6 +8,7 @@ from parcorana import _core
 from parcorana.correlate.reach import Reach
 from parcorana.correlate.rolling import FAR, far_from, first_stamp, pulse_counters
 from parcorana.detector.photons import FOUND
+from parcorana.pipeline.backwards import Backwards
 from parcorana.pipeline.block import BAD, EVENTS, HEADER, NUMBER, PULSES, READ, SERVER_COUNTS, TOTAL, EventBlock
 from parcorana.pipeline.photons import with_more
 from parcorana.pipeline.ratecheck import RateCheck
@@ -50,7 +51,7 @@ class Account:
     def __init__(self, config, first):
         self._rate, self._check = config.rate, RateCheck(config.rate) if first else None
         self._named = 0
-        self._first, self._reach = first, Reach(config.delays)
+        self._first, self._reach, self._backwards = first, Reach(config.delays), Backwards(config)
         self.account = dict.fromkeys((*SERVER_COUNTS, "duplicate", "late", "processed"), 0)
         self._select = list(config.select)
         self.filtered_by = dict.fromkeys(self._select, 0)
@@ -121,6 +122,8 @@ class Account:
         """Count what became of events that were offered to the buffer."""
         if self._first:
             self._reach.look(entry.union, counters[entry.processed])
+            if warning := self._backwards.look(counters[: entry.consumed], entry.fate, self.pulses):
+                log.warning("%s", warning)
         self.account["processed"] += len(entry.processed)
         self.account["duplicate"] += int(np.count_nonzero(entry.fate == _core.DUPLICATE))
         self.account["late"] += int(np.count_nonzero(entry.fate == _core.LATE))
@@ -148,6 +151,7 @@ class Account:
             "first": None if self.pulses else self.oldest,
             "last": None if self.pulses else self.newest,
             "pulses": self.pulses,
+            "behind": self._backwards.behind,
             "reach": self._reach.facts(),
         }
 
@@ -159,6 +163,7 @@ class Account:
     def end_run(self):
         """Begin with another run: pairs never span two."""
         self._reach.clear()
+        self._backwards.clear()
 
     @property
     def reached(self):

@@ -15,6 +15,8 @@ class Entering:
     calculation : BlockBase
     say : callable
         Takes a text: what is being done, for errors.
+    others : sequence of BlockBase
+        Calculations that live on the same buffer: `in_order` as the first one is, and none that changes rows.
 
     Attributes
     ----------
@@ -23,7 +25,7 @@ class Entering:
         what is a duplicate, and what is late.
     """
 
-    def __init__(self, job, calculation, say):
+    def __init__(self, job, calculation, say, others=()):
         config, part = job.config, job.part_of(job.rank)
         order = calculation.buffer
         elements = part.stop - part.start if order else 0
@@ -32,9 +34,11 @@ class Entering:
         )
         self._keeps, self._stores, self._most = bool(order), calculation.stores, calculation.most
         self._in_order = calculation.in_order
-        self._adjust = callback(calculation, "adjust")
-        self._enter = callback(calculation, "enter")
-        self._end_run = callback(calculation, "end_run")
+        each = (calculation, *others)
+        self._adjust, self._enter, self._end_run = (
+            [method for one in each if (method := callback(one, name)) is not None]
+            for name in ("adjust", "enter", "end_run")
+        )
         self._say, self._who = say, type(calculation).__name__
 
     def take(self, counters, values, data, first, limit):
@@ -58,15 +62,15 @@ class Entering:
         if not len(entry.processed):
             return entry
         block = Block(counters, data, entry.processed, values, first, buffer, entry, self._say)
-        if self._adjust is not None:
-            self._adjust(block)
+        for adjust in self._adjust:
+            adjust(block)
         if self._in_order:
             # before what leaves is written over
-            self._enter_settled(buffer.settled(entry, block.offered, block.values, first))
+            self._enter_settled(lambda: buffer.settled(entry, block.offered, block.values, first))
         if not self._stores:
             block.store() if self._keeps else block.stored()
-        if self._enter is not None and not self._in_order:
-            self._enter(block)
+        if self._enter and not self._in_order:
+            self._enter[0](block)
         elif self._stores:
             block.store()
         if buffer.placed is not entry:
@@ -79,11 +83,13 @@ class Entering:
     def end_run(self):
         """Empty the buffer, once the calculation has taken leave of what is stored."""
         if self._in_order:
-            self._enter_settled(self.buffer.waiting())
-        if self._end_run is not None:
-            self._end_run(self.buffer)
+            self._enter_settled(self.buffer.waiting)
+        for end_run in self._end_run:
+            end_run(self.buffer)
         self.buffer.clear()
 
-    def _enter_settled(self, events):
-        if len(events) and self._enter is not None:
-            self._enter(events)
+    def _enter_settled(self, settled):
+        """Let events enter, which each calculation has for itself: what it does to their arrays is not for others."""
+        for enter in self._enter:
+            if len(events := settled()):
+                enter(events)

@@ -8,6 +8,10 @@ import numpy as np
 
 from parcorana.calculation.says import needs_history
 from parcorana.curves.monitor import PROCESSED
+from parcorana.pipeline.backwards import span
+
+_FEW = 100  # events before it is said that many of them were dropped
+_LITTLE = 10  # times as many `times` as there are, which still are advice
 
 
 class Hints:
@@ -26,7 +30,7 @@ class Hints:
         self._forgets = calculation.forgets
         self._needs = needs_history(config.user_class)
         self._in_order = getattr(calculation, "in_order", False)
-        self._told = None
+        self._told = self._drops = None
 
     def at_update(self, facts, counts):
         """Return the lines that an update brings.
@@ -38,14 +42,19 @@ class Hints:
         counts : (D,) int64 or None
             None: the class counts no pairs.
         """
-        if self._told is not None or counts is None:
-            return []
-        self._told = self._lost(facts, counts)
-        return [self._told] if self._told else []
+        lines = []
+        if self._drops is None and facts["account"]["read"] > _FEW:
+            self._drops = self._dropped(facts)
+            lines.append(self._drops)
+        if self._told is None and counts is not None:
+            self._told = self._lost(facts, counts)
+            lines.append(self._told)
+        return [line for line in lines if line]
 
     def at_end(self, facts, counts):
         """Return the lines that the end of a run brings; `counts` is None if there are none."""
-        lines = [self._dropped(facts)]
+        drops = self._dropped(facts)
+        lines = [drops if drops != self._drops else None]
         lines += [found.doubt(name, PROCESSED) for name, found in facts.get("values", {}).items()]
         if counts is not None and self._needs and facts["account"]["processed"]:
             lost = self._lost(facts, counts)
@@ -56,18 +65,26 @@ class Hints:
         return [line for line in lines if line]
 
     def _dropped(self, facts):
-        account, config = facts["account"], self._config
-        if account["duplicate"] + account["late"] <= config.max_bad * account["read"]:
+        """Tell of duplicates and late events, if they are many, and of what may be their cause."""
+        account, config, pulses = facts["account"], self._config, facts["pulses"]
+        duplicate, late, behind = account["duplicate"], account["late"], facts["behind"]
+        if duplicate + late <= config.max_bad * account["read"]:
             return None
-        right = (
-            "are their counters right, and in order?"
-            if facts["pulses"]
-            else f"is rate={config.rate} Hz right? are the times of the events right (whole numbers are nanoseconds), "
-            "and in order?"
-        )
+        causes = []
+        if duplicate:
+            right = "are their counters right?" if pulses else f"is rate={config.rate} Hz right? are the times of the "
+            right += "" if pulses else "events right (whole numbers are nanoseconds)?"
+            causes.append(f"of duplicates: {right}" if late else right)
+        if late:  # whatever the rate is: they are older than what came before them
+            causes.append(f"late events are out of order: are their {'counters' if pulses else 'times'} right?")
+            if 0 < behind < _LITTLE * config.times:
+                causes[-1] += f" times={behind + 1:,} would take them up"
+            if config.dataset.is_live and config.numservers > 1:
+                causes[-1] += "; one server would keep the order of its source"
+        older = f", up to {span(behind, None if pulses else config.rate)} older than the newest one" if behind else ""
         return (
-            f"{account['duplicate']} of {account['read']} events were duplicates and {account['late']} came too late "
-            f"for a buffer of times={config.times}: {right}"
+            f"{duplicate} of {account['read']} events were duplicates and {late} came too late for a buffer of "
+            f"times={config.times}{older}: {'; '.join(causes)}"
         )
 
     def _lost(self, facts, counts):

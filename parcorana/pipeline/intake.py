@@ -19,7 +19,7 @@ _NAMED = 5  # bad events that the log names
 _LOOKED_AT = 1 << 14  # elements at a time
 # of a bad frame, by `_move.BROKEN` and `_move.WIDE`
 _WRONG = {
-    1: "it has values that are not finite in included elements",
+    1: "it has values that are not finite in included elements, or too large for store_dtype",
     2: "an element has more than 65,535 photons: is photons['photon'] right?",
 }
 

@@ -48,6 +48,16 @@ class Job:
         return self.resume.block if self.resume else 0
 
     @property
+    def by_rounds(self):
+        """Whether workers merge the blocks of all servers, one of each: `parcorana.pipeline.rounds`."""
+        return self.config.dataset.is_live and len(self.roles.servers) > 1
+
+    @property
+    def block(self):
+        """The most events of a server's block; those of a round have `block` of the config together."""
+        return max(self.config.block // len(self.roles.servers), 1) if self.by_rounds else self.config.block
+
+    @property
     def resumable(self):
         """Whether the run leaves a checkpoint when it is stopped."""
         return bool(self.config.checkpoint or self.resume)
@@ -93,7 +103,9 @@ class Job:
         if not config.classes:
             return make_calculation(config, params)
         parts = {name: make_calculation(each, params.of_class(name)) for name, each in config.classes.items()}
-        return Several(parts, config.classes, params, lambda part: Entering(self, part, lambda at: None))
+        return Several(
+            parts, config.classes, params, lambda first, *others: Entering(self, first, lambda at: None, others)
+        )
 
 
 def finished_facts(job, facts: dict[str, Any] | None = None):

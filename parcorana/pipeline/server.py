@@ -32,7 +32,7 @@ class Server:
         self._intake = Intake(job, self.calculation, self._reading)
         widths = [part.stop - part.start for part in job.parts]
         self._buffers = [
-            BlockBuffer(config.block, widths, config.store_dtype, config.names, *of_header(config)) for _ in range(2)
+            BlockBuffer(job.block, widths, config.store_dtype, config.names, *of_header(config)) for _ in range(2)
         ]
 
     @property
@@ -108,13 +108,16 @@ class Server:
                 before = turns.before(number)
                 # the blocks before this one may have had enough; it need not be known yet
                 ended = bool(wanted) and before is not None and before >= wanted
-                if ended or turns.awaited(number):
+                if ended:
                     break
                 event = next(events, self)
                 if event is self:
                     ended = True
                     break
+                awaited = turns.awaited(number)
                 if event is None:
+                    if awaited:
+                        break
                     yield from self.job.clock.waiting([OUTSIDE])
                 else:
                     self._reading.at = f"event {taken} of this server"
@@ -122,10 +125,11 @@ class Server:
                     taken += 1
                     ended = taken == wanted
                 now = time.monotonic()
-                since = now if fates and since is None else since
-                if ended or len(fates) == self.job.config.block:
+                # who is awaited goes on with what is there: else one that has read less would fall further behind
+                since = now if (fates or awaited) and since is None else since
+                if ended or len(fates) == self.job.block:
                     break
-                if fates and now - since >= self.job.config.latency:
+                if since is not None and now - since >= self.job.config.latency:
                     break
             turns.say(number, len(fates), ended)
             if wanted:

@@ -1,9 +1,10 @@
 """How the servers of a live run keep the rotation going: small messages from each to all others.
 
 A block of a live run is closed when it is full, when an event in it has waited
-for `latency`, or when a later block of another server is ready: that one can
-only be taken in its turn. So a server whose stream is silent holds nobody up,
-with an empty block, and nobody sends anything while all are silent.
+for `latency`, or when another server's block of the same round, or of a later
+one, is ready and no more events are there: workers take a round as a whole. So
+a server whose stream is silent holds nobody up, with an empty block, and nobody
+sends anything while all are silent.
 """
 
 import numpy as np
@@ -60,8 +61,8 @@ class Turns:
         self._note(message)
 
     def awaited(self, number):
-        """Tell whether a later block than this one is ready and holds anything."""
-        return self._newest > number
+        """Tell whether a block of another server that holds anything is ready, of this one's round or a later one."""
+        return self._newest >= number // len(self.servers) * len(self.servers)
 
     def before(self, number):
         """Return how many events were read for the blocks before this one, None while that is not known."""

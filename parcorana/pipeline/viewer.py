@@ -313,7 +313,7 @@ class Viewer:
             ended_by = stopped or ("numevents" if enough else "end of data")
             ended = {"complete": not stopped, "ended_by": ended_by, "timing": self._timing_array()}
             self.results.finish(facts | ended)
-        log.info("%s", self._timing_table())
+        log.info("%s", self._timing_table(), extra={"lines": True})
         log.info("events: %s", ", ".join(f"{key} {account[key]:,}" for key in ACCOUNT))
         if facts["filtered_by"]:
             said = {name: (self.config.select[name], count) for name, count in facts["filtered_by"].items()}

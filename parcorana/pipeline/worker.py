@@ -16,13 +16,14 @@ from parcorana.errors import RunError
 from parcorana.job.memory import collected_bytes
 from parcorana.pipeline import note
 from parcorana.pipeline.account import Account
-from parcorana.pipeline.block import END, NUMBER, STOPPED, BlockBuffer, of_header
+from parcorana.pipeline.block import END, NUMBER, STOPPED
 from parcorana.pipeline.entering import Entering
 from parcorana.pipeline.gathered import label
 from parcorana.pipeline.job import finished_facts
 from parcorana.pipeline.keep import Keeper
 from parcorana.pipeline.outbox import Outbox
-from parcorana.pipeline.transport import TAG_BLOCK, TAG_DATA, WORKED, wait
+from parcorana.pipeline.rounds import Rounds
+from parcorana.pipeline.transport import WORKED
 
 log = logging.getLogger("parcorana")
 _EVER = 1 << 62
@@ -72,54 +73,33 @@ class Worker:
             self.events.restore(resume.facts)
             self._shared = self.events.processed
         clock, config = self.job.clock, self.config
-        now, then = (
-            BlockBuffer(config.block, [self.elements], config.store_dtype, config.names, *of_header(config))
-            for _ in range(2)
-        )
-        servers = self.job.roles.servers
-        turn = self.job.first_block % len(servers)
-        rotation, stopped = [*servers[turn:], *servers[:turn]], False
-        self._await(now, rotation[0])
-        while rotation:
-            server = rotation.pop(0)
-            yield from clock.waiting(wait(*now.handles))
-            _check_counts(now)
-            if not now.header[END]:
-                rotation.append(server)
-            # the next block comes while this one is worked on
-            if rotation:
-                self._await(then, rotation[0])
+        rounds, stopped = Rounds(self.job, self.elements), False
+        while rounds.left:
+            yield from clock.waiting(rounds.come())
+            header = rounds.header
             if stopped:  # all workers see the same blocks in the same order, so all agree on the last one
-                self.events.leave_out(now.header)
-            else:
-                number = int(now.header[NUMBER])
-                if now.header[END] == STOPPED and self._is_kept_at(number, 1):
-                    # all blocks before this one are whole, which it is not: a run that goes on begins with it
-                    yield from self._keep(number)
-                with clock.on("moving"):
-                    block = now.as_block(self.job.threads)
-                block = self.events.without_bad(block)
-                stopped = self._count(block.header)
-                self._coming = then.handles
-                yield from self._take(block)
-                if rotation and self._is_kept_at(number + 1, config.checkpoint):
-                    yield from self._keep(number + 1)
-            stopped = stopped or now.header[END] == STOPPED
-            now, then = then, now
+                self.events.leave_out(header)
+                continue
+            number = int(header[NUMBER])
+            if header[END] == STOPPED and self._is_kept_at(number, 1):
+                # all blocks before this one are whole, which it is not: a run that goes on begins with it
+                yield from self._keep(number)
+            with clock.on("moving"):
+                block = rounds.block(self.job.threads)
+            block = self.events.without_bad(block)
+            stopped = self._count(block.header) or header[END] == STOPPED
+            self._coming = rounds.handles
+            yield from self._take(block)
+            if stopped and (rest := rounds.rest()) is not None:
+                yield from self._take(self.events.without_bad(rest))
+            if rounds.left and self._is_kept_at(number + 1, config.checkpoint):
+                yield from self._keep(number + 1)
         yield from self._finish(stopped)
 
     def _made_arrays(self):
         calculation = self.calculation
         made = begin(calculation, "arrays", self.elements)
         return check_arrays(f"{type(calculation).__name__}.arrays", made, self.elements)
-
-    def _await(self, buffer, server):
-        """Begin to receive a block."""
-        transport = self.job.transport
-        buffer.handles = [
-            transport.receive(server, TAG_BLOCK, buffer.numbers),
-            transport.receive(server, TAG_DATA, buffer.memory[0]),
-        ]
 
     def _count(self, header):
         """Count what is in a block; tell whether the run must be stopped, for too many events were bad."""
@@ -144,7 +124,8 @@ class Worker:
             if block.runs[at] != events.run_now:
                 self._new_run(int(block.runs[at]))
             others = np.flatnonzero(block.runs[at:] != events.run_now)
-            end = at + int(others[0]) if len(others) else block.events
+            # a round, with what has waited for it, may have more events than the buffer is made for at once
+            end = min(at + int(others[0]) if len(others) else block.events, at + self.config.block)
             limit = update - events.processed % update if update else _EVER
             self.at = f"event {events.processed} of those processed"
             with self._computing():
@@ -268,12 +249,3 @@ class Worker:
             self.at, facts["error"] = self._failed_at, str(self.error)
         self.outbox.note(note.DONE, finished_facts(self.job, facts), self._distributions())
         yield from self.outbox.empty()
-
-
-def _check_counts(buffer):
-    numbers, data = buffer.handles
-    rows = buffer.sent_rows()[0] if 0 <= buffer.events <= buffer.block else None
-    if rows is None or numbers.count != buffer.size or data.count != rows.nbytes:
-        raise RunError(
-            f"a block of {buffer.events} events came with {numbers.count} numbers and {data.count} bytes of data"
-        )

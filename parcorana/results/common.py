@@ -18,6 +18,7 @@ _FREE = (
     "save_arrays",
     "plot_colors",
     "picture",
+    "export",
     "fit",
     "errors",
     "frame_norm",

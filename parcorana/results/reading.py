@@ -14,7 +14,7 @@ from parcorana.errors import ConfigError, shown
 from parcorana.files.paths import fault_of
 from parcorana.results.facts import ACCOUNT
 from parcorana.results.folder import published
-from parcorana.results.updates import update_at, updates_of
+from parcorana.results.updates import rate_of, update_at, updates_of
 
 _GROUP = "G2_results_at_"
 _AT = re.compile(r"_at_\d{6,18}$")
@@ -81,10 +81,8 @@ class Result:
         return f"colour {color}{', ' * bool(known)}{known}"
 
 
-def find_file(path, at=None):
-    """Return the file to open for what a user named: a result, its folder in progress, or the run's name.
-
-    Of a folder it is the last update, or that at so many events.
+def find_files(path):
+    """Return the files that hold what a user named: a result, or all updates of a folder in progress, oldest first.
 
     Raises
     ------
@@ -93,14 +91,20 @@ def find_file(path, at=None):
     """
     path, fault = Path(path), fault_of(path)
     if fault is None:
-        return path
+        return [path]
     folder = path if fault == "is a folder" else Path(f"{path}.inprogress")
     if fault_of(folder) != "is a folder":
         raise ConfigError(f"the file {str(path)!r} {fault}")
     updates = published(folder)
     if not updates:
         raise ConfigError(f"{str(folder)!r} holds no update yet: nothing was published so far")
-    return next((update for update in updates if int(update.stem[7:]) == at), updates[-1])
+    return updates
+
+
+def find_file(path, at=None):
+    """Return the one to open of `find_files`: of a folder the last update, or that at so many events."""
+    *others, last = find_files(path)
+    return next((update for update in others if int(update.stem[7:]) == at), last)
 
 
 def classes_in(file):
@@ -160,7 +164,7 @@ def read_result(file, label, at=None, of=None):
     only = "; only results of the G2 classes are drawn"
     processed, group = update_at(group_of(file, label, of), _GROUP, label, at, only)
     system = file["system"]
-    rate = float(group["delays"].attrs["rate"])
+    rate = rate_of(group["delays"], label)
     curves = read_curves(group)
     seconds, intensity = np.zeros(0), {}
     if "intensity" in group:
@@ -186,7 +190,7 @@ def read_result(file, label, at=None, of=None):
         account=account,
         mask=system["mask"][:],
         saturated=group["saturated"][:],
-        table=_table(system["color_table"], label) if "color_table" in system else None,
+        table=read_table(system, label),
         frame_norm=frame_norm,
         before=before,
         divisors=divisors,
@@ -195,7 +199,11 @@ def read_result(file, label, at=None, of=None):
     return result
 
 
-def _table(group, label):
+def read_table(system, label):
+    """Return the table of what the colours stand for, from `/system`; None if there is none."""
+    if "color_table" not in system:
+        return None
+    group = system["color_table"]
     found = {name: group[name] for name in ("color", "mean", "low", "high", "sector", "elements")}
     if {item.shape for item in found.values()} != {found["color"].shape} or len(found["color"].shape) != 1:
         raise ConfigError(f"{label}: the columns of its /system/color_table do not belong together")
@@ -220,7 +228,7 @@ def params_of(system, label, name="system_params"):
     """Return the parameters of a run from `/system`, `system_params` or `user_params`."""
     try:
         params = json.loads(system[name].asstr()[()])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{label}: its /system/{name} is not JSON: {error}") from None
     if not isinstance(params, dict):
         raise ConfigError(f"{label}: its /system/{name} is {shown(params)}, and must be a dictionary")

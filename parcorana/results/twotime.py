@@ -8,7 +8,7 @@ import numpy as np
 from parcorana.detector.colortable import attributes_of
 from parcorana.errors import ConfigError
 from parcorana.files.datasets import write_dataset
-from parcorana.results.updates import update_at
+from parcorana.results.updates import rate_of, update_at
 
 GROUP = "C2_at_"
 
@@ -135,7 +135,7 @@ def read_two_time(user, label, at=None):
             raise TypeError
         known = {c: _name(maps[c].attrs) for c in colors}
         return TwoTimeResult(
-            label, processed, float(ages.attrs["rate"]), ages[:], int(width[()]), delays[:],
+            label, processed, rate_of(ages, label), ages[:], int(width[()]), delays[:],
             {c: each[:] for c, each in maps.items()}, {c: each[:] for c, each in g2.items()},
             {c: name for c, name in known.items() if name},
         )  # fmt: skip

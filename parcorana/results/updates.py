@@ -1,8 +1,9 @@
 """The groups of updates in a result file, each called by how many events were processed."""
 
+import math
 import re
 
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, shown
 
 
 def updates_of(user, prefix):
@@ -26,3 +27,23 @@ def update_at(user, prefix, label, at=None, hint=""):
         raise ConfigError(f"{label}: there is no update at {at} events; there are {', '.join(map(str, updates))}")
     processed = max(updates) if at is None else at
     return processed, updates[processed]
+
+
+def rate_of(dataset, label):
+    """Return the pulses per second that a dataset of pulses names.
+
+    Raises
+    ------
+    ConfigError
+        It is no number, or one that no run can have.
+    """
+    try:
+        rate = float(dataset.attrs["rate"])
+    except (TypeError, ValueError):
+        rate = math.nan
+    if not 1e-9 <= rate <= 2**31:
+        raise ConfigError(
+            f"{label}: {dataset.name}@rate is {shown(dataset.attrs['rate'])}, and must be pulses per second, from 1e-9 "
+            "to 2**31"
+        )
+    return rate

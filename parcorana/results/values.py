@@ -5,6 +5,7 @@ import numpy as np
 from parcorana.curves.monitor import Distribution
 from parcorana.errors import ConfigError
 from parcorana.files.datasets import write_dataset
+from parcorana.results.updates import rate_of
 
 _GROUP = "values"
 _KINDS = {"processed": "events processed", "filtered": "events that select left out"}
@@ -68,7 +69,7 @@ def read_values(file, label):
         raise ConfigError(f"{label}: it does not hold the values of events: there is no /system/{_GROUP}")
     found = {name: _read(group, f"{label}: /system/{_GROUP}/{name}") for name, group in system[_GROUP].items()}
     ranges = {name: limits[()] for name, limits in system.get("select", {}).items()}
-    rate = float(next(iter(system[_GROUP].values()))["timeline/first"].attrs["rate"])
+    rate = rate_of(next(iter(system[_GROUP].values()))["timeline/first"], label)
     return found, {name: limits for name, limits in ranges.items() if limits.shape == (2,)}, rate
 
 

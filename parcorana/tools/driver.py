@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from parcorana.calculation.guard import runs
 from parcorana.correlate import cpu
-from parcorana.errors import ConfigError, say, shown, speaks
+from parcorana.errors import ConfigError, put, say, shown, speaks
 from parcorana.files import limits
 from parcorana.files.paths import allow_open_files
 from parcorana.job import memory
@@ -54,17 +54,6 @@ def _modes(args, ranks):
     return modes
 
 
-def _fill_standard_streams():
-    """Have no file opened later take the place of a standard stream that is closed, and what libraries print to it."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115
-
-
 def _await(threads):
     """Wait for threads that user code has started, as Python does at its end; say so if that takes long."""
     threads = [thread for thread in threads if not thread.daemon]
@@ -86,7 +75,6 @@ def _await(threads):
 def main(argv=None):
     """Run the command; return the exit status."""
     args = parsed(argv)
-    _fill_standard_streams()
     allow_open_files()
     faulthandler.enable(2)  # a library that crashes takes us along: then this at least says where
     roles, ranks, names, threads = [], None, [], set(threading.enumerate())
@@ -100,14 +88,14 @@ def main(argv=None):
 
             updates = published(args.join) if os.path.isdir(args.join) else []
             name = join(args.join, name=args.h5output, overwrite=bool(args.overwrite))
-            print(f"joined {len(updates)} updates, up to {int(updates[-1].stem[7:]):,} events: {name}")
+            put(f"joined {len(updates)} updates, up to {int(updates[-1].stem[7:]):,} events: {name}")
             if os.path.isdir(args.join):
-                print(f"a checkpoint stays in {args.join}: go on with --resume, or remove that folder")
+                put(f"a checkpoint stays in {args.join}: go on with --resume, or remove that folder")
             return 0
         if args.stop:
             from parcorana.results.folder import ask_to_stop
 
-            print(f"asked to stop: {ask_to_stop(args.stop)}")
+            put(f"asked to stop: {ask_to_stop(args.stop)}")
             return 0
         if not args.config:
             raise ConfigError("say which config file to use: -c FILE (see --help)")
@@ -222,7 +210,23 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
     told = next(filter(None, texts), None)
     if told and ranks.rank == 0:
         say(told)
+    if ranks.rank == 0 and h5output and not told and (asking := _asking_for_export(config)) is not None:
+        from parcorana.export.write import export_beside
+
+        watch.does("the export of the result")
+        export_beside(h5output, asking, log)
     return 1 if told else 0
+
+
+def _asking_for_export(config):
+    """Return which of several classes ask for the result to be exported; None where nobody does."""
+    configs = config.classes or {"": config}
+    asking = [
+        name
+        for name, one in configs.items()
+        if "export" in getattr(one.user_class, "takes_params", ()) and one.user_params.get("export")
+    ]
+    return [name for name in asking if name] if asking else None
 
 
 def _compare(config, run):
@@ -233,7 +237,7 @@ def _compare(config, run):
     # sums have an error of 1e-6 or 1e-12 of their size at most; a ratio of them has a few times that
     rtol = "1e-5" if config.store_dtype == "float32" else "1e-10"
     command = ["--subset", "--rtol", rtol, main, alt]
-    print(f"cmpParCorAnaH5Output {' '.join(command)}", flush=True)
+    put(f"cmpParCorAnaH5Output {' '.join(command)}")
     return compare(command)
 
 

@@ -34,6 +34,8 @@ def describe(error, roles, ranks, debug):
         where.append(f"in {error.where}")
         error = error.__cause__
         frames += traceback.extract_tb(error.__traceback__)
+    elif (called := getattr(error, "where", None)) and called not in str(error):
+        where.append(f"in {called}")
     plain = str(error) if isinstance(error, ParCorAnaError) else out_of(error)
     text = plain or f"{type(error).__name__}: {one_line(error)}"
     if not debug:

@@ -9,7 +9,7 @@ from pathlib import Path
 from parcorana.curves import curvefile
 from parcorana.curves.fits import KINDS, check_kind
 from parcorana.curves.sums import NORMALIZATIONS
-from parcorana.errors import ConfigError, RunError, one_line, say, speaks, told
+from parcorana.errors import ConfigError, RunError, one_line, put, say, speaks, told
 from parcorana.events.dataset import parse_dataset
 from parcorana.g2.merge import merge
 from parcorana.results.common import Asked, common_of
@@ -18,7 +18,7 @@ from parcorana.results.folder import give_back, identity, version_of
 from parcorana.results.merged import write_merged_system
 from parcorana.results.name import resolve_name
 from parcorana.results.runs import opened_runs
-from parcorana.tools.parser import Parser
+from parcorana.tools.parser import Parser, whole
 
 _PROG = "parCorAnaMerge"
 _EPILOG = """\
@@ -50,7 +50,9 @@ def make_parser():
     parser.add_argument("--normalization", choices=NORMALIZATIONS, help="in place of that of the files")
     parser.add_argument("--common-delays", action="store_true", help="take the delays that all files have")
     parser.add_argument("--uncorrected", action="store_true", help="curves without the frame_norm that the runs had")
-    parser.add_argument("--at", type=int, metavar="N", help="the update at N events of each file; without it the last")
+    parser.add_argument(
+        "--at", type=whole(0), metavar="N", help="the update at N events of each file; without it the last"
+    )
     parser.add_argument("--class", metavar="NAME", dest="of", help="the class to merge, of results that hold several")
     parser.add_argument("--fit", choices=KINDS, help="fit the curves, in place of what the first run asked for")
     parser.add_argument(
@@ -158,9 +160,9 @@ def _summarize(runs, common, output, errors):
         pairs = run.counts_at(common.delays)
         dataset = run.system_params.get("dataset", "")
         most = pairs.max(initial=0)
-        print(f"{run.label}: {dataset}, {run.result.processed:,} events, {most:,} pairs of a delay at most")
+        put(f"{run.label}: {dataset}, {run.result.processed:,} events, {most:,} pairs of a delay at most")
     events, kept = sum(run.result.processed for run in runs), int(common.mask.sum())
-    print(
+    put(
         f"{output}: {events:,} events, {len(common.delays)} delays, {kept:,} elements, normalization "
         f"{common.normalization}; {errors}"
     )

@@ -1,11 +1,35 @@
 """The parser of every command's arguments."""
 
 import argparse
+import math
 import re
 import sys
 
+_MOST = 1 << 60
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*")
 _NEGATIVE = re.compile(r"-\.?\d")
+
+
+def whole(least, most=_MOST):
+    """Return the type of an option that is a whole number within limits, both included, which its errors tell."""
+
+    def parse(text):
+        if not text.isascii() or not text.isdecimal() or len(text) > 20 or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most:,}")
+        return int(text)
+
+    return parse
+
+
+def tolerance(text):
+    """Parse a tolerance: a number that is not negative."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
+    return value
 
 
 class Parser(argparse.ArgumentParser):

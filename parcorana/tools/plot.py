@@ -11,7 +11,7 @@ from parcorana.curves.fits import KINDS, check_kind, fit_curves
 from parcorana.curves.rounding import time_with_error, with_error
 from parcorana.detector.images import check_both, is_data, load_layout, segments_apart
 from parcorana.detector.masks import check_shape
-from parcorana.errors import ConfigError, say, speaks, told
+from parcorana.errors import ConfigError, put, say, speaks, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.files.plain import plain_file
 from parcorana.results.photons import GROUP as PHOTONS
@@ -21,6 +21,7 @@ from parcorana.results.twotime import GROUP as TWO_TIME
 from parcorana.results.twotime import read_two_time
 from parcorana.results.updates import updates_of
 from parcorana.results.values import read_values
+from parcorana.tools import aged
 from parcorana.tools.parser import Parser
 
 _PLAIN_MAPS = ("saturated", "mask", "color", "finecolor")
@@ -39,6 +40,7 @@ examples:
   parCorAnaPlot result.h5 -o map.pdf --map g2:10            with each element's own g2 at the delay 10
   parCorAnaPlot result.h5 --fit single --tau-q -o tau.png   decay times against q, and the diffusion coefficient
   parCorAnaPlot result.h5 --at 500,1000 -o grown.png        two updates of one run over each other
+  parCorAnaPlot result.h5 --aged -o aged.png                how curves changed from update to update
   parCorAnaPlot today.h5 yesterday.h5 -o both.png           curves of two runs over each other
   parCorAnaPlot result.h5 --values -o values.png            what the values of events were, of any user class
 While a run goes on, its name draws the last update published.
@@ -73,6 +75,11 @@ def make_parser():
     )
     parser.add_argument(
         "--values", action="store_true", help="draw what the values of events were, how often and when, instead"
+    )
+    parser.add_argument(
+        "--aged",
+        action="store_true",
+        help="draw the curves of each stretch between two updates, colour by colour, instead",
     )
     parser.add_argument("--fit", choices=KINDS, help="fit the curves, in place of the fits in the file")
     return parser
@@ -137,7 +144,7 @@ def _draw_values(args):
     with pictures.shown(args.output, size=(9, 1 + 2 * len(found))) as figure:
         monitors.draw_values(figure, found, name, ranges, rate)
     if args.output:
-        print(args.output)
+        put(args.output)
 
 
 def _draw_other(args, colors):
@@ -168,7 +175,7 @@ def _draw_other(args, colors):
     with pictures.shown(args.output, size=size) as figure:
         draw(figure, result, colors)
     if args.output:
-        print(args.output)
+        put(args.output)
     return True
 
 
@@ -191,12 +198,13 @@ def _classes(args, file, name):
 
 
 def _draw(args):
+    colors = parse_numbers(args.colors, "--colors") if args.colors else None
+    if args.aged:
+        aged.draw(args, colors, _check_colors)
+        return
     if args.values:
         _draw_values(args)
         return
-    colors = None
-    if args.colors:
-        colors = parse_numbers(args.colors, "--colors")
     if _draw_other(args, colors):
         return
     check_both(args.iX, args.iY)
@@ -229,12 +237,12 @@ def _draw(args):
         for result in results:
             _print_fits(result)
     for line in said:
-        print(line if _speaks_utf() else line.translate(_ASCII))
+        put(line if _speaks_utf() else line.translate(_ASCII))
     if args.csv:
         _write_table(args.csv, results, colors)
-        print(args.csv)
+        put(args.csv)
     if args.output:
-        print(args.output)
+        put(args.output)
 
 
 def _write_table(path, results, colors):
@@ -276,16 +284,16 @@ def _speaks_utf():
 
 def _print_fits(result):
     plus = "±" if _speaks_utf() else "+-"
-    print(f"{result.label}: one pulse is 1/{result.rate:g} s; errors as if the curve's points were independent")
+    put(f"{result.label}: one pulse is 1/{result.rate:g} s; errors as if the curve's points were independent")
     for color, fit in result.fits.items():
         if not fit.ok:
-            print(f"  {result.name_of(color)}: no fit: {fit.why}")
+            put(f"  {result.name_of(color)}: no fit: {fit.why}")
             continue
         names = ("contrast", "baseline", *(["exponent"] if fit.kind == "stretched" else []))
         numbers = [f"tau {time_with_error(fit.tau / result.rate, fit.tau_err / result.rate, plus)}"]
         numbers[0] += f" ({with_error(fit.tau, fit.tau_err, plus)} pulses)"
         numbers += [f"{name} {with_error(getattr(fit, name), getattr(fit, f'{name}_err'), plus)}" for name in names]
-        print(f"  {result.name_of(color)}: {', '.join(numbers)}")
+        put(f"  {result.name_of(color)}: {', '.join(numbers)}")
 
 
 @speaks("parCorAnaPlot")

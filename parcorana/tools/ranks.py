@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, escaped
 from parcorana.job.alike import Fact, differences, named, sentence
 from parcorana.job.fingerprint import digest
 from parcorana.pipeline import mpi
@@ -166,11 +166,20 @@ class _Handler(logging.StreamHandler):
             super().handleError(record)
 
 
+class _Formatter(logging.Formatter):
+    """One line for each message, whatever names are in it; of a user class, and of tables, as many as they have."""
+
+    def formatMessage(self, record):
+        lines = getattr(record, "lines", False) or record.name.startswith("parcorana.user")
+        record.message = escaped(record.message, "\n\t" if lines else "\t")
+        return super().formatMessage(record)
+
+
 def set_log(level, rank, user_level=None):
     """Have the log go to standard error, from a level on that may be another one for user classes."""
     handler = _Handler()
     where = "" if rank == 0 else f" rank {rank}:"
-    handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s{where} %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_Formatter(f"%(asctime)s %(levelname)s{where} %(message)s", "%H:%M:%S"))
     root = logging.getLogger("parcorana")
     root.handlers[:] = [handler]
     root.propagate = False

@@ -5,6 +5,8 @@ from parcorana.job.config import format_params
 from parcorana.job.partition import elements_of
 
 _MIB = 1 << 20
+_NAMED = 8  # parts of a class's memory
+_LITTLE = 0.5  # MiB
 
 
 def summary(config, division, size):
@@ -44,8 +46,24 @@ def report(config, division, size, needs, tightest):
         part = elements_of(workers.index(rank), len(workers), config.elements) if role == "worker" else None
         elements = f"{part.stop - part.start:,}" if part else ""
         lines.append(f"{rank:4}  {role:7} {host:16} {elements:>9} {needs[rank] / _MIB:7,.0f}")
+    lines += _parts(division)
     lines.append(f"memory: {sum(needs) / _MIB:,.0f} MiB in all, at most")
     lines += tightest
     if size == 1:
         lines.append(f"over MPI: mpiexec -n {config.numservers + 2} or more ranks (numservers={config.numservers})")
     return "\n".join(lines)
+
+
+def _parts(division):
+    """Return lines on what takes the memory of a worker, so that one sees what to make smaller."""
+    of_classes = {}
+    for (who, what), size in division.parts.items():
+        of_classes.setdefault(who, []).append((size / _MIB, what))
+    lines = []
+    for who, parts in of_classes.items():
+        large = sorted((part for part in parts if part[0] >= _LITTLE), key=lambda part: -part[0])[:_NAMED]
+        rest = sum(size for size, _ in parts) - sum(size for size, _ in large)
+        shown = [f"{what} {size:,.0f}" for size, what in large]
+        shown += [f"{'others' if large else 'all'} {rest:,.0f}"] if rest >= _LITTLE or not large else []
+        lines.append(f"  {who + ': ' if who else ''}{', '.join(shown)}")
+    return [f"of which on worker {division.roles.workers[0]}, in MiB:", *lines]

@@ -1,6 +1,5 @@
 """What the values of a dataset's first events are, so that limits for `select` can be chosen."""
 
-import sys
 import time
 from dataclasses import dataclass, field
 from itertools import chain
@@ -10,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from parcorana.curves.monitor import FILTERED, PROCESSED, Monitors
-from parcorana.errors import ConfigError, EventError, RunError
+from parcorana.errors import ConfigError, EventError, RunError, put, warn
 from parcorana.events.open import open_described
 from parcorana.events.protocol import Share
 from parcorana.events.values import MEAN, Select, names_of, text_of
@@ -108,7 +107,7 @@ def sample(source, names, mask, select, most, patience=np.inf, photons=None):
                 monitors.note(np.array([found.read]), columns, np.zeros(1, int))
             found.read += 1
     except RunError as error:
-        print(f"warning: values: {error}; what came before is used", file=sys.stderr)
+        warn(f"values: {error}; what came before is used")
     finally:
         source.close()
     monitors.settle()
@@ -169,14 +168,14 @@ def _show(found, picture, dataset, select):
 
     title = f"{dataset.text}: the first {found.read:,} events with data"
     for line in lines_of(found, select):
-        print(line)
+        put(line)
     try:
         with pictures.shown(picture, size=(9, 1 + 2 * len(found.distributions))) as figure:
             monitors.draw_values(figure, found.distributions, title, select)
     except (OSError, ConfigError) as error:
-        print(f"warning: the picture of the values is not drawn: {error}", file=sys.stderr)
+        warn(f"the picture of the values is not drawn: {error}")
         return
-    print(f"values: picture {picture}")
+    put(f"values: picture {picture}")
 
 
 def show_first(args, run, mask, picture):
@@ -200,7 +199,7 @@ def show_first(args, run, mask, picture):
 def _opened(by, values, numevents=0):
     """Return the source of the events; say that there is none to look at if they come once."""
     if by.dataset.is_live:
-        print("values: not looked at, for the events of a live run come once")
+        put("values: not looked at, for the events of a live run come once")
         return None
     share = Share(block=_BLOCK, numevents=numevents)
     return open_described(by, share=share, log=lambda text: None, values=values)  # it has been said

@@ -4,12 +4,13 @@ All sums are of products of earlier with later events. So a bin, or a frame, tha
 patience: what comes later is multiplied with what is there, and added to it.
 """
 
-import copy
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parcorana.errors import ConfigError
-from parcorana.twotime.gram import Extent, products
 
 #: Delays of each level in its own frames: beyond them the next one begins.
 LAGS = 16
@@ -112,167 +113,168 @@ class Ages:
     def _halved(self, odd, bins):
         for array, axes in self._merged():
             for axis in axes:
-                _halve(np.moveaxis(array, axis, 0), odd, bins)
+                halve(np.moveaxis(array, axis, 0), odd, bins)
 
-    def add(self, counters, data):
-        """Add events.
-
-        Parameters
-        ----------
-        counters : (m,) int64 [pulses]
-            Increasing, and beyond those there.
-        data : (m, columns) array, C order
-        """
-        if not len(counters):
-            return
+    def _begin(self, counters):
+        """Make room for events; return what all of them have in common, whatever their columns."""
         self.make_room(int(counters[0]), int(counters[-1]))
-        bins, rows = _summed(counters // self.about[2] - self.about[0], data)
-        self._add_bins(bins, rows, data, counters)
-        self.events += np.bincount(counters // self.about[2] - self.about[0], minlength=self.ages)
-        frames, rows = counters, data
+        begin, _, width = self.about.tolist()
+        place = counters // width - begin
+        starts = _starts(place)
+        addition = Addition(place, starts, place if starts is None else place[starts])
+        frames = counters
         for level in range(len(self.rings)):
+            starts = None
             if level:
-                frames, rows = _summed(frames // 2, rows)
-            if (self._level == level).any():
-                for first in range(0, len(frames), _TOGETHER):
-                    part = slice(first, first + _TOGETHER)
-                    self._add_frames(level, frames[part], rows[part])
+                frames = frames // 2
+                starts = _starts(frames)
+                frames = frames if starts is None else frames[starts]
+            addition.steps.append(self._step(level, starts, frames))
+        return addition
 
-    def _add_bins(self, bins, rows, data, counters):
-        self.sums[bins] += rows
-
-    def _add_frames(self, level, frames, rows):
-        kept = self.kept[level]
-        before, ring = self.frames[level, :kept], self.rings[level]
-        there, all_rows = np.concatenate([before, frames]), np.concatenate([ring[:kept], rows])
+    def _step(self, level, starts, frames):
+        kept = int(self.kept[level])
+        before = self.frames[level, :kept]
+        step = Step(level, starts, kept, bool(kept and before[-1] == frames[0]), frames)
         which = np.flatnonzero(self._level == level)
-        lags = self.delays[which] >> level
-        apart = frames[:, None] - there[None, :]
-        number = np.searchsorted(lags, apart)
-        later, earlier = np.nonzero(np.append(lags, 0)[number] == apart)
-        if len(later):
-            if level == 0 and self.about[2] == 1:
-                found = self._bin_products(frames[later] - self.about[0], there[earlier] - self.about[0])
-            else:
-                found = self._frame_products(rows, all_rows)[:, later, earlier]
+        step.used = bool(len(which))
+        step.of_bins = level == 0 and bool(self.about[2] == 1)
+        lags, there = self.delays[which] >> level, np.concatenate([before, frames])
+        for first in range(0, len(frames) if step.used else 0, _TOGETHER):
+            mine = frames[first : first + _TOGETHER]
+            # of the frame in progress there are two parts
+            window = slice(max(kept + first - LAGS - 1, 0), kept + first + len(mine))
+            apart = mine[:, None] - there[window]
+            number = np.searchsorted(lags, apart)
+            later, earlier = np.nonzero(np.append(lags, 0)[number] == apart)
+            if not len(later):
+                continue
             # twice the middle of the two, that lies between pulses
-            middle = ((frames[later] + there[earlier] + 1) << level) - 1
+            middle = ((mine[later] + there[window][earlier] + 1) << level) - 1
             age = middle // (2 * self.about[2]) - self.about[0]
             place = age * len(self.delays) + which[number[later, earlier]]
-            for sums, values in zip(self.pairs, found, strict=True):
+            if step.of_bins:
+                later, earlier = mine[later] - self.about[0], there[window][earlier] - self.about[0]
+            step.chunks.append(Chunk(slice(first, first + len(mine)), window, later, earlier, place))
+        return step
+
+    def _frame_pairs(self, addition, data, rings):
+        """Return the products of all pairs of frames, one behind the other; `rings` get the last frames."""
+        found, rows = [], data
+        for step in addition.steps:
+            rows = summed(step.starts, rows)
+            if step.used:
+                ring = rings[step.level]
+                if step.chunks and not step.of_bins:
+                    there = np.concatenate([ring[: step.kept], rows])
+                    found += self._products(step.chunks, rows, there)
+                step.keep(ring, rows)
+        return np.concatenate(found, axis=-1) if found else 0.0
+
+    def _end(self, addition, pairs):
+        """Add the products of pairs of frames, and note which events there are."""
+        chunks = [(step.of_bins, chunk) for step in addition.steps for chunk in step.chunks]
+        found = [self._bin_products(chunk.later, chunk.earlier) for of_bins, chunk in chunks if of_bins]
+        if any(not of_bins for of_bins, _ in chunks):
+            found.append(pairs)
+        if found:
+            place = np.concatenate([chunk.place for _, chunk in chunks])
+            for sums, values in zip(self.pairs, np.concatenate(found, axis=-1), strict=True):
                 sums += np.bincount(place, values, sums.size).reshape(sums.shape)
-        if kept and before[-1] == frames[0]:
-            all_rows[kept] += all_rows[kept - 1]
-            there, all_rows = np.delete(there, kept - 1), np.delete(all_rows, kept - 1, axis=0)
-        last = min(len(there), LAGS + 1)
-        self.kept[level], self.frames[level, :last], ring[:last] = last, there[-last:], all_rows[-last:]
+        self.events += np.bincount(addition.place, minlength=self.ages)
+        for step in addition.steps:
+            if step.used:
+                self.kept[step.level] = step.keep(self.frames[step.level], step.frames, adds=False)
 
 
-class Matrices(Ages):
-    """The sums of a worker: of each element per bin, and of products of bins over the elements of each colour.
-
-    Parameters
-    ----------
-    ages, delays, dtype, columns
-        As of `Ages`; the columns are the elements.
-    edges : (C + 1,) int
-        Where the elements of each colour begin; those from the last number on are in no product.
-    threads : int
+@dataclass
+class Chunk:
+    """Pairs of some frames with those before them.
 
     Attributes
     ----------
-    edges : (C + 1,) int
-    products : (C, ages, ages) float64
-        Of later with earlier bins; on the diagonal all of a bin, with each event's own square.
-    squares : (C, ages) float64
-        Sums of these squares.
+    rows, window : slice
+        These frames among those of an addition; and those before, among the kept ones and those of the addition.
+    later, earlier : (P,) int
+        Pairs, from the beginning of each; if they are `of_bins` the bins.
+    place : (P,) int
+        Where in the bins of age and the delays each one is added.
     """
 
-    def __init__(self, ages, delays, dtype, columns, edges, threads):
-        super().__init__(ages, delays, columns, len(edges) - 1, dtype)
-        self.edges, self._threads, self._extent = edges, threads, Extent()
-        self.products = np.zeros((len(edges) - 1, ages, ages))
-        self.squares = np.zeros((len(edges) - 1, ages))
+    rows: slice
+    window: slice
+    later: NDArray[Any]
+    earlier: NDArray[Any]
+    place: NDArray[Any]
 
-    def arrays(self):
-        """Add those of the products."""
-        return super().arrays() | {"products": self.products, "squares": self.squares}
 
-    def clear(self):
-        """Begin again, with another run."""
-        super().clear()
-        self._extent = Extent()
+@dataclass
+class Step:
+    """What an addition does to one level.
+
+    Attributes
+    ----------
+    level : int
+    starts : (k,) int or None
+        Where its frames begin among those of the level below; None: these are the same.
+    kept : int
+        Frames from before.
+    merged : bool
+        The last of them goes on in the first one of this addition.
+    frames : (k,) int64
+    used : bool
+        A delay is of this level.
+    of_bins : bool
+        The frames are the bins.
+    chunks : list of Chunk
+    """
+
+    level: int
+    starts: Any
+    kept: int
+    merged: bool
+    frames: NDArray[np.int64]
+    used: bool = False
+    of_bins: bool = False
+    chunks: list[Chunk] = field(default_factory=list)
+
+    def keep(self, ring, rows, adds=True):
+        """Put the last of the frames into `ring`, and return how many these are."""
+        old = ring[: self.kept - self.merged]
+        last = min(len(old) + len(rows), LAGS + 1)
+        new = min(len(rows), last)
+        tail = np.concatenate([old[len(old) - (last - new) :], rows[len(rows) - new :]])
+        if adds and self.merged and new == len(rows):
+            tail[last - new] += ring[self.kept - 1]
+        ring[:last] = tail
+        return last
+
+
+@dataclass
+class Addition:
+    """Some events that are added, whatever their columns.
+
+    Attributes
+    ----------
+    place : (m,) int
+        The bin of each event.
+    starts : (b,) int or None
+        Where the events of another bin begin; None: each is in a bin of its own.
+    bins : (b,) int
+        Increasing.
+    steps : list of Step
+        Of all levels.
+    """
+
+    place: NDArray[Any]
+    starts: Any
+    bins: NDArray[Any]
+    steps: list[Step] = field(default_factory=list)
 
     @property
-    def rounds(self):
-        """Whether sums of whole numbers in a bin may be too large to be exact."""
-        return self.sums.dtype == np.float32 and self._extent.whole and self._extent.largest > 1 << 24
-
-    def look(self):
-        """Learn of sums that were filled in."""
-        self._extent = Extent.of(self.sums)
-
-    def _merged(self):
-        yield from super()._merged()
-        yield self.products, (1, 2)
-        yield self.squares, (1,)
-
-    def _halved(self, odd, bins):
-        for matrix in self.products:
-            matrix += np.tril(matrix, -1).T  # a product of the two halves of a bin counts twice in its square
-        super()._halved(odd, bins)
-        for matrix in self.products:
-            matrix[...] = np.tril(matrix)
-        self._extent = Extent(2 * self._extent.largest, self._extent.whole)
-
-    def _add_bins(self, bins, rows, data, counters):
-        edges, threads, extent = self.edges, self._threads, Extent.of(rows)
-        new = products(rows, rows, edges, (extent, extent), threads)
-        self.products[:, bins[:, None], bins] += np.tril(new)
-        there = int(bins[0]) + 1
-        if there > 1 or self.events[0]:
-            old = products(rows, self.sums[:there], edges, (extent, self._extent), threads)
-            # the bin in progress: (a + b)^2 has the product twice
-            old[:, 0, there - 1] *= 2
-            self.products[:, bins, :there] += old
-        if self.about[2] == 1:
-            squares = np.einsum("cii->ci", new)
-        else:
-            squares = _squares(data, edges)
-            place = counters // self.about[2] - self.about[0]
-            squares = np.stack([np.bincount(place, row, self.ages) for row in squares])[:, bins]
-        self.squares[:, bins] += squares
-        _add_rows(self.sums, bins, rows)
-        self._extent = self._extent.joined(extent).joined(Extent.of(self.sums[bins[:1]]))
-
-    def _frame_products(self, rows, all_rows):
-        extents = Extent.of(np.ascontiguousarray(rows)), Extent.of(all_rows)
-        return products(rows, all_rows, self.edges, extents, self._threads)
-
-    def grown(self, counters):
-        """Return a copy without elements, with room for the bins of events that are still to come."""
-        other = self.part(0, 0)
-        other.products, other.squares, other.pairs = (
-            array.copy() for array in (self.products, self.squares, self.pairs)
-        )
-        if len(counters):
-            other.make_room(int(counters[0]), int(counters[-1]))
-        return other
-
-    def _bin_products(self, later, earlier):
-        return self.products[:, later, earlier]
-
-    def part(self, begin, end):
-        """Return a copy with some elements of one colour, whose products are those that are still to come."""
-        other = copy.copy(self)
-        other.about, other.events, other.kept, other.frames = (
-            array.copy() for array in (self.about, self.events, self.kept, self.frames)
-        )
-        other.edges = np.array([0, end - begin])
-        other.sums, other.rings = self.sums[:, begin:end].copy(), self.rings[..., begin:end].copy()
-        other.products, other.pairs = np.zeros((1, *self.products.shape[1:])), np.zeros((1, *self.pairs.shape[1:]))
-        other.squares = np.zeros((1, self.ages))
-        return other
+    def pairs(self):
+        """How many products of frames `_frame_pairs` returns."""
+        return sum(len(chunk.place) for step in self.steps if not step.of_bins for chunk in step.chunks)
 
 
 class Series(Ages):
@@ -308,51 +310,51 @@ class Series(Ages):
                 self.clear()
                 self.run[0] = number
             each = sums[mine] / np.maximum(elements[mine], 1)
-            self.add(counters[mine], np.concatenate([sums[mine], each, elements[mine]], axis=1).astype(np.float64))
+            self._add(counters[mine], np.concatenate([sums[mine], each, elements[mine]], axis=1).astype(np.float64))
 
-    def _add_bins(self, bins, rows, data, counters):
-        place = counters // self.about[2] - self.about[0]
-        self.sums[bins] += rows
+    def _add(self, counters, data):
+        addition = self._begin(counters)
+        self.sums[addition.bins] += summed(addition.starts, data)
         for to, column in zip(self.squares, data.T, strict=False):
-            to += np.bincount(place, column**2, self.ages)
+            to += np.bincount(addition.place, column**2, self.ages)
+        self._end(addition, self._frame_pairs(addition, data, self.rings))
 
     def _bin_products(self, later, earlier):
         colors = len(self.squares)
         return (self.sums[later, :colors] * self.sums[earlier, colors : 2 * colors]).T
 
-    def _frame_products(self, rows, all_rows):
+    def _products(self, chunks, rows, there):
         colors = len(self.squares)
-        return np.einsum("ic,jc->cij", rows[:, :colors], all_rows[:, colors : 2 * colors])
+        return [
+            (rows[chunk.rows, :colors][chunk.later] * there[chunk.window, colors : 2 * colors][chunk.earlier]).T
+            for chunk in chunks
+        ]
 
 
-def _summed(index, rows):
-    """Add up rows of the same index, which increases; return the indexes that there are, and the sums."""
+def _starts(index):
+    """Return where another index begins, of indexes that increase; None where each one is another."""
     starts = np.flatnonzero(np.diff(index, prepend=index[0] - 1))
-    return index[starts], (rows if len(starts) == len(rows) else np.add.reduceat(rows, starts, axis=0))
+    return None if len(starts) == len(index) else starts
 
 
-def _add_rows(sums, bins, rows):
-    """Add rows to those of `sums`; most often these lie side by side."""
-    if bins[-1] - bins[0] == len(bins) - 1:
-        sums[bins[0] : bins[-1] + 1] += rows
-    else:
-        sums[bins] += rows
+def summed(starts, rows):
+    """Add up the rows from one start to the next; None: each row is one of its own."""
+    if starts is None:
+        return rows
+    # row by row: `np.add.reduceat` takes several times as long along the first axis
+    sums, many = rows[starts], np.diff(starts, append=len(rows))
+    for k in range(1, int(many.max())):
+        longer = np.flatnonzero(many > k)
+        if len(longer) == len(starts):
+            sums += rows[starts + k]
+        else:
+            sums[longer] += rows[starts[longer] + k]
+    return sums
 
 
-def _halve(array, odd, bins):
+def halve(array, odd, bins):
     """Add up neighbours along the first axis, in place: the first two, or the first one alone if `odd`."""
     for k in range((bins + odd + 1) // 2):
         pair = [j for j in (2 * k - odd, 2 * k - odd + 1) if 0 <= j < bins]
         array[k] = array[pair[0]] + array[pair[1]] if len(pair) == 2 else array[pair[0]]
     array[(bins + odd + 1) // 2 :] = 0
-
-
-def _squares(data, edges):
-    """Return the sums of squares over the elements of each colour, (C, m)."""
-    found = np.empty((len(edges) - 1, len(data)))
-    for row, begin, end in zip(found, edges[:-1], edges[1:], strict=True):
-        row[:] = 0
-        for first in range(begin, end, 4096):
-            piece = data[:, first : min(first + 4096, end)].astype(np.float64)
-            row += np.einsum("ij,ij->i", piece, piece)
-    return found

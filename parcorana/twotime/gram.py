@@ -1,11 +1,12 @@
-"""Gram matrices of events, colour by colour, by BLAS: exact for whole numbers."""
+"""Products of events, summed over elements, by BLAS: exact for whole numbers."""
 
 import ctypes
+import os
 import re
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,11 @@ from parcorana import _core
 
 _EXACT = 1 << 24  # a float32 sum of whole numbers is exact up to here
 _LEAST = 64  # elements in one product, below which float64 is faster
-_WIDE = 1 << 10  # elements that are made float64 at once
+WIDE = 1 << 10  # elements that are made float64 at once
 _ROUNDED = 1 << 12  # elements in one float32 sum of numbers that are not whole
 _SMALL = 32  # of photons there are seldom more: their sums are exact, however many elements a colour has
-_BATCH = 4  # products of each thread whose results wait to be added
 _MOST = 1 << 12  # squared it is `_EXACT`
+_TOLD = ("MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
 
 
 class Extent:
@@ -49,57 +50,53 @@ def _cut(one, other, dtype):
     if not (one.whole and other.whole):
         return _ROUNDED, dtype
     most = _EXACT / max(one.largest * other.largest, 1)
-    return (int(min(most, 1 << 20)), dtype) if most >= _LEAST else (_WIDE, np.dtype(np.float64))
+    return (int(min(most, 1 << 20)), dtype) if most >= _LEAST else (WIDE, np.dtype(np.float64))
 
 
-def products(one, other, edges, extents, threads):
-    """Sum the products of rows over the elements of each colour.
+def product(one, other, extents):
+    """Sum the products of rows over the elements.
 
     Parameters
     ----------
     one : (a, n) float32 or float64, C order
     other : (b, n) array of the same type
         `one` itself: half of the work.
-    edges : (C + 1,) int
-        Where the elements of each colour begin and end.
     extents : (Extent, Extent)
-    threads : int
 
     Returns
     -------
-    (C, a, b) float64
+    (a, b) float32 or float64
     """
-    sums = np.zeros((len(edges) - 1, len(one), len(other)))
     step, dtype = _cut(*extents, one.dtype)
-
-    def product(task):
-        part = slice(*task[1:])
+    if step >= one.shape[1] and dtype == one.dtype:
+        return one @ other.T
+    sums = np.zeros((len(one), len(other)))
+    for first in range(0, one.shape[1], step):
+        part = slice(first, first + step)
         left = one[:, part].astype(dtype, copy=False)
         right = left if other is one else other[:, part].astype(dtype, copy=False)
-        return left @ right.T
-
-    tasks = [
-        (c, first, min(first + step, end))
-        for c, (begin, end) in enumerate(pairwise(map(int, edges)))
-        for first in range(begin, end, step)
-    ]
-    # BLAS with threads of its own waits for the slowest of them at every product
-    with blas_threads(1), _pool(threads) as each:
-        for first in range(0, len(tasks), _BATCH * threads):
-            batch = tasks[first : first + _BATCH * threads]
-            for (c, *_), found in zip(batch, each(product, batch), strict=True):
-                sums[c] += found  # in their order, whatever the number of threads
+        sums += left @ right.T
     return sums
 
 
-@contextmanager
-def _pool(threads):
-    """Give what `map` does, by threads that end with the ``with`` body: a process waits for those that do not."""
-    if threads == 1:
-        yield map
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        yield pool.map
+def in_order(function, tasks, threads):
+    """Yield ``(task, function(task))`` in the order of the tasks, made by threads that each have a BLAS to itself.
+
+    BLAS with threads of its own waits for the slowest of them at every product. Threads end with the last task: a
+    process waits for those that do not.
+    """
+    with blas_threads(1):
+        if threads == 1 or len(tasks) < 2:
+            yield from ((task, function(task)) for task in tasks)
+            return
+        waiting = deque()
+        with ThreadPoolExecutor(threads) as pool:
+            for task in tasks:
+                if len(waiting) == 2 * threads:
+                    yield waiting[0][0], waiting.popleft()[1].result()
+                waiting.append((task, pool.submit(function, task)))
+            while waiting:
+                yield waiting[0][0], waiting.popleft()[1].result()
 
 
 @cache
@@ -121,6 +118,18 @@ def _libraries():
                 if all(hasattr(library, name) for name in names):
                     found.append(tuple(getattr(library, name) for name in names))
     return tuple(found)
+
+
+def unheld_threads():
+    """Return what to say of a BLAS that cannot be told its threads; None if it can, or the user has told it."""
+    if _libraries() or any(os.environ.get(name) == "1" for name in _TOLD):
+        return None
+    name = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {}).get("name", "unknown")
+    return (
+        f"TwoTime: the BLAS of NumPy here ({name}) is not OpenBLAS, the one whose threads are set: each thread of a "
+        "worker may get as many of its own as the host has cores, which is slow; set that variable to 1 which it "
+        "heeds, before the job starts: " + ", ".join(_TOLD)
+    )
 
 
 @contextmanager

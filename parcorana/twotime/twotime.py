@@ -4,10 +4,10 @@ import copy
 
 import numpy as np
 
-from parcorana import _move, kernels
+from parcorana import _core, _move, kernels
 from parcorana.calculation.arrays import Common, PerElement, Summed
 from parcorana.calculation.base import BlockBase
-from parcorana.calculation.userclass import Apart
+from parcorana.calculation.userclass import Apart, is_own
 from parcorana.errors import ConfigError, shown
 from parcorana.g2.beside import draw_beside, picture_of
 from parcorana.g2.parameters import check_colors, check_picture, colors_of, number_of, table_of
@@ -15,12 +15,13 @@ from parcorana.g2.saturation import mark_saturated
 from parcorana.g2.series import events_shared
 from parcorana.reference import two_time
 from parcorana.results.twotime import write_two_time
-from parcorana.twotime.ages import LAGS, Matrices, Series
+from parcorana.twotime.ages import LAGS, Series
+from parcorana.twotime.gram import unheld_threads
+from parcorana.twotime.matrices import Matrices
 
-PARAMS = ("color", "color_table", "saturated_value", "notzero", "ages", "window", "picture", "plot_colors")
+PARAMS = ("color", "color_table", "saturated_value", "notzero", "ages", "window", "picture", "plot_colors", "export")
 _AGES = 512
-_ROWS = 256  # events whose elements are brought side by side at once
-_PIECE = 1 << 13  # elements at once of the events that still wait
+_ROWS = 512  # events that are added at once
 _NEVER = np.iinfo(np.int64).max
 
 
@@ -68,7 +69,7 @@ class TwoTime(Apart, BlockBase):
     @property
     def changes_rows(self):
         """True with `notzero`."""
-        return self.notzero is not None
+        return self.notzero is not None or is_own(type(self), "adjust")
 
     @classmethod
     def checkParams(cls, user_params, mask, log):
@@ -79,21 +80,24 @@ class TwoTime(Apart, BlockBase):
         window_of(user_params)
         check_colors(user_params, mask, log)
         check_picture(user_params)
+        if warning := unheld_threads():
+            log(warning)
 
     # -- on a worker --------------------------------------------------------------
 
     def arrays(self, elements):
         """Declare which event saturated each element first, and all sums of bins and frames."""
-        index = kernels.color_index(self.color[self.mpiParams.part][:elements], self.colors)
-        index[index < 0] = len(self.colors)
-        #: Of the elements, colour by colour; those without one come last.
-        self.order = np.argsort(index, kind="stable")
-        edges = np.searchsorted(index[self.order], np.arange(len(self.colors) + 1))
+        #: Which colour each element has; after the last one comes none.
+        self.index = kernels.color_index(self.color[self.mpiParams.part][:elements], self.colors)
+        self.index[self.index < 0] = len(self.colors)
+        #: Of the elements, colour by colour, and where those of each begin.
+        self.order = np.argsort(self.index, kind="stable")
+        self.edges = np.searchsorted(self.index[self.order], np.arange(len(self.colors) + 1))
         self.saturated_at, self.run = np.full(elements, _NEVER), np.zeros(1, np.int64)
         dtype = np.dtype(self.system_params["store_dtype"])
         dtype = np.dtype(np.float64 if dtype == np.float64 else np.float32)
         # of a window nothing is kept: the sums are made of the stored events
-        self.matrices = Matrices(self.ages, self.delays, dtype, elements, edges, self.mpiParams.threads)
+        self.matrices = Matrices(self.ages, self.delays, dtype, elements, self.edges, self.mpiParams.threads)
         self.parts, self.told = [], False
         kept = {"saturated_at": PerElement(self.saturated_at), "run": Common(self.run)}
         return kept if self.window else kept | self._declared(self.matrices.arrays())
@@ -104,15 +108,15 @@ class TwoTime(Apart, BlockBase):
         return {name: kinds.get(name, Common)(array) for name, array in arrays.items()}
 
     def extra_bytes(self, elements, threads):
-        """Return the bytes of events side by side, of their products, and of the events that wait."""
-        itemsize, times = self.saturated_at.itemsize, self.system_params["times"]
-        rows = 4 * min(_ROWS, self.system_params["block"]) * elements * itemsize
-        waiting = (self.ages + 3 * times + 64) * min(_PIECE, elements) * itemsize
-        return rows + waiting + 24 * len(self.colors) * _ROWS * self.ages + 4 * 8 * self.ages**2
+        """Return the bytes of what threads have of pieces of the elements, and of the products on their way."""
+        times, block = self.system_params["times"], self.system_params["block"]
+        events = times if self.window else max(times, min(_ROWS, block))
+        return self.matrices.scratch_bytes(elements, events, threads) + 24 * len(self.colors) * (block + times)
 
     def collected_bytes(self, elements):
-        """Return the bytes of the matrices, once more."""
-        return 8 * len(self.colors) * self.ages * (self.ages + len(self.delays) + 1)
+        """Return the bytes of what speaks of the events that wait; of a window of the matrices, too."""
+        waiting = 8 * (2 * len(self.colors) + 1) * self.system_params["times"]
+        return waiting + self.window * self.matrices.product_bytes
 
     def adjust(self, block):
         """Note which event saturates an element first, then set small values to `notzero`."""
@@ -128,47 +132,35 @@ class TwoTime(Apart, BlockBase):
             self.numbers = getattr(self, "numbers", {})
             self.numbers |= {int(t): block.first + k for k, t in enumerate(block.counters)}
 
-    def _sorted(self, events, begin=0, end=None):
-        """Return elements of events colour by colour, C order, 0 from where one is saturated."""
-        order, dtype = self.order[begin:end], self.matrices.sums.dtype
-        low, high = int(order.min(initial=0)), int(order.max(initial=-1)) + 1
-        if len(order) and high - low <= 4 * len(order):
-            rows = np.take(events.columns(slice(low, high)), order - low, axis=1)
-        else:  # a colour that is all over the detector
-            rows = np.empty((len(events), len(order)), dtype)
-            for k, row in enumerate(rows):
-                row[:] = np.take(events.at(slice(k, k + 1)).data[0], order)
-        rows = np.ascontiguousarray(rows, dtype)
-        when = self.saturated_at[order]
-        for k in np.flatnonzero(when != _NEVER):
-            rows[events.numbers >= when[k], k] = 0
-        return rows
+    def _taken(self, events):
+        """Return what brings some elements of events side by side, and sums them: see `Matrices.add`."""
 
-    def _of_colors(self, rows, numbers, begin, end, index):
-        """Return the sums over the elements of each colour, and how many they are, (m, C)."""
-        count = len(self.colors)
-        sums = kernels.sum_indexed(rows, index, count, self.mpiParams.threads)
-        elements = np.tile(np.bincount(index[index >= 0], minlength=count), (len(rows), 1))
-        when = self.saturated_at[self.order[begin:end]]
-        for k in np.flatnonzero((when != _NEVER) & (index >= 0)):
-            elements[numbers >= when[k], index[k]] -= 1
-        return sums, elements
+        def take(begin, end):
+            rows = np.empty((len(events), end - begin), self.matrices.sums.dtype)
+            sums, squares = np.empty((2, len(events)))
+            order = self.order[begin:end]
+            _core.bring_elements(events.rows, events.numbers, order, self.saturated_at, rows, sums, squares)
+            return rows, sums, squares
 
-    def _index(self, begin=0, end=None):
-        edges = self.matrices.edges
-        index = np.repeat(np.arange(len(edges) - 1, dtype=np.int32), np.diff(edges))
-        return np.append(index, np.full(len(self.order) - len(index), -1, np.int32))[begin:end]
+        return take
+
+    def _elements(self, numbers):
+        """Return of how many elements of each colour events are, (m, C)."""
+        elements = np.tile(np.diff(self.edges), (len(numbers), 1))
+        saturated = np.flatnonzero(self.saturated_at != _NEVER)
+        for color in range(len(self.colors)):
+            when = np.sort(self.saturated_at[saturated[self.index[saturated] == color]])
+            elements[:, color] -= np.searchsorted(when, numbers, "right")
+        return elements
 
     def enter(self, events):
         """Add events to the sums, and keep the intensity of each colour for the viewer."""
         if self.window:
             return
-        index = self._index()
         for first in range(0, len(events), _ROWS):
-            part = slice(first, first + _ROWS)
-            numbers, counters = events.numbers[part], events.counters[part].copy()
-            rows = self._sorted(events.at(part))
-            self.matrices.add(counters, rows)
+            part = events.at(slice(first, first + _ROWS))
+            counters = part.counters.copy()
+            sums = self.matrices.add(counters, self._taken(part))
             if self.matrices.rounds and not self.told:
                 self.told = True
                 self.mpiParams.logWarning(
@@ -176,8 +168,7 @@ class TwoTime(Apart, BlockBase):
                     "6e-8 of themselves: store_dtype 'float64' keeps them exact",
                     allWorkers=True,
                 )
-            run = np.repeat(self.run, len(counters))
-            self.parts.append((run, counters, *self._of_colors(rows, numbers, 0, None, index)))
+            self.parts.append((np.repeat(self.run, len(counters)), counters, sums, self._elements(part.numbers)))
 
     def end_run(self, buffer):
         """Begin again: what there is speaks of the run in progress."""
@@ -186,7 +177,8 @@ class TwoTime(Apart, BlockBase):
             "TwoTime: a run of the dataset ended, and the next one begins: results speak of the run in progress only; "
             "for each run take a dataset of its own"
         )
-        self.matrices.clear()
+        if not self.window:
+            self.matrices.clear()
 
     def share(self):
         """Return the intensity of each colour at the events since the last time."""
@@ -200,30 +192,17 @@ class TwoTime(Apart, BlockBase):
 
     def collect(self, last, buffer):
         """Return the sums with those of the events that wait, which are not changed by that."""
-        waiting, whole = buffer.waiting(), self.matrices
-        count, edges = len(self.colors), whole.edges
-        sums, elements = np.zeros((len(waiting), count)), np.zeros((len(waiting), count), np.int64)
-        total = whole.grown(waiting.counters)
-        for color in range(count):
-            for begin in range(edges[color], edges[color + 1], _PIECE):
-                end = min(begin + _PIECE, edges[color + 1])
-                rows = self._sorted(waiting, begin, end)
-                more = self._of_colors(rows, waiting.numbers, begin, end, self._index(begin, end))
-                sums += more[0]
-                elements += more[1]
-                part = whole.part(begin, end)
-                part.add(waiting.counters, rows)
-                for name in ("products", "pairs", "squares"):
-                    getattr(total, name)[color] += getattr(part, name)[0]
+        waiting, total = buffer.waiting(), self.matrices.aside()
+        sums, elements = total.add(waiting.counters, self._taken(waiting)), self._elements(waiting.numbers)
         bins = int(total.about[1])
         return {
             "run": Common(self.run),
             "counters": Common(waiting.counters),
             "sums": Summed(sums),
             "elements": Summed(elements),
-            "products": Summed(np.ascontiguousarray(total.products[:, :bins, :bins])),
-            "squares": Summed(np.ascontiguousarray(total.squares[:, :bins])),
-            "pairs": Summed(np.ascontiguousarray(total.pairs[:, :bins])),
+            "products": Summed(total.products[:, :bins, :bins]),
+            "squares": Summed(total.squares[:, :bins]),
+            "pairs": Summed(total.pairs[:, :bins]),
         }
 
     # -- checkpoints --------------------------------------------------------------

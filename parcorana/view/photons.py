@@ -50,5 +50,5 @@ def draw_photons(figure, photons, colors=None):
     right.set_xscale("log", base=2)
     right.set_title("x: without pulse variance; _: 2 x that of unrelated windows")
     for axes in (left, right):
-        if chosen and len(chosen) <= 8:
+        if len(chosen) <= 8 and axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=8)

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from parcorana.curves.rounding import time_with_error, with_error
 from parcorana.errors import ConfigError
 from parcorana.view.names import check_picture_name
+from parcorana.view.texts import plain, take_as_they_are
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -25,6 +26,7 @@ STYLE = {
     "xtick.direction": "in",
     "ytick.direction": "in",
     "legend.frameon": False,
+    "text.usetex": False,
 }
 _NAMED = 14  # colours of an image that a legend names one by one
 _DRAWN = 24  # delay curves that a legend beside them has room for
@@ -47,12 +49,15 @@ def shown(path, size=(11, 8)):
 
             if matplotlib.get_backend().lower() == "agg":
                 raise ConfigError("there is no display for a window: say -o FILE.png")
-            yield pyplot.figure(figsize=size, layout="constrained")
+            figure = pyplot.figure(figsize=size, layout="constrained")
+            yield figure
+            take_as_they_are(figure)
             pyplot.show()
             return
         check_picture_name(path)
         figure = Figure(figsize=size, layout="constrained")
         yield figure
+        take_as_they_are(figure)
         aside = Path(path).with_name(f".{Path(path).stem}.part{Path(path).suffix}")
         try:
             figure.savefig(aside, dpi=120)
@@ -158,7 +163,7 @@ def _color_overlay(figure, axes, image, alpha=0.6, names=str):
     else:
         bar = figure.colorbar(drawn, ax=axes, shrink=0.8, label="colour")
         ticks = np.unique(np.linspace(0, len(numbers) - 1, 8).astype(int))
-        bar.set_ticks(ticks, labels=[_in_angstrom(names(numbers[k])) for k in ticks])
+        bar.set_ticks(ticks, labels=[plain(_in_angstrom(names(numbers[k]))) for k in ticks])
 
 
 def _image(figure, axes, image, covered, label, colormap, scaled=None):
@@ -226,7 +231,7 @@ def draw_curves(axes, results, colors=None):
             if fit is not None and fit.ok:
                 fine = np.geomspace(result.delays[result.delays > 0][0], result.delays[-1], 300)
                 axes.plot(fine, fit.model(fine), line, color=paint[c], lw=1.2)
-    axes.set_ylabel(r"$g_2$")
+    axes.set_ylabel("g\u2082")
     if drawn:
         delay_axis(axes, results[0].rate, note=note)
     else:

@@ -2,12 +2,13 @@
 
 On one host they are sockets of the abstract namespace, and no port is opened.
 To other hosts they are TCP, on the address from which that host is reached.
-Whoever connects must know a random token, which travels over MPI; once all
-ranks have connected nobody else can.
+Whoever connects must know a random token, which travels over MPI, and on one
+host be the same user; once all ranks have connected nobody else can.
 """
 
 import errno
 import fcntl
+import os
 import resource
 import secrets
 import selectors
@@ -18,6 +19,7 @@ from contextlib import ExitStack, suppress
 
 _SIOCGIFADDR = 0x8915
 _HELLO = struct.Struct("=16sq")  # token, rank
+_CREDENTIALS = struct.Struct("3i")  # process, user, group
 _PATIENCE = 5.0  # s to connect
 _OTHER_FILES = 512
 _STRANGERS = 64  # who may knock before the ranks do
@@ -155,12 +157,11 @@ def _accept(listeners, token, count):
         while len(links) < count and (left := until - time.monotonic()) > 0:
             for key, _ in selector.select(left):
                 if key.data is None:
-                    with suppress(OSError):
-                        stranger = key.fileobj.accept()[0]
-                        stranger.setblocking(False)
-                        selector.register(stranger, selectors.EVENT_READ, bytearray())
+                    _let_in(key.fileobj, selector, count + _STRANGERS)
                     continue
                 link, said = key.fileobj, key.data
+                if link.fileno() < 0:  # turned away meanwhile
+                    continue
                 with suppress(BlockingIOError):
                     try:
                         data = link.recv(_HELLO.size - len(said))
@@ -174,7 +175,38 @@ def _accept(listeners, token, count):
                         links[_HELLO.unpack(said)[1]] = link
                     else:
                         link.close()
-        for key in list(selector.get_map().values()):
-            if key.data is not None:
-                key.fileobj.close()  # a stranger
+        while _turn_away(selector):
+            pass
     return links
+
+
+def _let_in(listener, selector, most):
+    """Accept a connection to hear its token, unless another user's; of too many who say nothing the first one goes."""
+    try:
+        link = listener.accept()[0]
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            _turn_away(selector)
+        return
+    if link.family == socket.AF_UNIX and _user_of(link) != os.geteuid():
+        link.close()
+        return
+    if len(selector.get_map()) > most:
+        _turn_away(selector)
+    link.setblocking(False)
+    selector.register(link, selectors.EVENT_READ, bytearray())
+
+
+def _user_of(link):
+    """Return the user whose process is at the other end of a socket of this host."""
+    return _CREDENTIALS.unpack(link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[1]
+
+
+def _turn_away(selector):
+    """Close the connection that has waited longest without a token; tell whether there was one."""
+    for key in selector.get_map().values():
+        if key.data is not None:
+            selector.unregister(key.fileobj)
+            key.fileobj.close()
+            return True
+    return False

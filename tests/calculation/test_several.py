@@ -16,6 +16,7 @@ from parcorana.errors import ConfigError
 from parcorana.job.config import resolve_config
 from parcorana.multitau import MultiTauG2
 from parcorana.photons import PhotonStatistics
+from parcorana.twotime import TwoTime
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 
 SYSTEM = {"times": 20, "update": 25, "delays": [1, 2, 3, 5, 8], "block": 16}
@@ -61,7 +62,7 @@ class Mean(parcorana.BlockBase):
         group[f"mean_at_{update.processed:06d}"] = update["sums"] / update.processed
 
 
-SHIPPED = [G2IncrementalAccumulator, G2atEnd, G2IncrementalWindowed, MultiTauG2, PhotonStatistics]
+SHIPPED = [G2IncrementalAccumulator, G2atEnd, G2IncrementalWindowed, MultiTauG2, PhotonStatistics, TwoTime]
 CLASSES = [*SHIPPED, Callbacks, InOrder, Mean]
 OWN = {"G2atEnd": {"notzero": 3.0}, "G2IncrementalWindowed": {"saturated_value": 9}}
 
@@ -109,6 +110,36 @@ def test_each_class_gives_what_it_gives_alone(tmp_path_factory, seed, classes, w
             with result(each, f"{each.__name__}.h5", user | OWN.get(each.__name__, {})) as alone:
                 assert_same(everything(together["user"][each.__name__]), everything(alone["user"]))
     shutil.rmtree(folder)
+
+
+class Halving(InOrder):
+    """In order, too, but of other numbers."""
+
+    adjust = Mean.adjust
+
+
+def test_those_that_are_in_order_and_change_nothing_have_one_buffer(tmp_path):
+    frames, system = np.random.default_rng(1).poisson(5, (30, 2, 3)).astype(np.uint16), SYSTEM | {"delays": [1, 2]}
+    classes = [TwoTime, MultiTauG2, Halving, InOrder, G2atEnd, PhotonStatistics]
+
+    def buffers(**own):
+        user, path = own | {"picture": None}, str(tmp_path / "together.h5")
+        *_, worker = run_local(
+            tmp_path, classes, np.arange(30), frames, user=user, h5output=path, overwrite=True, **system
+        )
+        return {name: id(each.buffer) for name, each in worker.calculation._enterings.items()}
+
+    found = buffers()
+    assert len({found[name] for name in ("TwoTime", "MultiTauG2", "InOrder", "PhotonStatistics")}) == 1
+    assert len(set(found.values())) == 3
+    found = buffers(MultiTauG2={"notzero": 6}, TwoTime={"notzero": 3})
+    assert len(set(found.values())) == 5 and found["InOrder"] == found["PhotonStatistics"]
+    with h5py.File(tmp_path / "together.h5") as together:
+        for each, own in ((MultiTauG2, {"notzero": 6}), (InOrder, {}), (Halving, {})):
+            path = str(tmp_path / f"{each.__name__}.h5")
+            run_local(tmp_path, each, np.arange(30), frames, user=own, h5output=path, **system)
+            with h5py.File(path) as alone:
+                assert_same(everything(together["user"][each.__name__]), everything(alone["user"]))
 
 
 class Choosy(Mean):

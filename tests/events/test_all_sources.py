@@ -103,8 +103,8 @@ def account_of(path):
         return {name: int(count) for name, count in file["system/accounting"].attrs.items() if count}
 
 
-@pytest.mark.parametrize("servers", [1, 2, 3])
-@pytest.mark.parametrize("mode", ["sequential", "idx", "h5"])
+# from HDF5 by one server is what is compared with; every number of servers reads alike in the tests of each source
+@pytest.mark.parametrize(("mode", "servers"), [("sequential", 1), ("sequential", 3), ("idx", 1), ("idx", 2), ("h5", 3)])
 def test_finished(job, data, right, mode, servers):
     modes = {"sequential": "", "idx": ":idx"}
     if mode == "h5":

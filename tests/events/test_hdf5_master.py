@@ -1,5 +1,8 @@
 """What a master states of the instrument: read where facilities write it, and not used where it cannot be."""
 
+import os
+import signal
+
 import h5py
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ from test_hdf5_files import opened
 
 from parcorana.detector.instrument import reasons
 from parcorana.errors import ConfigError
+from parcorana.events.hdf5 import master
 
 BEAM = "entry/instrument/beam"
 SMALL = {"frames": 3, "parts": 1}
@@ -212,6 +216,26 @@ def test_several_masters_that_differ(tmp_path):
     source.close()
     assert got.distance is None and got.doubts == ("distance: one_master.h5 and two_master.h5 differ",)
     assert got.energy == pytest.approx(8.0) and (got.announced, got.found) == (2 * FRAMES, 2 * FRAMES)
+
+
+def test_one_of_several_files_that_the_library_does_not_survive(tmp_path, monkeypatch):
+    """It is left alone, and the others are read."""
+    text, read, here = write_master(tmp_path), master._read, os.getpid()
+    (tmp_path / "B_master.h5").write_bytes((tmp_path / "A_master.h5").read_bytes())
+
+    def crashes(stack, with_mask):
+        if "B_master" in stack.name:
+            assert os.getpid() != here
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(stack, with_mask)
+
+    monkeypatch.setattr(master, "_read", crashes)
+    source = opened(f"{text},{tmp_path}/B_master.h5:runs", None)
+    got = master.read_instruments(source._stacks)
+    source.close()
+    assert got[0].energy == pytest.approx(8.0) and not got[0].doubts
+    assert got[1].energy is None
+    assert got[1].doubts == ("what it states of the instrument: HDF5's library crashes over it (SIGKILL)",)
 
 
 def test_a_file_that_states_nothing(tmp_path):

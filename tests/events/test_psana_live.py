@@ -204,8 +204,8 @@ def test_no_files_come(tmp_path, monkeypatch):
 def test_the_configuration_comes_with_the_end(folder, tmp_path, frames, in_thread, monkeypatch, comes):
     """All of a short run is written while psana waits for the rest of its configuration, or nothing more is."""
     monkeypatch.setenv("PARCORANA_PATIENCE", "60" if comes else "2")
-    before, paths = held(), sorted((folder / "open").rglob("*.xtc2"))
-    to = [tmp_path / path.relative_to(folder / "open") for path in paths]
+    before, paths = held(), sorted(folder.rglob("*-r0008-*.xtc2"))
+    to = [tmp_path / path.relative_to(folder) for path in paths]
     (tmp_path / "smalldata").mkdir()
     for path, growing in zip(paths, to, strict=True):
         data = path.read_bytes()
@@ -222,11 +222,11 @@ def test_the_configuration_comes_with_the_end(folder, tmp_path, frames, in_threa
             time.sleep(1.5)  # psana opens the data in between
 
     if not comes:
-        with pytest.raises(ConfigError, match="run 9 of tstx00126: its small data has no whole configuration"):
-            opened(f"exp=tstx00126:run=9:dir={tmp_path}:live")
+        with pytest.raises(ConfigError, match="run 8 of tstx00126: its small data has no whole configuration"):
+            opened(f"exp=tstx00126:run=8:dir={tmp_path}:live")
         return
     in_thread(finish)
-    (found,), lost = followed(opened(f"exp=tstx00126:run=9:dir={tmp_path}:live"))
+    (found,), lost = followed(opened(f"exp=tstx00126:run=8:dir={tmp_path}:live"))
     assert_all_there(found, frames)
     assert lost == 0
 

@@ -8,6 +8,8 @@ from parcorana.correlate.delays import check_delays
 from parcorana.events.dataset import parse_dataset
 from parcorana.job.config import resolve_config
 from parcorana.job.partition import assign_roles, elements_of
+from parcorana.multitau import MultiTauG2
+from parcorana.photons import PhotonStatistics
 
 WRONG_SYSTEM = [
     ({"tymes": 5}, "unknown key 'tymes' in system_params; did you mean 'times'?"),
@@ -141,7 +143,14 @@ def test_check_prints_config_roles_elements_memory(setup):
     run = setup.drive("--check", ranks=5)
     assert run.returncode == 0, run.stderr
     included = int(setup.mask.sum())
-    for words in ("times           60", "2 servers, 2 workers", "G2atEnd", "MiB in all", f"{included // 2}"):
+    for words in (
+        "times           60",
+        "2 servers, 2 workers",
+        "G2atEnd",
+        "MiB in all",
+        "on worker 3, in MiB",
+        f"{included // 2}",
+    ):
         assert words in run.stdout
     assert run.stdout.count("worker  ") >= 2
     assert not list(setup.folder.glob("out*"))
@@ -201,6 +210,22 @@ def test_values_of_other_types_that_mean_the_same(setup, monkeypatch):
     assert config.times == 9 and config.rate == 24.0 and config.store_dtype == np.float64
     with pytest.raises(AttributeError):
         config.times = 5
+
+
+@pytest.mark.parametrize(
+    ("classes", "rows", "events"),
+    [
+        ([userg2.G2atEnd], 512, 512),
+        ([MultiTauG2], 512, 256),
+        ([PhotonStatistics, MultiTauG2], 512, 256),
+        ([MultiTauG2, userg2.G2atEnd], 512, 512),
+        ([MultiTauG2], 32, 1024),  # a small detector
+    ],
+)
+def test_blocks_are_as_long_as_the_classes_need_them(tmp_path, classes, rows, events):
+    np.save(tmp_path / "mask.npy", np.ones((rows, 1024), np.int8))
+    params = {"dataset": "h5=frames.h5", "mask": str(tmp_path / "mask.npy"), "times": 9, "delays": [1, 2]}
+    assert resolve_config(params | {"user_class": classes}, {}).block == events
 
 
 def test_default_output_names(setup, monkeypatch):

@@ -12,14 +12,18 @@ from calculation.test_user_class import Own
 from conftest import write_class
 
 from parcorana import BlockBase, Common, ConfigError, PerElement, Summed
-from parcorana.correlate.delays import make_delay_list
+from parcorana.correlate.delays import make_delay_list, make_multitau_delays
 from parcorana.correlate.lines import scratch_bytes
 from parcorana.errors import UserCodeError
 from parcorana.job import memory
 from parcorana.job.config import resolve_config
+from parcorana.job.division import divide
 from parcorana.job.partition import Roles
+from parcorana.multitau import MultiTauG2
+from parcorana.photons import PhotonStatistics
 from parcorana.pipeline import note
 from parcorana.pipeline.gathered import Gathered, label
+from parcorana.tools.report import report
 
 WIDTH, TIMES, BLOCK, FRAMES, FILES = 120_000, 500, 64, 40, 20
 
@@ -153,7 +157,9 @@ def test_the_arrays_that_a_class_says_it_has_are_counted(names, arrays):
         classes={},
     )
     config.elements = 60
-    viewer, _, *workers = memory.bytes_of_ranks(config, Roles(servers=(1,), workers=(2, 3)), [1] * 4)
+    viewer, _, *workers = memory.bytes_of_ranks(
+        config, Roles(servers=(1,), workers=(2, 3)), [1] * 4, memory.sample_of(config)
+    )
     assert viewer == int((arrays * 10 + 1) * 77 * 8 * 1.1) + (80 << 20)
     scratch = scratch_bytes(100, 16, [1] * 10, 4, 1)
     assert workers == [int(((132 * 4 + arrays * 10 * 8) * 30 + 72 * 116 + scratch) * 1.1) + (80 << 20)] * 2
@@ -219,12 +225,46 @@ def test_what_a_class_on_blocks_declares_is_counted(tmp_path, body, rows, each, 
     np.save(tmp_path / "mask.npy", np.ones((7, 11), np.int8))
     system = {"dataset": "sim=brownian:shape=7x11:events=9:tau=3", "mask": str(tmp_path / "mask.npy"), "delays": [1]}
     config = resolve_config(system | {"times": 100, "block": 16, "user_class": type("Mine", (Mean,), body)}, {})
-    viewer, _, *workers = memory.bytes_of_ranks(config, Roles(servers=(1,), workers=(2,)), [2] * 3)
+    viewer, _, *workers = memory.bytes_of_ranks(
+        config, Roles(servers=(1,), workers=(2,)), [2] * 3, memory.sample_of(config)
+    )
     assert viewer == int(((gathered + 8) * 77 + 4 * small) * 1.1) + (80 << 20)
     own = small // 4 if small > 8 else small  # narrow, where it is not added up
     assert workers == [
         int(((rows * 4 + each) * 77 + (72 + 8 * len(config.names)) * 116 + own + 3 * small) * 1.1) + (80 << 20)
     ]
+
+
+def test_check_says_what_takes_the_memory(tmp_path):
+    """Of multi-tau the levels, not the longest delay; a buffer of two classes once, blocks of all once."""
+    shape, n = (256, 256), 1 << 16
+    np.save(tmp_path / "mask.npy", np.ones(shape, np.int8))
+    system = {"dataset": "sim=brownian:shape=256x256:events=9:tau=3", "mask": str(tmp_path / "mask.npy")}
+    system |= {"times": 100, "block": 16, "delays": make_multitau_delays(10**7)}
+
+    def checked(*classes):
+        config = resolve_config(system | {"user_class": list(classes)}, {"save_arrays": False})
+        division = divide(config, ["here"] * 3, [frozenset({0})] * 3)
+        return division, report(config, division, 3, division.needs, []).splitlines()
+
+    division, lines = checked(MultiTauG2)
+    mib, delays = n / 2**20, len(system["delays"])
+    what = {
+        "history (21 x 8)": 21 * 8 * 4,
+        f"G2 ({delays})": 8 * delays,
+        "buffer of 100 events": 400,
+        "total (21)": 8 * 21,
+    }
+    line = next(line for line in lines if line.startswith("  MultiTauG2: "))
+    for words, size in what.items():
+        assert f"{words} {size * mib:,.0f}" in line, (words, line)
+    assert f"  2 blocks of 16 events {128 * mib:,.0f}" in lines
+    assert division.needs[2] == int(sum(division.parts.values()) * 1.1) + (80 << 20)
+    (alone, _), (both, lines) = checked(PhotonStatistics), checked(MultiTauG2, PhotonStatistics, Own)
+    assert "  MultiTauG2 and PhotonStatistics: buffer of 100 events 25" in lines
+    assert f"a block of its own {64 * mib:,.0f}" in next(line for line in lines if line.startswith("  Own: "))
+    shared = {key: size for key, size in alone.parts.items() if "buffer" not in key[1]}
+    assert shared.items() <= both.parts.items()
 
 
 def test_faults_are_told_beforehand_and_names_mean_nothing(tmp_path):
@@ -233,7 +273,7 @@ def test_faults_are_told_beforehand_and_names_mean_nothing(tmp_path):
 
     def needs(*bases, **body):
         config = resolve_config(system | {"times": 100, "user_class": type("Mine", bases, body)}, {})
-        return memory.bytes_of_ranks(config, Roles(servers=(1,), workers=(2,)), [1] * 3)
+        return memory.bytes_of_ranks(config, Roles(servers=(1,), workers=(2,)), [1] * 3, memory.sample_of(config))
 
     plain = needs(Own)
     for body in ({"arrays": fails}, {"__init__": lambda self, user, system, params: fails()}):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parcorana import userg2
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, RunError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.protocol import Event, Share
 from parcorana.events.simulated import SimulatedSource
@@ -76,6 +76,10 @@ class Run:
     def run(self):
         run_together([role.run() for role in self.roles], self.network)
         return self.viewer.finished
+
+    def run_error(self):
+        self.run()
+        return self.worker.error
 
 
 def until(happened, seconds=PATIENCE):
@@ -145,7 +149,7 @@ def test_a_live_run_that_waits_longer_is_no_deadlock(params, monkeypatch):
 ACTIONS = st.lists(st.booleans(), max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(schedule=st.lists(ACTIONS, min_size=1, max_size=3), wanted=st.integers(0, 60), block=st.integers(1, 9))
 def test_every_event_once_and_numevents_exactly(params, schedule, wanted, block):
     """Whatever comes when: the accounting adds up, and the first so many events of the sequence are used."""
@@ -167,6 +171,77 @@ def test_every_event_once_and_numevents_exactly(params, schedule, wanted, block)
         first, buffer = run.worker.events.origin or 0, run.worker.entering.buffer
         assert set(buffer.T[: buffer.filled] + first) == stored
     assert all(not box for box in run.network.boxes.values())  # no message is left behind
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    servers=st.integers(2, 4),
+    steps=st.lists(st.integers(0, 3), min_size=1, max_size=20),
+    block=st.integers(1, 13),
+    pulses=st.integers(1, 40),
+)
+def test_events_of_several_servers_enter_in_order(params, servers, steps, block, pulses):
+    """Every server sees an event once its time has come: so even a buffer of one event drops none as late."""
+    logging.getLogger("parcorana").setLevel("ERROR")
+    now, step = 0, 0
+
+    def stream(first):
+        nonlocal now, step
+        for pulse in range(first, pulses, servers):
+            while now < pulse:
+                yield NOTHING
+                now, step = now + (steps[step % len(steps)] if step < len(steps) else 1), step + 1
+            yield pulse
+
+    streams = [Stream(stream(k)) for k in range(servers)]
+    run = Run(params, streams, times=1, delays=[0], block=block, latency=1000.0)
+    account = run.run()
+    assert account["read"] == pulses and account["processed"] + account["no_data"] == pulses, account
+
+
+def test_events_of_a_server_that_lags_behind_enter_in_order(params):
+    """It is waited for as long as it has events, also after the others have ended."""
+
+    def ahead(first):
+        yield from range(first, 90, 3)
+
+    def behind():
+        for pulse in range(2, 90, 3):
+            yield pulse
+            yield from [NOTHING] * 3
+
+    streams = [Stream(ahead(0)), Stream(behind()), Stream(ahead(1))]
+    run = Run(params, streams, times=1, delays=[0], block=270, latency=1000.0)
+    account = run.run()
+    assert account["processed"] + account["no_data"] == 90, account
+
+
+def test_what_waits_for_another_round_is_not_lost_where_bad_events_end_a_run(params):
+    """The account still adds up: read events are processed, or counted as what became of them."""
+
+    class Bad(Stream):
+        @staticmethod
+        def frame(pulse):
+            return np.full(3, np.nan if pulse > 150 else 1, "f4")
+
+    streams = [Bad([*range(0, 400, 2)]), Bad([*range(1, 400, 2)])]
+    run = Run(params, streams, latency=1000.0, block=7)
+    with pytest.raises(RunError, match="more than max_bad"):
+        raise run.run_error()
+    account = run.viewer.finished
+    assert account["read"] == sum(count for name, count in account.items() if name != "read")
+
+
+def test_a_clock_that_is_set_back_is_said_while_the_run_goes_on(params, caplog):
+    def pulses():
+        yield from [*range(1000, 1300), *range(150)]
+        yield from until(lambda: "go back in time" in caplog.text)
+
+    run = Run(params, [Stream(pulses())], times=20, latency=0.01)
+    run.run()
+    at_once, *_, closing = [r.getMessage() for r in caplog.records if "came too late" in r.getMessage()]
+    assert "by up to 1,299 pulses" in at_once and "start another one" in at_once
+    assert "late events are out of order: are their counters right?" in closing and "rate" not in closing
 
 
 def test_live_simulator_splits_its_events_and_keeps_time():

@@ -25,15 +25,18 @@ ROOMS = {
     "job": "files calculation correlate detector events",
     "results": "files calculation correlate detector curves",
     "view": "curves results",
+    "export": "files detector results",
     "watch": "calculation",
     "g2": "files calculation correlate detector curves results view",
     "multitau": "files calculation correlate curves g2",
     "photons": "files calculation correlate detector curves results view g2",
     "twotime": "files calculation correlate detector results view g2",
     "pipeline": "files calculation correlate detector curves events job results view",
-    "tools": "files calculation correlate detector curves events job results view watch g2 multitau twotime pipeline",
-    "faces": "files calculation correlate detector curves events job results view watch g2 multitau twotime pipeline "
-    "tools",
+    "tools": "files calculation correlate detector curves events job results view export watch g2 multitau twotime "
+    "pipeline",
+    "inprocess": "files calculation correlate events job results view multitau photons twotime g2 pipeline",
+    "faces": "files calculation correlate detector curves events job results view export watch g2 multitau twotime "
+    "pipeline tools inprocess",
 }
 # The modules beside the folders: what all may know, what users import, and what stands for a room.
 BESIDE = {"errors": "floor", "forks": "floor", "_version": "floor", "reference": "floor", "userg2": "g2"}
@@ -44,7 +47,8 @@ ONLY_IN = {
     "h5py": {"results", "events.hdf5", "tools.compare", "curves.curvefile", "files.plain", "__main__"},
     "hdf5plugin": {"events.hdf5"},
     "tqdm": {"view.progress"},
-    "matplotlib": {"view.pictures", "view.twotime"},
+    "matplotlib": {"view.pictures", "view.texts", "view.twotime", "view.aged", "inprocess.result"},
+    "pandas": {"inprocess.result"},
     "scipy": {"curves.fits"},
 }
 

@@ -1,11 +1,16 @@
 """Commands whose standard output cannot be written: the status is that of what they did, with no traceback."""
 
 import os
+import signal
 import subprocess
 
+import h5py
 import pytest
 from conftest import BIN
 from effort import PATIENCE
+
+from parcorana.files.trial import tried
+from parcorana.tools import compare
 
 COMMANDS = {
     "compare": ("cmpParCorAnaH5Output out.h5 out.h5", 0),
@@ -53,3 +58,48 @@ def test_a_full_disk(folder, name):
     assert f"status {status}" in ran.stderr, ran.stderr
     assert "what it prints could not be written: [Errno 28] No space left on device" in ran.stderr
     assert "Traceback" not in ran.stderr and "Exception ignored" not in ran.stderr, ran.stderr
+
+
+@pytest.mark.parametrize(("name", "how"), [("compare", ">&- 2>&-"), ("compare others", ">&-"), ("compare", "SIGCHLD")])
+def test_streams_that_are_closed_and_children_nobody_waits_for(folder, name, how):
+    command, status = COMMANDS[name]
+    if how == "SIGCHLD":
+        ran = run(folder, f"trap '' CHLD; {command}; exit $?")
+    else:
+        ran = run(folder, f"({command}) {how}; exit $?")
+    assert ran.returncode == status, ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_what_goes_wrong_is_no_difference(monkeypatch, capsys):
+    def fail(*args):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(compare, "_compare", fail)
+    assert compare.main(["a", "b"]) == 2
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_children_that_nobody_waits_for():
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert tried(lambda: None) is None
+        assert tried(lambda: 1 / 0) is None, "who reads it again gets that, too"
+        assert "HDF5's library crashes over it" in tried(lambda: os.kill(os.getpid(), signal.SIGKILL))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_groups_within_groups_without_end(tmp_path):
+    """Each is opened in the one above it: by their whole paths it would take minutes."""
+    for name, last in (("a.h5", 1), ("b.h5", 2)):
+        with h5py.File(tmp_path / name, "w") as file:
+            group = file
+            for _ in range(300):
+                group = group.create_group("g")
+            group.attrs["last"] = last
+            file["again"] = file["g/g"]  # the same by another name
+            file["g/g/here"] = h5py.SoftLink("/g")
+    assert compare.compare(tmp_path / "a.h5", tmp_path / "a.h5") == []
+    (line,) = compare.compare(tmp_path / "a.h5", tmp_path / "b.h5")
+    assert line.endswith("/g@last: 1 of 1 values differ; the first: 1 and 2, by 1")

@@ -1,8 +1,12 @@
 """Sockets between ranks, and the beats on them; what comes of silence is in tests/faults/silent.py."""
 
 import logging
+import os
+import resource
 import select
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -90,6 +94,75 @@ def test_all_are_connected_whatever_strangers_do(monkeypatch, hosts):
             again.settimeout(PATIENCE)
             with pytest.raises(ConnectionError):
                 again.connect(address)
+    close_all(found)
+
+
+# another process that connects so often, says something, and waits for the end of its connections
+INTRUDER = """
+import os, socket, sys
+times, user, said = int(sys.argv[2]), int(sys.argv[3]), bytes.fromhex(sys.argv[4])
+os.setuid(user) if user != os.getuid() else None
+links = [socket.socket(socket.AF_UNIX) for _ in range(times)]
+for link in links:
+    link.connect("\\0" + sys.argv[1])
+    if said:
+        link.sendall(said)
+print("there", flush=True)
+for link in links:
+    try:
+        link.recv(1)
+    except ConnectionError:
+        pass
+"""
+
+
+def intruder(name, times, user, said=b""):
+    """Start one; return it when all of its connections are there."""
+    command = [sys.executable, "-c", INTRUDER, name[1:], str(times), str(user), said.hex()]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "there\n"
+    return process
+
+
+def is_done(process):
+    process.communicate(timeout=PATIENCE)
+    return process.returncode == 0
+
+
+def test_strangers_do_not_use_up_the_descriptors(monkeypatch):
+    """Sixty connections that say nothing, where hardly as many more files may be opened."""
+    started = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    monkeypatch.setattr(links, "_make_room", lambda ranks: None)  # the limit is that of the system here
+    monkeypatch.setattr(links, "_PATIENCE", 10.0 * PATIENCE)
+
+    def intrude(offer):
+        started.append(intruder(offer[1], 60, os.getuid()))
+        with socket.socket() as last:  # numbers are given from the lowest one
+            resource.setrlimit(resource.RLIMIT_NOFILE, (last.fileno() + 30, hard))
+
+    try:
+        found = connect_all(list("aaaa"), monkeypatch, intrude)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [missing for _, missing in found] == [[]] * 4
+    assert is_done(started[0])  # all were turned away
+    close_all(found)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
+def test_another_user_is_no_rank_whatever_token_he_knows(monkeypatch):
+    started = []
+    found = connect_all(
+        list("aaaa"),
+        monkeypatch,
+        lambda offer: started.append(intruder(offer[1], 1, 65534, links._HELLO.pack(offer[0], 2))),
+    )
+    assert [missing for _, missing in found] == [[]] * 4
+    assert is_done(started[0])
+    found[2][0][0].send(b"2")
+    viewer = found[0][0][2]
+    assert select.select([viewer], [], [], PATIENCE)[0] and viewer.recv(9) == b"2"
     close_all(found)
 
 

@@ -15,7 +15,7 @@ from parcorana.events.hdf5.nexus import Kind, Nexus
 from parcorana.events.hdf5.plain import check_bytes, dtype_of
 from parcorana.events.hdf5.slab import shape_of
 from parcorana.events.hdf5.units import KEV, METRES, PURE, SECONDS
-from parcorana.files.trial import tried
+from parcorana.files.trial import allow_more, tried
 
 _MASKS = 100  # one for each of some frames
 _MOST_FRAMES = 1 << 40
@@ -50,6 +50,19 @@ def read_instrument(stack, with_mask=True):
     if fault := tried(_read, stack, with_mask):
         return Instrument(_source(stack.name), doubts=(f"what it states of the instrument: {fault}",))
     return _read(stack, with_mask)
+
+
+def read_instruments(stacks):
+    """Read what several files state, as `read_instrument` does; the detector's own mask of the first one only."""
+    # one child tries them all; each has a child of its own only where that one does not get through
+    read = read_instrument if tried(_read_all, stacks) else _read
+    return [read(stack, k == 0) for k, stack in enumerate(stacks)]
+
+
+def _read_all(stacks):
+    for k, stack in enumerate(stacks):
+        allow_more()
+        _read(stack, k == 0)
 
 
 def _source(name):

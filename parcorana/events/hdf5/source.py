@@ -12,7 +12,7 @@ from parcorana.detector.geometry import Geometry
 from parcorana.detector.images import segments_apart
 from parcorana.errors import ConfigError, EventError, RunError
 from parcorana.events.hdf5.files import Files, Unreadable
-from parcorana.events.hdf5.master import announced_by, read_instrument
+from parcorana.events.hdf5.master import announced_by, read_instruments
 from parcorana.events.hdf5.missing import Missing, ranges
 from parcorana.events.hdf5.order import check_alike, check_order
 from parcorana.events.hdf5.series import master_of
@@ -188,7 +188,7 @@ class HDF5Source:
     def instrument(self):
         """Return what the files state of the instrument, a `parcorana.detector.instrument.Instrument`."""
         stacks = self._stacks[:_LOOKED_AT]
-        found = [read_instrument(stack, with_mask=k == 0) for k, stack in enumerate(stacks)]
+        found = read_instruments(stacks)
         dataset, counts_all = stacks[0].times.dataset, len(stacks) == len(self._stacks) and not self.live
         by_frames = self.stamps == "pulses" and (dataset is None or stacks[0].times.numbers_frames)
         instrument = replace(found[0].agreed(found[1:]), by_frames=by_frames)

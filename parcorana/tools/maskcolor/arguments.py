@@ -13,7 +13,7 @@ from parcorana.events.values import MEAN, check_values
 from parcorana.files.paths import fault_of
 from parcorana.tools.maskcolor import rings
 from parcorana.tools.maskcolor.stated import check_for_q, need_for_q
-from parcorana.tools.parser import Parser
+from parcorana.tools.parser import Parser, whole
 
 _HOT = 5.0
 _HIGHEST_KEV, _SHORTEST_ANGSTROM = 250.0, 0.05  # beyond, the number is one of another unit
@@ -47,15 +47,6 @@ def _numbers(count, what):
 
 
 _COLORS = 1 << 20  # more than any detector has speckles
-
-
-def _whole(least, most=1 << 60):
-    def parse(text):
-        if not text.isascii() or not text.isdecimal() or len(text) > 20 or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most:,}")
-        return int(text)
-
-    return parse
 
 
 def _positive(text):
@@ -133,7 +124,7 @@ def _add_start(parser):
     parser.add_argument(
         "-n",
         "--numevents",
-        type=_whole(1),
+        type=whole(1),
         default=300,
         metavar="N",
         help="events to average, of each run (%(default)s)",
@@ -171,11 +162,11 @@ def _add_start(parser):
     place.add_argument("--energy", type=_positive, metavar="KEV", help="of the photons, in place of the wavelength")
     color = parser.add_argument_group("colours")
     color.add_argument(
-        "-c", "--color", type=_whole(1, _COLORS), default=6, metavar="N", help="colours, or rings (%(default)s)"
+        "-c", "--color", type=whole(1, _COLORS), default=6, metavar="N", help="colours, or rings (%(default)s)"
     )
     color.add_argument(
         "--finecolor",
-        type=_whole(1, _COLORS),
+        type=whole(1, _COLORS),
         default=18,
         metavar="N",
         help="fine colours, or fine rings (%(default)s)",
@@ -200,7 +191,7 @@ def _add_start(parser):
     color.add_argument("--equal", action="store_true", help="rings of equally many elements")
     color.add_argument("--ring-edges", metavar="X,X,...", help="all edges of the rings, or a file of them (.npy, text)")
     color.add_argument(
-        "--sectors", type=_whole(1, _COLORS), default=1, metavar="M", help="divide each ring into sectors (%(default)s)"
+        "--sectors", type=whole(1, _COLORS), default=1, metavar="M", help="divide each ring into sectors (%(default)s)"
     )
     color.add_argument(
         "--begin",
@@ -233,7 +224,7 @@ def _add_start(parser):
         help="around image pixel R, C; may be repeated",
     )
     leave.add_argument(
-        "--edges", type=_whole(0), default=0, metavar="N", help="N rows and columns at each edge of every segment"
+        "--edges", type=whole(0), default=0, metavar="N", help="N rows and columns at each edge of every segment"
     )
     leave.add_argument(
         "--rings-only", action="store_true", help="elements in no ring or partition: a run is the faster for it"

@@ -1,12 +1,11 @@
 """The average of some events of any dataset, and their shape."""
 
-import sys
 import time
 from itertools import chain, islice
 
 from parcorana.detector.masks import shown_shape
 from parcorana.detector.statistics import Statistics
-from parcorana.errors import ConfigError, EventError, RunError
+from parcorana.errors import ConfigError, EventError, RunError, put, warn
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.open import open_described, open_source
 from parcorana.events.protocol import Share
@@ -59,7 +58,7 @@ def average(run, numevents, values=None):
     except RunError as error:
         if not statistics.events:
             raise
-        print(f"warning: {error}; what came before is used", file=sys.stderr)
+        warn(f"{error}; what came before is used")
         known = None
     finally:
         source.close()
@@ -67,12 +66,10 @@ def average(run, numevents, values=None):
         raise ConfigError(f"-d {run.dataset.text!r}: of {without + bad} events none has data that can be read")
     seen, total = statistics.events + without + bad, source.total
     more = f"; {total - seen:,} more events of the dataset are not looked at (-n)" if total and seen < total else ""
-    print(f"average: {statistics.events} events of {shown_shape(statistics.shape)} elements{more}")
+    put(f"average: {statistics.events} events of {shown_shape(statistics.shape)} elements{more}")
     if without or bad:
-        print(
-            f"warning: of the first {seen:,} events {without:,} had no data, {bad:,} were bad: they are not in the "
-            "average",
-            file=sys.stderr,
+        warn(
+            f"of the first {seen:,} events {without:,} had no data, {bad:,} were bad: they are not in the average",
         )
     return statistics, known, getattr(source, "unmapped", None)
 
@@ -116,7 +113,7 @@ def first_events(args):
                 statistics.add(frame)
         return source.shape, statistics
     except RunError as error:
-        print(f"warning: {error}", file=sys.stderr)
+        warn(f"{error}")
         return source.shape, statistics
     finally:
         source.close()

@@ -1,12 +1,11 @@
 """``check``: a mask with its colour files, by the rules that a run has for them."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from parcorana.detector import masks
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, put, warn
 from parcorana.tools.maskcolor.average import first_events
 
 
@@ -29,13 +28,13 @@ def check(args):
             bad = statistics.gaps() | statistics.broken()
             _warn_of_gaps(mask, statistics)
     shape = masks.shown_shape(mask.shape)
-    print(f"mask: {paths['mask']}: {shape}, {np.count_nonzero(mask):,} of {mask.size:,} elements to process")
+    put(f"mask: {paths['mask']}: {shape}, {np.count_nonzero(mask):,} of {mask.size:,} elements to process")
     if warning := masks.other_way_round(mask, bad):
-        print(f"warning: {warning}", file=sys.stderr)
+        warn(f"{warning}")
     if paths["testmask"]:
         test = masks.load_mask(paths["testmask"], "testmask")
         masks.check_shape("testmask", paths["testmask"], test.shape, mask.shape, "the mask")
-        print(f"testmask: {paths['testmask']}: {np.count_nonzero(test):,} elements to process")
+        put(f"testmask: {paths['testmask']}: {np.count_nonzero(test):,} elements to process")
     color = fine = None
     if paths["color"]:
         color = masks.load_color(paths["color"], mask)
@@ -45,8 +44,8 @@ def check(args):
         masks.check_finecolor(paths["finecolor"], np.ones_like(fine) if color is None else color, fine)
         _print_colors("finecolor", paths["finecolor"], fine, mask)
     if color is not None and (warning := masks.leaves_out_colored(mask, color) or masks.few_colored(color[mask])):
-        print(f"warning: {warning}", file=sys.stderr)
-    print("all right")
+        warn(f"{warning}")
+    put("all right")
 
 
 def _warn_of_gaps(mask, statistics):
@@ -56,21 +55,20 @@ def _warn_of_gaps(mask, statistics):
         (statistics.broken(), "not finite, for which a run takes an event for bad"),
     ):
         if number := np.count_nonzero(mask & where):
-            print(
-                f"warning: {number:,} of the elements to process are {what}, in the first {statistics.events} events: "
+            warn(
+                f"{number:,} of the elements to process are {what}, in the first {statistics.events} events: "
                 "leave them out, as start does",
-                file=sys.stderr,
             )
 
 
 def _print_colors(key, path, color, mask):
     inside = color[mask]
     numbers, sizes = np.unique(inside[inside > 0], return_counts=True)
-    print(f"{key}: {path}: {len(numbers)} colours, {np.count_nonzero(inside == 0):,} included elements with colour 0")
+    put(f"{key}: {path}: {len(numbers)} colours, {np.count_nonzero(inside == 0):,} included elements with colour 0")
     if len(numbers):
         shown = [f"{size:,} of {number}" for number, size in zip(numbers, sizes, strict=True)]
         more = f", and {len(shown) - 20} more" if len(shown) > 20 else ""
-        print(f"  elements: {', '.join(shown[:20])}{more}")
+        put(f"  elements: {', '.join(shown[:20])}{more}")
     outside = len(np.unique(color[color > 0])) - len(numbers)
     if outside:
-        print(f"  {outside} colours have no included element: their curves will be NaN")
+        put(f"  {outside} colours have no included element: their curves will be NaN")

@@ -1,12 +1,11 @@
 """Colours and fine colours: by intensity, or in rings and sectors; and the table of them."""
 
-import sys
 from itertools import pairwise
 
 import numpy as np
 
 from parcorana.detector import colors, hot, maps
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, put, warn
 from parcorana.tools.maskcolor import files, partition, rings
 
 _MANY = 0.01  # of a colour: more that are left out than that deserve a look
@@ -72,7 +71,7 @@ def coloring(args, mean, mask, geometry, center, found):
         table = _table(args, color, value)
     if args.rings_only:
         mask &= color > 0
-        print(f"mask: {np.count_nonzero(mask):,} elements to process, those in {what}s")
+        put(f"mask: {np.count_nonzero(mask):,} elements to process, those in {what}s")
     _say(color, fine, mask, wanted, what)
     return color, fine, table
 
@@ -90,7 +89,7 @@ def _by_intensity(args, mean, mask, found):
 def _say_rings(args, value, edges, mask, color):
     spaced = ", logarithmic" if args.log else ", of equally many elements" if args.equal else ""
     spaced = f", {len(edges) - 1} as --ring-edges says" if args.ring_edges else spaced
-    print(f"rings: {value.name} from {edges[0]:.6g} to {edges[-1]:.6g} {value.unit}{spaced}")
+    put(f"rings: {value.name} from {edges[0]:.6g} to {edges[-1]:.6g} {value.unit}{spaced}")
     if not (color > 0).any():
         inside = value.value[mask & np.isfinite(value.value)]
         raise ConfigError(
@@ -105,10 +104,9 @@ def _warn_of_ties(color, mean):
     number = color.max()
     ends = [(mean[color == c].min(), mean[color == c].max()) for c in range(1, number + 1)]
     if ties := sum(below[1] == above[0] for below, above in pairwise(ends)):
-        print(
-            f"warning: {ties} of the {number - 1} borders between colours lie among elements of the same mean, which "
+        warn(
+            f"{ties} of the {number - 1} borders between colours lie among elements of the same mean, which "
             "only their place divides: fewer colours (-c), more events (-n), or rings (--by radius) mean more",
-            file=sys.stderr,
         )
 
 
@@ -124,13 +122,12 @@ def _say_left_out(found, mask, color):
         texts = [f"{out[c]:,} of {of_all[c]:,} in colour {c} ({out[c] / of_all[c]:.2%})" for c in numbers[:_NAMED]]
         more = f", and fewer in {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
         if texts:
-            print(f"color: {each.option} left out {', '.join(texts)}{more}")
+            put(f"color: {each.option} left out {', '.join(texts)}{more}")
         if many := [c for c in numbers if out[c] > max(1, _MANY * of_all[c])]:
-            print(
-                f"warning: {each.option} left out more than {_MANY:.0%} of {len(many)} colours, {texts[0]}: are they "
+            warn(
+                f"{each.option} left out more than {_MANY:.0%} of {len(many)} colours, {texts[0]}: are they "
                 "good elements that few events show badly, or a feature of the pattern? plot the mask, or take more "
                 "events (-n)",
-                file=sys.stderr,
             )
 
 
@@ -154,7 +151,7 @@ def _say(color, fine, mask, wanted, what="ring"):
     for name, array, number in (("color", color, wanted[0]), ("finecolor", fine, wanted[1])):
         sizes = np.unique(array[array > 0], return_counts=True)[1]
         empty = f"; {number - len(sizes)} of {number} have no element" if len(sizes) < number else ""
-        print(f"{name}: {len(sizes)} colours of {sizes.min():,} to {sizes.max():,} elements{empty}")
+        put(f"{name}: {len(sizes)} colours of {sizes.min():,} to {sizes.max():,} elements{empty}")
     none = np.count_nonzero(mask & (color == 0))
     if none:
-        print(f"color: {none:,} included elements are in no {what} (colour 0)")
+        put(f"color: {none:,} included elements are in no {what} (colour 0)")

@@ -4,6 +4,7 @@ import numpy as np
 
 from parcorana.detector import masks
 from parcorana.detector.images import load_layout
+from parcorana.errors import put
 from parcorana.tools.maskcolor import files
 
 
@@ -21,13 +22,13 @@ def ndarr2img(args):
     masks.check_shape("-i", args.input, array.shape, layout.iX.shape, f"{args.iX!r}")
     image = layout.image(array)
     files.save(args.output, image)
-    print(f"{args.output}: {layout.describe()}")
+    put(f"{args.output}: {layout.describe()}")
     back = layout.ndarray(image)
     lost = np.count_nonzero((back != array) & ~(np.isnan(back) & np.isnan(array)))
     if lost:
-        print(f"{lost:,} elements have another value than their pixel: they will not come back from the image")
+        put(f"{lost:,} elements have another value than their pixel: they will not come back from the image")
     else:
-        print("every element comes back from the image as it is")
+        put("every element comes back from the image as it is")
 
 
 def img2ndarr(args):
@@ -36,7 +37,7 @@ def img2ndarr(args):
     masks.check_shape("-i", args.input, image.shape, layout.shape, f"the image that {args.iX!r} and {args.iY!r} make")
     array = layout.ndarray(image)
     files.save(args.output, array)
-    print(f"{args.output}: {masks.shown_shape(array.shape)} elements; {layout.describe()}")
+    put(f"{args.output}: {masks.shown_shape(array.shape)} elements; {layout.describe()}")
     lost = np.count_nonzero((image != 0) & ~layout.covered())
     if lost:
-        print(f"{lost:,} image pixels that are not 0 have no element: what they hold is lost")
+        put(f"{lost:,} image pixels that are not 0 have no element: what they hold is lost")

@@ -1,13 +1,12 @@
 """Which elements the new mask includes."""
 
-import sys
 from dataclasses import dataclass
 
 import numpy as np
 
 from parcorana.detector import hot, maps, masks
 from parcorana.detector.instrument import reasons
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, put, warn
 from parcorana.tools.maskcolor.runs import hot_in
 
 _WEAK = 8.0  # times its surroundings: where less is not hot for sure, little can be told
@@ -60,7 +59,7 @@ def included(args, statistics, geometry, center, unmapped=None, runs=()):
         where = mask & where
         mask[where] = False
         if always or where.any():
-            print(f"mask: {np.count_nonzero(where):,} elements left out: {why}")
+            put(f"mask: {np.count_nonzero(where):,} elements left out: {why}")
         if option:
             found.append(LeftOut(option, where))
 
@@ -72,7 +71,7 @@ def included(args, statistics, geometry, center, unmapped=None, runs=()):
         why = f" ({reasons(stated.bad, bad)})" if bad.any() else ""
         leave_out(bad, f"bad by the detector's own mask, {stated.places['bad']} of {stated.source}{why}")
         if (marked := ~bad & (stated.bad != 0)).any():
-            print(f"mask: marked by it, but not bad, so not left out for it: {reasons(stated.bad, marked)}")
+            put(f"mask: marked by it, but not bad, so not left out for it: {reasons(stated.bad, marked)}")
     leave_out(statistics.gaps(), _gaps(statistics), always=False)
     if stated is not None and stated.limit is not None:
         text = f"at {stated.limit:,.0f} or more in some event: saturated, as {stated.source} states"
@@ -84,7 +83,7 @@ def included(args, statistics, geometry, center, unmapped=None, runs=()):
         given = maps.fitted("-m", args.mask, given, shape, geometry.layout if geometry.metric else None)
         leave_out(~given, f"by {args.mask}")
         if not beside and (warning := masks.other_way_round(given, statistics.gaps() | statistics.broken())):
-            print(f"warning: -m {args.mask}: {warning}", file=sys.stderr)
+            warn(f"-m {args.mask}: {warning}")
     down, right = geometry.down, geometry.right
     for first_row, first_column, row, column in args.rectangle:
         inside = (np.rint(down) >= first_row) & (np.rint(down) < row) & (np.rint(right) >= first_column)
@@ -105,9 +104,9 @@ def included(args, statistics, geometry, center, unmapped=None, runs=()):
         leave_out(dead, f"the same in all {statistics.events} events", "--dead")
     elif dead.any():
         number = f"{np.count_nonzero(dead):,} elements are the same in all {statistics.events} events"
-        print(f"mask: {number}: --dead leaves them out")
+        put(f"mask: {number}: --dead leaves them out")
     _check_some(mask)
-    print(f"mask: {np.count_nonzero(mask):,} of {mask.size:,} elements to process")
+    put(f"mask: {np.count_nonzero(mask):,} of {mask.size:,} elements to process")
     return mask, found
 
 
@@ -131,18 +130,16 @@ def _hot(decades, statistics, mask, radius, runs):
     The chance of a good element is divided among them all.
     """
     if statistics.events < hot.EVENTS:
-        print(
-            f"warning: --hot: {statistics.events} events are too few to tell which elements are hot, {hot.EVENTS} are "
+        warn(
+            f"--hot: {statistics.events} events are too few to tell which elements are hot, {hot.EVENTS} are "
             "the least: none is left out",
-            file=sys.stderr,
         )
         return np.zeros_like(mask), "hot"
     runs = runs if len(runs) > 1 else []
     if few := [k + 1 for k, run in enumerate(runs) if run.events < hot.EVENTS]:
-        print(
-            f"warning: --hot: runs {', '.join(map(str, few))} have fewer than {hot.EVENTS} events, too few to tell "
+        warn(
+            f"--hot: runs {', '.join(map(str, few))} have fewer than {hot.EVENTS} events, too few to tell "
             "what is hot in them alone",
-            file=sys.stderr,
         )
     runs = [run for run in runs if run.events >= hot.EVENTS]
     chance = 10.0**-decades / (1 + len(runs))
@@ -151,16 +148,15 @@ def _hot(decades, statistics, mask, radius, runs):
     limit = found.limit[mask & np.isfinite(found.limit)]
     if len(limit):
         low, high = np.quantile(limit, (0.05, 0.95))
-        print(
+        put(
             f"mask: --hot: too bright is what exceeds its surroundings {low:.3g} to {high:.3g} times (90% of the "
             f"elements); by speckle, photons and noise at most 1 good element in {10**decades:,.0f} does"
         )
         if (weak := np.mean(limit > _WEAK)) > 0.01:
-            print(
-                f"warning: --hot: around {weak:.0%} of the elements the mean of {statistics.events} events tells no "
+            warn(
+                f"--hot: around {weak:.0%} of the elements the mean of {statistics.events} events tells no "
                 f"speckle from a hot element of {_WEAK:g} times its surroundings: speckle changes too little in that "
                 "time, or photons are few; take more events (-n)",
-                file=sys.stderr,
             )
     kinds = (
         (found.bright, "too bright"),

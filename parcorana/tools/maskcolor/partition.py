@@ -1,12 +1,11 @@
 """Colours and fine colours as another program has made them."""
 
-import sys
 from dataclasses import replace
 
 import numpy as np
 
 from parcorana.detector import colors, maps, masks
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, put, warn
 from parcorana.tools.maskcolor import files
 from parcorana.tools.maskcolor.rings import as_ndarray, named
 
@@ -36,35 +35,34 @@ def taken(args, given, mask, geometry):
     """
     shape = mask.shape
     for note in given.notes:
-        print(f"warning: {note}", file=sys.stderr)
+        warn(f"{note}")
     color = as_ndarray(args, given.source, given.color, shape, geometry)
     fine, source = given.fine, given.source
     if args.fine_by:
         fine, source = _fine(args.fine_by), args.fine_by
     number = len(np.unique(color[color > 0]))
-    print(f"colors: the {number} partitions of {given.source}, numbered as there; -c and --finecolor say nothing here")
+    put(f"colors: the {number} partitions of {given.source}, numbered as there; -c and --finecolor say nothing here")
     if fine is None:
-        print(f"finecolor: {args.by} has no finer partition, so the colours are the fine colours; --fine-by names one")
+        put(f"finecolor: {args.by} has no finer partition, so the colours are the fine colours; --fine-by names one")
         fine = color
     else:
         fine = as_ndarray(args, source, fine, shape, geometry)
     without = (color > 0) & (fine == 0)
     if without.any():
-        print(
-            f"warning: {np.count_nonzero(without):,} elements have a colour and no fine colour: they are in no colour "
+        warn(
+            f"{np.count_nonzero(without):,} elements have a colour and no fine colour: they are in no colour "
             "now, for no mean would be there to divide by",
-            file=sys.stderr,
         )
         color = np.where(without, 0, color)
     pairs = np.unique((fine[color > 0].astype(np.int64) << 32) + color[color > 0])
     if across := np.count_nonzero(np.unique(pairs >> 32, return_counts=True)[1] > 1):
-        print(f"finecolor: {across} fine colours reach over several colours, and are their mean")
+        put(f"finecolor: {across} fine colours reach over several colours, and are their mean")
     if out := np.count_nonzero((color > 0) & ~mask):
-        print(f"colors: the mask leaves out {out:,} of the {np.count_nonzero(color > 0):,} elements of the partitions")
+        put(f"colors: the mask leaves out {out:,} of the {np.count_nonzero(color > 0):,} elements of the partitions")
     if warning := masks.leaves_out_colored(mask, color):
-        print(f"warning: {warning}", file=sys.stderr)
+        warn(f"{warning}")
     if given.has_mask and not args.mask:
-        print(f"mask: {args.by} has a mask, too, which is not taken: -m {args.by.partition(':/')[0]} takes it")
+        put(f"mask: {args.by} has a mask, too, which is not taken: -m {args.by.partition(':/')[0]} takes it")
     return replace(given, color=color, fine=fine)
 
 

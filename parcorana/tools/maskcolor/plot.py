@@ -1,12 +1,12 @@
 """``plot``: a mask, colours or an average as a picture."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from parcorana.detector import colortable, masks
 from parcorana.detector.images import check_both, is_data, load_layout, segments_apart
+from parcorana.errors import put, warn
 from parcorana.tools.maskcolor import files
 
 _KINDS = {"avg": "a frame or an average", "mask": "a mask", "color": "colours"}
@@ -29,7 +29,7 @@ def plot(args):
         layout = segments_apart(array.shape)
     if kind is None:
         kind = _kind_of(array)
-        print(f"{args.input}: drawn as {_KINDS.get(kind, kind)}: its name does not say what it is")
+        put(f"{args.input}: drawn as {_KINDS.get(kind, kind)}: its name does not say what it is")
     coords = "img" if is_image else "ndarr"
     average = _beside(args.avg, "--avg", prefix, "avg", coords, array.shape, args.input)
     mask = _beside(None, "mask", prefix, "mask", coords, array.shape, args.input)
@@ -46,12 +46,12 @@ def plot(args):
             figure, kind, image, shown, covered, Path(args.input).name, scaled, note, _names(kind, prefix)
         )
     if args.output:
-        print(args.output)
+        put(args.output)
 
 
 def _names(kind, prefix):
     """Return what names a colour: its number, and what the table beside it says."""
-    table = colortable.find_table(f"{prefix}.npy", log=print) if kind == "color" and prefix is not None else None
+    table = colortable.find_table(f"{prefix}.npy", log=put) if kind == "color" and prefix is not None else None
     if table is None:
         return str
 
@@ -65,7 +65,7 @@ def _check_named(args, shape, wanted, what):
     """Refuse index files of another shape if they were named, else say that they are not used."""
     if args.iX:
         masks.check_shape("-i", args.input, shape, wanted, f"the {what} {args.iX!r}, {args.iY!r}")
-    print(f"warning: the index files beside {args.input!r} are of another shape, and are not used", file=sys.stderr)
+    warn(f"the index files beside {args.input!r} are of another shape, and are not used")
 
 
 def _to_show(values, mask, there):
@@ -104,7 +104,7 @@ def _beside(path, option, prefix, kind, coords, shape, name):
     array = masks.load_numbers(option, path)
     if array.shape == shape:
         return array
-    print(f"warning: {path!r} is of another shape than {name!r}, and is not used", file=sys.stderr)
+    warn(f"{path!r} is of another shape than {name!r}, and is not used")
     return None
 
 

@@ -1,13 +1,12 @@
 """Rings: of what quantity, and where their edges are."""
 
 import os
-import sys
 from dataclasses import dataclass
 
 import numpy as np
 
 from parcorana.detector import colors, colortable, maps, masks
-from parcorana.errors import ConfigError, one_line
+from parcorana.errors import ConfigError, one_line, put, warn
 from parcorana.files.paths import fault_of
 from parcorana.tools.maskcolor import stated
 
@@ -46,15 +45,14 @@ def of_geometry(args, geometry, center):
     wavelength = stated.wavelength_of(args, geometry)
     pixel, distance = args.pixel or geometry.pixel, args.distance or geometry.distance
     stated.need_for_q(wavelength, distance, pixel)
-    print(f"rings: distance {distance:.6g} mm, pixel {pixel:.6g} um, wavelength {wavelength:.6g} angstrom")
+    put(f"rings: distance {distance:.6g} mm, pixel {pixel:.6g} um, wavelength {wavelength:.6g} angstrom")
     stated.say_lengths(args, geometry)
     q = geometry.q(center, distance, pixel, wavelength)
     degrees = np.degrees(2 * np.arcsin(min(q.max() * wavelength / (4 * np.pi), 1.0)))
     if not _NARROWEST < degrees < _WIDEST:
-        print(
-            f"warning: the largest scattering angle of the detector is {degrees:.3g} degrees; are --distance, in mm, "
+        warn(
+            f"the largest scattering angle of the detector is {degrees:.3g} degrees; are --distance, in mm, "
             "and --pixel, in um, right?",
-            file=sys.stderr,
         )
     return Value(q, "q", "1/angstrom", angle)
 
@@ -65,7 +63,7 @@ def _angle(args, geometry, center):
             "rings need to know where the segments are: give a geometry file (-g) or index files (--iX, --iY)"
         )
     named = "--center" if args.center else stated.center_of(geometry)
-    print(f"rings: around row {center[0]:.6g}, column {center[1]:.6g} ({named})")
+    put(f"rings: around row {center[0]:.6g}, column {center[1]:.6g} ({named})")
     stated.say_center(args, geometry)
     return geometry.angle(center)
 
@@ -86,18 +84,17 @@ def of_map(args, quantity, mask, geometry, center):
     name, unit = named(args, quantity)
     if not unit:
         unit = "1/angstrom" if name == "q" else "1"
-        print(f"rings: {args.by} does not say the unit of {name}: {unit} is taken; --unit says another one")
+        put(f"rings: {args.by} does not say the unit of {name}: {unit} is taken; --unit says another one")
     known = np.isfinite(value)
     if none := np.count_nonzero(mask & ~known):
-        print(f"rings: {none:,} elements to process have no {name} in {args.by} (NaN): in no colour")
+        put(f"rings: {none:,} elements to process have no {name} in {args.by} (NaN): in no colour")
     inside = value[mask & known]
     if not inside.size:
         raise ConfigError(f"--by: no included element has a {name} in {quantity.source!r} that is finite")
     if (inside == np.rint(inside)).all() and len(np.unique(inside)) <= _FEW and np.ptp(inside):
-        print(
-            f"warning: {args.by} holds whole numbers alone, {len(np.unique(inside))} different ones, as real numbers: "
+        warn(
+            f"{args.by} holds whole numbers alone, {len(np.unique(inside))} different ones, as real numbers: "
             "rings are made of them; if it is a partition, save it with .astype(int)",
-            file=sys.stderr,
         )
     angle = _angle(args, geometry, center) if args.sectors > 1 else 0.0
     return Value(np.where(known, value, np.nan), name, unit, angle)
@@ -111,7 +108,7 @@ def as_ndarray(args, source, array, shape, geometry):
         array = array.T
     layout = geometry.layout if geometry.metric else None
     if layout is not None and array.shape == layout.shape != shape:
-        print(f"colors: {source} is taken as an image")
+        put(f"colors: {source} is taken as an image")
     return maps.fitted("--by", source, array, shape, layout)
 
 
@@ -164,10 +161,8 @@ def edges_of(args, inside):
     if not found or min(map(len, found)) < 2:
         raise ConfigError(f"--equal: between {low:g} and {high:g} there are no two values for the edges of a ring")
     if len(found[0]) <= args.color:
-        print(
-            f"warning: --equal: so many elements have the same value that there are {len(found[0]) - 1} rings, not "
-            f"{args.color}",
-            file=sys.stderr,
+        warn(
+            f"--equal: so many elements have the same value that there are {len(found[0]) - 1} rings, not {args.color}",
         )
     return found
 

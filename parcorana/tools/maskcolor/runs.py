@@ -1,12 +1,11 @@
 """The average of several runs, and how they differ."""
 
-import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from parcorana.detector import masks
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, put, warn
 from parcorana.events.dataset import Dataset, escaped, parse_dataset
 from parcorana.events.psana_config import check_psana_config
 from parcorana.job.config import read_config
@@ -114,7 +113,7 @@ def average_of(args, given):
     runs, geometry, unmapped = [], None, None
     for run in given:
         if len(given) > 1:
-            print(f"run {len(runs) + 1} of {len(given)}: {run.dataset.text}")
+            put(f"run {len(runs) + 1} of {len(given)}: {run.dataset.text}")
         statistics, known, nowhere = average(run, args.numevents, dict(args.value))
         if runs:
             masks.check_shape("-d", run.dataset.text, statistics.shape, runs[0].shape, f"{given[0].dataset.text!r}")
@@ -125,7 +124,7 @@ def average_of(args, given):
     for statistics in runs[1:]:
         together = together.merged(statistics)
     if len(runs) > 1:
-        print(f"average: {together.events} events of {len(runs)} runs")
+        put(f"average: {together.events} events of {len(runs)} runs")
         _say_how_they_differ(runs, together, given)
     return runs, together, geometry, unmapped
 
@@ -138,14 +137,13 @@ def _say_how_they_differ(runs, together, given):
     for k, (run, level) in enumerate(zip(runs, levels, strict=True)):
         times = level / middle if middle > 0 else np.nan
         share = run.events / together.events
-        print(f"run {k + 1}: {run.events} events, {share:.0%} of all; mean {level:.4g}, {times:.3g} times that of {of}")
+        put(f"run {k + 1}: {run.events} events, {share:.0%} of all; mean {level:.4g}, {times:.3g} times that of {of}")
         if np.isfinite(times) and not 1 / _OTHER <= times <= _OTHER:
             odd.append(f"run {k + 1} ({given[k].dataset.text}) is {times:.3g} times as bright as {of}")
     if odd:
-        print(
-            f"warning: {', '.join(odd)}: the average, and colours by intensity, are made of events of different "
+        warn(
+            f"{', '.join(odd)}: the average, and colours by intensity, are made of events of different "
             "brightness; make rings, or leave such runs out",
-            file=sys.stderr,
         )
     _say_each(runs, "gaps, or not finite,", lambda run: run.gaps() | run.broken())
     _say_each(runs, "dead", lambda run: run.dead() & ~run.gaps(), "; --dead leaves out what is so in all of them")
@@ -154,7 +152,7 @@ def _say_how_they_differ(runs, together, given):
 def _say_each(runs, what, of, more=""):
     for k, only in enumerate(_in_one_only([of(run) for run in runs])):
         if number := np.count_nonzero(only):
-            print(f"run {k + 1}: {number:,} elements are {what} in this run only{more}")
+            put(f"run {k + 1}: {number:,} elements are {what} in this run only{more}")
 
 
 def _in_one_only(each):
@@ -172,4 +170,4 @@ def hot_in(found):
     """
     for k, only in enumerate(_in_one_only(found)):
         if number := np.count_nonzero(only):
-            print(f"run {k + 1}: {number:,} elements are hot in this run only, and left out")
+            put(f"run {k + 1}: {number:,} elements are hot in this run only, and left out")

@@ -5,6 +5,7 @@ import numpy as np
 from parcorana.detector import colors, masks
 from parcorana.detector.geometry import Geometry
 from parcorana.detector.images import load_layout, segments_apart
+from parcorana.errors import put
 from parcorana.tools.maskcolor import files
 from parcorana.tools.maskcolor.arguments import check_start
 from parcorana.tools.maskcolor.coloring import coloring
@@ -26,11 +27,11 @@ def start(args):
     files.check_free([*names, picture], args.force or again)
     check_start(args, given[0])
     if again:
-        print(f"all files of {prefix} exist: they stay if they come out the same, else they need --force")
+        put(f"all files of {prefix} exist: they stay if they come out the same, else they need --force")
     runs, statistics, source_geometry, unmapped = average_of(args, given)
     mean = statistics.mean
     geometry = _geometry(args, statistics.shape, source_geometry)
-    print(f"geometry: {geometry.source}; {geometry.layout.describe()}")
+    put(f"geometry: {geometry.source}; {geometry.layout.describe()}")
     geometry = completed(geometry, source_geometry and source_geometry.stated)
     center = _center(args, geometry)
     mask, found = included(args, statistics, geometry, center, unmapped, runs)
@@ -47,14 +48,14 @@ def start(args):
     else:
         for name, content in contents.items():
             files.save(name, content)
-    print(f"testmask: {np.count_nonzero(test)} elements around the 95th percentile of the average")
+    put(f"testmask: {np.count_nonzero(test)} elements around the 95th percentile of the average")
     wrote = "unchanged:" if again else "wrote"
-    print(f"{wrote} {prefix}_{{{','.join(files.SAVED)}}}_{{ndarrCoords,imgCoords}}.npy")
-    print(f"{wrote} {prefix}_iX.npy, {prefix}_iY.npy, {prefix}_colors.csv")
+    put(f"{wrote} {prefix}_{{{','.join(files.SAVED)}}}_{{ndarrCoords,imgCoords}}.npy")
+    put(f"{wrote} {prefix}_iX.npy, {prefix}_iY.npy, {prefix}_colors.csv")
     if len(given) > 1:
-        print("values: those of run 1")
+        put("values: those of run 1")
     show_first(args, given[0], mask, picture)
-    print(f"next: parCorAnaMaskColorTool plot -i {prefix}_color_ndarrCoords.npy -o {prefix}_color.png")
+    put(f"next: parCorAnaMaskColorTool plot -i {prefix}_color_ndarrCoords.npy -o {prefix}_color.png")
 
 
 def _center(args, geometry):

@@ -1,13 +1,12 @@
 """What the data state of the instrument, beside what was given by hand and what a geometry knows."""
 
 import os
-import sys
 from dataclasses import replace
 
 import numpy as np
 
 from parcorana.detector.geometry import KEV_ANGSTROM
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, put, warn
 from parcorana.events.open import open_described
 
 _APART = 0.01  # of a length, by which what is given is not what is known
@@ -77,16 +76,15 @@ def completed(geometry, stated):
         "beam": stated.text("beam") if stated.beam == geometry.beam else "",
     }
     if any(known.values()):
-        print(f"instrument: {stated.source}: {', '.join(f'{name} {text}' for name, text in known.items() if text)}")
+        put(f"instrument: {stated.source}: {', '.join(f'{name} {text}' for name, text in known.items() if text)}")
     for doubt in stated.doubts:
-        print(f"warning: {stated.source}: {doubt}; it is not used", file=sys.stderr)
+        warn(f"{stated.source}: {doubt}; it is not used")
     for name, unit in _LENGTHS:
         own, other = getattr(geometry, name), getattr(stated, name)
         if own and other and abs(own - other) > _APART * other:
-            print(
-                f"warning: {name} is {own:g} {unit} by the {geometry.source}, {other:g} {unit} by {stated.source}; "
+            warn(
+                f"{name} is {own:g} {unit} by the {geometry.source}, {other:g} {unit} by {stated.source}; "
                 "the former holds",
-                file=sys.stderr,
             )
     lengths = {name: getattr(geometry, name) or getattr(stated, name) for name, _ in _LENGTHS}
     return replace(geometry, **lengths, stated=stated)
@@ -111,7 +109,7 @@ def center_of(geometry):
 def say_center(args, geometry):
     """Say where the beam is by the data, if another place was given."""
     if args.center and geometry.beam and not np.allclose(args.center, geometry.beam, rtol=0, atol=_SAME):
-        print(
+        put(
             "rings: --center {:g},{:g} given by hand; {:g},{:g} ".format(*args.center, *geometry.beam)
             + center_of(geometry)
         )
@@ -133,4 +131,4 @@ def say_lengths(args, geometry):
         whose, far = stated.source if is_stated else "the geometry", abs(given - known) > _APART * known
         if far or is_stated:
             text = f"{option} {given:g} {unit} given by hand; {whose} says {known:g} {unit}; {option} holds"
-            print(f"{'warning' if far else 'rings'}: {text}", file=sys.stderr if far else sys.stdout)
+            warn(text) if far else put(f"rings: {text}")

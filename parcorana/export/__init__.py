@@ -1,0 +1,1 @@
+"""Results for other programs: pyXpcsViewer, NXxpcs, tables."""

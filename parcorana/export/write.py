@@ -1,0 +1,60 @@
+"""The file for other programs."""
+
+import os
+from pathlib import Path
+
+from parcorana.errors import RunError, one_line
+from parcorana.export.nxxpcs import write_entry
+from parcorana.export.read import read_exported
+from parcorana.export.xpcs import write_xpcs
+from parcorana.files.plain import plain_file
+from parcorana.results.disk import opened, sync
+
+
+def write_exported(output, ex, with_arrays=True):
+    """Write the file, aside and then renamed.
+
+    Raises
+    ------
+    RunError
+        It cannot be written.
+    """
+    path = Path(output).absolute()
+    aside = path.with_name(f".{path.name}.exported.tmp")
+    try:
+        with opened(aside, "w") as file:
+            write_entry(file, ex)
+            write_xpcs(file, ex, with_arrays)
+            file["entry"].attrs["notes"] = "; ".join(ex.doubts)
+        sync(aside)
+        os.replace(aside, path)
+        sync(path.parent)
+    except OSError as error:
+        raise RunError(f"cannot write {str(output)!r}: {one_line(error)}") from None
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def export_beside(result, classes, log):
+    """Export a result at the end of its run; whatever fails there must not make the run fail.
+
+    Parameters
+    ----------
+    result : str
+        The result file.
+    classes : list of str
+        Of several classes those that ask for it; with delay curves, the first one of these is exported.
+    log : logging.Logger
+    """
+    path = Path(result)
+    output = path.with_name(f"{path.stem}_xpcs.hdf")
+    try:
+        with plain_file(result) as file:
+            ex = read_exported(file, path.name, of=classes[0] if classes else None)
+            write_exported(output, ex)
+    except Exception as error:
+        log.warning("export: %s is not written: %s; parCorAnaExport does it later", output, one_line(error))
+        return
+    for text in ex.doubts:
+        log.info("export: %s", text)
+    log.info("export: %s", output)

@@ -1,0 +1,130 @@
+"""``/xpcs`` and what pyXpcsViewer reads beside it: paths, shapes and units as its loader (1.2.2) wants them."""
+
+import hashlib
+
+import numpy as np
+
+from parcorana.files.datasets import write_dataset
+
+_PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}  # it knows gzip and lzf only
+_SEGMENTS = 5  # bands of age of a cut through two times
+
+
+def write_xpcs(file, ex, with_arrays=True):
+    """Write the group.
+
+    Parameters
+    ----------
+    file : h5py.File
+    ex : parcorana.export.what.Exported
+    with_arrays : bool
+        Whether to write G2, IP and IF of each pixel, where the result has them.
+    """
+    root = file.create_group("xpcs")
+    _write_map(root.create_group("qmap"), ex)
+    _write_means(root, ex)
+    if ex.result is not None:
+        _write_curves(root.create_group("multitau"), ex, with_arrays)
+    if ex.two_time is not None:
+        _write_two_time(root.create_group("twotime"), ex)
+
+
+def _write_map(group, ex):
+    bins, count = ex.bins, len(ex.bins.colors)
+    write_dataset(group, "mask", ex.mask.astype(np.uint8), "1", "1 for the pixels that were processed")
+    for kind in ("dynamic", "static"):
+        write_dataset(group, f"{kind}_roi_map", bins.image.astype(np.uint32), "1", "bin of each pixel, from 1; 0: none")
+        write_dataset(group, f"{kind}_v_list_dim0", bins.values, bins.unit, f"{bins.name} of each bin")
+        write_dataset(group, f"{kind}_v_list_dim1", np.zeros(1), "deg", "the bins have no second axis")
+        write_dataset(group, f"{kind}_num_pts", np.array([count, 1]), "1", "bins along each axis")
+        write_dataset(group, f"{kind}_index_mapping", np.arange(count), "1", "number of each bin, from 0")
+        write_dataset(group, f"{kind}_colors", bins.colors, "1", "colour of each bin in the result")
+    group["map_names"] = np.array([bins.name.encode(), b"phi"])
+    group["map_units"] = np.array([bins.unit.encode(), b"deg"])
+    write_dataset(group, "beam_center_x", ex.beam[1], "pixel", "column of the beam")
+    write_dataset(group, "beam_center_y", ex.beam[0], "pixel", "row of the beam")
+    write_dataset(group, "pixel_size", ex.pixel * 1e-6, "m", "size of a pixel")
+    write_dataset(group, "detector_distance", ex.distance * 1e-3, "m", "from sample to detector")
+    print_of_map = hashlib.sha256(bins.image.tobytes() + ex.mask.tobytes() + bins.values.tobytes())
+    group.attrs["hash"] = print_of_map.hexdigest()
+
+
+def _write_means(root, ex):
+    used = ex.bins.image > 0
+    count = len(ex.bins.colors)
+    of_bin = np.bincount(ex.bins.image[used], minlength=count + 1)[1:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = np.bincount(ex.bins.image[used], ex.mean[used], count + 1)[1:] / of_bin
+    seconds, lines = np.zeros(1), means[:, None]
+    if ex.result is not None and len(ex.result.seconds):
+        seconds = ex.result.seconds - ex.result.seconds[0]
+        lines = np.array([ex.result.intensity.get(int(c), np.full(len(seconds), np.nan)) for c in ex.bins.colors])
+    group = root.create_group("temporal_mean")
+    image = ex.mean[None].astype(np.float32)
+    write_dataset(group, "scattering_2d", image, "intensity", "mean intensity of each pixel; 0 outside the mask")
+    write_dataset(group, "scattering_1d", means[None], "intensity", "mean intensity of each bin")
+    write_dataset(
+        group, "scattering_1d_segments", lines.T, "intensity", "mean intensity of each bin, stretch by stretch"
+    )
+    with np.errstate(invalid="ignore"):
+        weighed = np.nansum(lines * of_bin[:, None], axis=0) / max(of_bin.sum(), 1)
+    both = np.stack([seconds, weighed])
+    group = root.create_group("spatial_mean")
+    write_dataset(group, "intensity_vs_time", both, "s, intensity", "time, and mean intensity of all bins")
+
+
+def _config(group, stride=1, frames=1):
+    config = group.create_group("config")
+    write_dataset(config, "stride_frame", stride, "1", "pulses from one frame to the next that is taken")
+    write_dataset(config, "avg_frame", frames, "1", "pulses that make one frame")
+
+
+def _write_curves(group, ex, with_arrays):
+    result, colors = ex.result, ex.bins.colors.tolist()
+    write_dataset(group, "delay_list", result.delays, "frames", f"delays; one pulse is 1/{result.rate} s")
+    for name, what in (("g2", "normalized_g2"), ("error", "normalized_g2_err")):
+        table = np.stack([getattr(result.curves[color], name) for color in colors], axis=1)
+        write_dataset(group, what, table, "1", f"{name} of each delay and bin; NaN where there is none")
+    _config(group)
+    if ex.arrays is not None and with_arrays:
+        _write_arrays(group, ex)
+
+
+def _write_arrays(group, ex):
+    """Write G2, IP, IF of each pixel, delay by delay: a detector's arrays of many delays are more than the memory."""
+    delays, shape = ex.result.delays, ex.layout.shape
+    dataset = group.create_dataset(
+        "unnormalized_G2", (len(delays), 3, *shape), np.float32, chunks=(1, 1, *shape), **_PACKED
+    )
+    dataset.attrs["units"] = "intensity^2, intensity, intensity"
+    dataset.attrs["long_name"] = "means over the pairs of each delay: G2, IP, IF of each pixel"
+    for d, (delay, count) in enumerate(zip(delays.tolist(), ex.result.counts.tolist(), strict=True)):
+        for k, name in enumerate(("G2", "IP", "IF")):
+            array = ex.arrays[f"{name}/delay_{delay:06d}"][:] / max(count, 1)
+            dataset[d, k] = ex.layout.image(np.where(np.isfinite(array), array, 0))
+
+
+def _write_two_time(group, ex):
+    two, colors = ex.two_time, ex.bins.colors.tolist()
+    maps = group.create_group("correlation_map")
+    for k, color in enumerate(colors):
+        what = f"upper triangle of C(t1, t2), bins of {two.width} pulses; NaN where there is no pair"
+        dataset = maps.create_dataset(f"c2_{k + 1:05d}", data=np.triu(two.maps[color]), **_PACKED)
+        dataset.attrs["units"], dataset.attrs["long_name"] = "1", what
+    whole, bands = _cuts(two, colors)
+    write_dataset(group, "normalized_g2", whole, "1", "mean along each diagonal, by bin")
+    write_dataset(group, "normalized_g2_segments", bands, "1", "the same, of bands of age")
+    write_dataset(group, "processed_bins", np.arange(1, len(colors) + 1), "1", "bins that have a map")
+    _config(group, frames=two.width)
+
+
+def _cuts(two, colors):
+    """Return the means along diagonals, (A, C), and those of bands of age, (A // 5, 5, C)."""
+    whole = np.stack([two.cut(color)[1] for color in colors], axis=1)
+    edges = np.linspace(two.ages[0], two.ages[-1] + two.width, _SEGMENTS + 1)
+    rows = max(len(two.ages) // _SEGMENTS, 1)
+    bands = np.full((rows, _SEGMENTS, len(colors)), np.nan)
+    for band in range(_SEGMENTS):
+        for k, color in enumerate(colors):
+            bands[:, band, k] = two.cut(color, (edges[band], edges[band + 1]))[1][:rows]
+    return whole, bands

@@ -1,0 +1,1 @@
+"""Jobs within a Python session: arrays in memory, configs, results as objects."""

@@ -1,0 +1,95 @@
+"""Frames in memory, or in anything that gives them by slices, as an event source."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+
+from parcorana.errors import ConfigError
+from parcorana.events.protocol import FrameBlock, Share, even_step
+
+_BATCH = 16 << 20  # bytes of frames that are asked for at a time, where they are not an array of NumPy
+
+
+class ArraySource:
+    """An `EventSource` of frames that are there already.
+
+    Parameters
+    ----------
+    frames : (T, ...) array, or what has `shape` and `dtype` and gives frames by a slice (h5py, dask, zarr)
+    counters : (T,) int64 [pulses]
+        Increasing.
+    share : Share
+    """
+
+    live = False
+    stamps: Literal["pulses"] = "pulses"
+
+    def __init__(self, frames: Any, counters: np.ndarray, share: Share) -> None:
+        self._frames, self._counters, self._share = frames, counters, share
+        self.total = min(len(counters), share.numevents or len(counters))
+        self.shape, self.dtype = tuple(frames.shape[1:]), np.dtype(frames.dtype)
+        whole = isinstance(frames, np.ndarray)
+        self._rows = len(counters) if whole else max(1, _BATCH // (self.dtype.itemsize * math.prod(self.shape)))
+
+    def blocks(self) -> Iterator[FrameBlock]:
+        """Yield the blocks, each a `FrameBlock`."""
+        for first, last in self._share.blocks(self.total):
+            nothing = np.zeros(last - first, np.int64)
+            indexes = np.arange(first, last)
+            stamps = self._counters[first:last]
+
+            def read(k, first=first):
+                return np.asarray(self._frames[first + k])
+
+            def pieces(_wanted, first=first, last=last):
+                for begin in range(first, last, self._rows):
+                    yield begin - first, np.asarray(self._frames[begin : min(begin + self._rows, last)])
+
+            yield FrameBlock(nothing, stamps, indexes, {}, read, pieces)
+
+    def pulses_apart(self, _rate: float) -> int | None:
+        """Return the pulses from each event to the next, if all are equally far apart."""
+        return even_step(self._counters[: self.total])
+
+    def close(self) -> None:
+        """Leave the frames to whoever has them."""
+
+
+def checked_frames(frames: Any) -> Any:
+    """Return frames as they are if they can be sliced, else as an array.
+
+    Raises
+    ------
+    ConfigError
+        They are no numbers, or no stack.
+    """
+    if not (hasattr(frames, "shape") and hasattr(frames, "dtype") and hasattr(frames, "__getitem__")):
+        frames = np.asarray(frames)
+    if len(frames.shape) < 2 or np.dtype(frames.dtype).kind not in "iufb":
+        raise ConfigError(
+            f"frames: must be numbers, one frame after the other along the first axis, not {frames.dtype} of shape "
+            f"{tuple(frames.shape)}"
+        )
+    if not frames.shape[0]:
+        raise ConfigError("frames: there is none")
+    return frames
+
+
+def checked_counters(counters: Any, total: int) -> np.ndarray:
+    """Return the pulse of each frame, int64; 0, 1, 2 ... where none is given.
+
+    Raises
+    ------
+    ConfigError
+        They are no increasing whole numbers, one for each frame.
+    """
+    if counters is None:
+        return np.arange(total)
+    given = np.asarray(counters)
+    if given.shape != (total,) or given.dtype.kind not in "iu":
+        raise ConfigError(f"counters: must be {total:,} whole numbers, one a frame, not {given.dtype} {given.shape}")
+    if (np.diff(given.astype(np.int64)) <= 0).any():
+        raise ConfigError("counters: must increase from frame to frame; sort the frames by them")
+    return given.astype(np.int64)

@@ -1,0 +1,240 @@
+"""Jobs in this process: of a config, or of frames in memory."""
+
+import logging
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parcorana.correlate import cpu
+from parcorana.errors import ConfigError, nearest, shown
+from parcorana.events.protocol import Share
+from parcorana.files import limits
+from parcorana.inprocess.arrays import ArraySource, checked_counters, checked_frames
+from parcorana.inprocess.result import OpenedResult, open_result
+from parcorana.job import memory
+from parcorana.job.config import Config, resolve_config
+from parcorana.job.division import divide
+from parcorana.multitau import MultiTauG2
+from parcorana.photons import PhotonStatistics
+from parcorana.pipeline import mpi
+from parcorana.pipeline import run as pipeline
+from parcorana.twotime import TwoTime
+from parcorana.userg2 import G2IncrementalAccumulator
+
+log = logging.getLogger("parcorana")
+
+KINDS: dict[str, type] = {
+    "G2": G2IncrementalAccumulator,
+    "multitau": MultiTauG2,
+    "twotime": TwoTime,
+    "photons": PhotonStatistics,
+}
+_DISORDER = 2  # events that the buffer holds where they come in order, and delays need none of them
+
+
+def run(system_params: Mapping[str, Any], user_params: Mapping[str, Any] | None = None) -> OpenedResult:
+    """Run a job in this process, as ``parCorAnaDriver`` does without mpiexec.
+
+    Parameters
+    ----------
+    system_params, user_params : dict
+        As in a config file. Without `h5output`, or with None, the result is in a file that goes when what is returned
+        does.
+
+    Returns
+    -------
+    OpenedResult
+
+    Raises
+    ------
+    ConfigError
+        Something of the parameters, or of the data, is wrong.
+    RunError
+        The run failed; what was published before is in the folder of the result.
+    """
+    system, keeps = dict(system_params), None
+    if system.get("h5output") is None:
+        keeps = _Folder()
+        system["h5output"] = str(keeps.path / "result.h5")
+    config = resolve_config(system, dict(user_params or {}))
+    return open_result(_run(config, None), keeps=keeps)
+
+
+def _run(config: Config, source: Any) -> str:
+    """Run a job; return the name of its result."""
+    if mpi.launched_size() > 1:
+        raise ConfigError("a job of several ranks is run by parCorAnaDriver, not from Python: leave mpiexec out")
+    cpu.use(cpu.agree([cpu.offer()])[0])
+    division = divide(config, [mpi.hostname()], [frozenset(os.sched_getaffinity(0))])
+    if source is None:
+        source = pipeline.open_share(config, division, division.roles.servers[0], log.warning)
+    if (text := pipeline.short_times(source, config)) is not None:
+        log.warning("%s", text)
+    memory.check_memory(division, [limits.rooms()])
+    name = pipeline.output_name(config)
+    errors = pipeline.run_roles(pipeline.make_roles(config, division, None, source, name))
+    if errors:
+        raise errors[0]
+    return os.path.abspath(name)
+
+
+def correlate(
+    frames: Any,
+    delays: Sequence[int] | np.ndarray | None = None,
+    *,
+    mask: Any = None,
+    color: Any = None,
+    finecolor: Any = None,
+    q: Mapping[int, float] | Sequence[float] | np.ndarray | None = None,
+    kind: str | type = "G2",
+    counters: Any = None,
+    times: int | None = None,
+    rate: float = 1.0,
+    threads: int | None = None,
+    store_dtype: str = "float32",
+    update: int = 0,
+    progress: bool = True,
+    output: str | os.PathLike[str] | None = None,
+    **user_params: Any,
+) -> OpenedResult:
+    """Correlate frames that are in memory, or in anything that gives them by slices.
+
+    Parameters
+    ----------
+    frames : (T, ...) array of numbers, h5py Dataset, dask or zarr array
+        One frame after the other; 2-D detectors and any others.
+    delays : sequence of int [pulses], optional
+        Increasing. Without it those of `make_multitau_delays` up to a quarter of the frames.
+    mask : (...) array, or the name of a .npy file, optional
+        0 for the elements to leave out; without it all are taken.
+    color, finecolor : (...) int array, or the name of a .npy file, optional
+        Which elements make a curve; 0 for none. Without it all make one.
+    q : dict of int to float, or (C,) float, optional [1/angstrom]
+        Of each colour, or of the colours in the order of their numbers.
+    kind : {'G2', 'multitau', 'twotime', 'photons'} or a class
+        What is calculated: docs/correlations.md.
+    counters : (T,) int, optional [pulses]
+        When each frame was taken, increasing, with gaps where frames are missing; 0, 1, 2 ... without it.
+    times : int, optional
+        Frames that are kept at a time; without it as many as the delays need, of a class that forgets pairs all.
+    rate : float
+        Pulses per second, for the delays in seconds.
+    threads : int, optional
+        All cores without it.
+    store_dtype : {'float32', 'float64'}
+    update : int
+        Publish after every so many events, so that the result shows how it came about; 0: at the end only.
+    progress : bool
+        Whether a terminal gets a progress bar.
+    output : str or Path, optional
+        Result file; without it the file goes when what is returned does.
+    **user_params
+        Of the calculation: `normalization`, `fit`, `frame_norm`, `saturated_value`, `ages`, ... (docs/config.md).
+
+    Returns
+    -------
+    OpenedResult
+
+    Raises
+    ------
+    ConfigError
+        Which argument is wrong, and what would be right.
+    """
+    frames = checked_frames(frames)
+    total = int(frames.shape[0])
+    pulses = checked_counters(counters, total)
+    user_class = _class_of(kind)
+    if delays is None:
+        from parcorana.correlate.delays import make_multitau_delays
+
+        delays = make_multitau_delays(max(int(pulses[-1] - pulses[0]) // 4, 1))
+    keeps = _Folder()
+    user = {name: value for name, value in user_params.items() if value is not None}
+    if mask is None or not isinstance(mask, str | os.PathLike):
+        mask = np.ones(frames.shape[1:], bool) if mask is None else np.asarray(mask) != 0
+    named = {"mask": mask, "color": color}
+    files = _as_files(named | {"finecolor": finecolor}, keeps.path)
+    if q is not None:
+        files["color_table"] = _table_of(q, files.get("color"), keeps.path)
+    system = {
+        "dataset": "memory=frames",
+        "mask": files.pop("mask"),
+        "delays": delays,
+        "times": times or _times(user_class, pulses, delays),
+        "update": update,
+        "user_class": user_class,
+        "h5output": str(keeps.path / "result.h5") if output is None else os.fspath(output),
+        "rate": rate,
+        "threads": threads,
+        "store_dtype": store_dtype,
+        "verbosity": "INFO" if progress else "WARNING",
+    }
+    config = resolve_config(system, user | files)
+    if config.mask.shape != frames.shape[1:]:
+        raise ConfigError(f"mask: its shape is {config.mask.shape}, that of a frame {tuple(frames.shape[1:])}")
+    source = ArraySource(frames, pulses, Share(block=config.block))
+    return open_result(_run(config, source), keeps=keeps)
+
+
+class _Folder:
+    """A folder for files that go with this object."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="parcorana-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+def _class_of(kind: str | type) -> type:
+    if isinstance(kind, type):
+        return kind
+    if kind not in KINDS:
+        raise ConfigError(
+            f"kind must be one of {', '.join(KINDS)}, or a class, not {shown(kind)}{nearest(kind, KINDS)}"
+        )
+    return KINDS[kind]
+
+
+def _as_files(arrays: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """Return the names of files for arrays, which a config wants; those that are names stay."""
+    files = {}
+    for name, array in arrays.items():
+        if array is None:
+            continue
+        if isinstance(array, str | os.PathLike):
+            files[name] = os.fspath(array)
+            continue
+        files[name] = str(folder / f"{name}.npy")
+        given = np.asarray(array)
+        np.save(files[name], given.astype(np.int8) if given.dtype.kind == "b" else given)
+    return files
+
+
+def _table_of(q: Any, color: str | None, folder: Path) -> str:
+    """Write what the colours stand for as the table that a config wants; return its name."""
+    if color is None:
+        raise ConfigError("q: it says what colours stand for, and color is not given")
+    colors = np.unique(np.load(color, allow_pickle=False))
+    colors = colors[colors > 0].tolist()
+    known = dict(q) if isinstance(q, Mapping) else dict(zip(colors, np.ravel(q).tolist(), strict=False))
+    if set(known) != set(colors) or (not isinstance(q, Mapping) and len(np.ravel(q)) != len(colors)):
+        raise ConfigError(f"q: there must be one number for each of the {len(colors)} colours, {colors[:5]} ...")
+    path = folder / "colors.csv"
+    path.write_text("color,q\n" + "".join(f"{c},{float(known[c])!r}\n" for c in colors), encoding="utf-8")
+    return str(path)
+
+
+def _times(user_class: type, pulses: np.ndarray, delays: Any) -> int:
+    """Return how many events the buffer has to hold: all, or where pairs are kept those within the longest delay."""
+    if getattr(user_class, "in_order", False):
+        return _DISORDER
+    if getattr(user_class, "forgets", True):
+        return max(len(pulses), _DISORDER)
+    longest = int(np.max(np.asarray(delays), initial=1))
+    within = np.arange(len(pulses)) - np.searchsorted(pulses, pulses - longest) + 1
+    return max(int(within.max()), _DISORDER)

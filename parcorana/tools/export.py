@@ -1,0 +1,108 @@
+"""``parCorAnaExport``: a result as a file that other programs open."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from parcorana.detector.images import check_both, load_layout
+from parcorana.errors import ConfigError, say, speaks, told
+from parcorana.events.dataset import parse_numbers
+from parcorana.export.read import read_exported
+from parcorana.export.write import write_exported
+from parcorana.files.plain import plain_file
+from parcorana.results.folder import identity
+from parcorana.results.name import resolve_name
+from parcorana.results.reading import find_file
+from parcorana.tools.parser import Parser
+
+_PROG = "parCorAnaExport"
+_EPILOG = """\
+examples:
+  parCorAnaExport result.h5 -o result_xpcs.hdf                    for pyXpcsViewer, and as NXxpcs
+  parCorAnaExport result.h5 -o out.hdf --energy 9.5 --distance 4000 --pixel 75 --center 512.5,480
+  parCorAnaExport result.h5 -o out.hdf --iX iX.npy --iY iY.npy    the detector's segments where they are
+While a run goes on, its name exports the last update published.
+
+exit status: 0 done; 1 the file cannot be written; 2 wrong arguments or input files.
+"""
+
+
+def make_parser():
+    """Return the parser of the command line."""
+    parser = Parser(
+        prog=_PROG,
+        description="Write delay curves, two-time correlations, maps and mean intensities of a result into one file "
+        "that opens in pyXpcsViewer (/xpcs) and is valid NXxpcs (/entry).",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", metavar="RESULT", help="result file, or that of a run in progress")
+    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="file to write, .hdf or .h5")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    parser.add_argument("--at", metavar="N", help="the update at N events; without it the last")
+    parser.add_argument("--class", metavar="NAME", dest="of", help="whose delay curves, of several classes")
+    parser.add_argument("--no-arrays", action="store_true", help="leave out G2, IP and IF of each pixel")
+    parser.add_argument("--iX", metavar="FILE", help="row of each element in the image")
+    parser.add_argument("--iY", metavar="FILE", help="column of each element in the image")
+    for name, metavar, what in (
+        ("--energy", "KEV", "energy of the photons"),
+        ("--distance", "MM", "from sample to detector"),
+        ("--pixel", "UM", "size of a pixel"),
+    ):
+        parser.add_argument(name, type=_positive, metavar=metavar, help=f"{what}; without it as the data state")
+    parser.add_argument("--center", metavar="ROW,COLUMN", type=_place, help="the beam in the image")
+    return parser
+
+
+def _positive(text):
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} must be a number above 0")
+    return value
+
+
+def _place(text):
+    row, column = (float(part) for part in text.split(","))
+    if not (abs(row) < 1e9 and abs(column) < 1e9):
+        raise argparse.ArgumentTypeError(f"{text} must be row and column of a pixel, as 512.5,480")
+    return row, column
+
+
+def _given(args):
+    named = {
+        "photon_energy": args.energy, "distance": args.distance, "pixel_size": args.pixel, "beam_center": args.center,
+    }  # fmt: skip
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _export(args):
+    check_both(args.iX, args.iY)
+    if Path(args.output).suffix not in (".hdf", ".h5"):
+        raise ConfigError(f"-o {args.output}: its name must end with .hdf or .h5, for pyXpcsViewer lists no others")
+    at = None
+    if args.at:
+        (at, *more) = parse_numbers(args.at, "--at")
+        if more:
+            raise ConfigError(f"--at {args.at}: one update goes into a file")
+    layout = load_layout(args.iX, args.iY) if args.iX else None
+    source = find_file(args.file, at)
+    if identity(args.output) is not None and identity(args.output) == identity(source):
+        raise ConfigError(f"-o {args.output}: it is the result that is exported")
+    output = resolve_name(args.output, args.overwrite)
+    with plain_file(source) as file:
+        ex = read_exported(file, args.file, at, args.of, layout, _given(args))
+        write_exported(output, ex, not args.no_arrays)
+    for text in ex.doubts:
+        say(f"{_PROG}: warning: {text}")
+    print(output)
+
+
+@speaks(_PROG)
+def main(argv=None):
+    """Run the command; return the exit status."""
+    args = make_parser().parse_args(argv)
+    return told(_PROG, _export, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

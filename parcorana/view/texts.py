@@ -1,0 +1,21 @@
+"""Texts of pictures: names of files, and of what is in them, come from others, and are drawn letter by letter."""
+
+from matplotlib.axis import Axis, Tick
+from matplotlib.text import Text
+
+from parcorana.errors import escaped
+
+
+def plain(text):
+    """Return a text as matplotlib takes it for no formula, whatever dollar signs or bytes that are no text it has."""
+    return escaped(text, "\n").replace("$", r"\$")
+
+
+def take_as_they_are(figure):
+    """Have every text of a figure drawn letter by letter, but for the numbers at axes, which are set as formulas."""
+    numbers = [axis.offsetText for axis in figure.findobj(Axis)]
+    numbers += [label for tick in figure.findobj(Tick) for label in (tick.label1, tick.label2)]
+    known = set(map(id, numbers))
+    for text in figure.findobj(Text):
+        if id(text) not in known:
+            text.set_text(plain(text.get_text()))

@@ -1,0 +1,183 @@
+"""Jobs from Python: what comes out is the sums over the pairs, and what a config file gives."""
+
+import gc
+import warnings
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from parcorana.errors import ConfigError
+from parcorana.inprocess.job import KINDS, correlate, run
+from parcorana.inprocess.result import open_result
+from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator
+
+RNG = np.random.default_rng(3)
+PULSES = np.flatnonzero(RNG.random(400) < 0.8)
+FRAMES = RNG.poisson(4, (len(PULSES), 6, 7)).astype(np.uint16)
+COLOR = np.arange(42).reshape(6, 7) % 3  # 0: in no curve
+DELAYS = [1, 2, 5, 20]
+
+
+def pairs_of(delay):
+    """Return the numbers of the frames of all pairs."""
+    _, first, second = np.intersect1d(PULSES + delay, PULSES, return_indices=True)
+    return first, second
+
+
+class Sliced:
+    """Gives frames by slices only, and remembers how many at a time."""
+
+    shape, dtype = FRAMES.shape, FRAMES.dtype
+
+    def __init__(self):
+        self.asked = []
+
+    def __getitem__(self, which):
+        assert isinstance(which, slice)
+        self.asked.append(which.stop - which.start)
+        return FRAMES[which]
+
+
+@pytest.fixture
+def stack(tmp_path):
+    with h5py.File(tmp_path / "frames.h5", "w") as file:
+        file["det/frames"] = FRAMES
+        file["det/counter"] = PULSES
+    with h5py.File(tmp_path / "frames.h5") as file:
+        yield file["det/frames"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"), [("G2", "array"), ("G2", "slices"), ("multitau", "h5py"), (G2atEnd, "array")]
+)
+def test_sums_over_all_pairs(stack, kind, given):
+    frames = {"array": FRAMES, "h5py": stack, "slices": Sliced()}[given]
+    delays = DELAYS[:3] if kind == "multitau" else DELAYS
+    result = correlate(frames, delays, counters=PULSES, color=COLOR, kind=kind, rate=50, progress=False)
+    assert result.complete and result.account["processed"] == len(PULSES)
+    for d, delay in enumerate(delays):
+        first, second = pairs_of(delay)
+        assert result.counts[d] == len(first)
+        exact = (FRAMES[first].astype(float) * FRAMES[second]).sum(axis=0)
+        assert np.array_equal(result.array("G2", delay), exact)
+        for k, color in enumerate((1, 2)):
+            which = color == COLOR
+            bottom = FRAMES[first][:, which].mean() * FRAMES[second][:, which].mean()
+            assert result.g2[k, d] == pytest.approx(exact[which].mean() / len(first) / bottom, rel=1e-12)
+    assert result.colors.tolist() == [1, 2] and np.allclose(result.seconds, np.array(delays) / 50)
+    assert result.g2.shape == result.error.shape == result.elements.shape == (2, len(delays))
+
+
+def test_it_is_what_a_config_file_gives(stack, tmp_path):
+    np.save(tmp_path / "mask.npy", np.ones((6, 7), np.int8))
+    np.save(tmp_path / "color.npy", COLOR)
+    system = {"dataset": f"h5={stack.file.filename}", "mask": str(tmp_path / "mask.npy"), "times": 30, "delays": DELAYS}
+    system |= {"user_class": G2IncrementalAccumulator, "update": 0}
+    done = run(system, {"color": str(tmp_path / "color.npy")})
+    assert "h5output" not in system  # what was given stays as it is
+    again = correlate(stack, DELAYS, counters=PULSES, color=COLOR, progress=False)
+    assert np.array_equal(done.g2, again.g2) and np.array_equal(done.elements, again.elements)
+
+
+def test_masks_and_what_colours_stand_for():
+    mask = np.ones((6, 7))
+    mask[0] = 0
+    result = correlate(FRAMES, [1], mask=mask, color=COLOR, q={1: 0.02, 2: 0.01}, fit=None, progress=False)
+    assert result.mask.tolist() == (mask != 0).tolist() and result.q.tolist() == [0.02, 0.01]
+    assert result.elements[:, 0].tolist() == [np.count_nonzero(COLOR[1:] == c) for c in (1, 2)]
+    alone = correlate(FRAMES, progress=False)
+    assert alone.colors.tolist() == [1] and np.isnan(alone.q).all() and len(alone.delays) > 10
+
+
+def test_tables_pictures_and_fits(tmp_path):
+    tau = np.array([40.0, 10.0])
+    time = np.arange(800)[:, None]
+    rng = np.random.default_rng(4)
+    # a field of each element whose correlation decays as exp(-d / tau)
+    decay = np.exp(-1 / tau[np.arange(600) % 2])
+    field = np.zeros((800, 600), complex)
+    noise = rng.normal(size=(800, 600, 2)) @ np.array([1, 1j]) * np.sqrt((1 - decay**2) / 2)
+    field[0] = noise[0] / np.sqrt(1 - decay**2)
+    for t in time[1:, 0]:
+        field[t] = decay * field[t - 1] + noise[t]
+    color = np.arange(600).reshape(20, 30) % 2 + 1
+    result = correlate(
+        (abs(field) ** 2).reshape(800, 20, 30), [1, 2, 3, 5, 8, 12, 20, 30, 50], color=color, q=[0.01, 0.02], rate=10,
+        fit="single", normalization="pixel", output=tmp_path / "out.h5", progress=False,
+    )  # fmt: skip
+    assert np.allclose(result.tau[:, 0], tau / 10, rtol=0.2) and (result.tau[:, 1] > 0).all()
+    table = result.to_dataframe()
+    assert [*table] == ["color", "delay", "seconds", "q", "g2", "error", "counts", "elements"]
+    assert len(table) == 18 and all(kind.kind in "if" for kind in table.dtypes)
+    assert np.array_equal(table["g2"], result.g2.ravel())
+    assert result._repr_png_().startswith(b"\x89PNG")
+    assert result.plot(tau_q=True).axes and len(result.plot([2]).axes) > 2
+    again = open_result(tmp_path / "out.h5")
+    assert np.array_equal(again.g2, result.g2) and "delay curves, 800 events, complete" in repr(again)
+
+
+@pytest.mark.parametrize("kind", ["twotime", "photons"])
+def test_other_kinds_have_no_curves(kind):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = (
+            correlate(FRAMES, [1, 2], color=COLOR, kind=kind, kmax=20, progress=False)
+            if kind == "photons"
+            else (correlate(FRAMES, [1, 2], color=COLOR, kind=kind, ages=32, progress=False))
+        )
+    assert (result.two_time is None) == (kind == "photons") and (result.photons is None) == (kind == "twotime")
+    with pytest.raises(AttributeError, match="has no delay curves: look at"):
+        result.g2  # noqa: B018
+    assert result._repr_png_().startswith(b"\x89PNG")
+
+
+def test_the_file_goes_with_the_result():
+    result = correlate(FRAMES, [1], progress=False)
+    path = Path(result.path)
+    assert path.exists()
+    del result
+    gc.collect()
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        ({"kind": "mulitau"}, "kind must be one of G2, multitau, twotime, photons, or a class, not 'mulitau'; did you"),
+        ({"counters": PULSES[::-1]}, "counters: must increase"),
+        ({"counters": PULSES[:-1]}, "counters: must be 3.. whole numbers"),
+        ({"mask": np.ones((7, 6))}, r"mask: its shape is \(7, 6\), that of a frame \(6, 7\)"),
+        ({"mask": np.zeros((6, 7))}, "mask"),
+        ({"color": np.ones((3, 3), int)}, "color"),
+        ({"q": [1, 2]}, "q: it says what colours stand for, and color is not given"),
+        ({"color": COLOR, "q": [1.0]}, "q: there must be one number for each of the 2 colours"),
+        ({"delays": [3, 1]}, "delays"),
+        ({"normalisation": "pixel"}, "normalisation"),
+        ({"frames": FRAMES.astype(str)}, "frames: must be numbers"),
+        ({"frames": np.zeros(5)}, "frames: must be numbers, one frame after the other"),
+        ({"frames": FRAMES[:0]}, "frames: there is none"),
+        ({"kind": "twotime", "delays": [1, 17]}, "take 16 or 18"),
+    ],
+)
+def test_what_is_wrong_is_said(more, what, caplog):
+    given = {"frames": FRAMES, "delays": [1], "progress": False} | more
+    if "normalisation" in more:  # a warning, for a class of one's own may take it
+        correlate(given.pop("frames"), **given)
+        assert what in caplog.text
+        return
+    with pytest.raises(ConfigError, match=what):
+        correlate(given.pop("frames"), **given)
+
+
+def test_a_name_of_memory_opens_nothing(tmp_path):
+    np.save(tmp_path / "mask.npy", np.ones((6, 7), np.int8))
+    system = {"dataset": "memory=frames", "mask": str(tmp_path / "mask.npy"), "times": 30, "delays": DELAYS}
+    with pytest.raises(ConfigError, match=r"parcorana\.correlate takes them"):
+        run(system | {"user_class": G2atEnd})
+
+
+def test_kinds_are_documented(root):
+    page = (root / "docs" / "python.md").read_text(encoding="utf-8")
+    assert all(f"`'{kind}'`" in page for kind in KINDS)
