@@ -26,11 +26,6 @@ def is_ours(thing):
     return (getattr(thing, "__module__", None) or "").partition(".")[0] == "parcorana"
 
 
-def _array(value):
-    """Return what `finalDataArray` may return as an array."""
-    return value if value is None or isinstance(value, np.ndarray) else np.asarray(value)
-
-
 def _address(running, role):
     """Return the address of the name of what is going to run."""
     ROLE_OF[running] = role
@@ -54,6 +49,11 @@ def runs(what):
             leave(what, error)
 
 
+def _array(value):
+    """Return what `finalDataArray` may return as an array."""
+    return value if value is None or isinstance(value, np.ndarray) else np.asarray(value)
+
+
 _MADE = {"eventOk": bool, "finalDataArray": _array}  # of what callbacks return, which of itself may raise
 
 
@@ -74,10 +74,13 @@ def guarded(function, where, role, made=None):
         try:
             result = function(*args)
             return result if made is None else made(result)
-        except (ParCorAnaError, UserCodeError, KeyboardInterrupt) as error:
+        except ParCorAnaError as error:
             raised = error
-            if isinstance(error, ParCorAnaError) and running == where and error.where is None:
+            if running == where and error.where is None:
                 error.where = where
+            raise
+        except (UserCodeError, KeyboardInterrupt) as error:
+            raised = error
             raise
         except BaseException as error:  # SystemExit and StopIteration, too: they must not end a role quietly
             raised = error
