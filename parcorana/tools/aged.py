@@ -2,11 +2,13 @@
 
 import csv
 import dataclasses
+import io
 
 import numpy as np
 
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, put
 from parcorana.events.dataset import parse_numbers
+from parcorana.files.aside import written
 from parcorana.results.aged import read_aged
 
 
@@ -31,17 +33,17 @@ def draw(args, colors, check_colors):
         draw_aged(figure, aged, colors)
     if args.csv:
         _write_table(args.csv, aged, colors)
-        print(args.csv)
+        put(args.csv)
     if args.output:
-        print(args.output)
+        put(args.output)
 
 
 def _write_table(path, aged, colors):
     """Write a line for each stretch, colour and delay."""
     names = ["file", "since", "processed", "first", "last", "age", "color", "q", "delay", "seconds", "g2", "counts"]
     try:
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
+        with written(path) as file:
+            writer = csv.writer(text := io.StringIO(newline=""), lineterminator="\n")
             writer.writerow([*names, "elements"])
             for stretch in aged.stretches:
                 about = stretch.since, stretch.processed, stretch.first, stretch.last
@@ -53,5 +55,6 @@ def _write_table(path, aged, colors):
                         numbers = [f"{number:.9g}" for number in (delay / aged.rate, g2)]
                         row = aged.label, *about, age, color, f"{q:.9g}", delay, *numbers, counts, elements
                         writer.writerow(row)
+            file.write(text.getvalue().encode())
     except OSError as error:
         raise ConfigError(f"--csv {path}: cannot be written: {error.strerror}") from None

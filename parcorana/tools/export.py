@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 from parcorana.detector.images import check_both, load_layout
-from parcorana.errors import ConfigError, say, speaks, told
+from parcorana.errors import ConfigError, put, say, speaks, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.export.read import read_exported
 from parcorana.export.write import write_exported
 from parcorana.files.plain import plain_file
-from parcorana.results.folder import identity
+from parcorana.results.folder import give_back, identity
 from parcorana.results.name import resolve_name
 from parcorana.results.reading import find_file
 from parcorana.tools.parser import Parser
@@ -88,20 +88,23 @@ def _export(args):
     source = find_file(args.file, at)
     if identity(args.output) is not None and identity(args.output) == identity(source):
         raise ConfigError(f"-o {args.output}: it is the result that is exported")
-    output = resolve_name(args.output, args.overwrite)
+    output = resolve_name(args.output, args.overwrite, reserves=True)
     with plain_file(source) as file:
         ex = read_exported(file, args.file, at, args.of, layout, _given(args))
         write_exported(output, ex, not args.no_arrays)
     for text in ex.doubts:
         say(f"{_PROG}: warning: {text}")
-    print(output)
+    put(output)
 
 
 @speaks(_PROG)
 def main(argv=None):
     """Run the command; return the exit status."""
     args = make_parser().parse_args(argv)
-    return told(_PROG, _export, args)
+    try:
+        return told(_PROG, _export, args)
+    finally:
+        give_back()
 
 
 if __name__ == "__main__":

@@ -256,7 +256,7 @@ def test_notebook_of_an_array(tmp_path):
     """docs/array.ipynb: from frames to decay times, in ten lines."""
     notebook = nbformat.read(ROOT / "docs" / "array.ipynb", as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)
-    first = [cell.source for cell in notebook.cells if cell.cell_type == "code"][0]
+    first = next(cell.source for cell in notebook.cells if cell.cell_type == "code")
     assert sum(bool(line.strip()) for line in first.splitlines()) <= 10
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Jupyter's own packages have to say
