@@ -63,6 +63,8 @@ def run(system_params: Mapping[str, Any], user_params: Mapping[str, Any] | None 
         Something of the parameters, or of the data, is wrong.
     RunError
         The run failed; what was published before is in the folder of the result.
+    UserCodeError
+        The user class raised what is its cause.
     """
     system, keeps = dict(system_params), None
     if system.get("h5output") is None:
