@@ -8,7 +8,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-
 from masters import SHAPE, write_master
 
 from parcorana import BlockBase, Common, ConfigError, correlate, open_result, run
