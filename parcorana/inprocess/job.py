@@ -220,10 +220,9 @@ class _Folder:
 def _class_of(kind: str | type) -> type:
     if isinstance(kind, type):
         return kind
-    if kind not in KINDS:
-        raise ConfigError(
-            f"kind must be one of {', '.join(KINDS)}, or a class, not {shown(kind)}{nearest(kind, KINDS)}"
-        )
+    if not isinstance(kind, str) or kind not in KINDS:
+        like = nearest(kind, KINDS) if isinstance(kind, str) else ""
+        raise ConfigError(f"kind must be one of {', '.join(KINDS)}, or a class, not {shown(kind)}{like}")
     return KINDS[kind]
 
 
@@ -251,8 +250,12 @@ def _table_of(q: Any, color: str | None, folder: Path) -> str:
     known = dict(q) if isinstance(q, Mapping) else dict(zip(colors, np.ravel(q).tolist(), strict=False))
     if set(known) != set(colors) or (not isinstance(q, Mapping) and len(np.ravel(q)) != len(colors)):
         raise ConfigError(f"q: there must be one number for each of the {len(colors)} colours, {colors[:5]} ...")
+    try:
+        lines = [f"{c},{float(known[c])!r}\n" for c in colors]
+    except (TypeError, ValueError):
+        raise ConfigError(f"q: it must be numbers, not {shown(q)}") from None
     path = folder / "colors.csv"
-    path.write_text("color,q\n" + "".join(f"{c},{float(known[c])!r}\n" for c in colors), encoding="utf-8")
+    path.write_text("color,q\n" + "".join(lines), encoding="utf-8")
     return str(path)
 
 

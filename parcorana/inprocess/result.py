@@ -215,7 +215,7 @@ class OpenedResult:
         return figure
 
     def _repr_png_(self) -> bytes | None:
-        if self._result is self.two_time is self.photons is None:
+        if all(part is None for part in (self._result, self.two_time, self.photons)):
             return None
         drawn = io.BytesIO()
         self.plot().savefig(drawn, format="png", dpi=80)

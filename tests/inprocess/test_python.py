@@ -231,6 +231,8 @@ def test_the_file_goes_with_the_result():
         ({"mask": np.zeros((6, 7))}, "mask"),
         ({"color": np.ones((3, 3), int)}, "color"),
         ({"color": "none.npy", "q": [1, 2]}, "color.*none.npy"),
+        ({"kind": [G2atEnd]}, "kind must be one of"),
+        ({"color": COLOR, "q": {1: 0.1, 2: None}}, "q: it must be numbers"),
         ({"q": [1, 2]}, "q: it says what colours stand for, and color is not given"),
         ({"color": COLOR, "q": [1.0]}, "q: there must be one number for each of the 2 colours"),
         ({"delays": [3, 1]}, "delays"),
