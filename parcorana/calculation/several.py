@@ -27,14 +27,20 @@ def with_one_buffer(parts):
     """Return the names of calculations in groups, of which each has one rolling buffer.
 
     Those that are `in_order` only see events that leave it, and so can have one
-    together, unless they change what is stored.
+    together, unless they change what is stored, or take another number of
+    events at once (`most`).
 
     Parameters
     ----------
     parts : dict of str to BlockBase
     """
-    alike = [name for name, part in parts.items() if part.in_order and not part.changes_rows]
-    return [[name] for name in parts if name not in alike] + ([alike] if alike else [])
+    alone, together = [], {}
+    for name, part in parts.items():
+        if part.in_order and not part.changes_rows:
+            together.setdefault(int(part.most), []).append(name)
+        else:
+            alone.append([name])
+    return alone + list(together.values())
 
 
 class Several(BlockBase):

@@ -27,6 +27,22 @@ def write_exported(output, ex, with_arrays=True):
         raise RunError(f"cannot write {str(output)!r}: {one_line(error)}") from None
 
 
+def asking_for_export(config):
+    """Return which of several classes ask for the result to be exported; None where nobody does.
+
+    Parameters
+    ----------
+    config : parcorana.job.config.Config
+    """
+    configs = config.classes or {"": config}
+    asking = [
+        name
+        for name, one in configs.items()
+        if "export" in (getattr(one.user_class, "takes_params", None) or ()) and one.user_params.get("export")
+    ]
+    return [name for name in asking if name] if asking else None
+
+
 def export_beside(result, classes, log):
     """Export a result at the end of its run; whatever fails there must not make the run fail.
 

@@ -6,15 +6,19 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from parcorana.correlation import cpu
+from parcorana.detector.masks import load_integers
 from parcorana.errors import ConfigError, nearest, shown
 from parcorana.events.protocol import Share
+from parcorana.export.write import asking_for_export, export_beside
 from parcorana.files import limits
+from parcorana.forks import in_children
 from parcorana.inprocess.arrays import ArraySource, checked_counters, checked_frames
 from parcorana.inprocess.result import OpenedResult, open_result
 from parcorana.job import memory
@@ -24,6 +28,8 @@ from parcorana.multitau import MultiTauG2
 from parcorana.photons import PhotonStatistics
 from parcorana.pipeline import mpi
 from parcorana.pipeline import run as pipeline
+from parcorana.results.folder import forget, give_back
+from parcorana.tools.instrument import stated_by
 from parcorana.twotime import TwoTime
 from parcorana.userg2 import G2IncrementalAccumulator
 
@@ -57,6 +63,8 @@ def run(system_params: Mapping[str, Any], user_params: Mapping[str, Any] | None 
         Something of the parameters, or of the data, is wrong.
     RunError
         The run failed; what was published before is in the folder of the result.
+    UserCodeError
+        The user class raised what is its cause.
     """
     system, keeps = dict(system_params), None
     if system.get("h5output") is None:
@@ -70,18 +78,28 @@ def _run(config: Config, source: Any) -> str:
     """Run a job; return the name of its result."""
     if mpi.launched_size() > 1:
         raise ConfigError("a job of several ranks is run by parCorAnaDriver, not from Python: leave mpiexec out")
-    cpu.use(cpu.agree([cpu.offer()])[0])
+    path, _, warnings = cpu.agree([cpu.offer()])
+    cpu.use(path)
     division = divide(config, [mpi.hostname()], [frozenset(os.sched_getaffinity(0))])
     if source is None:
         source = pipeline.open_share(config, division, division.roles.servers[0], log.warning)
-    if (text := pipeline.short_times(source, config)) is not None:
+    instrument, doubtful, _ = stated_by(source, config)
+    config = replace(config, instrument=instrument)
+    for text in filter(None, [pipeline.short_times(source, config), *warnings, *doubtful]):
         log.warning("%s", text)
     memory.check_memory(division, [limits.rooms()])
-    name = pipeline.output_name(config)
-    errors = pipeline.run_roles(pipeline.make_roles(config, division, None, source, name))
+    name = os.path.abspath(pipeline.output_name(config))  # user code may change the working directory
+    try:
+        errors = pipeline.run_roles(pipeline.make_roles(config, division, None, source, name))
+    except BaseException:  # this session goes on, and may try again
+        give_back()
+        forget(name)
+        raise
     if errors:
         raise errors[0]
-    return os.path.abspath(name)
+    if (asking := asking_for_export(config)) is not None:
+        export_beside(name, asking, log)
+    return name
 
 
 def correlate(
@@ -101,6 +119,7 @@ def correlate(
     update: int = 0,
     progress: bool = True,
     output: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     **user_params: Any,
 ) -> OpenedResult:
     """Correlate frames that are in memory, or in anything that gives them by slices.
@@ -134,6 +153,8 @@ def correlate(
         Whether a terminal gets a progress bar.
     output : str or Path, optional
         Result file; without it the file goes when what is returned does.
+    overwrite : bool
+        Whether `output` may replace another result.
     **user_params
         Of the calculation: `normalization`, `fit`, `frame_norm`, `saturated_value`, `ages`, ... (docs/config.md).
 
@@ -170,6 +191,7 @@ def correlate(
         "update": update,
         "user_class": user_class,
         "h5output": str(keeps.path / "result.h5") if output is None else os.fspath(output),
+        "overwrite": overwrite,
         "rate": rate,
         "threads": threads,
         "store_dtype": store_dtype,
@@ -187,16 +209,20 @@ class _Folder:
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="parcorana-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        self._remove = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        in_children(self._leave)
+
+    def _leave(self) -> None:
+        """Leave it to the process that has made it."""
+        self._remove.detach()
 
 
 def _class_of(kind: str | type) -> type:
     if isinstance(kind, type):
         return kind
-    if kind not in KINDS:
-        raise ConfigError(
-            f"kind must be one of {', '.join(KINDS)}, or a class, not {shown(kind)}{nearest(kind, KINDS)}"
-        )
+    if not isinstance(kind, str) or kind not in KINDS:
+        like = nearest(kind, KINDS) if isinstance(kind, str) else ""
+        raise ConfigError(f"kind must be one of {', '.join(KINDS)}, or a class, not {shown(kind)}{like}")
     return KINDS[kind]
 
 
@@ -219,13 +245,17 @@ def _table_of(q: Any, color: str | None, folder: Path) -> str:
     """Write what the colours stand for as the table that a config wants; return its name."""
     if color is None:
         raise ConfigError("q: it says what colours stand for, and color is not given")
-    colors = np.unique(np.load(color, allow_pickle=False))
+    colors = np.unique(load_integers("color", color))
     colors = colors[colors > 0].tolist()
     known = dict(q) if isinstance(q, Mapping) else dict(zip(colors, np.ravel(q).tolist(), strict=False))
     if set(known) != set(colors) or (not isinstance(q, Mapping) and len(np.ravel(q)) != len(colors)):
         raise ConfigError(f"q: there must be one number for each of the {len(colors)} colours, {colors[:5]} ...")
+    try:
+        lines = [f"{c},{float(known[c])!r}\n" for c in colors]
+    except (TypeError, ValueError):
+        raise ConfigError(f"q: it must be numbers, not {shown(q)}") from None
     path = folder / "colors.csv"
-    path.write_text("color,q\n" + "".join(f"{c},{float(known[c])!r}\n" for c in colors), encoding="utf-8")
+    path.write_text("color,q\n" + "".join(lines), encoding="utf-8")
     return str(path)
 
 

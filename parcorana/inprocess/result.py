@@ -18,6 +18,7 @@ from parcorana.results.twotime import TwoTimeResult, read_two_time
 from parcorana.results.updates import updates_of
 
 _NO_CURVES = "has no delay curves"
+_NOTHING = "holds no delay curves, two times or photon statistics of a shipped class"
 
 
 class OpenedResult:
@@ -57,7 +58,8 @@ class OpenedResult:
         self.complete, self.ended_by = bool(facts["complete"]), str(facts["ended_by"])
         self.account: dict[str, int] = facts["account"]
         self.mask: NDArray[np.bool_] = facts["mask"]
-        self.processed: int = next(each.processed for each in (result, two_time, photons) if each is not None)
+        made = (each.processed for each in (result, two_time, photons) if each is not None)
+        self.processed: int = next(made, self.account["processed"])
 
     @property
     def _curves(self) -> Result:
@@ -205,19 +207,23 @@ class OpenedResult:
         elif self.two_time is not None:
             figure = Figure(figsize=twotime.SIZE, layout="constrained")
             twotime.draw_two_time(figure, self.two_time, chosen)
+        elif self.photons is None:
+            raise AttributeError(f"{self.path} {_NOTHING}: read it with h5py")
         else:
             figure = Figure(figsize=photons.SIZE, layout="constrained")
             photons.draw_photons(figure, self.photons, chosen)
         return figure
 
-    def _repr_png_(self) -> bytes:
+    def _repr_png_(self) -> bytes | None:
+        if all(part is None for part in (self._result, self.two_time, self.photons)):
+            return None
         drawn = io.BytesIO()
         self.plot().savefig(drawn, format="png", dpi=80)
         return drawn.getvalue()
 
     def __repr__(self) -> str:
         kinds = {"delay curves": self._result, "two times": self.two_time, "photon statistics": self.photons}
-        has = ", ".join(name for name, part in kinds.items() if part is not None)
+        has = ", ".join(name for name, part in kinds.items() if part is not None) or "of a class of its own"
         state = "complete" if self.complete else f"not complete: {self.ended_by}"
         return f"<result {self.path}: {has}, {self.processed:,} events, {state}>"
 
@@ -241,7 +247,8 @@ def open_result(
     Raises
     ------
     ConfigError
-        It is no result, or has no such update or class.
+        It is no result, or has no such update or class. What a class of one's own has written is for h5py: of such a
+        result there are `path`, `account`, `mask` and how it ended.
     """
     label = Path(path).name
     source = find_file(path, at)
@@ -251,8 +258,8 @@ def open_result(
         curves = [name for name, _ in users if updates_in(file, label, name)]
         times = [user for _, user in users if updates_of(user, TWO_TIME)]
         counted = [user for _, user in users if updates_of(user, PHOTONS)]
-        if not (curves or times or counted):
-            raise ConfigError(f"{label}: it holds no delay curves, two times or photon statistics of a shipped class")
+        if not (curves or times or counted) and (at is not None or of is not None):
+            raise ConfigError(f"{label}: it {_NOTHING}")
         result = read_result(file, label, at, curves[0]) if curves else None
         if result is not None:
             result.of = curves[0]

@@ -58,6 +58,11 @@ def _kind(value):
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
+def _name(value):
+    """Return what puts functions, classes and their objects in order, those of a set."""
+    return f"{getattr(value, '__module__', '')} {getattr(value, '__qualname__', '')} {type(value).__qualname__}"
+
+
 def _hash(*parts):
     made = hashlib.blake2b(digest_size=16)
     for part in parts:
@@ -112,7 +117,8 @@ class _Walk:
         if isinstance(value, dict):
             return _hash(kind, *sorted(self.of(key) + self.of(item) for key, item in value.items()))
         if isinstance(value, set | frozenset):
-            return _hash(kind, *sorted(self._all(value)))
+            # of functions that call each other it counts which is seen first, and that is another one in each process
+            return _hash(kind, *sorted(self._all(sorted(value, key=_name))))
         if isinstance(value, list | tuple):
             return _hash(kind, *self._all(value))
         if isinstance(value, type):

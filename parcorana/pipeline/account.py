@@ -74,6 +74,10 @@ class Account:
             self.photons = with_more(self.photons, header[-len(FOUND) :])
         self.total, self.pulses = int(header[TOTAL]), bool(header[PULSES])
 
+    def add_bad(self, header):
+        """Count those bad of a block whose other numbers are counted already: what has waited for a later round."""
+        self.account["bad"] += int(header[BAD])
+
     def too_many_bad(self, header, most):
         """Return what to say if more than a fraction of the events are bad; empty if not."""
         read, bad = self.account["read"], self.account["bad"]

@@ -15,7 +15,7 @@ import numpy as np
 
 from parcorana.detector.photons import added_up
 from parcorana.errors import RunError
-from parcorana.pipeline.block import END, EVENTS, HEADER, UNUSED, BlockBuffer, EventBlock, of_header
+from parcorana.pipeline.block import END, EVENTS, HEADER, NUMBER, PULSES, UNUSED, BlockBuffer, EventBlock, of_header
 from parcorana.pipeline.transport import TAG_BLOCK, TAG_DATA, wait
 
 
@@ -157,6 +157,7 @@ class Rounds:
         if first == len(block.stamps):
             return
         header = np.zeros_like(self.header)
+        header[[NUMBER, PULSES]] = self.header[[NUMBER, PULSES]]
         rest = _part(block, slice(first, None), header, {name: column[:0] for name, column in block.values.items()})
         rest.data = self._rest[: len(rest.stamps)]
         rest.data[...] = block.data[first:]

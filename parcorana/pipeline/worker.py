@@ -91,7 +91,9 @@ class Worker:
             self._coming = rounds.handles
             yield from self._take(block)
             if stopped and (rest := rounds.rest()) is not None:
-                yield from self._take(self.events.without_bad(rest))
+                rest = self.events.without_bad(rest)
+                self.events.add_bad(rest.header)
+                yield from self._take(rest)
             if rounds.left and self._is_kept_at(number + 1, config.checkpoint):
                 yield from self._keep(number + 1)
         yield from self._finish(stopped)

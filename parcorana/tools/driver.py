@@ -208,23 +208,14 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
     told = next(filter(None, texts), None)
     if told and ranks.rank == 0:
         say(told)
-    if ranks.rank == 0 and h5output and not told and (asking := _asking_for_export(config)) is not None:
-        from parcorana.export.write import export_beside
+    if ranks.rank == 0 and h5output and not told:
+        from parcorana.export.write import asking_for_export, export_beside
 
-        watch.does("the export of the result")
-        export_beside(h5output, asking, log)
+        if (asking := asking_for_export(config)) is not None:
+            watch.follow([])  # else it tells what the viewer did last
+            watch.does("the export of the result")
+            export_beside(h5output, asking, log)
     return 1 if told else 0
-
-
-def _asking_for_export(config):
-    """Return which of several classes ask for the result to be exported; None where nobody does."""
-    configs = config.classes or {"": config}
-    asking = [
-        name
-        for name, one in configs.items()
-        if "export" in getattr(one.user_class, "takes_params", ()) and one.user_params.get("export")
-    ]
-    return [name for name in asking if name] if asking else None
 
 
 def _compare(config, run):

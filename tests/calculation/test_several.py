@@ -142,6 +142,25 @@ def test_those_that_are_in_order_and_change_nothing_have_one_buffer(tmp_path):
                 assert_same(everything(together["user"][each.__name__]), everything(alone["user"]))
 
 
+class AFew(InOrder):
+    """Takes no more than three at once, and remembers how many came."""
+
+    most = 3
+    came = []
+
+    def enter(self, events):
+        super().enter(events)
+        self.came.append(len(events))
+
+
+def test_as_many_events_come_at_once_as_a_class_takes(tmp_path):
+    frames = np.ones((80, 2, 3), np.uint16)
+    AFew.came.clear()
+    path = str(tmp_path / "few.h5")
+    run_local(tmp_path, [AFew, InOrder], np.arange(80), frames, h5output=path, **SYSTEM)
+    assert max(AFew.came) == 3 and sum(AFew.came) == 60  # the others are stored
+
+
 class Choosy(Mean):
     def eventOk(self, evt):
         return True

@@ -204,7 +204,7 @@ def test_profile_of_a_class(ran):
 def test_ages_of_the_page_of_calculations(ran):
     """docs/correlations.md: what the map of two times shows is how the sample ages."""
     text = text_of("docs/correlations.md")
-    sample = Brownian.of(re.search(r'"dataset": "([^"]+)"', text)[1])
+    sample = Brownian.of(re.search(r'"dataset": "([^"]+:colors=[^"]+)"', text)[1])  # of several.py
     first, last = (sample.tau / 2 * (1 + sample.aging * age) for age in (0, sample.events))
     assert f"slows down from {first:.0f} pulses to {last:.0f} in colour 1" in text
     with h5py.File(ran("correlations.md") / "several.h5") as file:

@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 from local import run_local
 
+import parcorana
+from parcorana.calculation.arrays import Common
+from parcorana.export.write import asking_for_export
+from parcorana.job.config import resolve_config
 from parcorana.multitau import MultiTauG2
 from parcorana.tools import export
 from parcorana.twotime import TwoTime
@@ -133,6 +137,32 @@ def test_numbers_that_cannot_be_are_refused(results, capsys, option):
     with pytest.raises(SystemExit) as ended:
         export.main([str(results["both"]), "-o", "x.h5", option])
     assert ended.value.code == 2 and option.partition("=")[0] in capsys.readouterr().err
+
+
+class Own(parcorana.BlockBase):
+    """A user's class, which says nothing of its parameters."""
+
+    def arrays(self, elements):
+        return {"events": Common(np.zeros(1, np.int64))}
+
+    def publish(self, update, group):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("classes", "user", "asking"),
+    [
+        (Own, {}, None),
+        (Own, {"export": True}, None),  # whatever that is to this class
+        (TwoTime, {"export": True}, []),
+        (TwoTime, {}, None),
+        ([Own, TwoTime], {"TwoTime": {"export": True}}, ["TwoTime"]),
+    ],
+)
+def test_who_asks_for_an_export(tmp_path, classes, user, asking):
+    np.save(tmp_path / "mask.npy", np.ones((2, 2), np.int8))
+    system = {"dataset": "h5=none.h5", "mask": str(tmp_path / "mask.npy"), "user_class": classes, "delays": [1, 2]}
+    assert asking_for_export(resolve_config(system | {"times": 8, "h5output": None}, user)) == asking
 
 
 def test_a_run_exports_itself(setup):

@@ -1,14 +1,17 @@
 """Jobs from Python: what comes out is the sums over the pairs, and what a config file gives."""
 
 import gc
+import os
 import warnings
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from masters import SHAPE, write_master
 
-from parcorana import ConfigError, correlate, open_result, run
+from parcorana import BlockBase, Common, ConfigError, correlate, open_result, run
+from parcorana.errors import UserCodeError
 from parcorana.inprocess.job import KINDS
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator
 
@@ -132,6 +135,83 @@ def test_other_kinds_have_no_curves(kind):
     assert result._repr_png_().startswith(b"\x89PNG")
 
 
+class Counting(BlockBase):
+    """A class of one's own, which may fail in the course of it."""
+
+    fails = False
+
+    def arrays(self, elements):
+        self.events = np.zeros(1, np.int64)
+        return {"events": Common(self.events)}
+
+    def enter(self, block):
+        if self.fails:
+            raise ValueError("in the course of it")
+        self.events += len(block)
+
+    def publish(self, update, group):
+        group["events"] = update["events"]
+
+
+class Failing(Counting):
+    fails = True
+
+
+def test_what_a_class_of_ones_own_has_written_is_in_the_file():
+    result = correlate(FRAMES, [1], kind=Counting, progress=False)
+    with h5py.File(result.path) as file:
+        assert file["user/events"][0] == len(FRAMES) == result.processed == result.account["processed"]
+    assert result.complete and result.mask.all() and "of a class of its own" in repr(result)
+    assert result._repr_png_() is None
+    with pytest.raises(AttributeError, match="read it with h5py"):
+        result.plot()
+    with pytest.raises(ConfigError, match="it holds no delay curves"):
+        open_result(result.path, at=3)
+
+
+@pytest.mark.parametrize("name", ["out.h5", "out_%C.h5"])
+def test_after_what_failed_the_session_tries_again(tmp_path, name):
+    output = tmp_path / name
+    for _ in range(2):
+        with pytest.raises(UserCodeError):
+            correlate(FRAMES, [1], kind=Failing, output=output, progress=False)
+        assert not os.listdir(tmp_path)
+    path = Path(correlate(FRAMES, [1], output=output, progress=False).path)
+    assert path.name == name.replace("%C", "000")
+    with pytest.raises(ConfigError, match="exists; say --overwrite"):
+        correlate(FRAMES, [1], output=path, progress=False)
+    assert correlate(FRAMES, [2], output=path, overwrite=True, progress=False).delays.tolist() == [2]
+
+
+def test_the_file_stays_where_a_forked_process_ends():
+    result = correlate(FRAMES, [1], progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of other threads
+        pid = os.fork()
+    if not pid:
+        try:
+            del result
+            gc.collect()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert result.array("G2", 1).shape == FRAMES.shape[1:]
+
+
+def test_the_result_is_exported_where_that_is_asked_for(tmp_path):
+    correlate(FRAMES, [1], output=tmp_path / "out.h5", export=True, progress=False)
+    with h5py.File(tmp_path / "out_xpcs.hdf") as file:
+        assert file["xpcs/multitau/delay_list"][:].tolist() == [1]
+
+
+def test_what_the_data_state_is_in_the_result(tmp_path, caplog):
+    np.save(tmp_path / "mask.npy", np.ones(SHAPE, np.int8))
+    system = {"dataset": write_master(tmp_path), "mask": str(tmp_path / "mask.npy"), "times": 30, "delays": [1]}
+    with h5py.File(run(system | {"user_class": G2atEnd, "h5output": str(tmp_path / "out.h5")}).path) as file:
+        assert file["system/instrument/photon_energy"][()] == pytest.approx(8.0)
+    assert "the detector itself calls bad" in caplog.text
+
+
 def test_the_file_goes_with_the_result():
     result = correlate(FRAMES, [1], progress=False)
     path = Path(result.path)
@@ -150,6 +230,9 @@ def test_the_file_goes_with_the_result():
         ({"mask": np.ones((7, 6))}, r"mask: its shape is \(7, 6\), that of a frame \(6, 7\)"),
         ({"mask": np.zeros((6, 7))}, "mask"),
         ({"color": np.ones((3, 3), int)}, "color"),
+        ({"color": "none.npy", "q": [1, 2]}, "color.*none.npy"),
+        ({"kind": [G2atEnd]}, "kind must be one of"),
+        ({"color": COLOR, "q": {1: 0.1, 2: None}}, "q: it must be numbers"),
         ({"q": [1, 2]}, "q: it says what colours stand for, and color is not given"),
         ({"color": COLOR, "q": [1.0]}, "q: there must be one number for each of the 2 colours"),
         ({"delays": [3, 1]}, "delays"),

@@ -113,6 +113,41 @@ def facts(**user):
     return facts_of_config(resolve_config(system, user), "config.py")
 
 
+class Turned(set):
+    """A set as another process may have it, in which its elements lie elsewhere."""
+
+    def __iter__(self):
+        return iter(sorted(super().__iter__(), key=lambda each: each.__qualname__, reverse=self.turned))
+
+
+def even(n):
+    return n == 0 or odd(n - 1)
+
+
+def odd(n):
+    return n != 0 and even(n - 1)
+
+
+class Egg:
+    def laid_by(self):
+        return Hen()
+
+
+class Hen:
+    def lays(self):
+        return Egg()
+
+
+@pytest.mark.parametrize("some", [{even, odd}, {Egg, Hen}])
+def test_a_set_of_what_knows_each_other_has_one_digest(some):
+    found = set()
+    for turned in (False, True):
+        some = Turned(some)
+        some.turned = turned
+        found.add(fingerprint._Walk()._look(some))
+    assert len(found) == 1
+
+
 def test_files_count_by_what_is_in_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, number in (("a", 1), ("b", 1), ("c", 2)):

@@ -232,6 +232,22 @@ def test_what_waits_for_another_round_is_not_lost_where_bad_events_end_a_run(par
     assert account["read"] == sum(count for name, count in account.items() if name != "read")
 
 
+def test_times_that_are_none_and_wait_for_another_round_are_counted(params):
+    """Such times are newer than all others, so it is these events that are held when they end the run."""
+
+    def wrong():
+        for k in range(400):
+            yield 2 * k
+            if k > 150:
+                yield (3 << 61) + k
+
+    run = Run(params, [Stream(wrong()), Stream(range(1, 800, 2))], latency=0.0, block=8)
+    with pytest.raises(RunError, match="more than max_bad"):
+        raise run.run_error()
+    account = run.viewer.finished
+    assert account["read"] == sum(count for name, count in account.items() if name != "read") and account["bad"]
+
+
 def test_a_clock_that_is_set_back_is_said_while_the_run_goes_on(params, caplog):
     def pulses():
         yield from [*range(1000, 1300), *range(150)]
