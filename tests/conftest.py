@@ -60,22 +60,36 @@ def status_of(main, *args):
         return error.code
 
 
+@contextmanager
+def the_log_as_it_was():
+    """Put the loggers back as they were: one that does not hand on what it gets would blind the tests after it."""
+    loggers = [logging.getLogger(name) for name in ("parcorana", "parcorana.user")]
+    before = [(each.handlers[:], each.propagate, each.level) for each in loggers]
+    try:
+        yield
+    finally:
+        for each, (handlers, each.propagate, level) in zip(loggers, before, strict=True):
+            each.handlers[:] = handlers
+            each.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _log_of_each_test():
+    with the_log_as_it_was():
+        yield
+
+
 def run_within(main, *args, cwd):
     """Run a command as `run_command` does, but in this process, and leave nothing of it behind."""
     out, err, mine = io.StringIO(), io.StringIO(), [path.stem for path in Path(cwd).glob("*.py")]
     # another test has another user class of that name
     others = {name: sys.modules.pop(name) for name in mine if name in sys.modules}
-    loggers = [logging.getLogger(name) for name in ("parcorana", "parcorana.user")]
-    before = [(each.handlers[:], each.propagate, each.level) for each in loggers]
     importlib.invalidate_caches()
     slow = mock.patch.object(failure, "_AT_LAST", PATIENCE)  # or a slow end of a run would be that of all tests
     try:
-        with chdir(cwd), redirect_stdout(out), redirect_stderr(err), slow:
+        with chdir(cwd), redirect_stdout(out), redirect_stderr(err), slow, the_log_as_it_was():
             status = status_of(main, *args)
     finally:
-        for each, (handlers, each.propagate, level) in zip(loggers, before, strict=True):
-            each.handlers[:] = handlers
-            each.setLevel(level)
         for name in mine:
             sys.modules.pop(name, None)
         sys.modules.update(others)
