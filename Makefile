@@ -13,10 +13,10 @@ demo: $(VENV)/demo
 	$(WITH_BIN) timeout -k 5 170 mpiexec -n 4 parCorAnaDriver -c examples/demo.py --overwrite --trust-config
 	$(BIN)/python examples/demo_picture.py
 
-# two tests at a time: a good part of each is waiting for processes to start and to end. Files in the order of their
+# three tests at a time, on two cores, too: a good part of each is waiting for processes to start and to end. Files in the order of their
 # names: by their number of tests the longest, of few jobs, would come last, and one after the other
 test: $(VENV)/test
-	$(WITH_BIN) python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(WITH_BIN) python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # BLAS is compared with as it is: what may have been set to tame it is left out.
 bench: $(VENV)/test

@@ -2,6 +2,7 @@
 
 import io
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -192,25 +193,23 @@ class OpenedResult:
         tau_q : bool
             The decay times of the fits against q, with their power law, instead.
         """
-        from matplotlib.figure import Figure
-
         from parcorana.view import photons, pictures, times, twotime
 
         if tau_q:
-            figure = Figure(figsize=(8, 7), layout="constrained")
+            figure = _picture()(figsize=(8, 7), layout="constrained")
             times.draw_tau_q(figure.add_subplot(), [self._curves])
             return figure
         chosen = None if colors is None else [int(c) for c in colors]
         if self._result is not None:
-            figure = Figure(figsize=(12, 8), layout="constrained")
+            figure = _picture()(figsize=(12, 8), layout="constrained")
             pictures.draw_result(figure, [self._result], chosen)
         elif self.two_time is not None:
-            figure = Figure(figsize=twotime.SIZE, layout="constrained")
+            figure = _picture()(figsize=twotime.SIZE, layout="constrained")
             twotime.draw_two_time(figure, self.two_time, chosen)
         elif self.photons is None:
             raise AttributeError(f"{self.path} {_NOTHING}: read it with h5py")
         else:
-            figure = Figure(figsize=photons.SIZE, layout="constrained")
+            figure = _picture()(figsize=photons.SIZE, layout="constrained")
             photons.draw_photons(figure, self.photons, chosen)
         return figure
 
@@ -226,6 +225,22 @@ class OpenedResult:
         has = ", ".join(name for name, part in kinds.items() if part is not None) or "of a class of its own"
         state = "complete" if self.complete else f"not complete: {self.ended_by}"
         return f"<result {self.path}: {has}, {self.processed:,} events, {state}>"
+
+
+@cache
+def _picture() -> Any:
+    """Return the class of figures that a notebook shows: those of Matplotlib it shows if pyplot has made them."""
+    from matplotlib.figure import Figure
+
+    class Picture(Figure):
+        """A figure."""
+
+        def _repr_png_(self) -> bytes:
+            drawn = io.BytesIO()
+            self.savefig(drawn, format="png", dpi=80)
+            return drawn.getvalue()
+
+    return Picture
 
 
 def open_result(

@@ -327,7 +327,7 @@ def test_an_error_in_our_own_words_is_one_line(setup, monkeypatch, capsys):
     write_failing(setup, "workerCalc", "parcorana.RunError('the sample has gone')")
     code, err = drive_here(setup, monkeypatch, capsys)
     assert code == 1
-    assert "parCorAnaDriver: worker at the update at 70 events: the sample has gone\n" in err
+    assert "parCorAnaDriver: worker at the update at 70 events, in Failing.workerCalc: the sample has gone\n" in err
     assert "File" not in err
 
 

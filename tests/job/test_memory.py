@@ -155,6 +155,8 @@ def test_the_arrays_that_a_class_says_it_has_are_counted(names, arrays):
         names=[],
         photons=None,
         classes={},
+        dataset=SimpleNamespace(is_live=False),
+        numservers=1,
     )
     config.elements = 60
     viewer, _, *workers = memory.bytes_of_ranks(
