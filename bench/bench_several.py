@@ -49,6 +49,16 @@ def test_job_of(benchmark, tmp_path, what):
     benchmark.extra_info["processor"] = statistics.median(seconds[1] for seconds in found)
 
 
+def test_long_job_of(benchmark, tmp_path):
+    """Multi-tau over four times as many events: start and end weigh less."""
+    make_job(tmp_path, **MAIN | {"files": 4 * MAIN["files"]})
+    events = 4 * MAIN["frames"] * MAIN["files"]
+    benchmark.extra_info.update(pairs=events * MAIN["elements"], events=events)
+    found = []
+    benchmark.pedantic(lambda: found.append(run(tmp_path, 16, MULTITAU)), rounds=ROUNDS, iterations=1)
+    benchmark.extra_info["processor"] = statistics.median(seconds[1] for seconds in found)
+
+
 def test_several_at_once(benchmark, tmp_path):
     """The same buffer of 900 events for all, since the accumulator needs it."""
     make_job(tmp_path, **MAIN)
