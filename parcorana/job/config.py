@@ -31,6 +31,7 @@ from parcorana.job.keys import KEYS, checked
 log = logging.getLogger("parcorana")
 
 _BLOCK_BYTES = 5 << 28  # short blocks make the kernels fetch much for little: full cspad gets 146 events
+_UPDATES = 32  # in a block
 _SMALL_BLOCK_BYTES = 1 << 27  # for small detectors what is done once for a block counts more
 _MOST_EVENTS, _MOST_SETTLED = 512, 256  # of a block; the latter without a history that is fetched for each block
 
@@ -214,7 +215,8 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
     elements = int(np.count_nonzero(mask))
     dtype = np.dtype(params["store_dtype"])
     settled = all(getattr(each, "in_order", False) for each, _ in several)
-    block = params["block"] or _block(elements * dtype.itemsize, _MOST_SETTLED if settled else _MOST_EVENTS)
+    most = _MOST_SETTLED if settled else _MOST_EVENTS
+    block = params["block"] or _block(elements * dtype.itemsize, most, params["update"])
     for each, own in several:
         check_params(each, own, log.warning, _for_others(each, several, user_params))
         if defines(each, "checkParams"):
@@ -309,9 +311,13 @@ def _check_photons(params, dataset, several):
         )
 
 
-def _block(size, most):
-    """Return the events of a block for a detector of so many bytes: if it is no small one, so many at most."""
-    return max(int(np.clip(_BLOCK_BYTES // size, 32, most)), min(_SMALL_BLOCK_BYTES // size, 4096))
+def _block(size, most, update):
+    """Return the events of a block for a detector of so many bytes: if it is no small one, so many at most.
+
+    A run that is stopped publishes all updates of the blocks that were read, and nobody wants to wait for thousands.
+    """
+    block = max(int(np.clip(_BLOCK_BYTES // size, 32, most)), min(_SMALL_BLOCK_BYTES // size, 4096))
+    return min(block, max(_UPDATES * update, 32)) if update else block
 
 
 def _check_calibration(params, dataset):

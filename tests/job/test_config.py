@@ -228,6 +228,8 @@ def test_blocks_are_as_long_as_the_classes_need_them(tmp_path, classes, rows, ev
     np.save(tmp_path / "mask.npy", np.ones((rows, 1024), np.int8))
     params = {"dataset": "h5=frames.h5", "mask": str(tmp_path / "mask.npy"), "times": 9, "delays": [1, 2]}
     assert resolve_config(params | {"user_class": classes}, {}).block == events
+    assert resolve_config(params | {"user_class": classes, "update": 3}, {}).block == 96  # 32 updates
+    assert resolve_config(params | {"user_class": classes, "update": 3, "block": 7}, {}).block == 7
 
 
 def test_default_output_names(setup, monkeypatch):
