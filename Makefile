@@ -13,8 +13,8 @@ demo: $(VENV)/demo
 	$(WITH_BIN) timeout -k 5 170 mpiexec -n 4 parCorAnaDriver -c examples/demo.py --overwrite --trust-config
 	$(BIN)/python examples/demo_picture.py
 
-# three tests at a time, on two cores, too: a good part of each is waiting for processes to start and to end. Files in the order of their
-# names: by their number of tests the longest, of few jobs, would come last, and one after the other
+# three tests at a time, on two cores, too: a good part of each is waiting for processes to start and to end; files in
+# the order of their names: by their number of tests the longest, of few jobs, would come last
 test: $(VENV)/test
 	$(WITH_BIN) python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 

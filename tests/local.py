@@ -84,3 +84,24 @@ def config_of_results():
         photons=None,
         instrument=None,
     )
+
+
+def opened_with_light(counters, frames, runs, light, share):
+    """Open events that have the value `light`."""
+    source = ListSource(counters, frames, share, runs)
+    source.values = {"light": light}
+    return source
+
+
+def whole_frames(kept, delay, channels):
+    """Return the pulses of a frame of the level of a delay, and the frames without a gap: their numbers and parts.
+
+    Of multi-tau, from its definition; `kept` are the events by their counters.
+    """
+    pulses = 1
+    while delay > channels * pulses:
+        pulses *= 2
+    parts = {
+        k: [kept[t] for t in range(k * pulses, (k + 1) * pulses) if t in kept] for k in {t // pulses for t in kept}
+    }
+    return pulses, [(k, each) for k, each in parts.items() if len(each) == pulses]

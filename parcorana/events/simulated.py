@@ -154,7 +154,7 @@ def frames(options: Options) -> NDArray[Any]:
     -------
     (events, *shape of the detector) array of uint16 or float32 [counts]
     """
-    source = SimulatedSource(options if isinstance(options, Dataset) else Brownian.of(options), Share())
+    source = SimulatedSource(options, Share())
     return np.stack([source.frame(pulse) for pulse in source.pulses.tolist()])
 
 
@@ -205,7 +205,7 @@ class SimulatedSource:
 
     stamps = "pulses"
 
-    def __init__(self, dataset: Dataset | Brownian, share: Share, values: Iterable[str] = ()) -> None:
+    def __init__(self, dataset: Options, share: Share, values: Iterable[str] = ()) -> None:
         self.options = Brownian.of(dataset)
         self.pulses = _pulses(self.options)
         self.total = min(self.pulses.size, share.numevents or self.pulses.size)

@@ -17,7 +17,7 @@ def write_entry(file, ex):
     entry = _group(file, "entry", "NXentry", default="data")
     _put(entry, "definition", "NXxpcs", version="v2026.01")
     _put(entry, "entry_identifier", ex.label)
-    _put(entry, "scan_number", np.int64(ex.run))  # deprecated there, and yet required
+    _put(entry, "scan_number", np.int64(1))  # deprecated there, and yet required
     _put(entry, "start_time", ex.start)
     _put(entry, "end_time", ex.end)
     _write_instrument(entry, ex)
@@ -65,29 +65,19 @@ def _write_data(entry, ex):
     if ex.result is None:
         data = _group(entry, "data", "NXdata", signal="frame_average")
     else:
-        result, colors = ex.result, ex.bins.colors.tolist()
+        delays, counts = ex.result.delays, ex.result.counts
         data = _group(entry, "data", "NXdata", signal="g2", axes=["delay_difference", "."])
-        curves = [result.curves[color] for color in colors]
         one = {"storage_mode": "one_array"}
-        _put(data, "g2", np.stack([curve.g2 for curve in curves], axis=1), "1", **one)
-        _put(data, "g2_derr", np.stack([curve.error for curve in curves], axis=1), "1", **one)
-        _put(data, "delay_difference", result.delays, "1", **one)
+        _put(data, "g2", ex.table("g2"), "1", **one)
+        _put(data, "g2_derr", ex.table("error"), "1", **one)
+        _put(data, "delay_difference", delays, "1", **one)
         if ex.arrays is not None:
-            _put(data, "G2_unnormalized", _means_of_bins(ex), "1", **one)
+            means = [
+                ex.means(ex.layout.image(ex.arrays[f"G2/delay_{delay:06d}"][:])) / max(pairs, 1)
+                for delay, pairs in zip(delays.tolist(), counts.tolist(), strict=True)
+            ]
+            _put(data, "G2_unnormalized", np.array(means), "1", **one)
     _put(data, "frame_average", ex.mean, "1")
-
-
-def _means_of_bins(ex):
-    """Return the mean G2 of each delay and bin, (D, C)."""
-    count = len(ex.bins.colors)
-    used = ex.bins.image > 0
-    which = ex.bins.image[used]
-    of_bin = np.maximum(np.bincount(which, minlength=count + 1)[1:], 1)
-    table = np.zeros((len(ex.result.delays), count))
-    for d, (delay, pairs) in enumerate(zip(ex.result.delays.tolist(), ex.result.counts.tolist(), strict=True)):
-        image = ex.layout.image(ex.arrays[f"G2/delay_{delay:06d}"][:])
-        table[d] = np.bincount(which, image[used], count + 1)[1:] / of_bin / max(pairs, 1)
-    return table
 
 
 def _write_two_time(entry, ex):
@@ -97,9 +87,8 @@ def _write_two_time(entry, ex):
         group, "two_time_corr_func", np.stack([two.maps[color] for color in colors], axis=-1), "1",
         storage_mode="one_array", baseline_reference=1, time_origin_location="upper_left", populated_elements="all",
     )  # fmt: skip
-    cuts = np.stack([two.cut(color)[1] for color in colors], axis=1)
     _put(
-        group, "g2_from_two_time_corr_func", cuts, "1",
+        group, "g2_from_two_time_corr_func", ex.cuts(), "1",
         storage_mode="one_array", baseline_reference=1, first_point_for_fit=1,
     )  # fmt: skip
     _put(group, "frames_per_bin", two.width, "1")

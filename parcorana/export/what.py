@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from parcorana import kernels
 from parcorana.detector.geometry import KEV_ANGSTROM
 from parcorana.detector.images import Layout
 from parcorana.errors import ConfigError
@@ -67,7 +68,6 @@ class Exported:
     count_time : float [s]
     start, end : str
         In ISO 8601, UTC.
-    run : int
     doubts : list of str
         What stands in for something that is not known.
     """
@@ -88,8 +88,22 @@ class Exported:
     count_time: float
     start: str
     end: str
-    run: int = 1
     doubts: list[str] = field(default_factory=list)
+
+    def table(self, name):
+        """Return what the curves have of each delay and bin, (D, C): 'g2' or 'error'."""
+        return np.stack([getattr(self.result.curves[color], name) for color in self.bins.colors.tolist()], axis=1)
+
+    def cuts(self, band=(-np.inf, np.inf)):
+        """Return the mean along each diagonal of each bin's two times, (A, C), within a band of age [pulses]."""
+        return np.stack([self.two_time.cut(color, band)[1] for color in self.bins.colors.tolist()], axis=1)
+
+    def means(self, image):
+        """Return the mean over the pixels of each bin, (C,); NaN of one without pixels."""
+        used, count = self.bins.image > 0, len(self.bins.colors) + 1
+        which = self.bins.image[used]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return (np.bincount(which, image[used], count) / np.bincount(which, minlength=count))[1:]
 
 
 def exported(file, label, layout, result, arrays, two_time, given):
@@ -152,10 +166,7 @@ def _bins(layout, color, colors, table, doubts):
             "the q of the colours is not known: their numbers stand for it (unit au); parCorAnaMaskColorTool --by q "
             "writes it beside the colour file"
         )
-    number = np.zeros(color.shape, np.int64)
-    at = np.searchsorted(colors, color).clip(0, max(len(colors) - 1, 0))
-    there = colors[at] == color if len(colors) else np.zeros(color.shape, bool)
-    number[there] = at[there] + 1
+    number = kernels.color_index(color.ravel(), colors).reshape(color.shape) + 1
     return Bins(layout.image(number), colors, values, name, unit)
 
 

@@ -1,6 +1,7 @@
 """``/xpcs`` and what pyXpcsViewer reads beside it: paths, shapes and units as its loader (1.2.2) wants them."""
 
 import hashlib
+from itertools import pairwise
 
 import numpy as np
 
@@ -50,11 +51,7 @@ def _write_map(group, ex):
 
 
 def _write_means(root, ex):
-    used = ex.bins.image > 0
-    count = len(ex.bins.colors)
-    of_bin = np.bincount(ex.bins.image[used], minlength=count + 1)[1:]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        means = np.bincount(ex.bins.image[used], ex.mean[used], count + 1)[1:] / of_bin
+    means, of_bin = ex.means(ex.mean), np.bincount(ex.bins.image.ravel(), minlength=len(ex.bins.colors) + 1)[1:]
     seconds, lines = np.zeros(1), means[:, None]
     if ex.result is not None and len(ex.result.seconds):
         seconds = ex.result.seconds - ex.result.seconds[0]
@@ -73,18 +70,16 @@ def _write_means(root, ex):
     write_dataset(group, "intensity_vs_time", both, "s, intensity", "time, and mean intensity of all bins")
 
 
-def _config(group, stride=1, frames=1):
+def _config(group, frames=1):
     config = group.create_group("config")
-    write_dataset(config, "stride_frame", stride, "1", "pulses from one frame to the next that is taken")
+    write_dataset(config, "stride_frame", 1, "1", "pulses from one frame to the next that is taken")
     write_dataset(config, "avg_frame", frames, "1", "pulses that make one frame")
 
 
 def _write_curves(group, ex, with_arrays):
-    result, colors = ex.result, ex.bins.colors.tolist()
-    write_dataset(group, "delay_list", result.delays, "frames", f"delays; one pulse is 1/{result.rate} s")
+    write_dataset(group, "delay_list", ex.result.delays, "frames", f"delays; one pulse is 1/{ex.rate} s")
     for name, what in (("g2", "normalized_g2"), ("error", "normalized_g2_err")):
-        table = np.stack([getattr(result.curves[color], name) for color in colors], axis=1)
-        write_dataset(group, what, table, "1", f"{name} of each delay and bin; NaN where there is none")
+        write_dataset(group, what, ex.table(name), "1", f"{name} of each delay and bin; NaN where there is none")
     _config(group)
     if ex.arrays is not None and with_arrays:
         _write_arrays(group, ex)
@@ -111,20 +106,10 @@ def _write_two_time(group, ex):
         what = f"upper triangle of C(t1, t2), bins of {two.width} pulses; NaN where there is no pair"
         dataset = maps.create_dataset(f"c2_{k + 1:05d}", data=np.triu(two.maps[color]), **_PACKED)
         dataset.attrs["units"], dataset.attrs["long_name"] = "1", what
-    whole, bands = _cuts(two, colors)
-    write_dataset(group, "normalized_g2", whole, "1", "mean along each diagonal, by bin")
+    edges = np.linspace(two.ages[0], two.ages[-1] + two.width, _SEGMENTS + 1)
+    rows = max(len(two.ages) // _SEGMENTS, 1)
+    bands = np.stack([ex.cuts(band)[:rows] for band in pairwise(edges)], axis=1)
+    write_dataset(group, "normalized_g2", ex.cuts(), "1", "mean along each diagonal, by bin")
     write_dataset(group, "normalized_g2_segments", bands, "1", "the same, of bands of age")
     write_dataset(group, "processed_bins", np.arange(1, len(colors) + 1), "1", "bins that have a map")
     _config(group, frames=two.width)
-
-
-def _cuts(two, colors):
-    """Return the means along diagonals, (A, C), and those of bands of age, (A // 5, 5, C)."""
-    whole = np.stack([two.cut(color)[1] for color in colors], axis=1)
-    edges = np.linspace(two.ages[0], two.ages[-1] + two.width, _SEGMENTS + 1)
-    rows = max(len(two.ages) // _SEGMENTS, 1)
-    bands = np.full((rows, _SEGMENTS, len(colors)), np.nan)
-    for band in range(_SEGMENTS):
-        for k, color in enumerate(colors):
-            bands[:, band, k] = two.cut(color, (edges[band], edges[band + 1]))[1][:rows]
-    return whole, bands

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from parcorana.correlation import cpu
+from parcorana.correlation.delays import make_multitau_delays
 from parcorana.detector.masks import load_integers
 from parcorana.errors import ConfigError, nearest, shown
 from parcorana.events.protocol import Share
@@ -172,15 +173,12 @@ def correlate(
     pulses = checked_counters(counters, total)
     user_class = _class_of(kind)
     if delays is None:
-        from parcorana.correlation.delays import make_multitau_delays
-
         delays = make_multitau_delays(max(int(pulses[-1] - pulses[0]) // 4, 1))
     keeps = _Folder()
     user = {name: value for name, value in user_params.items() if value is not None}
-    if mask is None or not isinstance(mask, str | os.PathLike):
+    if not isinstance(mask, str | os.PathLike):
         mask = np.ones(frames.shape[1:], bool) if mask is None else np.asarray(mask) != 0
-    named = {"mask": mask, "color": color}
-    files = _as_files(named | {"finecolor": finecolor}, keeps.path)
+    files = _as_files({"mask": mask, "color": color, "finecolor": finecolor}, keeps.path)
     if q is not None:
         files["color_table"] = _table_of(q, files.get("color"), keeps.path)
     system = {

@@ -1,8 +1,6 @@
 """A result as an object: curves as arrays, tables, pictures."""
 
-import io
 import os
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -193,54 +191,35 @@ class OpenedResult:
         tau_q : bool
             The decay times of the fits against q, with their power law, instead.
         """
-        from parcorana.view import photons, pictures, times, twotime
+        from parcorana.view import photons, pictures, texts, times, twotime
 
-        if tau_q:
-            figure = _picture()(figsize=(8, 7), layout="constrained")
-            times.draw_tau_q(figure.add_subplot(), [self._curves])
-            return figure
+        def figure(size):
+            return texts.Picture(figsize=size, layout="constrained")
+
         chosen = None if colors is None else [int(c) for c in colors]
-        if self._result is not None:
-            figure = _picture()(figsize=(12, 8), layout="constrained")
-            pictures.draw_result(figure, [self._result], chosen)
+        if tau_q:
+            times.draw_tau_q((drawn := figure((8, 7))).add_subplot(), [self._curves])
+        elif self._result is not None:
+            pictures.draw_result(drawn := figure((12, 8)), [self._result], chosen)
         elif self.two_time is not None:
-            figure = _picture()(figsize=twotime.SIZE, layout="constrained")
-            twotime.draw_two_time(figure, self.two_time, chosen)
-        elif self.photons is None:
-            raise AttributeError(f"{self.path} {_NOTHING}: read it with h5py")
+            twotime.draw_two_time(drawn := figure(twotime.SIZE), self.two_time, chosen)
+        elif self.photons is not None:
+            photons.draw_photons(drawn := figure(photons.SIZE), self.photons, chosen)
         else:
-            figure = _picture()(figsize=photons.SIZE, layout="constrained")
-            photons.draw_photons(figure, self.photons, chosen)
-        return figure
+            raise AttributeError(f"{self.path} {_NOTHING}: read it with h5py")
+        return drawn
 
     def _repr_png_(self) -> bytes | None:
         if all(part is None for part in (self._result, self.two_time, self.photons)):
             return None
-        drawn = io.BytesIO()
-        self.plot().savefig(drawn, format="png", dpi=80)
-        return drawn.getvalue()
+        drawn: bytes = self.plot()._repr_png_()
+        return drawn
 
     def __repr__(self) -> str:
         kinds = {"delay curves": self._result, "two times": self.two_time, "photon statistics": self.photons}
         has = ", ".join(name for name, part in kinds.items() if part is not None) or "of a class of its own"
         state = "complete" if self.complete else f"not complete: {self.ended_by}"
         return f"<result {self.path}: {has}, {self.processed:,} events, {state}>"
-
-
-@cache
-def _picture() -> Any:
-    """Return the class of figures that a notebook shows: those of Matplotlib it shows if pyplot has made them."""
-    from matplotlib.figure import Figure
-
-    class Picture(Figure):
-        """A figure."""
-
-        def _repr_png_(self) -> bytes:
-            drawn = io.BytesIO()
-            self.savefig(drawn, format="png", dpi=80)
-            return drawn.getvalue()
-
-    return Picture
 
 
 def open_result(

@@ -148,18 +148,12 @@ def _opened(path, own):
                 if not own:
                     check_plain(file, path)
                 yield file
-    except (_Damaged, ConfigError) as error:
-        if isinstance(error, ConfigError):
-            raise ConfigError(f"{error}; move it away, and the others can be joined") from None
+    except _Damaged:
         raise
-    except OSError as error:
-        why = error.strerror or f"is not a readable result file: {one_line(error)}"
-        raise ConfigError(f"{str(path)!r} {why}; move it away, and the others can be joined") from error
     except Exception as error:  # as above
-        why = one_line(error) or repr(error)
-        raise ConfigError(
-            f"{str(path)!r} is not a readable result file: {why}; move it away, and the others can be joined"
-        ) from error
+        why = getattr(error, "strerror", None) or f"is not a readable result file: {one_line(error) or repr(error)}"
+        text = str(error) if isinstance(error, ConfigError) else f"{str(path)!r} {why}"
+        raise ConfigError(f"{text}; move it away, and the others can be joined") from error
 
 
 def _merge(source, target):

@@ -13,7 +13,7 @@ from parcorana.files.plain import plain_file
 from parcorana.results.folder import give_back, identity
 from parcorana.results.name import resolve_name
 from parcorana.results.reading import find_file
-from parcorana.tools.parser import Parser
+from parcorana.tools.parser import Parser, numbers, positive
 
 _PROG = "parCorAnaExport"
 _EPILOG = """\
@@ -49,23 +49,9 @@ def make_parser():
         ("--distance", "MM", "from sample to detector"),
         ("--pixel", "UM", "size of a pixel"),
     ):
-        parser.add_argument(name, type=_positive, metavar=metavar, help=f"{what}; without it as the data state")
-    parser.add_argument("--center", metavar="ROW,COLUMN", type=_place, help="the beam in the image")
+        parser.add_argument(name, type=positive, metavar=metavar, help=f"{what}; without it as the data state")
+    parser.add_argument("--center", metavar="ROW,COLUMN", type=numbers(2, "ROW,COLUMN"), help="the beam in the image")
     return parser
-
-
-def _positive(text):
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} must be a number above 0")
-    return value
-
-
-def _place(text):
-    row, column = (float(part) for part in text.split(","))
-    if not (abs(row) < 1e9 and abs(column) < 1e9):
-        raise argparse.ArgumentTypeError(f"{text} must be row and column of a pixel, as 512.5,480")
-    return row, column
 
 
 def _given(args):

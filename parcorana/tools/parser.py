@@ -21,6 +21,29 @@ def whole(least, most=_MOST):
     return parse
 
 
+def numbers(count, what):
+    """Return the type of an option that is so many finite numbers, with commas between them."""
+
+    def parse(text):
+        try:
+            values = tuple(float(part) for part in text.split(","))
+            if len(values) != count or not all(map(math.isfinite, values)):
+                raise ValueError
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what}") from None
+        return values
+
+    return parse
+
+
+def positive(text):
+    """Parse a number above 0."""
+    (value,) = numbers(1, "a number")(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
 def tolerance(text):
     """Parse a tolerance: a number that is not negative."""
     try:

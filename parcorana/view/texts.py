@@ -1,6 +1,9 @@
 """Texts of pictures: names of files, and of what is in them, come from others, and are drawn letter by letter."""
 
+import io
+
 from matplotlib.axis import Axis, Tick
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from parcorana.errors import escaped
@@ -19,3 +22,13 @@ def take_as_they_are(figure):
     for text in figure.findobj(Text):
         if id(text) not in known:
             text.set_text(plain(text.get_text()))
+
+
+class Picture(Figure):
+    """A figure that a notebook shows, with every text drawn letter by letter."""
+
+    def _repr_png_(self):
+        take_as_they_are(self)
+        drawn = io.BytesIO()
+        self.savefig(drawn, format="png", dpi=80)
+        return drawn.getvalue()

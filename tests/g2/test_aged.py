@@ -9,7 +9,7 @@ import pytest
 from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from local import ListSource, run_local
+from local import opened_with_light, run_local, whole_frames
 
 from parcorana import ConfigError, reference
 from parcorana.multitau import MultiTauG2
@@ -22,13 +22,6 @@ FINE = np.arange(12).reshape(SHAPE) // 2 % 3 + 1
 CHANNELS = 4
 
 
-def opened(counters, frames, runs, light, share):
-    """Open events that have the value `light`."""
-    source = ListSource(counters, frames, share, runs)
-    source.values = {"light": light}
-    return source
-
-
 def run(folder, counters, frames, kind=G2IncrementalAccumulator, runs=None, user=None, light=None, **given):
     """Run a class; return the aged curves of every update, by its number of events: datasets and attributes."""
     for name, array in (("color", given.pop("color", COLOR)), ("fine", FINE)):
@@ -39,7 +32,13 @@ def run(folder, counters, frames, kind=G2IncrementalAccumulator, runs=None, user
     light = np.ones(len(counters)) if light is None else light
     system = {"h5output": str(folder / "out.h5"), "overwrite": True, "values": {"light": "light"}} | given
     run_local(
-        folder, kind, counters, frames, opened=partial(opened, counters, frames, runs, light), user=user, **system
+        folder,
+        kind,
+        counters,
+        frames,
+        opened=partial(opened_with_light, counters, frames, runs, light),
+        user=user,
+        **system,
     )
     with h5py.File(folder / "out.h5") as file:
         return {
@@ -79,14 +78,8 @@ def pairs_of(counters, rows, runs, times, delays, channels=None):
 def _of_frames(kept, delays, channels):
     found = []
     for d, delay in enumerate(delays):
-        pulses = 1
-        while delay > channels * pulses:
-            pulses *= 2
-        frames = {}
-        for k in {t // pulses for t in kept}:
-            parts = [kept[t] for t in range(k * pulses, (k + 1) * pulses) if t in kept]
-            if len(parts) == pulses:
-                frames[k] = max(part[0] for part in parts), sum(part[1] for part in parts) / pulses
+        pulses, whole = whole_frames(kept, delay, channels)
+        frames = {k: (max(part[0] for part in parts), sum(part[1] for part in parts) / pulses) for k, parts in whole}
         for k, (number, past) in frames.items():
             if (later := frames.get(k + delay // pulses)) is not None:
                 found.append((max(number, later[0]), d, past, later[1]))

@@ -8,7 +8,7 @@ import pytest
 from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from local import ListSource, run_local
+from local import opened_with_light, run_local, whole_frames
 
 from parcorana import ConfigError, make_multitau_delays, reference
 from parcorana.multitau import MultiTauG2
@@ -20,13 +20,6 @@ SETTINGS = settings(
 )
 
 
-def opened(counters, frames, runs, light, share):
-    """Open events that have the value `light`."""
-    source = ListSource(counters, frames, share, runs)
-    source.values = {"light": light}
-    return source
-
-
 def run(folder, counters, frames, user=None, runs=None, kind=MultiTauG2, light=None, **given):
     """Run the class; return what every update says, by the number of events."""
     light = np.ones(len(counters)) if light is None else light
@@ -34,7 +27,7 @@ def run(folder, counters, frames, user=None, runs=None, kind=MultiTauG2, light=N
     np.save(folder / "color.npy", color)
     user = {"color": str(folder / "color.npy")} | (user or {})
     system = {"h5output": str(folder / "out.h5"), "overwrite": True, "values": {"light": "light"}} | given
-    source = partial(opened, counters, frames, runs, light)
+    source = partial(opened_with_light, counters, frames, runs, light)
     run_local(folder, kind, counters, frames, opened=source, user=user, **system)
     found = {}
     with h5py.File(folder / "out.h5") as file:
@@ -59,14 +52,8 @@ def by_hand(counters, values, runs, times, delays, channels, limit):
                 kept[counter] = row.astype(np.float64)
                 processed += 1
         for d, delay in enumerate(delays):
-            pulses = 1
-            while delay > channels * pulses:
-                pulses *= 2
-            frames = {}
-            for k in {t // pulses for t in kept}:
-                rows = [kept[t] for t in range(k * pulses, (k + 1) * pulses) if t in kept]
-                if len(rows) == pulses:
-                    frames[k] = sum(rows) / pulses
+            pulses, whole = whole_frames(kept, delay, channels)
+            frames = {k: sum(rows) / pulses for k, rows in whole}
             for k, past in frames.items():
                 if (future := frames.get(k + delay // pulses)) is not None:
                     counts[d] += 1

@@ -4,8 +4,6 @@ import argparse
 import os
 import re
 
-import numpy as np
-
 from parcorana.detector import maps
 from parcorana.detector.images import check_both, load_layout
 from parcorana.errors import ConfigError
@@ -13,7 +11,7 @@ from parcorana.events.values import MEAN, check_values
 from parcorana.files.paths import fault_of
 from parcorana.tools.maskcolor import rings
 from parcorana.tools.maskcolor.stated import check_for_q, need_for_q
-from parcorana.tools.parser import Parser, whole
+from parcorana.tools.parser import Parser, numbers, positive, whole
 
 _HOT = 5.0
 _HIGHEST_KEV, _SHORTEST_ANGSTROM = 250.0, 0.05  # beyond, the number is one of another unit
@@ -33,31 +31,11 @@ exit status: 0 done; 1 failed while running; 2 wrong arguments or input files.
 """
 
 
-def _numbers(count, what):
-    def parse(text):
-        try:
-            values = tuple(float(part) for part in text.split(","))
-            if len(values) != count or not np.isfinite(values).all():
-                raise ValueError
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not {what}") from None
-        return values
-
-    return parse
-
-
 _COLORS = 1 << 20  # more than any detector has speckles
 
 
-def _positive(text):
-    (value,) = _numbers(1, "a number")(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
-
-
 def _decades(text):
-    (value,) = _numbers(1, "a number")(text)
+    (value,) = numbers(1, "a number")(text)
     if not 3 <= value <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 3 to 100: 5 for a chance of 1 in 10^5")
     return value
@@ -148,18 +126,18 @@ def _add_start(parser):
     place.add_argument("--iY", metavar="FILE", help="column of each element in the image")
     place.add_argument(
         "--center",
-        type=_numbers(2, "ROW,COLUMN"),
+        type=numbers(2, "ROW,COLUMN"),
         metavar="ROW,COLUMN",
         help="of the beam, in the image (the geometry's origin, or as an HDF5 file states; else the middle)",
     )
     place.add_argument(
-        "--distance", type=_positive, metavar="MM", help="from sample to detector (the geometry's, or the HDF5 file's)"
+        "--distance", type=positive, metavar="MM", help="from sample to detector (the geometry's, or the HDF5 file's)"
     )
     place.add_argument(
-        "--pixel", type=_positive, metavar="UM", help="size of a pixel (the geometry's, or the HDF5 file's)"
+        "--pixel", type=positive, metavar="UM", help="size of a pixel (the geometry's, or the HDF5 file's)"
     )
-    place.add_argument("--wavelength", type=_positive, metavar="ANGSTROM", help="of the X-rays (the HDF5 file's)")
-    place.add_argument("--energy", type=_positive, metavar="KEV", help="of the photons, in place of the wavelength")
+    place.add_argument("--wavelength", type=positive, metavar="ANGSTROM", help="of the X-rays (the HDF5 file's)")
+    place.add_argument("--energy", type=positive, metavar="KEV", help="of the photons, in place of the wavelength")
     color = parser.add_argument_group("colours")
     color.add_argument(
         "-c", "--color", type=whole(1, _COLORS), default=6, metavar="N", help="colours, or rings (%(default)s)"
@@ -184,9 +162,9 @@ def _add_start(parser):
     color.add_argument("--quantity", metavar="NAME", help="what a map of real numbers holds (what its file says)")
     color.add_argument("--unit", metavar="UNIT", help="of that quantity, as 1/angstrom, degrees (what its file says)")
     color.add_argument(
-        "--low", type=_numbers(1, "a number"), metavar="X", help="inner edge of the rings: pixels, 1/angstrom, ..."
+        "--low", type=numbers(1, "a number"), metavar="X", help="inner edge of the rings: pixels, 1/angstrom, ..."
     )
-    color.add_argument("--high", type=_numbers(1, "a number"), metavar="X", help="outer edge")
+    color.add_argument("--high", type=numbers(1, "a number"), metavar="X", help="outer edge")
     color.add_argument("--log", action="store_true", help="rings evenly spaced on a logarithmic scale")
     color.add_argument("--equal", action="store_true", help="rings of equally many elements")
     color.add_argument("--ring-edges", metavar="X,X,...", help="all edges of the rings, or a file of them (.npy, text)")
@@ -195,7 +173,7 @@ def _add_start(parser):
     )
     color.add_argument(
         "--begin",
-        type=_numbers(1, "an angle"),
+        type=numbers(1, "an angle"),
         default=(0.0,),
         metavar="DEGREES",
         help="where the first sector begins, from the right counter-clockwise (0)",
@@ -209,7 +187,7 @@ def _add_start(parser):
     )
     leave.add_argument(
         "--rectangle",
-        type=_numbers(4, "ROW,COLUMN,ROW,COLUMN"),
+        type=numbers(4, "ROW,COLUMN,ROW,COLUMN"),
         action="append",
         default=[],
         metavar="R0,C0,R1,C1",
@@ -217,7 +195,7 @@ def _add_start(parser):
     )
     leave.add_argument(
         "--circle",
-        type=_numbers(3, "ROW,COLUMN,RADIUS"),
+        type=numbers(3, "ROW,COLUMN,RADIUS"),
         action="append",
         default=[],
         metavar="R,C,RADIUS",
