@@ -41,7 +41,7 @@ def draw_aged(figure, aged, colors=None):
     for axes, color in zip(panels, chosen, strict=False):
         for stretch, age in zip(some, ages, strict=True):
             axes.plot(places, stretch.curves[color], ".-", color=_PAINT(norm(age)), ms=4, lw=1)
-        axes.set(ylabel=r"$g_2$", title=_name(aged, color))
+        axes.set(ylabel="g\u2082", title=_name(aged, color))
         delay_axis(axes, aged.rate, note=note)
         none = sum(not np.isfinite(stretch.curves[color]).any() for stretch in aged.stretches)
         if none:

@@ -116,3 +116,13 @@ def test_damaged_groups_are_refused(name, value):
             group[name] = value
     with pytest.raises(ConfigError, match=r"out\.h5"):
         read_aged("out.h5")
+
+
+def test_labels_are_no_formulas(there, root):
+    """Every text is drawn letter by letter, so that a formula would be seen with its dollar signs."""
+    figure = Figure()
+    draw_aged(figure, read_aged("out.h5"))
+    assert all(axes.get_ylabel() != "$g_2$" for axes in figure.axes)
+    assert any(axes.get_ylabel() == "g\u2082" for axes in figure.axes)
+    rooms = (root / "parcorana" / "view").glob("*.py")
+    assert not [path.name for path in rooms if path.name != "texts.py" and "$" in path.read_text(encoding="utf-8")]
