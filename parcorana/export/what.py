@@ -151,6 +151,8 @@ def exported(file, label, layout, result, arrays, two_time, given):
     arrays = arrays if arrays is not None and "IP" in arrays else None
     mean = _mean(result, arrays, layout, bins, mask, doubts)
     first, last = (system.attrs.get(f"{which}_event_time_ns") for which in ("first", "last"))
+    if first is None:
+        doubts.append("the time of day of the events is not known: the beginning of 1970 stands for it")
     return Exported(
         label, layout, result, arrays, two_time, layout.image(mask), bins, mean, rate,
         numbers["photon_energy"], numbers["distance"], numbers["pixel_size"], (float(beam[0]), float(beam[1])),
