@@ -86,7 +86,8 @@ def test_curves_maps_and_arrays_are_those_of_the_result(results, tmp_path, capsy
     assert (
         "is not known: the time from pulse to pulse" in said
         and "the curves have no errors" in said
-        and "the time of day of the events" in said and said.count("warning") == 3
+        and "the time of day of the events" in said
+        and said.count("warning") == 3
     )
 
 
