@@ -130,24 +130,34 @@ def is_done(process):
 
 
 def test_strangers_do_not_use_up_the_descriptors(monkeypatch):
-    """Sixty connections that say nothing, where hardly as many more files may be opened."""
-    started = []
+    """Sixty connections that say nothing, where hardly as many more files may be opened; ranks come after them.
+
+    The viewer alone is in this process: ranks that shared its descriptors would lose theirs to the strangers.
+    """
+    hosts, started = list("aaaa"), []
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     monkeypatch.setattr(links, "_make_room", lambda ranks: None)  # the limit is that of the system here
     monkeypatch.setattr(links, "_PATIENCE", 10.0 * PATIENCE)
 
-    def intrude(offer):
-        started.append(intruder(offer[1], 60, os.getuid()))
-        with socket.socket() as last:  # numbers are given from the lowest one
-            resource.setrlimit(resource.RLIMIT_NOFILE, (last.fileno() + 30, hard))
+    def gather(value):
+        if isinstance(value, tuple):
+            token, name, _ = value
+            started.append(intruder(name, 60, os.getuid()))
+            started.extend(intruder(name, 1, os.getuid(), links._HELLO.pack(token, rank)) for rank in (1, 2, 3))
+            used = set(map(int, os.listdir("/proc/self/fd")))
+            free = [number for number in range(len(used) + 31) if number not in used]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free[30], hard))
+        return [value] * len(hosts)
 
     try:
-        found = connect_all(list("aaaa"), monkeypatch, intrude)
+        found = links.connect(gather, 0, hosts)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert [missing for _, missing in found] == [[]] * 4
+    got, missing = found
+    assert sorted(got) == [1, 2, 3] and missing == []
     assert is_done(started[0])  # all were turned away
-    close_all(found)
+    close_all([found])
+    assert all(is_done(each) for each in started[1:])
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be somebody else")
