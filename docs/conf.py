@@ -15,6 +15,7 @@ nb_execution_mode = "off"  # tests/docs/test_docs.py runs the notebook, and the 
 myst_heading_anchors = 4
 
 napoleon_google_docstring = False
+napoleon_use_ivar = True  # or a word like `pulses` in a type would become a link to some attribute of that name
 autosummary_generate = False  # a table of links into the page
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say more: shapes and units
@@ -24,3 +25,4 @@ html_theme = "furo"
 html_title = f"ParCorAna {version}"
 html_extra_path = ["site"]
 html_copy_source = False
+html_show_copyright = False  # LICENSE says it
