@@ -27,6 +27,7 @@ from parcorana.events.values import MEAN, check_select, check_uses, check_values
 from parcorana.files.paths import fault_of
 from parcorana.files.trust import check_trust
 from parcorana.job.keys import KEYS, checked
+from parcorana.job.tellable import check_tellable
 
 log = logging.getLogger("parcorana")
 
@@ -181,6 +182,8 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
     for key in given:
         if key not in KEYS:
             raise ConfigError(f"unknown key {shown(key)} in system_params{nearest(shown(key), KEYS)}")
+    check_tellable(given, str)
+    check_tellable(user_params, lambda key: f"user_params[{key!r}]" if key else "user_params")
     params = {key: checked(key, given) for key in KEYS}
     dataset = parse_dataset(params["dataset"])
     _check_calibration(params, dataset)
