@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parcorana import ConfigError, userg2
@@ -69,6 +69,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=30, deadline=None)
 @given(value=VALUES)
 def test_all_else_passes(value):
     check_tellable({"mine": [value, value]}, str)

@@ -1,10 +1,13 @@
 """Runs that are stopped: by signals to mpiexec or to one rank, by --stop, in one process and over MPI."""
 
+import ctypes
 import os
+import re
 import signal
 import subprocess
 import time
 from functools import partial
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -236,6 +239,26 @@ def test_a_signal_that_comes_once_more_when_all_is_over(monkeypatch):
         assert heard == [1, 1, 1]
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_handler_of_compiled_code_is_put_back(monkeypatch):
+    """Python knows nothing of one that was there before it began."""
+    c = ctypes.CDLL(None)
+    c.signal.restype = None
+    c.signal(int(signal.SIGUSR1), ctypes.c_void_p(1))  # it is to be ignored, says C
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(signal, "getsignal", lambda number: None)
+            stop = stops.Stop()
+            with stop.on_signals([signal.SIGUSR1]):
+                signal.raise_signal(signal.SIGUSR1)
+                assert stop.look() == "stopped by SIGUSR1"
+            monkeypatch.setattr(stops, "_AGAIN", 0)
+            signal.raise_signal(signal.SIGUSR1)  # once more, and late: from here on C has it
+        ignored = re.search(r"SigIgn:\t(\w+)", Path("/proc/self/status").read_text(encoding="utf-8"))[1]
+        assert int(ignored, 16) & 1 << signal.SIGUSR1 - 1
+    finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
 
 
 def test_stop_without_a_run(tmp_path, command):
