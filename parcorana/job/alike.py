@@ -57,7 +57,10 @@ def facts_of_program(arguments, mpi):
         The library.
     """
     package = Path(__file__).resolve().parent.parent
-    sources = {str(path.relative_to(package)): file_digest(path) for path in sorted(package.rglob("*.py"))}
+    sources, compiled = (
+        digest({str(path.relative_to(package)): file_digest(path) for path in package.rglob("*") if is_one(path)})
+        for is_one in (lambda path: path.suffix == ".py", lambda path: path.suffix in _COMPILED)
+    )
     texts = {
         "parcorana": __version__,
         "Python": ".".join(platform.python_version_tuple()[:2]),
@@ -67,7 +70,9 @@ def facts_of_program(arguments, mpi):
         **{f"--{key.replace('_', '-')}": shown(value, _LONGEST) for key, value in arguments.items()},
     }
     facts = {name: Fact(text.encode(), text) for name, text in texts.items()}
-    return facts | {"the source of parcorana": Fact(digest(sources))}
+    # of the latter each host may have built its own
+    made = {"a compiled module of parcorana": Fact(compiled, fatal=False)}
+    return facts | {"the source of parcorana": Fact(sources)} | made
 
 
 def facts_of_config(config, path):

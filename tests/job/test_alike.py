@@ -16,8 +16,8 @@ from hypothesis.extra.numpy import arrays
 
 from parcorana import userg2
 from parcorana.calculation import base
-from parcorana.job import fingerprint
-from parcorana.job.alike import Fact, differences, facts_of_config, sentence
+from parcorana.job import alike, fingerprint
+from parcorana.job.alike import Fact, differences, facts_of_config, facts_of_program, sentence
 from parcorana.job.config import resolve_config
 from parcorana.job.fingerprint import digest, file_digest
 
@@ -164,6 +164,20 @@ def test_files_count_by_what_is_in_them(tmp_path, monkeypatch):
         (tmp_path / "large").write_bytes(content)
         made.append(file_digest(tmp_path / "large"))
     assert len(set(made)) == 4 and made[0] == made[4]
+
+
+def test_a_host_may_have_built_its_own_modules_or_not_built_them_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(alike, "__file__", str(tmp_path / "job/alike.py"))
+    (tmp_path / "job").mkdir()
+    source, compiled = tmp_path / "job/alike.py", tmp_path / "_core.cpython-311-x86_64-linux-gnu.so"
+    facts = []
+    for one, other in (("a", "a"), ("a", "b"), ("b", "a"), ("a", "a")):
+        source.write_text(one, encoding="utf-8")
+        compiled.write_text(other, encoding="utf-8")
+        facts.append(facts_of_program({}, "MPI"))
+    errors, warnings = differences(facts, list("xyzx"))
+    assert errors == ["the source of parcorana differs: rank 2 (z) has another one"]
+    assert warnings == ["a compiled module of parcorana differs: rank 1 (y) has another one"]
 
 
 @pytest.mark.parametrize(
