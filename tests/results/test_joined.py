@@ -159,10 +159,36 @@ def _within(group):
     group["deep/bad"] = group["deep"]
 
 
-@pytest.mark.parametrize("write", [_external, _dangling, _to_itself, _virtual, _elsewhere, _within])
+def _reference(group):
+    group["deep/bad"] = group.ref
+
+
+def _references(group):
+    kind = np.dtype([("a", "i4"), ("b", h5py.vlen_dtype(h5py.regionref_dtype))])
+    group.create_dataset("bad", (2,), kind)
+
+
+def _attribute(group):
+    group.create_group("bad").attrs["of"] = group.ref
+
+
+def _scale(group):
+    group["bad"] = np.arange(3)
+    group["x"] = np.arange(3)
+    group["x"].make_scale("x")
+    group["bad"].dims[0].attach_scale(group["x"])
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        *(_external, _dangling, _to_itself, _virtual, _elsewhere, _within),
+        *(_reference, _references, _attribute, _scale),
+    ],
+)
 def test_what_cannot_be_joined_is_refused_at_once(tmp_path, config, write):
     results, publish = begin(tmp_path / "out.h5", config, lambda group, number: write(group))
-    with pytest.raises(RunError, match=r"^user_class object: .*/bad' .*: ") as raised:
+    with pytest.raises(RunError, match=r"^user_class object: .*/bad' .*") as raised:
         publish(1)
     assert "\n" not in str(raised.value)
     assert not published(results.folder) and sorted(os.listdir(results.folder)) == [".writer", "base.h5"]
