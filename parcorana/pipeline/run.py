@@ -48,6 +48,12 @@ def open_share(config, division, rank, log, resume=None):
     return source
 
 
+def about_data(source):
+    """Return what tells a source's data from others of the same name, as far as that is known."""
+    first_event = getattr(source, "first_event", None)
+    return {"events": source.total, "first_event": first_event() if first_event is not None else ""}
+
+
 def about_times(source, config):
     """Return a line on the times of a source's events, with a warning if `rate` hardly fits them."""
     about, seconds = getattr(source, "about", None), getattr(source, "typical_step", None)
