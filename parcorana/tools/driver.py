@@ -177,9 +177,9 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
     asked = source is not None and (ranks.comm is None or ranks.rank == division.roles.servers[0])
     stated = ranks.gather(ranks.together(lambda: stated_by(source, config) if asked else None))
     instrument, doubtful, stated_lines = next(filter(None, stated))
-    tells = asked and config.h5output is not None and not config.dataset.is_live
+    tells = source is not None and not config.dataset.is_live
     data = ranks.gather(ranks.together(lambda: run.about_data(source) if tells else None))
-    config = replace(config, instrument=instrument, data=next(filter(None, data), {}))
+    config = replace(config, instrument=instrument, data=run.agreed_data(data, ranks.hosts, config.dataset.text))
     grown = check_data(resume, config) if resume else ""
     size = ranks.comm.size if ranks.comm else 1
     rooms = ranks.gather(limits.rooms())

@@ -17,10 +17,12 @@ from hypothesis.extra.numpy import arrays
 
 from parcorana import userg2
 from parcorana.calculation import base
+from parcorana.errors import ConfigError
 from parcorana.job import fingerprint
 from parcorana.job.alike import Fact, differences, facts_of_config, sentence
 from parcorana.job.config import resolve_config
 from parcorana.job.fingerprint import digest, file_digest, looked_up
+from parcorana.pipeline.run import agreed_data
 
 KEYS = st.one_of(st.integers(), st.text(), st.booleans(), st.none(), st.floats())
 VALUES = st.recursive(
@@ -217,6 +219,16 @@ def test_ranks_whose_code_looks_up_another_value_are_told(tmp_path, monkeypatch)
         made.append(facts(user_class=Scaled))
     said = ["SCALE in the code of Scaled differs: rank 2 (there) has 2.0, the others have 1.0"]
     assert differences(made, ["here", "here", "there"]) == ([], said)
+
+
+def test_servers_that_find_other_data():
+    one, two = {"events": 1000, "first_event": "a"}, {"events": 999, "first_event": "b"}
+    assert agreed_data([None, one, dict(one), None], ["here"] * 4, "h5=f") == one
+    assert agreed_data([None, None], ["here"] * 2, "h5=f:live") == {}
+    with pytest.raises(ConfigError) as caught:
+        agreed_data([None, one, one | two, None], ["here", "here", "there", "there"], "h5=f")
+    said = "rank 1 (here) and rank 2 (there) have 1,000, 999 events, and not the same first one; does a host have"
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize(
