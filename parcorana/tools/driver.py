@@ -19,6 +19,7 @@ from parcorana.job.alike import facts_of_config, facts_of_program
 from parcorana.job.config import MODES, read_config, resolve_config
 from parcorana.job.division import divide
 from parcorana.pipeline import mpi
+from parcorana.results.checkpoint import check_data
 from parcorana.results.folder import give_back
 from parcorana.results.name import Exists
 from parcorana.results.resume import find_checkpoint
@@ -176,7 +177,10 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
     asked = source is not None and (ranks.comm is None or ranks.rank == division.roles.servers[0])
     stated = ranks.gather(ranks.together(lambda: stated_by(source, config) if asked else None))
     instrument, doubtful, stated_lines = next(filter(None, stated))
-    config = replace(config, instrument=instrument)
+    tells = source is not None and not config.dataset.is_live
+    data = ranks.gather(ranks.together(lambda: run.about_data(source) if tells else None))
+    config = replace(config, instrument=instrument, data=run.agreed_data(data, ranks.hosts, config.dataset.text))
+    grown = check_data(resume, config) if resume else ""
     size = ranks.comm.size if ranks.comm else 1
     rooms = ranks.gather(limits.rooms())
     ranks.together(memory.check_memory, division, rooms)
@@ -186,7 +190,7 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
     if ranks.rank == 0:
         for about in filter(None, [*abouts, about_path]):
             log.info("%s", about)
-        for text in dict.fromkeys(filter(None, [*short, *warnings, *doubtful])):
+        for text in dict.fromkeys(filter(None, [*short, *warnings, *doubtful, grown])):
             log.warning("%s", text)
     if args.check:
         if ranks.rank == 0:
