@@ -69,8 +69,10 @@ def say(text):
     """Print on standard error, whatever has become of that.
 
     A full disk may take the log, the terminal be gone, user code have closed
-    the stream: what cannot say why it ends must end all the same.
+    the stream: what cannot say why it ends must end all the same. Nothing but
+    text reaches a terminal, whatever names of files are in it.
     """
+    text = escaped(str(text), "\n\t")
     with suppress(OSError):
         try:
             # in one piece: of what other ranks say nothing comes between a line and its end

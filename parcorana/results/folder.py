@@ -185,7 +185,7 @@ def ask_to_stop(name):
         No run is writing it, or its folder may not be written to.
     """
     folder = Path(f"{name.rstrip('/').removesuffix(SUFFIX)}{SUFFIX}")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # which says no of what can be no name, too
         raise ConfigError(f"--stop: no run is writing {name!r}: there is no folder {str(folder)!r}")
     writer = writer_of(folder)
     if not writer:

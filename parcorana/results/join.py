@@ -9,6 +9,7 @@ from parcorana.results.disk import explained
 from parcorana.results.folder import BASE, JOINED, STOP, SUFFIX, has_checkpoint, published, remove
 from parcorana.results.joined import Joined
 from parcorana.results.lock import FolderLock, writer_of
+from parcorana.results.name import check_name
 
 log = logging.getLogger("parcorana")
 
@@ -49,7 +50,7 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False, joined=None)
         The file cannot be written.
     """
     folder = Path(folder)
-    if not folder.is_dir() or not folder.name.endswith(SUFFIX) or folder.name == SUFFIX:
+    if not os.path.isdir(folder) or not folder.name.endswith(SUFFIX) or folder.name == SUFFIX:
         raise ConfigError(f"--join: {str(folder)!r} is not a folder NAME{SUFFIX}")
     if lock is None and (writer := writer_of(folder)):
         raise ConfigError(
@@ -57,6 +58,7 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False, joined=None)
             "open the files update_*.h5 in it"
         )
     name = Path(name or folder.with_name(folder.name[: -len(SUFFIX)]))
+    check_name("--join", name)
     updates, passed = _to_join(folder, facts)
     if not updates:
         raise ConfigError(f"--join: {str(folder)!r} holds no update: nothing was published; remove the folder")

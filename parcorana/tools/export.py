@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from parcorana.detector.images import check_both, load_layout
-from parcorana.errors import ConfigError, put, say, speaks, told
+from parcorana.errors import ConfigError, printable, put, say, speaks, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.export.read import read_exported
 from parcorana.export.write import write_exported
@@ -79,7 +79,7 @@ def _export(args):
         ex = read_exported(file, args.file, at, args.of, layout, _given(args))
         write_exported(output, ex, not args.no_arrays)
     for text in ex.doubts:
-        say(f"{_PROG}: warning: {text}")
+        say(f"{_PROG}: warning: {printable(text)}")
     put(output)
 
 

@@ -10,7 +10,7 @@ from parcorana.curves.fits import KINDS, check_kind, fit_curves
 from parcorana.curves.rounding import time_with_error, with_error
 from parcorana.detector.images import check_both, is_data, load_layout, segments_apart
 from parcorana.detector.masks import check_shape
-from parcorana.errors import ConfigError, put, say, speaks, told
+from parcorana.errors import ConfigError, printable, put, say, speaks, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.files.plain import plain_file
 from parcorana.results.photons import GROUP as PHOTONS
@@ -193,7 +193,8 @@ def _classes(args, file, name):
         return [args.of]
     drawn = [of for of in there if updates_in(file, name, of)]
     if left := [of for of in there if of not in drawn]:
-        say(f"parCorAnaPlot: {name}: not drawn, for they have no delay curves: {', '.join(left)} (--class)")
+        text = f"{name}: not drawn, for they have no delay curves: {', '.join(left)} (--class)"
+        say(f"parCorAnaPlot: {printable(text)}")
     return drawn or there[:1]
 
 
