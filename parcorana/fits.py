@@ -1,5 +1,5 @@
-"""Fits of delay curves: the public name of `parcorana.curves.fits`."""
+"""Fits of delay curves."""
 
-from parcorana.curves.fits import Fit, check_kind, fit_curve, fit_curves, write
+from parcorana.curves.fits import Fit, fit_curve, fit_curves
 
-__all__ = ["Fit", "check_kind", "fit_curve", "fit_curves", "write"]
+__all__ = ["Fit", "fit_curve", "fit_curves"]

@@ -22,7 +22,7 @@ def _channels_of(user_params):
 
 
 class MultiTauG2(G2Base):
-    """G2 of frames that are means of 1, 2, 4 ... pulses, of all pairs of a run however far apart.
+    """G2 of all pairs of a run however far apart, of frames that are means over 1, 2, 4 and more pulses.
 
     A delay d [pulses] belongs to the lowest level L with d <= `channels` 2^L.
     Frames of level L are the means of 2^L neighbouring pulses that were all
