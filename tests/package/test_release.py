@@ -18,6 +18,7 @@ LOADED = """
 import re, sys
 def loaded():
     return set(re.findall(r"(/\\S+\\.so\\S*)", open("/proc/self/maps").read()))
+import bz2, ctypes, hashlib, lzma, ssl, uuid, zlib  # what these need is Python's affair
 before = loaded()
 from parcorana import _beat, _core, _move, kernels
 import h5py, matplotlib.pyplot, tqdm
