@@ -86,8 +86,9 @@ def run_within(main, *args, cwd):
     others = {name: sys.modules.pop(name) for name in mine if name in sys.modules}
     importlib.invalidate_caches()
     slow = mock.patch.object(failure, "_AT_LAST", PATIENCE)  # or a slow end of a run would be that of all tests
+    uncached = mock.patch.object(sys, "dont_write_bytecode", True)  # as other processes: effort.py
     try:
-        with chdir(cwd), redirect_stdout(out), redirect_stderr(err), slow, the_log_as_it_was():
+        with chdir(cwd), redirect_stdout(out), redirect_stderr(err), slow, uncached, the_log_as_it_was():
             status = status_of(main, *args)
     finally:
         for name in mine:
