@@ -28,6 +28,7 @@ import h5py
 import nbformat
 import numpy as np
 import pytest
+from conftest import QUICK
 from effort import PATIENCE
 from nbclient import NotebookClient
 from sources import ENVIRONMENT
@@ -77,7 +78,7 @@ def blocks_of(text):
 
 def run(command, folder):
     """Run a block as its reader would, with warnings as errors; never longer than two minutes."""
-    env = {**os.environ, **ENVIRONMENT, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    env = {**os.environ, **ENVIRONMENT, **QUICK, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         ["timeout", "-k", "5", str(PATIENCE), *command],
         cwd=folder,

@@ -170,6 +170,16 @@ def test_a_live_run_uses_all_that_came(start, command, ranks, servers):
     assert account["unused"] == 0 and account["processed"] == account["read"]
 
 
+def heard(job, words):
+    """Wait until a job has said something; return what it has said."""
+    said = b""
+    while words.encode() not in said:
+        piece = os.read(job.stderr.fileno(), 1 << 16)
+        assert piece, said
+        said += piece
+    return said.decode()
+
+
 @pytest.mark.parametrize("ranks", [0, 4])
 def test_a_second_signal_ends_at_once(start, ranks):
     """Even if what is to be finished takes long."""
@@ -179,10 +189,11 @@ def test_a_second_signal_ends_at_once(start, ranks):
         assert job.poll() is None
         time.sleep(0.01)
     job.send_signal(signal.SIGTERM)
-    time.sleep(3)
+    log = heard(job, "stopped by SIGTERM: ")
+    time.sleep(1.5 * stops._AGAIN)
     assert job.poll() is None
     job.send_signal(signal.SIGTERM)
-    log = job.communicate(timeout=PATIENCE)[1]
+    log += job.communicate(timeout=PATIENCE)[1]
     assert job.returncode == 1, log
     # the callback keeps it from ending, and the log says so
     assert log.count("stopped by SIGTERM: as soon as Mine.viewerPublishReduced returns, which runs since ") == 1, log
@@ -195,8 +206,7 @@ def test_a_signal_after_stop_ends_at_once(start, command, ranks):
     """It is the second time that the run is asked to stop."""
     job, setup = start(SLOW_SERVER + SLOW_VIEWER, ranks=ranks)
     assert command("parCorAnaDriver", "--stop", "out.h5", cwd=setup.folder).returncode == 0
-    while b"stopped by --stop" not in (line := os.read(job.stderr.fileno(), 1 << 16)):
-        assert line
+    heard(job, "stopped by --stop")
     (setup.folder / "slow").touch()
     job.send_signal(signal.SIGTERM)
     log = job.communicate(timeout=PATIENCE)[1]
