@@ -177,6 +177,15 @@ def _fill_standard_streams():
             setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115
 
 
+def _has_folder():
+    """Tell whether the working directory is there: a path that is not absolute means nothing without it."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def speaks(prog):
     """Let a command end as it would, and with that exit status, where its standard output cannot be written.
 
@@ -201,6 +210,9 @@ def speaks(prog):
             before = sys.stdout
             sys.stdout = output = _Output(before)
             try:
+                if not _has_folder():
+                    say(f"{prog}: the folder that it was started in is gone: cd to one that is there")
+                    return 2
                 return main(argv)
             finally:
                 output.flush()
