@@ -228,6 +228,12 @@ def speaks(prog):
     return decorate
 
 
+def of_memory(error):
+    """Return what to say of a MemoryError of a tool, as the end of a line."""
+    why = one_line(error) or "MemoryError"
+    return f"memory ran out ({why}): raise what limits it (ulimit -v, the batch job's memory)"
+
+
 def told(prog, command, *args):
     """Run a tool's command; return its exit status, with what went wrong told in one line after the tool's name."""
     try:
@@ -237,6 +243,9 @@ def told(prog, command, *args):
         return error.exit_status
     except OSError as error:
         say(f"{prog}: {one_line(error)}")
+        return 1
+    except MemoryError as error:
+        say(f"{prog}: {of_memory(error)}")
         return 1
     return 0
 
