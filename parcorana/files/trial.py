@@ -11,6 +11,7 @@ import signal
 import time
 import warnings
 
+KILLED = "cannot be tried: the system ended the process that did so (SIGKILL), as it does where memory runs out"
 SECONDS = 5  # of the processor for one item: a file system that is slow takes none, a loop takes nothing else
 _OFTEN = 0.1  # s
 _ALLOWED = [0.0]  # when the child was allowed more
@@ -61,6 +62,8 @@ def tried(read, *args):
     number = os.WTERMSIG(status)
     if number == signal.SIGXCPU:
         return f"HDF5's library found no end in {SECONDS} s over one item of it"
+    if number == signal.SIGKILL:
+        return KILLED
     return f"HDF5's library crashes over it ({signal.Signals(number).name})"
 
 

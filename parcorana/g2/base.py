@@ -289,14 +289,17 @@ class G2Base(PlainG2, AgedCurves, FrameNormed, Apart, BlockBase):
             self.mpiParams.logWarning(f"at {processed:,} events: {text}")
 
     def _draw(self, user):
-        from parcorana.results.reading import read_result
-        from parcorana.view import pictures
+        def prepare():
+            from parcorana.results.reading import read_result
+            from parcorana.view import pictures
 
-        def draw(figure, name):
-            result = read_result(user.file, name, of=user.name)
-            pictures.draw_result(figure, [result], self.user_params.get("plot_colors"))
+            def draw(figure, name):
+                result = read_result(user.file, name, of=user.name)
+                pictures.draw_result(figure, [result], self.user_params.get("plot_colors"))
 
-        draw_beside(self.picture, self.mpiParams, (12, 8), draw)
+            return (12, 8), draw
+
+        draw_beside(self.picture, self.mpiParams, prepare)
 
     def write_results(self, group, counts, curve, saturated, bias=None, norm=None):
         """Write all but the full arrays.

@@ -1,5 +1,6 @@
 """The file into which the updates of a run go, one after the other: at its end, or as it goes on."""
 
+import errno
 import shutil
 from contextlib import contextmanager
 
@@ -13,6 +14,8 @@ from parcorana.files.plain import check_plain, fault_of_any
 from parcorana.files.sealed import is_damaged, taken
 from parcorana.results.facts import write_facts
 from parcorana.results.folder import version_of
+
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what the process, not the file, is short of
 
 
 class _Damaged(Exception):
@@ -143,14 +146,18 @@ def _opened(path, own):
             try:
                 file = h5py.File(place, "r")
             except Exception as error:  # whatever h5py raises over a file that was cut off
+                if isinstance(error, MemoryError) or getattr(error, "errno", None) in _SHORT:
+                    raise  # nothing is wrong with the file
                 raise _Damaged(f"is damaged: {one_line(error) or repr(error)}") from error
             with file:
                 if not own:
                     check_plain(file, path)
                 yield file
-    except _Damaged:
+    except (_Damaged, MemoryError):
         raise
     except Exception as error:  # as above
+        if getattr(error, "errno", None) in _SHORT:
+            raise
         why = getattr(error, "strerror", None) or f"is not a readable result file: {one_line(error) or repr(error)}"
         text = str(error) if isinstance(error, ConfigError) else f"{str(path)!r} {why}"
         raise ConfigError(f"{text}; move it away, and the others can be joined") from error

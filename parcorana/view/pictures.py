@@ -4,16 +4,20 @@ import textwrap
 from contextlib import contextmanager
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from matplotlib.colors import ListedColormap, LogNorm, Normalize
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from parcorana.curves.rounding import time_with_error, with_error
-from parcorana.errors import ConfigError
 from parcorana.files.aside import written
+from parcorana.view.library import (
+    Figure,
+    ListedColormap,
+    LogNorm,
+    MaxNLocator,
+    Normalize,
+    Patch,
+    matplotlib,
+    windows,
+)
 from parcorana.view.names import check_picture_name
 from parcorana.view.texts import plain, take_as_they_are
 
@@ -45,10 +49,7 @@ def shown(path, size=(11, 8)):
     """
     with matplotlib.rc_context(STYLE):
         if path is None:
-            from matplotlib import pyplot
-
-            if matplotlib.get_backend().lower() == "agg":
-                raise ConfigError("there is no display for a window: say -o FILE.png")
+            pyplot = windows()
             figure = pyplot.figure(figsize=size, layout="constrained")
             yield figure
             take_as_they_are(figure)

@@ -51,7 +51,7 @@ ONLY_IN = {
     },
     "hdf5plugin": {"events.hdf5"},
     "tqdm": {"view.progress"},
-    "matplotlib": {"view.pictures", "view.texts", "view.twotime", "view.aged", "inprocess.result"},
+    "matplotlib": {"view.library", "inprocess.result"},
     "pandas": {"inprocess.result"},
     "scipy": {"curves.fits"},
 }
