@@ -1,0 +1,82 @@
+"""How fast bytes go: from rank to rank, into memory that is new, onto the disk of the result."""
+
+import mmap
+import os
+import time
+from contextlib import suppress
+
+import numpy as np
+
+from parcorana.pipeline import mpi
+from parcorana.pipeline.transport import TAG_DATA, run_polling, wait
+
+_NEW = 16 << 20  # bytes of memory that is got
+_MESSAGES = 8 << 20  # bytes that a server sends
+_ON_DISK = 4 << 20
+_ROUNDS = 3
+
+
+def seconds_of_new_memory():
+    """Return the seconds for a byte of memory that a process has not had before."""
+    start = time.perf_counter()
+    with mmap.mmap(-1, _NEW) as memory:
+        np.frombuffer(memory, np.uint8)[:: mmap.PAGESIZE] = 1
+    return (time.perf_counter() - start) / _NEW
+
+
+def seconds_of_messages(comm, roles):
+    """Return the seconds for a byte that a server sends to all workers; all ranks call it, and send at once.
+
+    Parameters
+    ----------
+    comm : communicator
+    roles : parcorana.job.partition.Roles
+
+    Returns
+    -------
+    float or None
+        None of a rank that neither sends nor receives.
+    """
+    transport, role = mpi.MpiTransport(comm), roles.role_of(comm.rank)
+    peers = {"server": roles.workers, "worker": roles.servers}.get(role, ())
+    size = _MESSAGES // len(roles.workers)
+    arrays = [np.ones(size, np.uint8) for _ in peers]
+    begin = transport.send if role == "server" else transport.receive
+    seconds = []
+    for _ in range(_ROUNDS):  # the first one opens the ways
+        start = time.perf_counter()
+        run_polling(wait(*(begin(rank, TAG_DATA, array) for rank, array in zip(peers, arrays, strict=True))), transport)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds) / (size * len(roles.workers)) if role == "server" else None
+
+
+def seconds_of_disk(folder):
+    """Return the seconds that a file without name takes in a folder: until it is on the disk, and for each byte.
+
+    Raises
+    ------
+    OSError
+        Its file system knows no such files, or it cannot be written to.
+    """
+    file = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        seconds, data = [], memoryview(np.random.default_rng(0).bytes(_ON_DISK))
+        for part in (data[:4096], data):
+            start, left = time.perf_counter(), part
+            while left:
+                left = left[os.write(file, left) :]
+            os.fsync(file)
+            seconds.append(time.perf_counter() - start)
+    finally:
+        os.close(file)
+    return seconds[0], max(seconds[1] - seconds[0], 0.0) / _ON_DISK
+
+
+def age():
+    """Return for how long this process has been there [s]; 0 where nobody says."""
+    with suppress(OSError, ValueError, IndexError):
+        with open("/proc/self/stat", encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+        began = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return max(time.clock_gettime(time.CLOCK_BOOTTIME) - began, 0.0)
+    return 0.0
