@@ -17,6 +17,7 @@ from parcorana.plan.miniature import VIEWER, WORKER, Feeder, harmless, part_of_j
 SECONDS = 0.2
 _STRIP = 128  # elements that a thread takes at a time
 _MOST_BYTES = 192 << 20  # of the elements that are tried
+_BUFFERS = 2  # that a worker has for blocks
 _STEADY = 6  # blocks at most that are measured once the buffer is full
 
 
@@ -90,6 +91,23 @@ class _Tried:
         self._worker = Worker(part_of_job(config, network, WORKER, threads, elements))
         self._steps, self.wall = self._worker.run(), []
 
+    def warm(self, events):
+        """Get all the memory that the worker has: how long that takes depends on how much it is, not on what it does.
+
+        Then another run begins, with an empty buffer.
+        """
+        next(self._steps)
+        for array in self._worker.arrays.values():
+            array.value[...] = array.value.copy()
+        calculation = self._worker.calculation
+        for entering in [self._worker.entering, *getattr(calculation, "enterings", {}).values()]:
+            entering.buffer.X[...] = 0
+        for _ in range(_BUFFERS):
+            self.feed(events)
+        self._feeder.run = 1
+        self.feed(1)  # that the other run has ended takes time, too
+        self.wall = []
+
     def feed(self, events):
         """Let a block enter."""
         handles = self._feeder.send(events)
@@ -128,12 +146,13 @@ class _Tried:
         self._steps.close()
 
 
-def _try(config, threads, elements, sample, blocks, last, seconds):
-    """Feed a worker the first `blocks` blocks, the last of them with `last` events, as far as time allows."""
+def _try(config, threads, elements, sample, blocks, events, seconds):
+    """Feed a worker so many blocks of so many events, as far as time allows."""
     tried, until = _Tried(config, threads, elements, sample), time.perf_counter() + seconds
     try:
-        for k in range(blocks):
-            tried.feed(last if k == blocks - 1 else config.block)
+        tried.warm(events)
+        for _ in range(blocks):
+            tried.feed(events)
             if time.perf_counter() > until:
                 break
         tried.collected()
@@ -165,33 +184,28 @@ def compute_some(config, threads, elements, sample, total=None, seconds=SECONDS)
     """
     config, _ = harmless(config)
     total = total or 1 << 62
-    config_block = min(config.block, total)
-    full = math.ceil(config.times / config_block)
-    blocks = min(math.ceil(total / config_block), full + _STEADY)
-    last = config_block if blocks * config_block <= total else total - (blocks - 1) * config_block
+    events = min(config.block, total)
+    full = math.ceil(config.times / events)
+    blocks = min(max(total // events, 1), full + _STEADY)
     each = config.store_dtype.itemsize * (config.times + 3 * config.block) + 32 * len(config.delays) * max(
         1, len(config.classes)
     )
     most = max(1, min(elements, _MOST_BYTES // each))
     few = min(most, _STRIP * threads)
-    small = _try(config, threads, few, sample, blocks, last, seconds / 2)
+    small = _try(config, threads, few, sample, blocks, events, seconds / 2)
     spent = sum(small.wall)
     many = min(most, max(few, int(few * seconds / max(spent, 1e-4)) // _STRIP * _STRIP))
     large = small
     if many >= 2 * few:
-        large = _try(config, threads, many, sample, blocks, last, seconds)
-    return _scaled(small, large, elements, config_block, full)
+        large = _try(config, threads, many, sample, blocks, events, seconds)
+    return _scaled(small, large, elements, events, full)
 
 
 def _scaled(small, large, elements, events, full):
     """Return what all elements take, from what few and many of them did."""
 
-    def whole(times):
-        """Leave out the last block, which may be shorter, if there are others."""
-        return times[:-1] if len(times) > 1 else times
-
     def steady(tried):
-        times = whole(tried.wall)
+        times = tried.wall
         return float(np.median(times[min(full, len(times) - 1) :]))
 
     def line(one, other):
@@ -210,7 +224,7 @@ def _scaled(small, large, elements, events, full):
     now = alone + slope * elements
     ratio = now / max(steady(large), 1e-9)
     return Computed(
-        blocks=np.array(whole(large.wall)) * ratio,
+        blocks=np.array(large.wall) * ratio,
         steady=now,
         alone=alone,
         events=events,

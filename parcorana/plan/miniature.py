@@ -169,6 +169,11 @@ class Feeder:
     sample : Sample
     stride : int
         How many steps lie between two events.
+
+    Attributes
+    ----------
+    run : int
+        Ordinal of the run that the events are of.
     """
 
     def __init__(self, config, network, elements, sample, stride=1):
@@ -182,7 +187,7 @@ class Feeder:
         for k in range(config.block):
             self._rows[k, :elements] = some[k % len(some)]
         self._kind = _move.NUMBER[dtype]
-        self._at = self._block = 0
+        self._at = self._block = self.run = 0
 
     def send(self, events, end=0):
         """Send the next block, of so many events; return its handles. `end` is what its header says of the end."""
@@ -193,7 +198,7 @@ class Feeder:
         turns, rest = np.divmod(number, len(sample.steps))
         whole = np.concatenate([[0], np.cumsum(sample.steps)])
         table = buffer.numbers[buffer.head :].reshape(-1, buffer.row)[:events]
-        table[:, 0], table[:, 1] = turns * whole[-1] + whole[rest], 0
+        table[:, 0], table[:, 1] = turns * whole[-1] + whole[rest], self.run
         for column, name in enumerate(buffer.names, 2):
             values = sample.values[name]
             table[:, column].view(np.float64)[...] = values[number % len(values)]

@@ -32,7 +32,7 @@ class Costs:
     crowd : float
         Ranks for each core of the job of which that is.
     new : float
-        For the memory of a server's block, before it is used the first time.
+        For all memory that a run has, before it is used the first time, by one rank.
     """
 
     read: float
@@ -138,7 +138,7 @@ def expected(costs, layout, block, update, total=None):
     if total is None:
         return Expected(rate, None)
     updates = math.ceil(total / update) if update else 1
-    new = min(2.0, total / block) * costs.new
+    new = costs.new / (1 if layout.together else min(layout.cores, layout.ranks - 1))
     seconds = costs.start * layout.crowd / costs.crowd + new + max(at_ends, 0.0) + total * of_event
     seconds += costs.filling * compute + (updates - 1) * of_update + last + costs.publish_last
     return Expected(rate, seconds)

@@ -98,6 +98,8 @@ def plan(ranks, config, division, cores, source, h5output=None, resume=None):
     total = next(filter(None, ranks.gather(source.total if source is not None and not live else None)), None)
     left = total and max(total - (resume.block * config.block if resume else 0), 1)
     together = ranks.comm is None
+    # before there is any that was used for this
+    new = _of_all(ranks, together or division.roles.role_of(ranks.rank) != "viewer", moving.seconds_of_new_memory)
     server = division.roles.servers[0] if together else ranks.rank
     reads = _of_all(ranks, source is not None and not live, read_some, config, division, server, source)
     samples = (each.value.sample for each in reads if each.value is not None)
@@ -106,7 +108,6 @@ def plan(ranks, config, division, cores, source, h5output=None, resume=None):
     works = worker in division.roles.workers
     elements = works and _elements(config, division, worker)
     computed = _of_all(ranks, works, compute_some, config, division.threads[worker], elements, sample, left)
-    new = _of_all(ranks, source is not None, moving.seconds_of_new_memory)
     messages = _of_all(ranks, not together, moving.seconds_of_messages, ranks.comm, division.roles)
     lines = []
     if ranks.rank == 0:
@@ -150,7 +151,7 @@ def _lines(config, division, cores, found, together):
     layout = Layout(
         len(roles.servers), len(roles.workers), max(division.threads[r] for r in roles.workers), cores, together
     )
-    costs = costs_of(config, layout, found)
+    costs = costs_of(config, division, layout, found)
     if costs is None:
         why = next((each.fault for each in found.computed if each.fault), "")
         return [f"plan: none, for computing could not be measured: {why}"]
@@ -160,12 +161,13 @@ def _lines(config, division, cores, found, together):
     return lines_of(config, costs, now, other, found)
 
 
-def costs_of(config, layout, found):
+def costs_of(config, division, layout, found):
     """Return what the parts of a job take; None where nobody knows what a worker takes.
 
     Parameters
     ----------
     config : Config
+    division : parcorana.job.division.Division
     layout : Layout
     found : Found
 
@@ -203,5 +205,18 @@ def costs_of(config, layout, found):
         publish_last=publish_last,
         start=found.start,
         crowd=layout.crowd,
-        new=found.new * config.block * nbytes,
+        new=found.new * _memory(config, division, found.left, nbytes),
     )
+
+
+def _memory(config, division, total, nbytes):
+    """Return how much memory servers and workers together fill while a run begins."""
+    total, workers = total or 1 << 62, len(division.roles.workers)
+    blocks = min(1.0, total / (2 * config.block))
+    filled = len(division.roles.servers) * 2 * config.block * nbytes * blocks
+    for (_, what), size in division.parts.items():
+        if what != "at work":
+            part = blocks if what.startswith("2 blocks") else 1.0
+            part = min(1.0, total / config.times) if what.startswith("buffer") else part
+            filled += workers * part * size
+    return filled
