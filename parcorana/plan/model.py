@@ -80,6 +80,11 @@ class Layout:
         """Ranks for each core, at least 1: they start at the same time."""
         return max(self.ranks / self.cores, 1.0)
 
+    @property
+    def fillers(self):
+        """How many ranks get memory at the same time."""
+        return 1 if self.together else min(self.cores, self.ranks - 1)
+
     def text(self):
         """Return how to have it, as a sentence names it."""
         threads = f"threads = {self.threads}"
@@ -138,7 +143,7 @@ def expected(costs, layout, block, update, total=None):
     if total is None:
         return Expected(rate, None)
     updates = math.ceil(total / update) if update else 1
-    new = costs.new / (1 if layout.together else min(layout.cores, layout.ranks - 1))
+    new = costs.new / layout.fillers
     seconds = costs.start * layout.crowd / costs.crowd + new + max(at_ends, 0.0) + total * of_event
     seconds += costs.filling * compute + (updates - 1) * of_update + last + costs.publish_last
     return Expected(rate, seconds)

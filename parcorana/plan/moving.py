@@ -10,30 +10,40 @@ import numpy as np
 from parcorana.pipeline import mpi
 from parcorana.pipeline.transport import TAG_DATA, run_polling, wait
 
-_PIECE, _PIECES = 8 << 20, 32  # bytes of memory that is got at a time, and how many times
-_PATIENCE = 0.1  # s that it takes for that
+_PIECE = 8 << 20  # bytes of memory that is got at a time
+_PATIENCE = 0.12  # s that it takes for that
 _MESSAGES = 8 << 20  # bytes that a server sends
 _ON_DISK = 4 << 20
 _ROUNDS = 3
 
 
-def seconds_of_new_memory():
-    """Return the seconds for a byte of memory that a process has not had before.
+def seconds_of_new_memory(nbytes):
+    """Return the seconds that a process needs to get so much memory, as it has not had before.
 
-    What was in use a moment ago comes fast, and more of it may be slow, as in virtual machines: the slower pieces count.
+    What was in use a moment ago comes fast, and in virtual machines the rest may be slow. So it is got, piece by piece,
+    as far as time allows; what is left is taken to be as slow as the slower ones of the last pieces.
+
+    Parameters
+    ----------
+    nbytes : int
+        No more than the process may have.
     """
-    seconds, kept, until = [], [], time.perf_counter() + _PATIENCE
+    seconds, kept, start = [], [], time.perf_counter()
     try:
-        while len(kept) < _PIECES and time.perf_counter() < until:
-            start = time.perf_counter()
+        for _ in range(nbytes // _PIECE + 1):
+            began = time.perf_counter()
             kept.append(mmap.mmap(-1, _PIECE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
             kept[-1].madvise(mmap.MADV_HUGEPAGE)  # as NumPy does for large arrays
             kept[-1][:: mmap.PAGESIZE] = bytes(_PIECE // mmap.PAGESIZE)
-            seconds.append(time.perf_counter() - start)
+            now = time.perf_counter()
+            seconds.append(now - began)
+            if now - start > _PATIENCE:
+                break
     finally:
         for memory in kept:
             memory.close()
-    return float(np.quantile(seconds, 0.75)) / _PIECE
+    last = float(np.quantile(seconds[len(seconds) // 2 :], 0.75))
+    return sum(seconds) * min(1.0, nbytes / (len(kept) * _PIECE)) + last * max(nbytes / _PIECE - len(kept), 0.0)
 
 
 def seconds_of_messages(comm, roles):

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from parcorana.errors import one_line
 from parcorana.job.partition import elements_of
+from parcorana.pipeline.block import wire_dtype
 from parcorana.plan import moving
 from parcorana.plan.computing import compute_some, pieces_in, unheard
 from parcorana.plan.miniature import made_up
@@ -44,7 +47,9 @@ class Found:
         Of `parcorana.plan.reading.Read`: of each server; empty in a live run.
     computed : list of Tried
         Of `parcorana.plan.computing.Computed`: of each worker.
-    new, messages : float [s]
+    new : float [s]
+        For the memory of the rank that needs longest for it.
+    messages : float [s]
         For a byte.
     disk : Tried
         Of seconds until something is on the disk, and for a byte.
@@ -99,7 +104,10 @@ def plan(ranks, config, division, cores, source, h5output=None, resume=None):
     left = total and max(total - (resume.block * config.block if resume else 0), 1)
     together = ranks.comm is None
     # before there is any that was used for this
-    new = _of_all(ranks, together or division.roles.role_of(ranks.rank) != "viewer", moving.seconds_of_new_memory)
+    needs = memory_of(
+        config, division, division.ranks() if together else division.ranks()[ranks.rank :][:1], source, left
+    )
+    new = _of_all(ranks, needs > 0, moving.seconds_of_new_memory, needs)
     server = division.roles.servers[0] if together else ranks.rank
     reads = _of_all(ranks, source is not None and not live, read_some, config, division, server, source)
     samples = (each.value.sample for each in reads if each.value is not None)
@@ -151,7 +159,7 @@ def _lines(config, division, cores, found, together):
     layout = Layout(
         len(roles.servers), len(roles.workers), max(division.threads[r] for r in roles.workers), cores, together
     )
-    costs = costs_of(config, division, layout, found)
+    costs = costs_of(config, layout, found)
     if costs is None:
         why = next((each.fault for each in found.computed if each.fault), "")
         return [f"plan: none, for computing could not be measured: {why}"]
@@ -161,13 +169,12 @@ def _lines(config, division, cores, found, together):
     return lines_of(config, costs, now, other, found)
 
 
-def costs_of(config, division, layout, found):
+def costs_of(config, layout, found):
     """Return what the parts of a job take; None where nobody knows what a worker takes.
 
     Parameters
     ----------
     config : Config
-    division : parcorana.job.division.Division
     layout : Layout
     found : Found
 
@@ -205,18 +212,32 @@ def costs_of(config, division, layout, found):
         publish_last=publish_last,
         start=found.start,
         crowd=layout.crowd,
-        new=found.new * _memory(config, division, found.left, nbytes),
+        new=found.new * layout.fillers,
     )
 
 
-def _memory(config, division, total, nbytes):
-    """Return how much memory servers and workers together fill while a run begins."""
-    total, workers = total or 1 << 62, len(division.roles.workers)
+def memory_of(config, division, ranks, source, total):
+    """Return how much memory servers and workers fill while a run begins.
+
+    Parameters
+    ----------
+    config : Config
+    division : parcorana.job.division.Division
+    ranks : list of (int, str, str)
+        Number, role and host of those that are asked about.
+    source : EventSource or None
+    total : int or None
+        Events of the run.
+    """
+    total, filled = total or 1 << 62, 0.0
     blocks = min(1.0, total / (2 * config.block))
-    filled = len(division.roles.servers) * 2 * config.block * nbytes * blocks
-    for (_, what), size in division.parts.items():
-        if what != "at work":
-            part = blocks if what.startswith("2 blocks") else 1.0
-            part = min(1.0, total / config.times) if what.startswith("buffer") else part
-            filled += workers * part * size
-    return filled
+    dtype = getattr(source, "dtype", None)
+    wire = config.store_dtype if dtype is None else wire_dtype(np.dtype(dtype), config.store_dtype)
+    for _, role, _ in ranks:
+        if role == "server":
+            filled += 2 * config.block * config.elements * wire.itemsize * blocks
+        for (_, what), size in division.parts.items() if role == "worker" else ():
+            if what != "at work":
+                part = blocks if what.startswith("2 blocks") else 1.0
+                filled += size * (min(1.0, total / config.times) if what.startswith("buffer") else part)
+    return int(filled)
