@@ -194,7 +194,8 @@ def compute_some(config, threads, elements, sample, total=None, seconds=SECONDS)
     few = min(most, _STRIP * threads)
     small = _try(config, threads, few, sample, blocks, events, seconds / 2)
     spent = sum(small.wall)
-    many = min(most, max(few, int(few * seconds / max(spent, 1e-4)) // _STRIP * _STRIP))
+    # even where others keep the machine busy there must be some to tell what goes with the elements
+    many = min(most, max(4 * few, int(few * seconds / max(spent, 1e-4)) // _STRIP * _STRIP))
     large = small
     if many >= 2 * few:
         large = _try(config, threads, many, sample, blocks, events, seconds)

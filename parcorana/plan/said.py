@@ -29,7 +29,7 @@ def lines_of(config, costs, now, other, found):
 
 
 def _time(config, now, found):
-    rate = f"{now.rate:,.3g}" if now.rate < 100 else f"{_rounded(now.rate):,}"
+    rate = f"{now.rate:.3g}" if now.rate < 100 else f"{_rounded(now.rate):,}"
     if config.dataset.is_live:
         return f"a live run goes as fast as its events come; up to about {rate} events/s can be calculated"
     if now.seconds is None:
@@ -41,7 +41,7 @@ def _time(config, now, found):
 def _rounded(number):
     """Return a number with three digits that count."""
     digits = len(str(int(number))) - 3
-    return round(number, -digits) if digits > 0 else round(number)
+    return int(round(number, -max(digits, 0)))
 
 
 def _parts(config, costs, now, found):
