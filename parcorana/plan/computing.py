@@ -214,7 +214,7 @@ def _scaled(small, large, elements, events, full):
         if large is small:
             return 0.0, one / small.elements
         slope = max(other - one, 0.0) / (large.elements - small.elements)
-        slope = max(slope, 0.5 * other / large.elements) if other else slope
+        slope = max(slope, 0.25 * other / large.elements)
         return max(other - slope * large.elements, 0.0), slope
 
     def of_all(one, other):

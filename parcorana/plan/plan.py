@@ -120,13 +120,14 @@ def plan(ranks, config, division, cores, source, h5output=None, resume=None):
     lines = []
     if ranks.rank == 0:
         folder = Path(h5output or config.h5output).parent if config.h5output else None
-        pieces = next((each.value.last_pieces for each in computed if each.value is not None), [])
+        of_one = next((each.value for each in computed if each.value is not None), None)
+        pieces = (of_one.pieces, of_one.last_pieces) if of_one else ([], [])
         found = Found(
             start, total, left, reads, computed,
             max((each.value for each in new if each.value), default=0.0),
             max((each.value for each in messages if each.value), default=0.0),
             _tried(moving.seconds_of_disk, folder) if folder else Tried((0.0, 0.0)),
-            _tried(write_some, config, division.ranks(), sample, total or config.update or config.block, pieces),
+            _tried(write_some, config, division.ranks(), sample, total or config.update or config.block, *pieces),
         )  # fmt: skip
         lines = _lines(config, division, _cores(division.hosts, cores), found, together)
     ranks.gather(None)  # who has nothing to do leaves the machine to the viewer

@@ -77,8 +77,8 @@ def _size(config, found):
     pieces = _pieces(found)
     if found.total is not None:
         return f"the result has about {size_of(written.size(found.total, config.update, *pieces))}"
-    each = size_of(int(written.nbytes[-1]) + pieces[0] * written.piece)
-    more = size_of(int(written.described) + (pieces[1] - pieces[0]) * written.piece)
+    each = size_of(written.nbytes[-1] + pieces[0] * written.piece)
+    more = size_of(written.described + (pieces[1] - pieces[0]) * written.piece)
     return f"each update adds about {each} to the result, and the end {more}"
 
 
@@ -121,4 +121,4 @@ def size_of(nbytes):
     for unit, name in _UNITS:
         if nbytes >= unit:
             return f"{nbytes / unit:,.3g} {name}" if nbytes < 1000 * unit else f"{nbytes / unit:,.0f} {name}"
-    return f"{nbytes} bytes"
+    return f"{nbytes:.0f} bytes"

@@ -6,7 +6,7 @@ import time
 import zlib
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from parcorana.pipeline.job import finished_facts
 from parcorana.pipeline.transport import TAG_BODY, TAG_NOTE, LocalNetwork, run_together, wait
 from parcorana.pipeline.viewer import Viewer
 from parcorana.pipeline.worker import Worker
+from parcorana.plan.computing import pieces_in
 from parcorana.plan.miniature import SERVER, VIEWER, WORKER, Feeder, harmless, of_updates, part_of_job
 from parcorana.results.facts import write_facts, write_system
 from parcorana.results.joined import merge
@@ -31,8 +32,9 @@ from parcorana.view.progress import Progress
 
 _ELEMENTS = 64  # that a worker has: sizes do not go with them, but for arrays of all elements
 _EVENTS = 4096  # that are fed; of a longer run they lie further apart
-_PIECES = 4  # of arrays of elements that are written
+_PIECES, _MOST_PIECES = 3, 64  # of arrays of elements that are written, large and small ones
 _UPDATES = 3  # that are written, where a run has many
+_SMALL = 8 << 20  # bytes of arrays of elements that are written as they are
 _MOST_BYTES = 64 << 20  # of an update that is tried
 
 
@@ -46,8 +48,10 @@ class Written:
         Bytes of a file without any update.
     at, nbytes : (k,) int64
         Events processed at some updates, and bytes that each of them adds.
-    piece : int
-        Bytes of one piece of an array of elements.
+    grows : bool
+        Whether all events were tried, so that what an update adds grows from one to the next.
+    piece : float
+        Bytes of one piece of an array of elements; 0 where they are in `nbytes`.
     publish : float [s]
         For an update, without the disk.
     of_piece : float [s]
@@ -59,7 +63,8 @@ class Written:
     described: int
     at: np.ndarray
     nbytes: np.ndarray
-    piece: int
+    grows: bool
+    piece: float
     publish: float
     of_piece: float
     ends: float
@@ -72,8 +77,11 @@ class Written:
         int
         """
         at = updates_of(total, update)
-        added = np.interp(at, self.at, self.nbytes).sum()
-        return int(self.described + added + self.piece * (pieces * (len(at) - 1) + last_pieces))
+        added = np.interp(at, self.at, self.nbytes)
+        if len(self.at) > 1 and self.grows:  # before the first one that was tried
+            slope = (self.nbytes[1] - self.nbytes[0]) / (self.at[1] - self.at[0])
+            added -= np.maximum(self.at[0] - at, 0) * max(slope, 0.0)
+        return int(self.described + added.sum() + self.piece * (pieces * (len(at) - 1) + last_pieces))
 
 
 def updates_of(total, update):
@@ -91,7 +99,7 @@ class _Book:
     at : list of int
         Events processed at each update.
     sizes : list of int
-        Bytes of the joined file after each.
+        Bytes of the joined file without any, and after each.
     seconds : list of float
         That each took.
     ends : float [s]
@@ -99,7 +107,7 @@ class _Book:
 
     def __init__(self, config, ranks, viewer):
         start = time.perf_counter()
-        self._base, self._joined, self._files = self._new(), None, []
+        self._base, self._joined, self._updates = self._new(), self._new(), []
         with hdf5(self._base) as file:
             write_system(file.create_group("system"), config, ranks)
             begin(viewer.calculation, "initViewer", config.mask, file.create_group("user"))
@@ -112,54 +120,59 @@ class _Book:
 
     def publish(self, processed, facts, write, ending=False):
         """Publish an update."""
-        start = time.perf_counter()
-        with closing(self._new()) as disk:
-            self._base.seek(0)
-            disk.write(self._base.read())
-            with hdf5(disk, "r+") as file:
-                write_facts(file["system"], facts)
-                yield from write(file["user"])
-            seal(disk)
-            mode = "r+" if self._joined else "w"
-            self._joined = self._joined or self._new()
-            with hdf5(self._joined, mode) as joined, hdf5(disk, "r") as file:
-                merge(file["user"], joined.require_group("user"))
-        self.seconds.append(time.perf_counter() - start)
+        start, disk = time.perf_counter(), self._new()
+        self._updates.append(disk)
+        self._base.seek(0)
+        disk.write(self._base.read())
+        with hdf5(disk, "r+") as file:
+            write_facts(file["system"], facts)
+            yield from write(file["user"])
+        seal(disk)
         self.at.append(processed)
-        self.sizes.append(self._size())
+        self.seconds.append(time.perf_counter() - start)
+
+    @staticmethod
+    def _flushed(file):
+        file.flush()
+        return file.id.get_filesize()
 
     def _size(self):
         return os.fstat(self._joined.fileno()).st_size
 
     def finish(self, facts):
         """Write what is known at the end."""
+        with hdf5(self._joined) as joined:
+            user = joined.require_group("user")
+            self.sizes.append(self._flushed(joined))
+            for k, disk in enumerate(self._updates):
+                start = time.perf_counter()
+                with hdf5(disk, "r") as file:
+                    merge(file["user"], user)
+                self.sizes.append(self._flushed(joined))
+                self.seconds[k] += time.perf_counter() - start
         start = time.perf_counter()
         with hdf5(self._joined, "r+") as joined, hdf5(self._base, "r") as base:
             base.copy("system", joined)
             curvefile.complete(joined["user"])
             write_facts(joined["system"], facts)
-        self.described = self._size() - self.sizes[-1]
+        self.described = self._size() - self.sizes[-1] + self.sizes[0]
         self.ends += time.perf_counter() - start
 
-    def pieces(self, writes):
-        """Write into `/user`, one after the other; return the seconds and bytes that each but the first one takes."""
-        sizes, times = [], []
+    def pieces(self, write, numbers):
+        """Write pieces into `/user`; return the seconds and bytes that each takes."""
+        start, before = time.perf_counter(), self._size()
         with hdf5(self._joined, "r+") as joined:
-            for write in writes:
-                write(joined["user"])
-                joined.flush()
-                sizes.append(joined.id.get_filesize())
-                times.append(time.perf_counter())
-        each = max(len(sizes) - 1, 1)
-        return (times[-1] - times[0]) / each, (sizes[-1] - sizes[0]) // each
+            for number in numbers:
+                write(joined["user"], number)
+        return (time.perf_counter() - start) / len(numbers), (self._size() - before) / len(numbers)
 
     def close(self):
         """Free the memory."""
-        for disk in filter(None, (self._base, self._joined)):
+        for disk in (self._base, self._joined, *self._updates):
             disk.close()
 
 
-def write_some(config, ranks, sample, total, pieces):
+def write_some(config, ranks, sample, total, pieces, last_pieces):
     """Measure what the viewer writes.
 
     Parameters
@@ -171,7 +184,9 @@ def write_some(config, ranks, sample, total, pieces):
     total : int
         Events of the run.
     pieces : list of (str, str, list of int)
-        Name, dtype and leading axes of arrays of elements that a result has.
+        Name, dtype and leading axes of the arrays of elements that an update has.
+    last_pieces : list
+        The same of the last one.
 
     Returns
     -------
@@ -182,14 +197,16 @@ def write_some(config, ranks, sample, total, pieces):
     RunError
         Updates are too large to be tried.
     """
-    config, _ = harmless(config)
-    if (size := small_bytes(config)) > _MOST_BYTES:
+    if (size := small_bytes(harmless(config)[0])) > _MOST_BYTES:
         raise RunError(f"an update holds {size / 2**20:,.0f} MiB, too much to be tried")
     # what a file has of a run's length halves whenever that doubles, so powers of two give what the whole run would
     stride = 1 << max(math.ceil(math.log2(total / _EVENTS)), 0)
     events, update = math.ceil(total / stride), config.update or total
     few = math.ceil(total / update) <= _UPDATES + 1
-    small, _ = harmless(config, save_arrays=False)
+    # what is small is written as it is; of large arrays a few pieces
+    each = pieces_in(last_pieces) * config.mask.size * 8
+    whole = each * (_UPDATES + 1) <= _SMALL and (few or pieces == last_pieces)
+    small, _ = harmless(config) if whole else harmless(config, save_arrays=False)
     small = of_updates(small, math.ceil(update / stride) if few else math.ceil(events / _UPDATES))
     network, elements = LocalNetwork(3), min(config.elements, _ELEMENTS)
     jobs = [part_of_job(small, network, rank, 1, elements) for rank in (VIEWER, SERVER, WORKER)]
@@ -198,13 +215,12 @@ def write_some(config, ranks, sample, total, pieces):
     with closing(book):
         feeder = Feeder(small, network, elements, sample, stride)
         run_together([_feed(jobs[SERVER], feeder, events), Worker(jobs[WORKER]).run(), viewer.run()], network)
-        of_piece, nbytes = _piece(viewer, book, config, pieces)
-        # at the first one there is the root group, too
-        added = np.diff([0, *book.sizes])
+        of_piece, nbytes = _piece(viewer, book, config, [] if whole else last_pieces)
         return Written(
             described=book.described,
             at=np.minimum(np.array(book.at) * stride, total),
-            nbytes=added,
+            nbytes=np.diff(book.sizes),
+            grows=stride == 1,
             piece=nbytes,
             publish=float(np.median(book.seconds)),
             of_piece=of_piece,
@@ -227,7 +243,7 @@ def _feed(job, feeder, events):
 def _piece(viewer, book, config, pieces):
     """Return the seconds and the bytes of one piece of the arrays of elements, of the last one that is tried."""
     if not pieces:
-        return 0.0, 0
+        return 0.0, 0.0
     name, dtype, axes = pieces[0]
     who, _, own = name.rpartition("/")
     publish = callback(viewer._parts[who][0], "publish_piece")
@@ -235,9 +251,7 @@ def _piece(viewer, book, config, pieces):
     def write(user, index):
         array = spread(config.mask, np.zeros(config.elements, dtype))
         zlib.crc32(array)  # as of the file that it is in
-        publish(own, (index, *[0] * (len(axes) - 1)), array, user.require_group(who) if who else user)
+        publish(own, index, array, user.require_group(who) if who else user)
 
-    # the first one makes the group of all
-    numbers = range(min(axes[0] if axes else 1, _PIECES))
-    seconds, nbytes = book.pieces([partial(write, index=index) for index in numbers])
-    return seconds, nbytes or config.mask.size * np.dtype(dtype).itemsize
+    some = max(_PIECES, _MOST_BYTES // 8 // (config.mask.size * np.dtype(dtype).itemsize))
+    return book.pieces(write, list(islice(np.ndindex(*axes), min(some, _MOST_PIECES))))
