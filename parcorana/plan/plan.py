@@ -129,7 +129,8 @@ def plan(ranks, config, division, cores, source, h5output=None, resume=None):
             _tried(moving.seconds_of_disk, folder) if folder else Tried((0.0, 0.0)),
             _tried(write_some, config, division.ranks(), sample, total or config.update or config.block, *pieces),
         )  # fmt: skip
-        lines = _lines(config, division, _cores(division.hosts, cores), found, together)
+        said = _tried(_lines, config, division, _cores(division.hosts, cores), found, together)
+        lines = said.value or [f"plan: none: {said.fault}"]
     ranks.gather(None)  # who has nothing to do leaves the machine to the viewer
     return lines
 

@@ -120,6 +120,9 @@ class _Book:
 
     def publish(self, processed, facts, write, ending=False):
         """Publish an update."""
+        if self.at[-1:] == [processed]:  # the last one again, with more in it
+            self._updates.pop().close()
+            del self.at[-1], self.seconds[-1]
         start, disk = time.perf_counter(), self._new()
         self._updates.append(disk)
         self._base.seek(0)

@@ -128,7 +128,9 @@ def test_users_code_is_not_run(setup, base, method):
     code = MINE.replace("BASE", base).replace("METHOD", method)
     if base == "UserBase":
         code = code.replace(" = arrayNames", "")
-        code += "    workerCalc = viewerPublish = runs\n    def arrayNames(self):\n        return ['one']\n"
+        code += (
+            "    workerCalc = initWorker = viewerPublish = runs\n    def arrayNames(self):\n        return ['one']\n"
+        )
     if base == "BlockBase":
         code += "    def arrays(self, elements):\n        return {'sums': PerElement(np.zeros(elements))}\n"
     write_class(setup, code, "G2atEnd")
