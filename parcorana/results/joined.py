@@ -71,7 +71,7 @@ class Joined:
                     if path in faults:
                         raise _Damaged(faults[path])
                     with _opened(path, self._own) as update:
-                        _merge(update["user"], user)
+                        merge(update["user"], user)
                 except _Damaged as damaged:
                     self.left_out[path] = str(damaged)
                 self._taken.append((path, version_of(path)))
@@ -163,7 +163,7 @@ def _opened(path, own):
         raise ConfigError(f"{text}; move it away, and the others can be joined") from error
 
 
-def _merge(source, target):
+def merge(source, target):
     """Copy all below one group into another, links as they are; of what both have the source's holds."""
     target.attrs.update(source.attrs)
     for name in source.id:
@@ -175,7 +175,7 @@ def _merge(source, target):
         if name in target.id and target.id.links.get_info(name).type == h5py.h5l.TYPE_HARD:
             one, other = source[name], target[name]
             if isinstance(one, h5py.Group) and isinstance(other, h5py.Group):
-                _merge(one, other)
+                merge(one, other)
                 continue
             if _are_same(one, other):  # as what initViewer wrote: in every update
                 continue

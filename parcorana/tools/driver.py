@@ -19,6 +19,7 @@ from parcorana.job.alike import facts_of_config, facts_of_program
 from parcorana.job.config import MODES, read_config, resolve_config
 from parcorana.job.division import divide
 from parcorana.pipeline import mpi
+from parcorana.plan.plan import plan
 from parcorana.results.checkpoint import check_data
 from parcorana.results.folder import give_back
 from parcorana.results.name import Exists
@@ -150,7 +151,7 @@ def _run(args, mode, ranks, roles, names, watch):
     if config.heartbeat or config.callback_limit:
         ranks.warn_of_unwatched()
     watch.know(config, division.ranks())
-    return _run_watched(args, mode, ranks, roles, names, run, config, division, watch, offers)
+    return _run_watched(args, mode, ranks, roles, names, run, config, division, watch, offers, cores)
 
 
 def _output_name(args, run, config, resume):
@@ -164,7 +165,7 @@ def _output_name(args, run, config, resume):
         return None
 
 
-def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, offers):
+def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, offers, cores):
     watch.does("the opening of the data")
     resume = find_checkpoint(config, division, ranks, mode) if args.resume else None
     path, about_path, warnings = cpu.agree(offers, resume and resume.code_path)
@@ -193,9 +194,11 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
         for text in dict.fromkeys(filter(None, [*short, *warnings, *doubtful, grown])):
             log.warning("%s", text)
     if args.check:
+        watch.does("the plan")
+        planned = plan(ranks, config, division, cores, source, h5output, resume) if mode != "test_alt" else []
         if ranks.rank == 0:
             needs, tightest = memory.needs_now(division, rooms), memory.tightest(division, rooms)
-            print(report(config, division, size, needs, [*tightest, *stated_lines]))
+            print(report(config, division, size, needs, [*tightest, *stated_lines, *planned]))
             check_values_of(config)
         return 0
     if ranks.rank == 0:

@@ -32,8 +32,9 @@ ROOMS = {
     "photons": "files calculation correlation detector curves results view g2",
     "twotime": "files calculation correlation detector results view g2",
     "pipeline": "files calculation correlation detector curves events job results view",
+    "plan": "files calculation curves events job results view pipeline",
     "tools": "files calculation correlation detector curves events job results view export watch g2 multitau twotime "
-    "pipeline",
+    "pipeline plan",
     "inprocess": "files calculation correlation detector events job results view export multitau photons twotime g2 "
     "pipeline tools",
     "faces": "files calculation correlation detector curves events job results view export watch g2 multitau twotime "
