@@ -1,7 +1,7 @@
 """The colours that are drawn: boxes to check, which are the legend, too."""
 
 import numpy as np
-from bokeh.models import CheckboxGroup, Column, CustomJS, Button, Row, TextInput
+from bokeh.models import Button, CheckboxGroup, Column, CustomJS, Row, TextInput
 
 from parcorana.errors import ParCorAnaError
 from parcorana.events.dataset import parse_numbers
@@ -9,6 +9,13 @@ from parcorana.page.frames import hexes
 
 BOXES = 48  # colours to choose from at a time; of more the reader names those wanted
 _SOME = 24  # of these at first
+_BOXES_STYLE = """
+:host { font-size: 14px }
+.bk-input-group { display: flex; flex-flow: row wrap; gap: 2px 18px }
+label { display: flex; align-items: center; gap: 6px; margin: 0; min-height: 28px; max-width: 100% }
+label { white-space: normal; overflow-wrap: anywhere }
+input { flex: none }
+"""
 
 
 class Chooser:
@@ -82,10 +89,8 @@ class Chooser:
 
 def _marks(paints):
     """Return the style that puts each colour's paint before its box."""
-    grid = ":host{font-size:14px} .bk-input-group{display:flex;flex-flow:row wrap;gap:2px 18px}"
-    grid += " label{display:flex;align-items:center;gap:6px;margin:0;overflow-wrap:anywhere;min-height:28px}"
     each = (
         f"label:nth-of-type({k})::before{{content:'';flex:none;width:22px;height:12px;background:{paint}}}"
         for k, paint in enumerate(paints, 1)
     )
-    return " ".join((grid, *each))
+    return " ".join((_BOXES_STYLE, *each))

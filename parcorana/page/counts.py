@@ -24,7 +24,9 @@ class Counted:
         view = only_chosen(self._lines, chosen)
         self.figure.multi_line("xs", "ys", source=self._lines, view=view, color="paint")
         view = only_chosen(self._points, chosen)
-        self.figure.scatter("x", "y", source=self._points, view=view, color="paint", marker="mark", size=7, fill_alpha=0)
+        self.figure.scatter(
+            "x", "y", source=self._points, view=view, color="paint", marker="mark", size=7, fill_alpha=0
+        )
 
     def fill(self, data):
         """Take what `counted_data` made."""

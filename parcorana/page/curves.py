@@ -27,12 +27,22 @@ class Curves:
         self._before = source("x", "y", "color", "paint")
         self._divisors = source("xs", "ys", "color", "paint")
         made = self.figure
-        view = {of: only_chosen(of, chosen) for of in (self._points, self._lines, self._fits, self._before, self._divisors)}
-        made.segment("x", "low", "x", "high", source=self._points, view=view[self._points], color="paint", line_width=1.5)
+        view = {
+            of: only_chosen(of, chosen) for of in (self._points, self._lines, self._fits, self._before, self._divisors)
+        }
+        made.segment(
+            "x", "low", "x", "high", source=self._points, view=view[self._points], color="paint", line_width=1.5
+        )
         made.multi_line("xs", "ys", source=self._lines, view=view[self._lines], color="paint", line_alpha=0.6)
         made.multi_line("xs", "ys", source=self._fits, view=view[self._fits], color="paint", line_width=2)
         made.multi_line(
-            "xs", "ys", source=self._divisors, view=view[self._divisors], color="paint", line_dash="dotted", line_width=1.5
+            "xs",
+            "ys",
+            source=self._divisors,
+            view=view[self._divisors],
+            color="paint",
+            line_dash="dotted",
+            line_width=1.5,
         )
         made.scatter("x", "y", source=self._before, view=view[self._before], color="paint", marker="x", size=6)
         dots = made.scatter("x", "y", source=self._points, view=view[self._points], color="paint", size=6)
@@ -65,9 +75,10 @@ def curves_data(result, colors):
         curve = result.curves[color]
         good = np.isfinite(curve.g2)
         n, x, y = int(good.sum()), places[good], curve.g2[good]
-        error = np.where(np.isfinite(curve.error[good]), curve.error[good], 0)
-        said = [with_error(*pair) if np.isfinite(pair[1]) else f"{pair[0]:.6g}" for pair in zip(y, curve.error[good])]
-        row = (x, y, y - error, y + error, np.full(n, color), np.full(n, paint[color]))
+        bar = np.where(np.isfinite(curve.error[good]), curve.error[good], 0)
+        pairs = zip(y, curve.error[good], strict=True)
+        said = [with_error(value, error) if np.isfinite(error) else f"{value:.6g}" for value, error in pairs]
+        row = (x, y, y - bar, y + bar, np.full(n, color), np.full(n, paint[color]))
         row += (np.full(n, named(result, color)), result.delays[good] / result.rate, np.array(said, str))
         for name, values in zip(names, row, strict=True):
             points[name].append(values)

@@ -30,7 +30,9 @@ _LOST = """
     told.id = "lost"
     told.textContent = "CONNECTION LOST at " + new Date().toLocaleTimeString() +
         ": this page shows the run as it was then. Is parCorAnaWatch still running? Then load the page again."
-    told.style = "position:fixed;top:0;left:0;right:0;z-index:9999;background:#b00020;color:#fff;padding:12px;font-size:18px"
+    told.style = "position:fixed;top:0;left:0;right:0;z-index:9999;background:#b00020;color:#fff"
+    told.style.padding = "12px"
+    told.style.fontSize = "18px"
     document.body.prepend(told)
 """
 _WAY = "stretch_width"
@@ -40,7 +42,7 @@ _WIDE = ":host > .bk-clearfix, .bk-clearfix { display: block; width: 100% }"
 
 
 def _div(name, **kwargs):
-    return Div(sizing_mode=_WAY, disable_math=True, name=name, stylesheets=[_WIDE], **kwargs)
+    return Div(sizing_mode=_WAY, disable_math=True, name=name, stylesheets=[_WIDE], visible="text" in kwargs, **kwargs)
 
 
 class Page:
@@ -56,7 +58,7 @@ class Page:
     """
 
     def __init__(self, run, live=True, pool=None):
-        self._run, self._live, self._pool, self._version = run, live, pool, None
+        self._run, self._live, self._pool, self._seen = run, live, pool, None
         self.update = self._document = None
         self._banner, self._warnings, self._numbers = _div("state"), _div("warnings"), _div("numbers")
         self._account, self._log, self._nothing = _div("account"), _div("log"), _div("nothing")
@@ -77,7 +79,7 @@ class Page:
         self._grid = Column(sizing_mode=_WAY, styles=_GRID)
         controls = [Row(self._slider, self._latest, sizing_mode=_WAY)] if live else []
         self.layout = Column(
-            _div("title", text=f'<div style="font-size:20px;font-weight:bold;overflow-wrap:anywhere">{said.plain(run.label)}</div>'),
+            _div("title", text=said.title(run.seen.label)),
             self._banner, self._warnings, self._numbers, *controls, self._class, self._chooser.layout, self._nothing,
             self._grid, sizing_mode=_WAY, styles={"max-width": "1900px", "margin": "0 auto", "gap": "8px"},
         )  # fmt: skip
@@ -90,7 +92,7 @@ class Page:
         for select in (self._class, self._color):
             select.on_change("value", self._chose)
         self._document = document
-        document.title = f"{self._run.label} - ParCorAna"
+        document.title = f"{self._run.seen.label} - ParCorAna"
         document.template = TEMPLATE
         document.add_root(self.layout)
         document.js_on_event(ConnectionLost, CustomJS(code=_LOST))
@@ -98,21 +100,25 @@ class Page:
 
     def tick(self):
         """Show what has changed since it was called last."""
-        _say(self._banner, said.banner(self._run, self._live))
-        if self._version == self._run.version:
+        seen, before = self._run.seen, self._seen
+        _say(self._banner, said.banner(seen, self._live))
+        if seen is before:
             return
-        self._version = self._run.version
-        count = len(self._run.numbers)
+        self._seen = seen
+        count = len(seen.numbers)
         self._slider.disabled = count < 2
         self._slider.end = max(count, 2)
-        if self._latest.active:
-            self.show(self._run.latest)
+        if self._latest.active and (before is None or seen.latest is not before.latest):
+            self.show(seen.latest)
         else:
             self._say()
 
     def _slid(self, _, __, value):
-        number = self._run.numbers[min(max(int(value), 1), len(self._run.numbers)) - 1]
-        self._latest.active = number == self._run.numbers[-1]
+        numbers = self._seen.numbers
+        if not numbers:
+            return
+        number = numbers[min(max(int(value), 1), len(numbers)) - 1]
+        self._latest.active = number == numbers[-1]
         if not self._latest.active:
             self._document.add_next_tick_callback(lambda: self._go(number))
 
@@ -127,7 +133,7 @@ class Page:
 
     def _follow(self, _, __, active):
         if active:
-            self.show(self._run.latest)
+            self.show(self._seen.latest)
 
     def _chose(self, _, __, ___):
         self._again()
@@ -137,11 +143,11 @@ class Page:
 
     def _say(self):
         """Say in words what there is."""
-        run, update = self._run, self.update
-        _say(self._warnings, said.warnings(said.warnings_of(run, update)))
-        _say(self._numbers, said.numbers(run, update))
-        _say(self._account, said.account(run, update))
-        _say(self._log, said.log(run))
+        seen, update = self._seen, self.update
+        _say(self._warnings, said.warnings(said.warnings_of(seen, update)))
+        _say(self._numbers, said.numbers(seen, update))
+        _say(self._account, said.account(seen, update))
+        _say(self._log, said.log(seen))
 
     def show(self, update):
         """Show an update; None: there is none yet."""
@@ -153,8 +159,8 @@ class Page:
             self._arrange()
             _say(self._nothing, "<p>No update yet: curves come with the first one.</p>")
             return
-        if update.processed in self._run.numbers:
-            place = self._run.numbers.index(update.processed) + 1
+        if update.processed in self._seen.numbers:
+            place = self._seen.numbers.index(update.processed) + 1
             self._slider.value = place
             self._slider.title = f"{update.processed:,} events, update"
         names = list(update.parts)
@@ -197,7 +203,9 @@ class Page:
         if image is not None:
             self._mean.show(part, update.once(("scale", of), scale_of, image))
         image = part.images.get("color")
-        paint = hexes(next((each.colors for each in (photons, two_time) if each is not None), (result and result.curves) or [1]))
+        paint = hexes(
+            next((each.colors for each in (photons, two_time) if each is not None), (result and result.curves) or [1])
+        )
         paint = {color: paint[color] for color in colors or paint}
         self._fill(self._colors, update, ("color", *key), image, lambda: image_data(painted(image, paint), part.every))
         self._colors.show(part)

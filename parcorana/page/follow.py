@@ -2,21 +2,23 @@
 
 import os
 import time
-from collections import OrderedDict
-from contextlib import suppress
-from dataclasses import dataclass
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from parcorana.errors import ConfigError
 from parcorana.files.paths import fault_of
-from parcorana.files.plain import plain_file
-from parcorana.page.update import numbers_in, read_update
+from parcorana.page.update import Update, log_in, numbers_in, read_update
 from parcorana.results.folder import SUFFIX, published, version_of
 from parcorana.results.lock import writer_of
+from parcorana.results.runlog import lines_of, read_log
 
 _KEPT = 8  # updates in memory
+_LINES = 200  # of the log
+_WARNINGS = 100  # of these, at most
+_LOG_PIECE = 1 << 20  # bytes of it that are read at a time
 _RATE_OF = 10  # updates that tell the rate
 _QUIET = 60.0  # seconds without a word from which on a run is silent, at least
 _TIMES_QUIET = 5  # as many times as an update has taken so far
@@ -48,6 +50,53 @@ class State:
         return self.kind in (DIED, STOPPED, ENDED)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of a run when it was looked at last; it is never changed, only replaced.
+
+    Attributes
+    ----------
+    label : str
+    state : State
+    numbers : list of int
+        Events processed at each update, increasing.
+    latest : Update or None
+    trouble : str
+        Why the newest update is not shown; empty if it is.
+    rate : float
+        Events per second of late, NaN where that is not known.
+    log : tuple of (str, str, str)
+        Time, level and text of the last lines of the log.
+    warnings : tuple of str
+        Of all of the log, each once.
+    """
+
+    label: str
+    state: State
+    numbers: list = field(default_factory=list)
+    latest: Update | None = None
+    trouble: str = ""
+    rate: float = np.nan
+    log: tuple = ()
+    warnings: tuple = ()
+
+    @property
+    def total(self):
+        """Events that the run will read, None where nobody knows."""
+        if self.latest is None:
+            return None
+        facts = self.latest.facts
+        known = [n for n in (facts["numevents"], facts.get("events_in_data", 0)) if isinstance(n, int) and n > 0]
+        return min(known, default=None)
+
+    @property
+    def seconds_left(self):
+        """Time that it will take yet [s], None where nobody knows."""
+        if self.total is None or self.state.is_over or not self.rate > 0:
+            return None
+        return max(self.total - self.latest.account["read"], 0) / self.rate
+
+
 class Follower:
     """A run's result, or its folder while it goes on. Only one thread at a time may call it.
 
@@ -62,17 +111,7 @@ class Follower:
 
     Attributes
     ----------
-    label : str
-    numbers : list of int
-        Events processed at each update, increasing.
-    state : State
-    latest : Update or None
-    trouble : str
-        Why the newest update is not shown; empty if it is.
-    rate : float
-        Events per second of late, NaN where that is not known.
-    version : int
-        Grows whenever anything of these changes.
+    seen : Seen
 
     Raises
     ------
@@ -83,28 +122,27 @@ class Follower:
     def __init__(self, name, layout=None, quiet=None):
         self._name = Path(str(name).rstrip("/").removesuffix(SUFFIX))
         self._folder, self._layout, self._quiet = Path(f"{self._name}{SUFFIX}"), layout, quiet
-        self.label = self._name.name
-        self._files, self._kept, self._tried, self._times = {}, OrderedDict(), None, []
-        self.numbers, self.latest, self.trouble, self.rate, self.version = [], None, "", np.nan, 0
-        self.state, self._last_seen = State(WAITING, "nothing was looked at yet"), None
+        self._files, self._kept, self._tried, self._read = {}, OrderedDict(), None, 0
+        self._log, self._warnings = deque(maxlen=_LINES), {}
+        self.seen = Seen(self._name.name, State(WAITING, "nothing was looked at yet"))
         if self._source() is None:
             raise ConfigError(
                 f"there is no result {str(self._name)!r}, and no run that is writing it: no folder "
                 f"{str(self._folder)!r}"
             )
         self.poll()
-        if self.latest is None and self.trouble and self.state.kind == ENDED:
-            raise ConfigError(self.trouble)
+        if self.seen.latest is None and self.seen.trouble and self.seen.state.is_over:
+            raise ConfigError(self.seen.trouble)
 
     def _source(self):
-        """Return what there is to read, 'folder' or 'file'; a run that begins anew goes before the result it replaces."""
+        """Return what there is to read, 'folder' or 'file'; a run that goes on comes before the result it replaces."""
         fault = fault_of(self._name)
         if fault_of(self._folder) == "is a folder":
             if fault is not None or writer_of(self._folder):
                 return "folder"
             newest = max((path.stat().st_mtime for path in self._updates()), default=0)
             return "file" if os.stat(self._name).st_mtime >= newest else "folder"
-        if fault == "is a folder" or (fault is not None and fault != "does not exist"):
+        if fault not in (None, "does not exist"):
             raise ConfigError(f"the file {str(self._name)!r} {fault}")
         return "file" if fault is None else None
 
@@ -115,73 +153,93 @@ class Follower:
             return []
 
     def poll(self):
-        """Look once; return whether anything has changed."""
-        before = (self.state, tuple(self.numbers[-1:]), self.trouble, id(self.latest))
-        with suppress(FileNotFoundError):
+        """Look once."""
+        try:
             source = self._source()
             if source == "folder":
-                self._poll_folder()
+                self.seen = self._look_at_folder()
             elif source == "file":
-                self._poll_file()
-            elif self.state.kind != GONE:
-                self.state = State(GONE, "its files are gone: were they moved or removed?", time.time())
-        changed = before != (self.state, tuple(self.numbers[-1:]), self.trouble, id(self.latest))
-        self.version += changed
-        return changed
+                self.seen = self._look_at_file()
+            elif self.seen.state.kind != GONE:
+                gone = State(GONE, "its files are gone: were they moved or removed?", time.time())
+                self.seen = replace(self.seen, state=gone)
+        except FileNotFoundError:  # the run has ended meanwhile: the next look finds what it left
+            return
+        except (ConfigError, OSError) as error:  # said, and looked at again
+            self.seen = replace(self.seen, trouble=str(error))
 
-    def _poll_folder(self):
+    def _look_at_folder(self):
+        if self._tried is not None:  # another run has begun under the name of a result
+            self._tried, self._read = None, 0
+            self._forget_log()
         paths = self._updates()
         self._files = {int(path.stem[7:]): path for path in paths}
-        self.numbers = [*self._files]
-        recent = [(n, self._files[n].stat().st_mtime) for n in self.numbers[-_RATE_OF:]]
-        self.rate = _rate(recent)
-        self._read_latest()
+        numbers = [*self._files]
+        recent = [(n, self._files[n].stat().st_mtime) for n in numbers[-_RATE_OF:]]
+        text, self._read = read_log(self._folder, self._read, _LOG_PIECE)
+        self._take_log(lines_of(text))
+        latest, trouble = self._newest(numbers)
         who, now = writer_of(self._folder), time.time()
         since = max([when for _, when in recent] or [self._folder.stat().st_mtime])
         steps = np.diff([when for _, when in recent])
         quiet = self._quiet or max(_QUIET, _TIMES_QUIET * float(steps.max(initial=0.0)))
         if who is None:
-            left = f"join what it published with: parCorAnaDriver --join {self._folder}" if paths else "nothing was published"
-            self.state = State(DIED, f"no process holds the folder any more: it was killed or failed; {left}", since)
+            left = f"join it with: parCorAnaDriver --join {self._folder}" if paths else "nothing was published"
+            state = State(DIED, f"no process holds its folder any more: it was killed or failed; {left}", since)
         elif now - since > quiet:
-            self.state = State(SILENT, f"no update for long; it is held by {who}", since)
+            state = State(SILENT, f"no update for {quiet:.0f} s or longer; {who} holds its folder", since)
         elif not paths:
-            self.state = State(WAITING, f"no update yet; it is held by {who}", since)
+            state = State(WAITING, f"no update yet; {who} holds its folder", since)
         else:
-            self.state = State(RUNNING, f"by {who}", since)
+            state = State(RUNNING, f"on {who}", since)
+        return Seen(
+            self._name.name, state, numbers, latest, trouble, _rate(recent), tuple(self._log), tuple(self._warnings)
+        )
 
-    def _poll_file(self):
-        version = version_of(self._name)
-        if version != self._tried:
-            self._kept.clear()
-            self.numbers = numbers_in(self._name)
-            self._tried, self.rate = version, np.nan
-            self._files = dict.fromkeys(self.numbers, self._name)
-            self.latest = None
-            self._read_latest()
-        if self.latest is None:
-            self.state = State(ENDED, "its result cannot be read", os.stat(self._name).st_mtime)
-            return
-        facts, since = self.latest.facts, os.stat(self._name).st_mtime
-        how = str(facts.get("ended_by", "not known how"))
-        kind = ENDED if facts.get("complete", True) else STOPPED
-        self.state = State(kind, how if kind == ENDED else f"not complete: {how}", since)
+    def _look_at_file(self):
+        version, since = version_of(self._name), os.stat(self._name).st_mtime
+        if version == self._tried:
+            return self.seen
+        self._kept.clear()
+        self._files, numbers = {}, []
+        try:
+            numbers = numbers_in(self._name)
+            self._files, self._tried = dict.fromkeys(numbers, self._name), version
+            latest, trouble = self._newest(numbers)
+        except ConfigError as error:
+            latest, trouble = None, str(error)
+        self._tried = version
+        if latest is None:
+            state = State(ENDED, "its result cannot be read", since)
+        else:
+            how, complete = str(latest.facts.get("ended_by", "not known how")), latest.facts.get("complete", True)
+            state = State(ENDED, how, since) if complete else State(STOPPED, f"not complete: {how}", since)
+            if lines := log_in(self._name):
+                self._forget_log()
+                self._take_log(lines)
+        return Seen(self._name.name, state, numbers, latest, trouble, np.nan, tuple(self._log), tuple(self._warnings))
 
-    def _read_latest(self):
-        """Read the newest update that can be read, unless it is the one that is known."""
-        self.trouble = ""
-        for number in self.numbers[: -1 - _KEPT : -1]:
-            key = number, version_of(self._files[number])
-            if self._kept.get(number, (None,))[0] == key:
-                self.latest = self._kept[number][1]
-                return
+    def _forget_log(self):
+        self._log.clear()
+        self._warnings.clear()
+
+    def _take_log(self, lines):
+        for line in lines:
+            self._log.append(line)
+            if line[1] not in ("DEBUG", "INFO") and len(self._warnings) < _WARNINGS:
+                self._warnings[line[2]] = None
+
+    def _newest(self, numbers):
+        """Return the newest update that can be read, and why it is not the last one."""
+        trouble = ""
+        for number in numbers[: -1 - _KEPT : -1]:
             try:
-                self.latest = self.get(number)
-                return
+                return self.get(number), trouble
             except ConfigError as error:
-                if not os.path.exists(self._files[number]):  # the run has ended meanwhile: what it left is read next
-                    return
-                self.trouble = self.trouble or str(error)
+                if not os.path.exists(self._files[number]):
+                    raise FileNotFoundError from None
+                trouble = trouble or str(error)
+        return None, trouble
 
     def get(self, number):
         """Return an update, read if it is not among the few that are kept.
@@ -199,31 +257,15 @@ class Follower:
         if number not in self._files:
             raise ConfigError(f"there is no update at {number:,} events any more")
         path = self._files[number]
-        key = number, version_of(path)
-        if self._kept.get(number, (None,))[0] != key:
+        version = version_of(path)
+        if self._kept.get(number, (None,))[0] != version:
             # a result holds all updates: once it was tried it is not tried for each of them
-            own = path == self._name and self._tried == version_of(path)
-            self._kept[number] = key, read_update(path, self.label, number, self._layout, own)
+            own = path == self._name and self._tried == version
+            self._kept[number] = version, read_update(path, self._name.name, number, self._layout, own)
         self._kept.move_to_end(number)
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         return self._kept[number][1]
-
-    @property
-    def total(self):
-        """Events that the run will read, None where nobody knows."""
-        if self.latest is None:
-            return None
-        facts = self.latest.facts
-        known = [n for n in (facts["numevents"], facts.get("events_in_data", 0)) if isinstance(n, int) and n > 0]
-        return min(known, default=None)
-
-    @property
-    def seconds_left(self):
-        """Time that it will take yet [s], None where nobody knows."""
-        if self.total is None or self.state.is_over or not self.rate > 0:
-            return None
-        return max(self.total - self.latest.account["read"], 0) / self.rate
 
 
 def _rate(recent):

@@ -4,14 +4,14 @@ import textwrap
 
 import numpy as np
 from bokeh.models import (
+    CDSView,
     ColumnDataSource,
     CustomJS,
     CustomJSFilter,
-    CDSView,
+    LinearAxis,
     LinearScale,
     LogAxis,
     LogScale,
-    LinearAxis,
     PlainText,
     Range1d,
 )
@@ -49,7 +49,7 @@ def frame(title, x, y, height=360, **kwargs):
     made.title.text = title_of(title)
     made.xaxis.axis_label, made.yaxis.axis_label = text(x), text(y)
     made.toolbar.logo = None
-    made.toolbar.autohide = False
+    made.frame_align = False  # or a colour bar of one would be room that all have to leave
     made.title.text_font_size, made.title.text_font_style = "15px", "bold"
     for axis in (*made.xaxis, *made.yaxis):
         _style(axis)

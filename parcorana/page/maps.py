@@ -15,7 +15,9 @@ class MeanImage:
     def __init__(self):
         self.figure = frame("Mean image", "column of the image", "row of the image", height=380, match_aspect=True)
         self._image = source("image", "x", "y", "dw", "dh")
-        self._log, self._linear = (kind(palette="Viridis256", nan_color="#ffffff") for kind in (LogColorMapper, LinearColorMapper))
+        self._log, self._linear = (
+            kind(palette="Viridis256", nan_color="#ffffff") for kind in (LogColorMapper, LinearColorMapper)
+        )
         self._drawn = self.figure.image(source=self._image, color_mapper=self._linear)
         self._bar = ColorBar(color_mapper=self._linear, title="mean intensity per event [as stored]")
         _as_image(self.figure, self._bar)

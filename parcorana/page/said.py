@@ -39,20 +39,25 @@ def span(seconds):
     return f"{seconds // 86400} d {seconds % 86400 // 3600} h"
 
 
-def banner(run, live=True):
+def title(label):
+    """Return the name of a run, as HTML."""
+    return f'<div style="font-size:20px;font-weight:bold;overflow-wrap:anywhere">{plain(label)}</div>'
+
+
+def banner(seen, live=True):
     """Return the state of a run, as HTML: large, and in a colour.
 
     Parameters
     ----------
-    run : Follower
+    seen : Seen
     live : bool
         Whether the page goes on being told; else it says only when, not how long ago.
     """
-    state = run.state
+    state = seen.state
     since = ""
     if state.since is not None:
         ago = f" ({span(max(time.time() - state.since, 0))} ago)" if live else ""
-        what = "last update" if state.kind in (RUNNING, SILENT, DIED) and run.numbers else "since"
+        what = "last update" if state.kind in (RUNNING, SILENT, DIED) and seen.numbers else "since"
         since = f"{what} {clock(state.since)}{ago}"
     return (
         f'<div style="background:{_PAINT[state.kind]};color:#fff;padding:10px 14px;border-radius:6px">'
@@ -62,20 +67,20 @@ def banner(run, live=True):
     )
 
 
-def numbers(run, update):
+def numbers(seen, update):
     """Return the numbers that one looks for first, as HTML: events, rate, time left."""
     if update is None:
         return ""
-    account, whole = update.account, run.latest.account
+    account, whole = update.account, seen.latest.account
     boxes = [(f"{update.processed:,}", "events processed at this update")]
-    if run.total and not run.state.is_over:
-        boxes.append((f"{min(whole['read'] / run.total, 1):.0%}", f"of {run.total:,} events read"))
-    if np.isfinite(run.rate) and not run.state.is_over:
-        boxes.append((f"{run.rate:,.3g} /s", "events processed, of late"))
-    if (left := run.seconds_left) is not None:
+    if seen.total and not seen.state.is_over:
+        boxes.append((f"{min(whole['read'] / seen.total, 1):.0%}", f"of {seen.total:,} events read"))
+    if np.isfinite(seen.rate) and not seen.state.is_over:
+        boxes.append((f"{seen.rate:,.3g} /s", "events processed, of late"))
+    if (left := seen.seconds_left) is not None:
         boxes.append((span(left), "left at this rate"))
-    lost = account["late"] + account["bad"] + account["duplicate"] + account["unused"]
-    boxes.append((f"{lost:,}", "late, bad, duplicate or unused"))
+    lost = account["late"] + account["bad"] + account["duplicate"]
+    boxes.append((f"{lost:,}", "late, bad or duplicate"))
     boxes.append((clock(update.written)[11:], f"written, {clock(update.written)[:10]}"))
     cells = "".join(
         '<div style="flex:1 1 120px;padding:4px 10px;border-left:3px solid #c9d1d9">'
@@ -86,26 +91,28 @@ def numbers(run, update):
     return f'<div style="display:flex;flex-wrap:wrap;gap:8px">{cells}</div>'
 
 
-def warnings_of(run, update):
+def warnings_of(seen, update):
     """Return what makes a number of an update wrong or partial, a sentence each."""
-    found = [run.trouble] if run.trouble else []
+    found = [seen.trouble] * bool(seen.trouble)
     if update is None:
-        return found
+        return [*found, *seen.warnings]
     facts, account = update.facts, update.account
-    if run.state.kind == STOPPED:
+    if seen.state.kind == STOPPED:
         found.append(f"the result is not complete: {facts.get('ended_by')}")
     for name, why in (
         ("bad", "of another shape than the mask, unreadable or not finite"),
         ("late", "older than what the buffer holds: they are in no pair"),
         ("duplicate", "of a time that was there already"),
-        ("unused", "read, but not used" if update.facts.get("complete", True) is False and run.state.is_over else ""),
+        ("unused", "read, but not used" if update.facts.get("complete", True) is False and seen.state.is_over else ""),
     ):
         if account[name] and why:
             found.append(f"{account[name]:,} of {account['read']:,} events are {name}: {why}")
     if not account["processed"]:
         found.append("no event was processed: curves are NaN")
     if merged := facts.get("updates_merged"):
-        found.append(f"{merged:,} updates were merged into later ones, for the viewer was busy; no event is lost by that")
+        found.append(
+            f"{merged:,} updates were merged into later ones, for the viewer was busy; no event is lost by that"
+        )
     if left_out := facts.get("updates_left_out"):
         found.append(f"damaged updates are left out: {left_out}")
     if facts.get("mode", "main") != "main":
@@ -114,8 +121,7 @@ def warnings_of(run, update):
     for of, part in update.parts.items():
         if part.result is not None:
             found += [f"{of}{': ' * bool(of)}{line}" for line in _of_curves(part.result)]
-    found += [line for _, level, line in update.log if level != "INFO" and line not in found]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *seen.warnings]))
 
 
 def _of_curves(result):
@@ -140,7 +146,7 @@ def warnings(lines):
     )
 
 
-def account(run, update):
+def account(seen, update):
     """Return what became of the events, and of what the run is made, as an HTML table."""
     if update is None:
         return ""
@@ -153,7 +159,7 @@ def account(run, update):
     more += [("frame_norm", ", ".join(facts["frame_norm"]))] if facts["frame_norm"] else []
     more += [("resumed at", facts["resumed_at"])] if "resumed_at" in facts else []
     more += [("parcorana", facts.get("version", ""))]
-    whole = update is not run.latest and run.state.is_over
+    whole = update is not seen.latest and seen.state.is_over
     title = "Events of the whole run" if whole else f"Events until {update.processed:,} were processed"
     return f"<b>{plain(title)}</b>{_table(rows, 'right')}<b>The run</b>{_table(more, 'left')}"
 
@@ -164,6 +170,10 @@ def _table(rows, align):
     return f'<table style="font-size:14px;border-spacing:8px 2px">{inner}</table>'
 
 
-def log(run):
-    """Return the log's last lines, as HTML; empty without any."""
-    return ""
+def log(seen):
+    """Return the log's last lines, as HTML, the newest first; empty without any."""
+    if not seen.log:
+        return ""
+    lines = "\n".join(plain(f"{when[11:]} {level} {line}") for when, level, line in reversed(seen.log))
+    style = "font-size:12px;white-space:pre-wrap;overflow-wrap:anywhere;max-height:420px;overflow-y:auto;margin:4px 0"
+    return f'<b>Log, newest line first</b><pre style="{style}">{lines}</pre>'

@@ -19,6 +19,6 @@ def write_page(path, run):
     ------
     OSError
     """
-    html = file_html(Page(run, live=False).layout, INLINE, f"{run.label} - ParCorAna", template=TEMPLATE)
+    html = file_html(Page(run, live=False).layout, INLINE, f"{run.seen.label} - ParCorAna", template=TEMPLATE)
     with written(path) as file:
         file.write(html.encode())

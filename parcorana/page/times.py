@@ -58,7 +58,7 @@ class Monitor:
     def show(self, name, is_norm, limits):
         """Name it."""
         told = ["frame_norm divides by it"] if is_norm else []
-        if limits is not None:
+        if limits is not None and np.isfinite(limits).any():
             low, high = (f"{limit:g}" if np.isfinite(limit) else "any" for limit in limits)
             told.append(f"select: {low} to {high}")
         more = f" ({', '.join(told)})" if told else ""

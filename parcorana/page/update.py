@@ -14,7 +14,8 @@ from parcorana.results.aged import Stretch
 from parcorana.results.facts import ACCOUNT
 from parcorana.results.photons import GROUP as PHOTONS
 from parcorana.results.photons import Photons, read_photons
-from parcorana.results.reading import Result, classes_in, group_of, params_of, read_result, updates_in
+from parcorana.results.reading import Result, classes_in, params_of, read_result, updates_in
+from parcorana.results.runlog import lines_of
 from parcorana.results.twotime import GROUP as TWO_TIME
 from parcorana.results.twotime import TwoTimeResult, read_two_time
 from parcorana.results.updates import updates_of
@@ -73,8 +74,6 @@ class Update:
         Of the values.
     parts : dict of str to Part
         By the name of the class, "" of a single one.
-    log : list of (str, str, str)
-        Time, level and text of each line that the file keeps.
     """
 
     processed: int
@@ -85,7 +84,6 @@ class Update:
     ranges: dict
     rate: float | None
     parts: dict[str, Part]
-    log: list = field(default_factory=list)
     made: dict = field(default_factory=dict, repr=False)  # what is drawn of it, made once for all viewers
 
     def once(self, name, make, *args):
@@ -105,6 +103,13 @@ def numbers_in(path):
     """
     with plain_file(path) as file:
         return _numbers(file)
+
+
+def log_in(path):
+    """Return (time, level, text) of the lines of the log that a result keeps."""
+    with plain_file(path, own=True) as file:
+        log = file["system"].get("log")
+        return lines_of(log.asstr(errors="replace")[()]) if log is not None else []
 
 
 def _numbers(file):
@@ -161,9 +166,8 @@ def read_update(path, label, at, layout=None, own=False):
         facts["dataset"], facts["numevents"] = str(params.get("dataset", "")), params.get("numevents") or 0
         facts["elements"], facts["frame_norm"] = int(mask.sum()), list(frame_norm)
         facts["ranks"] = _ranks(system)
-        return Update(
-            at, os.stat(path).st_mtime, _account(system), facts, values, ranges, rate, parts, _kept_log(system)
-        )
+        written = os.stat(path).st_mtime
+        return Update(at, written, _account(system), facts, values, ranges, rate, parts)
 
 
 def _check_seal(path):
@@ -186,10 +190,6 @@ def _ranks(system):
         return {}
     roles = [role.decode(errors="replace") for role in system["ranks"]["role"]]
     return {role: roles.count(role) for role in dict.fromkeys(roles)}
-
-
-def _kept_log(system):
-    return []
 
 
 def _part(file, user, label, at, of):

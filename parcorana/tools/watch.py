@@ -28,13 +28,15 @@ def make_parser():
     """Return the parser of the command line."""
     parser = Parser(
         prog=_PROG,
-        description="Show a run in a browser while it goes on, or a result: curves, intensity, images, warnings, events.",
+        description="Show a run in a browser while it goes on, or a result: curves, images, warnings, events.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", metavar="RESULT", help="result file, that of a run in progress, or its folder")
     parser.add_argument("--html", metavar="FILE", help="write the page into one file, and serve none")
-    parser.add_argument("--address", default="127.0.0.1", help="where to listen; without it this machine only, 127.0.0.1")
+    parser.add_argument(
+        "--address", default="127.0.0.1", help="where to listen; without it this machine only, 127.0.0.1"
+    )
     parser.add_argument("--port", type=whole(0, 65535), default=0, metavar="N", help="without it any that is free")
     parser.add_argument(
         "--quiet", type=positive, metavar="SECONDS",
@@ -67,7 +69,9 @@ def _watch(args):
     everywhere = args.address in ("0.0.0.0", "::", "")
     put(f"http://{host if everywhere else args.address}:{port}{server.path}")
     if args.address in ("127.0.0.1", "localhost"):
-        put(f"from another machine: ssh -N -L {port}:127.0.0.1:{port} {getpass.getuser()}@{host}   and the same address")
+        put(
+            f"from another machine: ssh -N -L {port}:127.0.0.1:{port} {getpass.getuser()}@{host}   and the same address"
+        )
     else:
         say(f"{_PROG}: warning: others on the network can read along: there is no encryption; better the tunnel")
     sys.stdout.flush()

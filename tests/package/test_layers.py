@@ -32,12 +32,13 @@ ROOMS = {
     "photons": "files calculation correlation detector curves results view g2",
     "twotime": "files calculation correlation detector results view g2",
     "pipeline": "files calculation correlation detector curves events job results view",
+    "page": "files detector curves events results view",
     "tools": "files calculation correlation detector curves events job results view export watch g2 multitau twotime "
-    "pipeline",
+    "pipeline page",
     "inprocess": "files calculation correlation detector events job results view export multitau photons twotime g2 "
     "pipeline tools",
     "faces": "files calculation correlation detector curves events job results view export watch g2 multitau twotime "
-    "pipeline tools inprocess",
+    "pipeline page tools inprocess",
 }
 # The modules beside the folders: what all may know, what users import, and what stands for a room.
 BESIDE = {"errors": "floor", "forks": "floor", "_version": "floor", "reference": "floor", "userg2": "g2"}
@@ -54,6 +55,8 @@ ONLY_IN = {
     "matplotlib": {"view.pictures", "view.texts", "view.twotime", "view.aged", "inprocess.result"},
     "pandas": {"inprocess.result"},
     "scipy": {"curves.fits"},
+    "bokeh": {"page"},
+    "tornado": {"page.server"},  # bokeh brings it along
 }
 
 
