@@ -4,7 +4,7 @@ import numpy as np
 from bokeh.models import HoverTool
 
 from parcorana.curves.rounding import time_with_error, with_error
-from parcorana.page.frames import add_top_axis, as_rows, frame, hexes, only_chosen, source, text, title_of
+from parcorana.page.frames import add_top_axis, as_rows, frame, hexes, only_chosen, say, say_title, source
 from parcorana.view.pictures import on_log_axis
 from parcorana.view.times import times_of
 
@@ -53,9 +53,9 @@ class Curves:
         """Show the curves of a `Result`."""
         self._scale(1 / result.rate)
         note = on_log_axis(result.delays)[1]
-        self.figure.xaxis[-1].axis_label = text(f"delay [pulses]{note}")
+        say(self.figure.xaxis[-1].axis_label, f"delay [pulses]{note}")
         title = f"Delay curves, normalization: {result.normalization}"
-        self.figure.title.text = title_of(title + (f", frame_norm: {result.frame_norm}" if result.frame_norm else ""))
+        say_title(self.figure, title + (f", frame_norm: {result.frame_norm}" if result.frame_norm else ""))
 
     def fill(self, data):
         """Take what `curves_data` made."""

@@ -27,9 +27,15 @@ def text(words):
     return PlainText(text=words)
 
 
-def title_of(words):
-    """Return a title in lines that a phone has room for."""
-    return text(textwrap.fill(words, 42))
+def say(where, words):
+    """Change a `text`, if it is another one: a new one each time would be a model more for each update."""
+    if where.text != words:
+        where.text = words
+
+
+def say_title(made, words):
+    """Give a figure its title, in lines that a phone has room for."""
+    say(made.title.text, textwrap.fill(words, 42))
 
 
 def hexes(colors):
@@ -46,7 +52,8 @@ def frame(title, x, y, height=360, **kwargs):
     made = figure(
         height=height, sizing_mode="stretch_width", tools=_TOOLS, active_drag=None, toolbar_location="below", **kwargs
     )
-    made.title.text = title_of(title)
+    made.title.text = text("")
+    say_title(made, title)
     made.xaxis.axis_label, made.yaxis.axis_label = text(x), text(y)
     made.toolbar.logo = None
     made.frame_align = False  # or a colour bar of one would be room that all have to leave

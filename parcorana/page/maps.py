@@ -4,7 +4,7 @@ import numpy as np
 from bokeh.models import ColorBar, LinearColorMapper, LogColorMapper
 from bokeh.palettes import RdBu11, interp_palette
 
-from parcorana.page.frames import add_top_axis, frame, source, title_of
+from parcorana.page.frames import add_top_axis, frame, say_title, source
 
 _GREY = (205, 205, 205)  # elements that are masked or in no colour
 
@@ -28,7 +28,7 @@ class MeanImage:
         mapper = self._log if log else self._linear
         mapper.low, mapper.high = low, high
         self._drawn.glyph.color_mapper = self._bar.color_mapper = mapper
-        self.figure.title.text = title_of(f"Mean image: {part.mean_is}{_every(part)}")
+        say_title(self.figure, f"Mean image: {part.mean_is}{_every(part)}")
 
     def fill(self, data):
         """Take what `image_data` made."""
@@ -46,7 +46,7 @@ class Colors:
 
     def show(self, part):
         """Say what is seen."""
-        self.figure.title.text = title_of(f"Colours; grey: masked, or in none{_every(part)}")
+        say_title(self.figure, f"Colours; grey: masked, or in none{_every(part)}")
 
     def fill(self, data):
         """Take what `image_data` made."""
@@ -99,7 +99,7 @@ class TwoTimes:
         """Show the map of a colour of a `TwoTimeResult`."""
         known = two_time.stands_for.get(color)
         name = f"colour {color}{', ' * bool(known)}{known or ''}".replace("1/angstrom", "1/\u00c5")
-        self.figure.title.text = title_of(f"Two times, {name}; {two_time.width:,} pulses per bin")
+        say_title(self.figure, f"Two times, {name}; {two_time.width:,} pulses per bin")
         self._scale(1 / two_time.rate)
         values = two_time.maps[color]
         values = values[np.isfinite(values)]

@@ -1,7 +1,9 @@
 """The server of the page: who may ask, and that nothing but the page is answered."""
 
+import errno
 import hmac
 import logging
+import os
 import re
 import secrets
 import socket
@@ -90,8 +92,8 @@ class PageServer:
         self.token = secrets.token_urlsafe(24)
         self._pool = ThreadPoolExecutor(1, "page")  # one: HDF5 takes no more
         self._loop = IOLoop.current()
-        sockets = _listening(address, port)
-        self.port = sockets[0].getsockname()[1]
+        listening = _listening(address, port)
+        self.port = listening.getsockname()[1]
         application = Application(FunctionHandler(self._fill))
         tornado = _Guarded(
             {"/": application}, self.token, {*_HOME, *_names(address)}, keep_alive_milliseconds=20_000,
@@ -99,7 +101,7 @@ class PageServer:
             stats_log_frequency_milliseconds=3_600_000,
         )  # fmt: skip
         http = HTTPServer(tornado, max_buffer_size=1 << 22)
-        http.add_sockets(sockets)
+        http.add_socket(listening)
         self._server = BaseServer(self._loop, tornado, http)
 
     def _fill(self, document):
@@ -144,18 +146,21 @@ class PageServer:
 
 
 def _listening(address, port):
-    from tornado.netutil import bind_sockets
-
+    """Return the socket of an address."""
     try:
-        return bind_sockets(port, address)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        made = socket.create_server((address, port), family=family)
     except socket.gaierror:
         raise ConfigError(f"--address {address}: this machine has no such address or name") from None
     except OSError as error:
-        why = error.strerror or str(error)
-        what = f"--port {port}: it is taken or may not be used ({why}); choose another one, or 0 for any that is free"
-        if "assign" in why:
-            what = f"--address {address}: this machine has no such address"
-        raise ConfigError(what) from None
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise ConfigError(f"--address {address}: this machine has no such address") from None
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise ConfigError(
+            f"--port {port}: it is taken or may not be used ({why}); choose another one, or leave it out"
+        ) from None
+    made.setblocking(False)
+    return made
 
 
 def _names(address):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from parcorana.page.frames import add_top_axis, frame, hexes, only_chosen, source, text, title_of
+from parcorana.page.frames import add_top_axis, frame, hexes, only_chosen, say, say_title, source
 from parcorana.view.monitors import PAINTS
 
 MONITORS = 8  # values of events that are drawn
@@ -62,8 +62,8 @@ class Monitor:
             low, high = (f"{limit:g}" if np.isfinite(limit) else "any" for limit in limits)
             told.append(f"select: {low} to {high}")
         more = f" ({', '.join(told)})" if told else ""
-        self.figure.title.text = title_of(f"{name}{more}: line mean, band smallest to largest")
-        self.figure.yaxis[0].axis_label = text(f"{name} [as in the data]")
+        say_title(self.figure, f"{name}{more}: line mean, band smallest to largest")
+        say(self.figure.yaxis[0].axis_label, f"{name} [as in the data]")
 
     def fill(self, data):
         """Take what `monitor_data` made."""
