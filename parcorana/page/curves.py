@@ -45,7 +45,7 @@ class Curves:
             line_width=1.5,
         )
         made.scatter("x", "y", source=self._before, view=view[self._before], color="paint", marker="x", size=6)
-        dots = made.scatter("x", "y", source=self._points, view=view[self._points], color="paint", size=6)
+        dots = made.scatter("x", "y", source=self._points, view=view[self._points], color="paint", size=6, name="dots")
         tips = [("", "@name"), ("delay", "@x{0,0.[0]} pulses, @seconds{0.000e+0} s"), ("g\u2082", "@said")]
         made.add_tools(HoverTool(renderers=[dots], tooltips=tips))
 

@@ -78,10 +78,9 @@ def scale_of(values):
         return 0.0, 1.0, False
     low, high = map(float, np.percentile(values, (1, 99.5)))
     positive = values[values > 0]
-    if len(positive) and high > 10 * max(low, 0) and high > 0:
-        floor = max(float(np.percentile(positive, 1)), high / 1e4)
-        if floor < high:
-            return floor, high, True
+    floor = max(float(np.percentile(positive, 1)), high / 1e4) if len(positive) else high
+    if high > 10 * max(low, 0) and floor < high:
+        return floor, high, True
     return low, high if high > low else low + 1, False
 
 
