@@ -8,7 +8,7 @@ from parcorana.page.frames import add_top_axis, as_rows, frame, hexes, only_chos
 from parcorana.view.pictures import on_log_axis
 from parcorana.view.times import times_of
 
-_LINES = 40  # aged curves
+_NORM = "frame_norm: {} (x: before it, dotted: its g\u2082)"
 
 
 class Curves:
@@ -55,7 +55,7 @@ class Curves:
         note = on_log_axis(result.delays)[1]
         say(self.figure.xaxis[-1].axis_label, f"delay [pulses]{note}")
         title = f"Delay curves, normalization: {result.normalization}"
-        say_title(self.figure, title + (f", frame_norm: {result.frame_norm}" if result.frame_norm else ""))
+        say_title(self.figure, title + (f", {_NORM.format(result.frame_norm)}" if result.frame_norm else ""))
 
     def fill(self, data):
         """Take what `curves_data` made."""

@@ -74,8 +74,9 @@ class Page:
         self._counted, self._contrast = Counted(boxes), Contrast(boxes)
         maps = Column(self._color, self._two_times.figure, sizing_mode=_WAY)
         self._maps = maps
-        panels = (self._curves, self._intensity, self._pairs, self._decay, self._counted, self._contrast)
-        self._panels = [*(each.figure for each in panels), maps, self._mean.figure, self._colors.figure]
+        first = (self._curves, self._intensity, self._decay, self._counted, self._contrast)
+        last = (self._mean, self._colors, self._pairs)
+        self._panels = [*(each.figure for each in first), maps, *(each.figure for each in last)]
         self._grid = Column(sizing_mode=_WAY, styles=_GRID)
         controls = [Row(self._slider, self._latest, sizing_mode=_WAY)] if live else []
         self.layout = Column(
@@ -174,8 +175,8 @@ class Page:
 
     def _arrange(self):
         """Put what there is to see into the grid: a figure without data would complain in the browser."""
-        curves, intensity, *rest = self._panels
-        panels = (curves, intensity, *(each.figure for each in self._monitors), *rest)
+        *rest, pairs = self._panels
+        panels = (*rest, *(each.figure for each in self._monitors), pairs)
         wanted = [*(each for each in panels if each.visible), self._account, self._log]
         if self._grid.children != wanted:
             self._grid.children = wanted

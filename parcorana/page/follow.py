@@ -67,8 +67,8 @@ class Seen:
         Events per second of late, NaN where that is not known.
     log : tuple of (str, str, str)
         Time, level and text of the last lines of the log.
-    warnings : tuple of str
-        Of all of the log, each once.
+    warnings : tuple of (str, str)
+        Text, and when: of all of the log, each once.
     """
 
     label: str
@@ -193,7 +193,14 @@ class Follower:
         else:
             state = State(RUNNING, f"on {who}", since)
         return Seen(
-            self._name.name, state, numbers, latest, trouble, _rate(recent), tuple(self._log), tuple(self._warnings)
+            self._name.name,
+            state,
+            numbers,
+            latest,
+            trouble,
+            _rate(recent),
+            tuple(self._log),
+            tuple(self._warnings.items()),
         )
 
     def _look_at_file(self):
@@ -217,7 +224,9 @@ class Follower:
             if lines := log_in(self._name):
                 self._forget_log()
                 self._take_log(lines)
-        return Seen(self._name.name, state, numbers, latest, trouble, np.nan, tuple(self._log), tuple(self._warnings))
+        return Seen(
+            self._name.name, state, numbers, latest, trouble, np.nan, tuple(self._log), tuple(self._warnings.items())
+        )
 
     def _forget_log(self):
         self._log.clear()
@@ -227,7 +236,7 @@ class Follower:
         for line in lines:
             self._log.append(line)
             if line[1] not in ("DEBUG", "INFO") and len(self._warnings) < _WARNINGS:
-                self._warnings[line[2]] = None
+                self._warnings.setdefault(line[2], line[0])
 
     def _newest(self, numbers):
         """Return the newest update that can be read, and why it is not the last one."""

@@ -74,7 +74,7 @@ def numbers(seen, update):
     account, whole = update.account, seen.latest.account
     boxes = [(f"{update.processed:,}", "events processed at this update")]
     if seen.total and not seen.state.is_over:
-        boxes.append((f"{min(whole['read'] / seen.total, 1):.0%}", f"of {seen.total:,} events read"))
+        boxes.append((f"{min(whole['read'] / seen.total, 1):.1%}", f"of {seen.total:,} events read"))
     if np.isfinite(seen.rate) and not seen.state.is_over:
         boxes.append((f"{seen.rate:,.3g} /s", "events processed, of late"))
     if (left := seen.seconds_left) is not None:
@@ -95,7 +95,7 @@ def warnings_of(seen, update):
     """Return what makes a number of an update wrong or partial, a sentence each."""
     found = [seen.trouble] * bool(seen.trouble)
     if update is None:
-        return [*found, *seen.warnings]
+        return [*found, *_logged(seen, found)]
     facts, account = update.facts, update.account
     if seen.state.kind == STOPPED:
         found.append(f"the result is not complete: {facts.get('ended_by')}")
@@ -121,7 +121,12 @@ def warnings_of(seen, update):
     for of, part in update.parts.items():
         if part.result is not None:
             found += [f"{of}{': ' * bool(of)}{line}" for line in _of_curves(part.result)]
-    return list(dict.fromkeys([*found, *seen.warnings]))
+    return list(dict.fromkeys([*found, *_logged(seen, found)]))
+
+
+def _logged(seen, found):
+    """Return the warnings of the log, with their time, but for what is said already."""
+    return [f"log, {when}: {line}" for line, when in seen.warnings if line not in found]
 
 
 def _of_curves(result):

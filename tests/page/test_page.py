@@ -155,14 +155,14 @@ def test_warnings_of_the_log_are_at_the_top(made, tmp_path):
         encoding="utf-8",
     )
     run = Follower(folder)
-    assert run.seen.warnings == ("<script>alert(1)</script>",) and len(run.seen.log) == 2
+    assert run.seen.warnings == (("<script>alert(1)</script>", "2026-01-01 00:00:01"),) and len(run.seen.log) == 2
     page = Page(run, live=False)
     assert "&lt;script&gt;" in page._warnings.text and "<script" not in page._warnings.text + page._log.text
     with open(folder / LOG, "a", encoding="utf-8") as file:
         file.write("0:02 WARNING another\n")
     run.poll()
     page.tick()
-    assert run.seen.warnings[1:] == ("another",) and "another" in page._warnings.text
+    assert run.seen.warnings[1:] == (("another", "2026-01-01 00:00:02"),) and "another" in page._warnings.text
     log = Follower(made).seen.log
     assert any("update at 100 events" in text for _, _, text in log)
 
