@@ -1,7 +1,7 @@
 """Panels of curves over the delay: delay curves with fits, pairs, decay times against q, aged curves."""
 
 import numpy as np
-from bokeh.models import HoverTool
+from bokeh.models import ColorBar, HoverTool, LinearColorMapper
 
 from parcorana.curves.rounding import time_with_error, with_error
 from parcorana.page.frames import add_top_axis, as_rows, frame, hexes, only_chosen, say, say_title, source
@@ -161,3 +161,41 @@ def decay_data(result):
     q, tau, error = times_of(result)
     low = np.where(tau > error, tau - error, tau / 10)  # on a logarithmic axis an error may reach below 0
     return {"x": q, "y": tau, "low": low, "high": tau + error}
+
+
+class Aged:
+    """Curves of each stretch between two updates, of one colour: dark early, bright late."""
+
+    def __init__(self):
+        self.figure = frame("", "delay [pulses]", "g\u2082", x_axis_type="log")
+        self._scale = add_top_axis(self.figure, "delay [s]", log=True)
+        self._lines = source("xs", "ys", "age")
+        self._mapper = LinearColorMapper(palette="Viridis256")
+        paint = {"field": "age", "transform": self._mapper}
+        self.figure.multi_line("xs", "ys", source=self._lines, color=paint, line_width=1.5)
+        bar = ColorBar(color_mapper=self._mapper, title="age: middle of the stretch [s]", width=14)
+        bar.title_text_font_style = "normal"
+        self.figure.add_layout(bar, "right")
+
+    def show(self, aged, color):
+        """Show the curves of a colour of some `AgedCurves`."""
+        self._scale(1 / aged.rate)
+        ages = [stretch.middle / aged.rate for stretch in aged.stretches]
+        self._mapper.low, self._mapper.high = min(ages), max(*ages, min(ages) + 1e-9)
+        none = sum(not np.isfinite(each.curves[color]).any() for each in aged.stretches if color in each.curves)
+        said = f"; {none} without a curve: elements saturated, or no pairs" if none else ""
+        say_title(self.figure, f"Curves of {len(aged.stretches)} stretches between updates, colour {color}{said}")
+
+    def fill(self, data):
+        """Take what `aged_data` made."""
+        self._lines.data = data
+
+
+def aged_data(aged, color):
+    """Return the columns of a colour."""
+    places, some = on_log_axis(aged.delays)[0].astype(float), [s for s in aged.stretches if color in s.curves]
+    return {
+        "xs": [places] * len(some),
+        "ys": [stretch.curves[color].astype(float) for stretch in some],
+        "age": [stretch.middle / aged.rate for stretch in some],
+    }

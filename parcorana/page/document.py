@@ -9,7 +9,7 @@ from parcorana.errors import ParCorAnaError
 from parcorana.page import said
 from parcorana.page.chooser import Chooser
 from parcorana.page.counts import Contrast, Counted, contrast_data, counted_data
-from parcorana.page.curves import Curves, DecayTimes, Pairs, curves_data, decay_data, named, pairs_data
+from parcorana.page.curves import Aged, Curves, DecayTimes, Pairs, aged_data, curves_data, decay_data, named, pairs_data
 from parcorana.page.frames import hexes
 from parcorana.page.maps import Colors, MeanImage, TwoTimes, image_data, painted, two_time_data
 from parcorana.page.times import MONITORS, Intensity, Monitor, intensity_data, monitor_data
@@ -25,6 +25,7 @@ TEMPLATE = """\
 <meta name="referrer" content="no-referrer"><link rel="icon" href="data:,">
 <style>body { font-family: Helvetica, Arial, sans-serif; margin: 8px !important }</style>{% endblock %}
 """
+_PAGE = {"max-width": "1900px", "margin": "0 auto", "gap": "8px"}
 _LOST = """
     const told = document.createElement("div")
     told.id = "lost"
@@ -65,24 +66,23 @@ class Page:
         self._slider = Slider(start=0, end=1, value=1, step=1, title="update", sizing_mode=_WAY, name="update")
         self._latest = Toggle(label="latest", active=True, button_type="primary", width=90, name="latest", align="end")
         self._class = Select(title="class", visible=False, name="class")
-        self._color = Select(title="colour of the map", visible=False, name="map")
+        self._color = Select(title="colour of map and aged curves", visible=False, name="map", width=240)
         self._chooser = Chooser(live, self._again)
         boxes = self._chooser.boxes
         self._curves, self._pairs, self._decay = Curves(boxes), Pairs(), DecayTimes()
         self._intensity, self._monitors = Intensity(boxes), []
         self._mean, self._colors, self._two_times = MeanImage(), Colors(), TwoTimes()
         self._counted, self._contrast = Counted(boxes), Contrast(boxes)
-        maps = Column(self._color, self._two_times.figure, sizing_mode=_WAY)
-        self._maps = maps
+        self._aged = Aged()
         first = (self._curves, self._intensity, self._decay, self._counted, self._contrast)
         last = (self._mean, self._colors, self._pairs)
-        self._panels = [*(each.figure for each in first), maps, *(each.figure for each in last)]
+        self._panels = [each.figure for each in (*first, self._two_times, self._aged, *last)]
         self._grid = Column(sizing_mode=_WAY, styles=_GRID)
         controls = [Row(self._slider, self._latest, sizing_mode=_WAY)] if live else []
         self.layout = Column(
             _div("title", text=said.title(run.seen.label)),
-            self._banner, self._warnings, self._numbers, *controls, self._class, self._chooser.layout, self._nothing,
-            self._grid, sizing_mode=_WAY, styles={"max-width": "1900px", "margin": "0 auto", "gap": "8px"},
+            self._banner, self._warnings, self._numbers, *controls, self._class, self._chooser.layout, self._color,
+            self._nothing, self._grid, sizing_mode=_WAY, styles=_PAGE,
         )  # fmt: skip
         self.tick()
 
@@ -155,7 +155,7 @@ class Page:
         self.update = update
         self._say()
         if update is None:
-            for each in (*self._panels, self._chooser.layout):
+            for each in (*self._panels, self._chooser.layout, self._color):
                 each.visible = False
             self._arrange()
             _say(self._nothing, "<p>No update yet: curves come with the first one.</p>")
@@ -213,7 +213,7 @@ class Page:
         for panel in (self._curves, self._intensity):
             if result is not None:
                 panel.show(result)
-        self._show_map(update, of, two_time)
+        self._show_one_color(update, of, two_time)
 
     def _fill(self, panel, update, key, of, make):
         """Fill a panel with what is made of a part, once for all viewers; hide it where there is nothing."""
@@ -222,17 +222,24 @@ class Page:
         if data is not None:
             panel.fill(data)
 
-    def _show_map(self, update, of, two_time):
-        self._maps.visible = two_time is not None and bool(two_time.maps)
-        if not self._maps.visible:
-            return
-        names = [str(color) for color in two_time.maps]
+    def _show_one_color(self, update, of, two_time):
+        """Show what has room for one colour only: two times, and the aged curves of the whole run."""
+        aged = self._seen.aged.get(of)
+        colors = two_time.colors if two_time is not None else aged.colors if aged is not None else []
+        names = [str(color) for color in colors]
         self._color.visible = self._live and len(names) > 1
         if self._color.options != names:
-            self._color.options, self._color.value = names, names[0]
-        color = int(self._color.value)
-        self._fill(self._two_times, update, ("map", of, color), two_time, lambda: two_time_data(two_time, color))
-        self._two_times.show(two_time, color)
+            self._color.options, self._color.value = names, names[0] if names else ""
+        color = int(self._color.value) if names else None
+        shown = two_time if names else None
+        self._fill(self._two_times, update, ("map", of, color), shown, lambda: two_time_data(two_time, color))
+        if self._two_times.figure.visible:
+            self._two_times.show(two_time, color)
+        shown = aged if names and len(aged.stretches if aged is not None else ()) > 1 else None
+        key = "aged", of, color, len(aged.stretches) if aged is not None else 0
+        self._fill(self._aged, update, key, shown, lambda: aged_data(aged, color))
+        if shown is not None:
+            self._aged.show(aged, color)
 
     def _show_values(self, update):
         """Show the values of the events, what divides the curves first."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from parcorana.errors import ConfigError
 from parcorana.files.paths import fault_of
+from parcorana.page.stretches import Stretches
 from parcorana.page.update import Update, log_in, numbers_in, read_update
 from parcorana.results.folder import SUFFIX, published, version_of
 from parcorana.results.lock import writer_of
@@ -69,6 +70,8 @@ class Seen:
         Time, level and text of the last lines of the log.
     warnings : tuple of (str, str)
         Text, and when: of all of the log, each once.
+    aged : dict of str to AgedCurves
+        By class, of some updates.
     """
 
     label: str
@@ -79,6 +82,7 @@ class Seen:
     rate: float = np.nan
     log: tuple = ()
     warnings: tuple = ()
+    aged: dict = field(default_factory=dict)
 
     @property
     def total(self):
@@ -123,7 +127,7 @@ class Follower:
         self._name = Path(str(name).rstrip("/").removesuffix(SUFFIX))
         self._folder, self._layout, self._quiet = Path(f"{self._name}{SUFFIX}"), layout, quiet
         self._files, self._kept, self._tried, self._read = {}, OrderedDict(), None, 0
-        self._log, self._warnings = deque(maxlen=_LINES), {}
+        self._log, self._warnings, self._stretches = deque(maxlen=_LINES), {}, Stretches()
         self.seen = Seen(self._name.name, State(WAITING, "nothing was looked at yet"))
         if self._source() is None:
             raise ConfigError(
@@ -170,7 +174,7 @@ class Follower:
 
     def _look_at_folder(self):
         if self._tried is not None:  # another run has begun under the name of a result
-            self._tried, self._read = None, 0
+            self._tried, self._read, self._stretches = None, 0, Stretches()
             self._forget_log()
         paths = self._updates()
         self._files = {int(path.stem[7:]): path for path in paths}
@@ -192,22 +196,14 @@ class Follower:
             state = State(WAITING, f"no update yet; {who} holds its folder", since)
         else:
             state = State(RUNNING, f"on {who}", since)
-        return Seen(
-            self._name.name,
-            state,
-            numbers,
-            latest,
-            trouble,
-            _rate(recent),
-            tuple(self._log),
-            tuple(self._warnings.items()),
-        )
+        return self._seen(state, numbers, latest, trouble, _rate(recent))
 
     def _look_at_file(self):
         version, since = version_of(self._name), os.stat(self._name).st_mtime
         if version == self._tried:
             return self.seen
         self._kept.clear()
+        self._stretches = Stretches()
         self._files, numbers = {}, []
         try:
             numbers = numbers_in(self._name)
@@ -224,9 +220,11 @@ class Follower:
             if lines := log_in(self._name):
                 self._forget_log()
                 self._take_log(lines)
-        return Seen(
-            self._name.name, state, numbers, latest, trouble, np.nan, tuple(self._log), tuple(self._warnings.items())
-        )
+        return self._seen(state, numbers, latest, trouble, np.nan)
+
+    def _seen(self, *found):
+        log, warnings = tuple(self._log), tuple(self._warnings.items())
+        return Seen(self._name.name, *found, log, warnings, self._stretches.found)
 
     def _forget_log(self):
         self._log.clear()
@@ -243,7 +241,10 @@ class Follower:
         trouble = ""
         for number in numbers[: -1 - _KEPT : -1]:
             try:
-                return self.get(number), trouble
+                update = self.get(number)
+                if any(part.aged for part in update.parts.values()):
+                    self._stretches.look(self._files, self._name.name, self._tried is not None)
+                return update, trouble
             except ConfigError as error:
                 if not os.path.exists(self._files[number]):
                     raise FileNotFoundError from None

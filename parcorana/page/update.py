@@ -10,7 +10,6 @@ from parcorana.detector.images import segments_apart
 from parcorana.errors import ConfigError
 from parcorana.files.plain import plain_file
 from parcorana.files.sealed import is_damaged
-from parcorana.results.aged import Stretch
 from parcorana.results.facts import ACCOUNT
 from parcorana.results.photons import GROUP as PHOTONS
 from parcorana.results.photons import Photons, read_photons
@@ -36,8 +35,8 @@ class Part:
         Delay curves.
     two_time : TwoTimeResult or None
     photons : Photons or None
-    aged : Stretch or None
-        Curves of what came since the update before.
+    aged : bool
+        Whether it has curves of what came since the update before.
     images : dict of str to (H, W) array
         'mean' (float64, NaN outside), 'color' (int64, -1 outside the detector, 0 in none).
     mean_is : str
@@ -49,7 +48,7 @@ class Part:
     result: Result | None = None
     two_time: TwoTimeResult | None = None
     photons: Photons | None = None
-    aged: Stretch | None = None
+    aged: bool = False
     images: dict = field(default_factory=dict)
     mean_is: str = ""
     every: int = 1
@@ -194,7 +193,8 @@ def _ranks(system):
 
 def _part(file, user, label, at, of):
     found = Part()
-    if at in updates_in(file, label, of):
+    if at in (updates := updates_in(file, label, of)):
+        found.aged = "aged" in updates[at]
         found.result = read_result(file, label, at, of)
         found.result.of = of
     if at in updates_of(user, TWO_TIME):
