@@ -104,6 +104,7 @@ $(VENV)/demo: $(SOURCES)
 
 $(VENV)/test: $(SOURCES)
 	sh .ci/system-packages cc venv krb5
+	-sh .ci/system-packages chromium  # without it the test of the page in a browser is skipped
 	$(if $(filter-out csrc/% pyx/%,$?),$(call install,mpich$(,)docs$(,)fit$(,)lint$(,)psana$(,)test),$(rebuild))
 	touch $(VENV)/demo  # which wants nothing more
 

@@ -93,7 +93,7 @@ def check_folder(folder, overwrite):
 def _is_empty(folder):
     """Tell whether a folder holds only what a run begins with: no result, nothing of anybody else."""
     # parts of a checkpoint that has no manifest are of no use
-    nothing = re.compile(r"base\.h5|\.writer|\.stop|\.(base|update_\d+)\.tmp|checkpoint_\d+_\d+\.part")
+    nothing = re.compile(r"base\.h5|log\.txt|\.writer|\.stop|\.(base|update_\d+)\.tmp|checkpoint_\d+_\d+\.part")
     return all(nothing.fullmatch(name) or is_aside(name, r"\w+\.\w+") for name in os.listdir(folder))
 
 

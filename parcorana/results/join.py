@@ -10,6 +10,7 @@ from parcorana.results.folder import BASE, JOINED, STOP, SUFFIX, has_checkpoint,
 from parcorana.results.joined import Joined
 from parcorana.results.lock import FolderLock, writer_of
 from parcorana.results.name import check_name
+from parcorana.results.runlog import read_log
 
 log = logging.getLogger("parcorana")
 
@@ -110,7 +111,8 @@ def _write_joined(folder, name, updates, facts, joined):
             joined = Joined(name if beside else folder / JOINED, own=facts is not None)
         joined.take(updates[joined.begins(updates) :])
         # of an ending run the description is its own, not that of the one it goes on with
-        said = joined.complete([folder / BASE] * (facts is not None) + updates[::-1], facts)
+        log_text, _ = read_log(folder)
+        said = joined.complete([folder / BASE] * (facts is not None) + updates[::-1], facts, log_text)
         joined.become(name)
     finally:
         if joined is not None:

@@ -12,7 +12,7 @@ from parcorana.errors import ConfigError, one_line
 from parcorana.files.aside import Aside, hdf5
 from parcorana.files.plain import check_plain, fault_of_any
 from parcorana.files.sealed import is_damaged, taken
-from parcorana.results.facts import write_facts
+from parcorana.results.facts import write_facts, write_log
 from parcorana.results.folder import version_of
 
 _SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what the process, not the file, is short of
@@ -76,7 +76,7 @@ class Joined:
                     self.left_out[path] = str(damaged)
                 self._taken.append((path, version_of(path)))
 
-    def complete(self, described, facts):
+    def complete(self, described, facts, log_text=""):
         """Describe it, and write what only the last update has.
 
         Parameters
@@ -85,6 +85,8 @@ class Joined:
             The first of these that is whole says what the file is.
         facts : dict or None
             As `write_facts` takes them; None of a run that was killed.
+        log_text : str
+            The log of the run.
 
         Returns
         -------
@@ -101,6 +103,8 @@ class Joined:
                 joined["system"].attrs["ended_by"] = "killed"
             else:
                 write_facts(joined["system"], facts)
+            if log_text:
+                write_log(joined["system"], log_text)
         return said
 
     def _describe(self, joined, described):

@@ -16,6 +16,7 @@ HOW = (
     "/system/user_params",
     "/system/ranks",
     "/system/timing",
+    "/system/log",
     "/system/merged_from",
     "/system@version",
     "/system@mode",
@@ -23,6 +24,7 @@ HOW = (
     "/system@first_event_time_ns",
     "/system@last_event_time_ns",
     "/system@updates_merged",
+    "/system@events_in_data",
 )
 
 

@@ -24,6 +24,7 @@ from parcorana.results.checkpoint import check_data
 from parcorana.results.folder import give_back
 from parcorana.results.name import Exists
 from parcorana.results.resume import find_checkpoint
+from parcorana.results.runlog import BEFORE
 from parcorana.tools.arguments import parsed
 from parcorana.tools.failure import debugs, describe, end_badly, place_of, tell
 from parcorana.tools.instrument import stated_by
@@ -82,6 +83,7 @@ def main(argv=None):
     roles, ranks, names, threads = [], None, [], set(threading.enumerate())
     # psana, which a config file may import, would else take over all ranks of the job
     os.environ.setdefault("PS_PARALLEL", "none")
+    BEFORE.lines.clear()
     set_log("WARNING", mpi.rank_of_environment())
     try:
         if args.join:

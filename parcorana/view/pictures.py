@@ -72,18 +72,23 @@ def paints(colors):
     return dict(zip(colors, map(tuple, gradient), strict=True))
 
 
-def brightness(values):
-    """Return how to scale an image: logarithmic if it goes over more than a decade, without its outliers."""
+def scale_of(values):
+    """Return the ends of an image's scale, without outliers, and whether it is logarithmic: over more than a decade."""
     values = values[np.isfinite(values)]
     if not len(values):
-        return Normalize(0, 1)
-    low, high = np.percentile(values, (1, 99.5))
+        return 0.0, 1.0, False
+    low, high = map(float, np.percentile(values, (1, 99.5)))
     positive = values[values > 0]
-    if len(positive) and high > 10 * max(low, 0) and high > 0:
-        floor = max(float(np.percentile(positive, 1)), high / 1e4)
-        if floor < high:
-            return LogNorm(floor, high, clip=True)
-    return Normalize(low, high if high > low else low + 1, clip=True)
+    floor = max(float(np.percentile(positive, 1)), high / 1e4) if len(positive) else high
+    if high > 10 * max(low, 0) and floor < high:
+        return floor, high, True
+    return low, high if high > low else low + 1, False
+
+
+def brightness(values):
+    """Return how to scale an image: logarithmic if it goes over more than a decade, without its outliers."""
+    low, high, log = scale_of(values)
+    return LogNorm(low, high, clip=True) if log else Normalize(low, high, clip=True)
 
 
 # -- masks and colours ---------------------------------------------------------

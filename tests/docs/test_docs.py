@@ -41,7 +41,7 @@ from parcorana.events.brownian import Brownian
 from parcorana.job import config, keys
 from parcorana.photons import parameters
 from parcorana.results.twotime import read_two_time
-from parcorana.tools import export, maskcolor, merge, plot
+from parcorana.tools import export, maskcolor, merge, plot, watch
 from parcorana.tools.arguments import make_parser
 from parcorana.tools.compare import compare
 
@@ -446,6 +446,7 @@ def test_options_of_the_comparison(tmp_path):
         (plot.make_parser, None, "results.md", "option of parCorAnaPlot"),
         (merge.make_parser, None, "results.md", "option of parCorAnaMerge"),
         (export.make_parser, None, "results.md", "option of parCorAnaExport"),
+        (watch.make_parser, None, "watch.md", "option of parCorAnaWatch"),
     ],
 )
 def test_options_of_the_tools(tool, sub, document, heading):

@@ -33,12 +33,13 @@ ROOMS = {
     "twotime": "files calculation correlation detector results view g2",
     "pipeline": "files calculation correlation detector curves events job results view",
     "plan": "files calculation curves events job results view pipeline",
+    "page": "files detector curves events results view",
     "tools": "files calculation correlation detector curves events job results view export watch g2 multitau twotime "
-    "pipeline plan",
+    "pipeline plan page",
     "inprocess": "files calculation correlation detector events job results view export multitau photons twotime g2 "
     "pipeline tools",
     "faces": "files calculation correlation detector curves events job results view export watch g2 multitau twotime "
-    "pipeline tools inprocess",
+    "pipeline page tools inprocess",
 }
 # The modules beside the folders: what all may know, what users import, and what stands for a room.
 BESIDE = {"errors": "floor", "forks": "floor", "_version": "floor", "reference": "floor", "userg2": "g2"}
@@ -55,6 +56,8 @@ ONLY_IN = {
     "matplotlib": {"view.library", "inprocess.result"},
     "pandas": {"inprocess.result"},
     "scipy": {"curves.fits"},
+    "bokeh": {"page"},
+    "tornado": {"page.server"},  # bokeh brings it along
 }
 
 
