@@ -1,9 +1,16 @@
 """What of a result file is exported, where it holds several classes."""
 
+import dataclasses
+
 from parcorana.detector.images import segments_apart
 from parcorana.errors import ConfigError
+from parcorana.export.tables import aged_rows, curve_rows, photon_rows, two_time_rows
 from parcorana.export.what import exported
-from parcorana.results.reading import classes_in, group_of, read_result, updates_in
+from parcorana.files.plain import plain_file
+from parcorana.results.aged import read_aged
+from parcorana.results.photons import GROUP as PHOTONS
+from parcorana.results.photons import read_photons
+from parcorana.results.reading import classes_in, find_file, group_of, read_result, read_table, updates_in
 from parcorana.results.twotime import GROUP as TWO_TIME
 from parcorana.results.twotime import read_two_time
 from parcorana.results.updates import updates_of
@@ -55,3 +62,52 @@ def read_exported(file, label, at=None, of=None, layout=None, given=None):
         two_time = read_two_time(user, label, at if at in updates_of(user, TWO_TIME) or not curves else None)
     layout = segments_apart(file["system/mask"].shape) if layout is None else layout
     return exported(file, label, layout, result, arrays, two_time, given or {})
+
+
+def read_tables(name, at=None, of=None):
+    """Gather what a result, or a run in progress, has as tables.
+
+    Parameters
+    ----------
+    name : str
+        What a user named.
+    at : int, optional
+        Events processed at the update; the last one of each class without it. Aged curves are those until then.
+    of : str, optional
+        Only this one of several classes.
+
+    Returns
+    -------
+    dict of str to generator
+        Rows by kind, what there is of '' (delay curves), 'aged', 'twotime', 'photons', in this order.
+
+    Raises
+    ------
+    ConfigError
+        There is nothing of that, or not that update.
+    """
+    curves, aged, times, counted = [], [], [], []
+    with plain_file(find_file(name, at)) as file:
+        several = classes_in(file) if of is None else [of]
+        for each in (each or None for each in several):
+            label, group = f"{name} {each}" if each else name, group_of(file, name, each)
+            if updates := updates_in(file, name, each):
+                curves.append(dataclasses.replace(read_result(file, name, at, each), label=label))
+                if any("aged" in update for update in updates.values()):
+                    found = read_aged(name, each)
+                    until = [stretch for stretch in found.stretches if at is None or stretch.processed <= at]
+                    aged.append(dataclasses.replace(found, label=label, stretches=until))
+            if updates_of(group, TWO_TIME):
+                times.append(dataclasses.replace(read_two_time(group, name, at), label=label))
+            if updates_of(group, PHOTONS):
+                counted.append(dataclasses.replace(read_photons(group, name, at), label=label))
+        table = read_table(file["system"], name)
+    made = {
+        "": (curves, curve_rows(curves)),
+        "aged": (aged, aged_rows(aged)),
+        "twotime": (times, two_time_rows(times, table)),
+        "photons": (counted, photon_rows(counted, table)),
+    }
+    if not any(parts for parts, _ in made.values()):
+        raise ConfigError(f"{name}: it holds no delay curves, two times or photon statistics: nothing for a table")
+    return {kind: rows for kind, (parts, rows) in made.items() if parts}

@@ -1,5 +1,6 @@
 """Results for other programs: where everything is, that it is ours, and what stands in for what is not known."""
 
+import csv
 import os
 import subprocess
 from pathlib import Path
@@ -14,7 +15,8 @@ from parcorana.calculation.arrays import Common
 from parcorana.export.write import asking_for_export
 from parcorana.job.config import resolve_config
 from parcorana.multitau import MultiTauG2
-from parcorana.tools import export
+from parcorana.photons import PhotonStatistics
+from parcorana.tools import export, plot
 from parcorana.twotime import TwoTime
 from parcorana.userg2 import G2IncrementalAccumulator
 
@@ -36,7 +38,7 @@ def results(tmp_path_factory):
     common = {"mask": MASK, "delays": DELAYS, "times": 64, "block": 16, "update": 100, "rate": 50.0}
     made = {}
     for name, classes, color, more in (
-        ("both", [G2IncrementalAccumulator, TwoTime], "rings_color_ndarrCoords.npy", {}),
+        ("both", [G2IncrementalAccumulator, TwoTime, PhotonStatistics], "rings_color_ndarrCoords.npy", {}),
         ("plain", MultiTauG2, "plain.npy", {"save_arrays": False}),
         ("times", TwoTime, "plain.npy", {}),
     ):
@@ -111,9 +113,55 @@ def test_two_times_alone(results, tmp_path):
         assert file["entry/data"].attrs["signal"] in file["entry/data"]
 
 
+def rows_of(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def numbers_of(rows, name, **which):
+    wanted = {key: str(value) for key, value in which.items()}
+    return [float(row[name]) for row in rows if wanted.items() <= row.items()]
+
+
+def test_tables_of_all_that_is_there(results, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = str(results["both"])
+    assert export.main([name, "--csv", "out.csv"]) == 0
+    assert capsys.readouterr().out.split() == ["out.csv", "out_aged.csv", "out_twotime.csv", "out_photons.csv"]
+    assert plot.main([name, "--class", "G2IncrementalAccumulator", "--csv", "drawn.csv", "-o", "drawn.png"]) == 0
+    assert Path("drawn.csv").read_bytes() == Path("out.csv").read_bytes()
+    with h5py.File(name) as file:
+        user = file["user"]
+        group, two, photons = (
+            user[f"{at}_000200"]
+            for at in ("G2IncrementalAccumulator/G2_results_at", "TwoTime/C2_at", "PhotonStatistics/photons_at")
+        )
+        aged, cuts, counted = (rows_of(f"out_{kind}.csv") for kind in ("aged", "twotime", "photons"))
+        for color, q in ((2, 0.01), (5, 0.02)):
+            rows = [row for row in rows_of("out.csv") if row["color"] == str(color)]
+            assert np.allclose(numbers_of(rows, "g2"), group[f"delay_curve_color_{color}"], rtol=1e-8)
+            assert numbers_of(rows, "delay [pulses]") == DELAYS and set(numbers_of(rows, "q [1/angstrom]")) == {q}
+            assert numbers_of(rows, "seconds") == [delay / 50 for delay in DELAYS]
+            late = numbers_of(aged, "g2", color=color, processed=200)
+            assert np.allclose(late, group[f"aged/delay_curve_color_{color}"], rtol=1e-8)
+            found = np.reshape(numbers_of(cuts, "g2", color=color), two[f"g2_age_color_{color}"].shape)
+            assert np.allclose(found, two[f"g2_age_color_{color}"], rtol=1e-8, equal_nan=True)
+            begin = numbers_of(cuts, "first [pulses]", color=color)[:: len(DELAYS)]
+            assert begin == two["ages"][:].tolist()
+            assert numbers_of(counted, "k=3", color=color) == photons[f"counts_color_{color}"][:, 3].tolist()
+            assert np.allclose(numbers_of(counted, "contrast", color=color), photons[f"contrast_color_{color}"])
+    assert export.main([name, "--csv", "out.csv", "--at", "100", "--class", "G2IncrementalAccumulator"]) == 2
+    assert "out.csv exists; say --overwrite" in capsys.readouterr().err
+    assert export.main([name, "--csv", "out.csv", "--at", "100", "--class", "TwoTime", "--overwrite"]) == 0
+    assert rows_of("out.csv")[-1]["last [pulses]"] == "99"  # the kind that there is has the name
+
+
 @pytest.mark.parametrize(
     ("options", "what"),
     [
+        ([], "say what to write: -o OUT.hdf for other programs, --csv FILE.csv for tables"),
+        (["--csv", "both.h5", "--overwrite"], "--csv both.h5: its name must end with .csv"),
+        (["--csv", "no/such.csv"], "--csv no/such.csv: cannot be written: No such file or directory"),
         (["-o", "out.nxs"], "its name must end with .hdf or .h5"),
         (["-o", "there.h5"], "exists; say --overwrite"),
         (["-o", "both.h5", "--overwrite"], "it is the result that is exported"),
