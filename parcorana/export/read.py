@@ -16,13 +16,14 @@ from parcorana.results.twotime import read_two_time
 from parcorana.results.updates import updates_of
 
 
-def read_exported(file, label, at=None, of=None, layout=None, given=None):
+def read_exported(file, name, at=None, of=None, layout=None, given=None):
     """Gather what an open result file has for other programs.
 
     Parameters
     ----------
     file : h5py.File
-    label : str
+    name : str
+        What a user named.
     at : int, optional
         Events processed at the update; the last one of each class without it.
     of : str, optional
@@ -38,30 +39,40 @@ def read_exported(file, label, at=None, of=None, layout=None, given=None):
         There is nothing that other programs want, or not that update.
     """
     there = classes_in(file)
-    curves = [name for name in there if updates_in(file, label, name or None)]
+    curves = [name for name in there if updates_in(file, name, name or None)]
     if of is not None:
-        group_of(file, label, of)  # says which there are
+        group_of(file, name, of)  # says which there are
     if of is None and len(curves) > 1:
-        raise ConfigError(f"{label}: several classes have delay curves: say which by --class: {', '.join(curves)}")
+        raise ConfigError(f"{name}: several classes have delay curves: say which by --class: {', '.join(curves)}")
     curves = [of] if of in curves else curves if of is None else []
-    times = [name for name in there if updates_of(group_of(file, label, name or None), TWO_TIME)]
+    times = [name for name in there if updates_of(group_of(file, name, name or None), TWO_TIME)]
     if of is not None and of in times:
         times = [of]
     if len(times) > 1:
         raise ConfigError(
-            f"{label}: several classes have two-time correlations: say which by --class: {', '.join(times)}"
+            f"{name}: several classes have two-time correlations: say which by --class: {', '.join(times)}"
         )
     if not curves and not times:
-        raise ConfigError(f"{label}: it holds neither delay curves nor a two-time correlation: nothing to export")
-    result = arrays = two_time = None
+        raise ConfigError(f"{name}: it holds neither delay curves nor a two-time correlation: nothing to export")
+    result = arrays = two_time = aged = None
     if curves:
-        result = read_result(file, label, at, curves[0] or None)
-        arrays = updates_in(file, label, curves[0] or None)[result.processed]
+        result = read_result(file, name, at, curves[0] or None)
+        updates = updates_in(file, name, curves[0] or None)
+        arrays, aged = updates[result.processed], _aged(name, curves[0] or None, updates, at)
     if times:
-        user = group_of(file, label, times[0] or None)
-        two_time = read_two_time(user, label, at if at in updates_of(user, TWO_TIME) or not curves else None)
+        user = group_of(file, name, times[0] or None)
+        two_time = read_two_time(user, name, at if at in updates_of(user, TWO_TIME) or not curves else None)
     layout = segments_apart(file["system/mask"].shape) if layout is None else layout
-    return exported(file, label, layout, result, arrays, two_time, given or {})
+    return exported(file, name, layout, result, arrays, two_time, given or {}, aged)
+
+
+def _aged(name, of, updates, at):
+    """Return the aged curves of a class until an update; None where it has none."""
+    if not any("aged" in update for update in updates.values()):
+        return None
+    found = read_aged(name, of)
+    until = [stretch for stretch in found.stretches if at is None or stretch.processed <= at]
+    return dataclasses.replace(found, stretches=until)
 
 
 def read_tables(name, at=None, of=None):
@@ -93,10 +104,8 @@ def read_tables(name, at=None, of=None):
             label, group = f"{name} {each}" if each else name, group_of(file, name, each)
             if updates := updates_in(file, name, each):
                 curves.append(dataclasses.replace(read_result(file, name, at, each), label=label))
-                if any("aged" in update for update in updates.values()):
-                    found = read_aged(name, each)
-                    until = [stretch for stretch in found.stretches if at is None or stretch.processed <= at]
-                    aged.append(dataclasses.replace(found, label=label, stretches=until))
+                if (found := _aged(name, each, updates, at)) is not None:
+                    aged.append(dataclasses.replace(found, label=label))
             if updates_of(group, TWO_TIME):
                 times.append(dataclasses.replace(read_two_time(group, name, at), label=label))
             if updates_of(group, PHOTONS):
