@@ -34,8 +34,8 @@ ROOMS = {
     "pipeline": "files calculation correlation detector curves events job results view",
     "tools": "files calculation correlation detector curves events job results view export watch g2 multitau twotime "
     "pipeline",
-    "inprocess": "files calculation correlation detector events job results view export multitau photons twotime g2 "
-    "pipeline tools",
+    "inprocess": "files calculation correlation detector curves events job results view export multitau photons "
+    "twotime g2 pipeline tools",
     "faces": "files calculation correlation detector curves events job results view export watch g2 multitau twotime "
     "pipeline tools inprocess",
 }
