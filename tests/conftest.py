@@ -294,7 +294,7 @@ def made_once(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def dist(made_once):
-    """The sdist and the wheel that pip builds from it in isolation, or what `make wheel` made; the tree stays as it is."""
+    """The sdist and the wheel that pip builds from it, or what `make wheel` made; the tree stays as it is."""
 
     def build(folder):
         shutil.copytree(ROOT, folder / "tree", ignore=left_out)

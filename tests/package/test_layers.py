@@ -36,8 +36,8 @@ ROOMS = {
     "page": "files detector curves events results view",
     "tools": "files calculation correlation detector curves events job results view export watch g2 multitau twotime "
     "pipeline plan page",
-    "inprocess": "files calculation correlation detector events job results view export multitau photons twotime g2 "
-    "pipeline tools",
+    "inprocess": "files calculation correlation detector curves events job results view export multitau photons "
+    "twotime g2 pipeline tools",
     "faces": "files calculation correlation detector curves events job results view export watch g2 multitau twotime "
     "pipeline page tools inprocess",
 }

@@ -13,7 +13,6 @@ from conftest import OLDEST, RELEASE
 
 import parcorana
 
-
 # of the tree, what somebody who builds from an sdist has no use for
 ONLY_IN_GIT = {".clang-format", ".editorconfig", ".gitignore", ".pre-commit-config.yaml"}
 MADE = {"PKG-INFO", "setup.cfg", "parcorana.egg-info"}
