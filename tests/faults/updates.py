@@ -2,7 +2,7 @@
 
 More of them, on a quiet machine::
 
-    PARCORANA_FAULTS_UPDATES=10000 make faults FAULTS_ARGS="--only updates"
+    PARCORANA_FAULTS_UPDATES=10000 PYTHONPATH=tests python -m faults --only updates
 """
 
 import os
