@@ -14,8 +14,10 @@ demo: $(VENV)/demo
 	$(BIN)/python examples/demo_picture.py
 
 # three tests at a time, on two cores, too: a good part of each is waiting for processes to start and to end; files in
-# the order of their names: by their number of tests the longest, of few jobs, would come last
+# the order of their names: by their number of tests the longest, of few jobs, would come last. Compiled before, for
+# where PYTHONDONTWRITEBYTECODE is set each of some thousand processes would do it anew
 test: $(VENV)/test
+	$(BIN)/python -m compileall -q parcorana
 	$(WITH_BIN) python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # BLAS is compared with as it is: what may have been set to tame it is left out.
@@ -102,7 +104,9 @@ $(VENV)/demo: $(SOURCES)
 
 $(VENV)/test: $(SOURCES)
 	sh .ci/system-packages cc venv krb5
+	-sh .ci/system-packages chromium  # without it the test of the page in a browser is skipped
 	$(if $(filter-out csrc/% pyx/%,$?),$(call install,mpich$(,)docs$(,)fit$(,)lint$(,)psana$(,)test),$(rebuild))
+	touch $(VENV)/demo  # which wants nothing more
 
 , := ,
 # in place, so that changes of .py files need no second installation

@@ -3,6 +3,7 @@
 ``python docs/make_pictures.py``, or with the names of pages: only theirs.
 """
 
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -22,6 +23,7 @@ PICTURES = {  # of each page, what its blocks draw and the name here
         "water.png": "night-g2.png",
         "water_tau.png": "night-tau.png",
     },
+    "watch.md": {"page.html": "watch.png"},
     "correlations.md": {"twotime.png": "two-time.png", "contrast.png": "contrast.png"},
 }
 WIDTH = 900  # small files
@@ -54,6 +56,17 @@ def draw_smoothing(path):
         axes.legend()
 
 
+def photographed(page):
+    """Return the picture that Chromium takes of the top of a page."""
+    picture = page.with_suffix(".png")
+    with tempfile.TemporaryDirectory() as profile:
+        command = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-sync", "--no-first-run"]
+        command += ["--disable-background-networking", "--disable-component-update", f"--user-data-dir={profile}"]
+        command += ["--hide-scrollbars", "--window-size=1400,1500", "--virtual-time-budget=20000"]
+        subprocess.run([*command, f"--screenshot={picture}", page.as_uri()], check=True, timeout=120)
+    return picture.name
+
+
 def main():
     """Write the pictures into docs/img."""
     tests = DOCS.parent / "tests"
@@ -65,6 +78,8 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             run_document((DOCS / document).read_text(encoding="utf-8"), Path(folder))
             for drawn, name in PICTURES[document].items():
+                if drawn.endswith(".html"):
+                    drawn = photographed(Path(folder) / drawn)
                 with Image.open(Path(folder) / drawn) as picture:
                     size = WIDTH, picture.height * WIDTH // picture.width
                     small = picture.convert("RGB").resize(size, Image.LANCZOS)

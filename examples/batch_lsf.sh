@@ -14,6 +14,7 @@ ENVIRONMENT=${ENVIRONMENT:-$HOME/parcorana/bin/activate}  # of the Python enviro
 DATASET=${DATASET:-}  # of an array: RUN in it becomes the number of the run
 
 set -euo pipefail
+# shellcheck source=/dev/null
 source "$ENVIRONMENT"
 export PS_PARALLEL=none  # psana must not take the ranks for itself
 

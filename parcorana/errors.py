@@ -69,8 +69,10 @@ def say(text):
     """Print on standard error, whatever has become of that.
 
     A full disk may take the log, the terminal be gone, user code have closed
-    the stream: what cannot say why it ends must end all the same.
+    the stream: what cannot say why it ends must end all the same. Nothing but
+    text reaches a terminal, whatever names of files are in it.
     """
+    text = escaped(str(text), "\n\t")
     with suppress(OSError):
         try:
             # in one piece: of what other ranks say nothing comes between a line and its end
@@ -175,6 +177,15 @@ def _fill_standard_streams():
             setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115
 
 
+def _has_folder():
+    """Tell whether the working directory is there: a path that is not absolute means nothing without it."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def speaks(prog):
     """Let a command end as it would, and with that exit status, where its standard output cannot be written.
 
@@ -199,6 +210,9 @@ def speaks(prog):
             before = sys.stdout
             sys.stdout = output = _Output(before)
             try:
+                if not _has_folder():
+                    say(f"{prog}: the folder that it was started in is gone: cd to one that is there")
+                    return 2
                 return main(argv)
             finally:
                 output.flush()
@@ -214,6 +228,12 @@ def speaks(prog):
     return decorate
 
 
+def of_memory(error):
+    """Return what to say of a MemoryError of a tool, as the end of a line."""
+    why = one_line(error) or "MemoryError"
+    return f"memory ran out ({why}): raise what limits it (ulimit -v, the batch job's memory)"
+
+
 def told(prog, command, *args):
     """Run a tool's command; return its exit status, with what went wrong told in one line after the tool's name."""
     try:
@@ -223,6 +243,9 @@ def told(prog, command, *args):
         return error.exit_status
     except OSError as error:
         say(f"{prog}: {one_line(error)}")
+        return 1
+    except MemoryError as error:
+        say(f"{prog}: {of_memory(error)}")
         return 1
     return 0
 

@@ -23,6 +23,7 @@ from parcorana.tools import driver, failure
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
+QUICK = {"CC": str(ROOT / ".ci/cc-quick")}  # for what users compile: nothing here is about speed
 
 
 @pytest.fixture(scope="session")
@@ -86,8 +87,9 @@ def run_within(main, *args, cwd):
     others = {name: sys.modules.pop(name) for name in mine if name in sys.modules}
     importlib.invalidate_caches()
     slow = mock.patch.object(failure, "_AT_LAST", PATIENCE)  # or a slow end of a run would be that of all tests
+    uncached = mock.patch.object(sys, "dont_write_bytecode", True)  # as other processes: effort.py
     try:
-        with chdir(cwd), redirect_stdout(out), redirect_stderr(err), slow, the_log_as_it_was():
+        with chdir(cwd), redirect_stdout(out), redirect_stderr(err), slow, uncached, the_log_as_it_was():
             status = status_of(main, *args)
     finally:
         for name in mine:
@@ -292,7 +294,7 @@ def made_once(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def dist(made_once):
-    """The sdist and the wheel that pip makes of it in isolation, or those of `make wheel`; the tree stays as it is."""
+    """The sdist and the wheel that pip builds from it, or what `make wheel` made; the tree stays as it is."""
 
     def build(folder):
         shutil.copytree(ROOT, folder / "tree", ignore=left_out)
@@ -317,10 +319,10 @@ def dist(made_once):
 def clean(dist, made_once, tmp_path_factory):
     """Runs a command of an environment that has the wheel and what it depends on, from an empty folder."""
 
-    def pip(python, *args, folder):
+    def pip(python, *args, folder, env=None):
         # pip of this environment installs into the other, which saves the time for one there
         command = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
-        return succeed(*command, "install", "--quiet", *args, cwd=folder)
+        return succeed(*command, "install", "--quiet", *args, cwd=folder, env=env)
 
     def fill(folder):
         succeed(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
@@ -329,13 +331,15 @@ def clean(dist, made_once, tmp_path_factory):
     python = made_once("clean", fill) / "bin/python"
     here = tmp_path_factory.mktemp("empty")
     path = f"{python.parent}:/usr/bin:/bin"
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("PMI", "OMPI", "MPI"))}
+    # compiled when it is first imported: nothing of it was yet
+    left = ("PMI", "OMPI", "MPI", "PYTHONDONTWRITEBYTECODE")
+    env = {key: value for key, value in os.environ.items() if not key.startswith(left)}
 
     def run(name, *args, folder=here, **more):
         return succeed(python.parent / name, *args, cwd=folder, env=env | {"PATH": path} | more)
 
     def install(*args, folder=here):
-        return pip(python, *args, folder=folder)
+        return pip(python, *args, folder=folder, env=os.environ | QUICK)
 
     run.folder, run.install = here, install
     return run

@@ -3,7 +3,16 @@
 Fewer examples are drawn with ``--hypothesis-profile=few``.
 """
 
+import os
+
 from hypothesis import HealthCheck, settings
+
+# Threads of OpenMP that wait for each other sleep. By default they turn on the spot for a while, and with more
+# processes than cores that takes half of the machine. To be read by libgomp this is before the first import of it.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of processes started: no threads that do nothing
+# two files of one name, size and second are the same to Python's cache
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 PATIENCE = 900  # s after which something hangs; to be right nothing has to be quick
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from parcorana.calculation.arrays import Common, Own, PerElement, Summed
 from parcorana.calculation.base import BlockBase
-from parcorana.calculation.checks import adjust_in_place, check_names, check_reduced, check_result
+from parcorana.calculation.checks import adjust_in_place, check_names, check_reduced, check_result, left_alone
 from parcorana.calculation.guard import callback
 from parcorana.calculation.says import saved_arrays
 from parcorana.calculation.userbase import ADD, REDUCED, SUBTRACT
@@ -114,7 +114,8 @@ class CallbackAdapter(BlockBase):
 
     def collect(self, last, buffer):
         """Return what `workerCalc` and `workerReduce` return; the full arrays only where they are asked for."""
-        result = self._callback("workerCalc")(buffer.T, buffer.filled, buffer.X)
+        with left_alone(self.who, buffer, last):
+            result = self._callback("workerCalc")(buffer.T, buffer.filled, buffer.X)
         arrays, counts, int8array = check_result(self.who, result, self.names, self.delays, self.elements)
         found = {_COUNTS: Common(counts)}
         if self._reduces:

@@ -1,6 +1,8 @@
 """What callbacks return, checked."""
 
 import sys
+import zlib
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from parcorana.calculation.sums import NUMBERS
 from parcorana.errors import RunError, one_line
 
 _COPIES = 4  # of what `workerReduce` returns: the arrays, the note, the same received, the sum
+_LOOKED_AT = 64  # of the rows, and of the elements
 _UNSAID = 64 << 20  # bytes beside what is counted that the memory formula allows
 
 
@@ -55,6 +58,41 @@ def check_result(who, result, names, delays, elements):
     if wrong:
         raise RunError(f"{who}: {'; '.join(wrong)}")
     return arrays, counts, int8array
+
+
+@contextmanager
+def left_alone(who, buffer, last):
+    """See that user code in the body of ``with`` does not change the stored events, which it gets without a copy.
+
+    Parameters
+    ----------
+    who : str
+    buffer : RollingBuffer
+    last : bool
+        Whether nothing comes after it, so that it may.
+
+    Raises
+    ------
+    RunError
+        It has changed times, or one of the values that are looked at, a few of all.
+    """
+    if last:
+        yield
+        return
+    filled, elements = buffer.filled, buffer.X.shape[1]
+    some = np.s_[: filled : max(1, filled // _LOOKED_AT), :: max(1, elements // _LOOKED_AT)]
+
+    def seen():
+        return zlib.crc32(np.ascontiguousarray(buffer.T)), buffer.X[some].tobytes()
+
+    before = seen()
+    yield
+    for what, one, other in zip("TX", before, seen(), strict=True):
+        if one != other:
+            raise RunError(
+                f"{who}.workerCalc has changed {what}, which is the rolling buffer itself, so all later updates would "
+                f"be wrong: work on a copy of it ({what} = {what}[:numTimesFilled].copy())"
+            )
 
 
 def check_reduced(who, reduced):

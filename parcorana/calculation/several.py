@@ -93,20 +93,20 @@ class Several(BlockBase):
 
     def arrays(self, elements):
         """Declare the arrays of all."""
-        self._elements, self._made, self._in_place, self._enterings = elements, {}, {}, {}
+        self._elements, self._made, self._in_place, self.enterings = elements, {}, {}, {}
         for name, part in self.parts.items():
             made = check_arrays(f"{name}.arrays", callback(part, "arrays")(elements), elements)
             self._made[name], self._in_place[name] = made, InPlace(part, made)
         self._groups = with_one_buffer(self.parts)
         for names in self._groups:
             entering = self._make_entering(*(self.parts[name] for name in names))
-            self._enterings |= dict.fromkeys(names, entering)
+            self.enterings |= dict.fromkeys(names, entering)
         return {key: array for name, made in self._made.items() for key, array in prefixed(name, made).items()}
 
     def enter(self, block):
         """Let each class take up the events, in the stretches in which it would take them alone."""
         for name, *_ in self._groups:
-            entering, at, first, left = self._enterings[name], 0, block.first, len(block)
+            entering, at, first, left = self.enterings[name], 0, block.first, len(block)
             offered = block.offered
             if self.parts[name].changes_rows:
                 offered = offered.copy()  # what it changes is not for the others
@@ -119,7 +119,7 @@ class Several(BlockBase):
     def end_run(self, buffer):
         """Empty the buffers."""
         for name, *_ in self._groups:
-            self._enterings[name].end_run()
+            self.enterings[name].end_run()
 
     def collect(self, last, buffer):
         """Return what the viewer gets of all."""
@@ -129,7 +129,7 @@ class Several(BlockBase):
             collect = callback(part, "collect")
             got = self._made[name]
             if collect is not None:
-                got = check_arrays(f"{name}.collect", collect(last, self._enterings[name].buffer), self._elements)
+                got = check_arrays(f"{name}.collect", collect(last, self.enterings[name].buffer), self._elements)
             found |= prefixed(name, got)
         return found
 
@@ -170,14 +170,14 @@ class Several(BlockBase):
 
     def _rows_of(self, name):
         """Declare the buffer of a group, which has the name of its first class."""
-        buffer = self._enterings[name].buffer
+        buffer = self.enterings[name].buffer
         rows = {"T": Common(buffer.T), "numbers": Common(buffer.numbers), "V": Common(buffer.V)}
         return rows | ({"X": PerElement(buffer.X)} if self.parts[name].buffer else {})
 
     def restore(self, state):
         """Take up what `state` returned."""
         for name, *_ in self._groups:
-            mine, buffer = of_class(name, state), self._enterings[name].buffer
+            mine, buffer = of_class(name, state), self.enterings[name].buffer
             for key, array in self._rows_of(name).items():
                 array.value[...] = mine[key]
             buffer.restore(int(np.count_nonzero(buffer.T != UNFILLED)))

@@ -1,5 +1,7 @@
 """``/entry`` as the NeXus definition NXxpcs (contributed, 2026-06) has it."""
 
+from pathlib import Path
+
 import numpy as np
 
 from parcorana._version import __version__
@@ -16,7 +18,7 @@ def write_entry(file, ex):
     file.attrs.update({"NX_class": "NXroot", "default": "entry"})
     entry = _group(file, "entry", "NXentry", default="data")
     _put(entry, "definition", "NXxpcs", version="v2026.01")
-    _put(entry, "entry_identifier", ex.label)
+    _put(entry, "entry_identifier", Path(ex.label).name)
     _put(entry, "scan_number", np.int64(1))  # deprecated there, and yet required
     _put(entry, "start_time", ex.start)
     _put(entry, "end_time", ex.end)

@@ -1,21 +1,29 @@
 """What of a result file is exported, where it holds several classes."""
 
+import dataclasses
+
 from parcorana.detector.images import segments_apart
 from parcorana.errors import ConfigError
+from parcorana.export.tables import aged_rows, curve_rows, photon_rows, two_time_rows
 from parcorana.export.what import exported
-from parcorana.results.reading import classes_in, group_of, read_result, updates_in
+from parcorana.files.plain import plain_file
+from parcorana.results.aged import read_aged
+from parcorana.results.photons import GROUP as PHOTONS
+from parcorana.results.photons import read_photons
+from parcorana.results.reading import classes_in, find_file, group_of, read_result, read_table, updates_in
 from parcorana.results.twotime import GROUP as TWO_TIME
 from parcorana.results.twotime import read_two_time
 from parcorana.results.updates import updates_of
 
 
-def read_exported(file, label, at=None, of=None, layout=None, given=None):
+def read_exported(file, name, at=None, of=None, layout=None, given=None):
     """Gather what an open result file has for other programs.
 
     Parameters
     ----------
     file : h5py.File
-    label : str
+    name : str
+        What a user named.
     at : int, optional
         Events processed at the update; the last one of each class without it.
     of : str, optional
@@ -31,27 +39,84 @@ def read_exported(file, label, at=None, of=None, layout=None, given=None):
         There is nothing that other programs want, or not that update.
     """
     there = classes_in(file)
-    curves = [name for name in there if updates_in(file, label, name or None)]
+    curves = [name for name in there if updates_in(file, name, name or None)]
     if of is not None:
-        group_of(file, label, of)  # says which there are
+        group_of(file, name, of)  # says which there are
     if of is None and len(curves) > 1:
-        raise ConfigError(f"{label}: several classes have delay curves: say which by --class: {', '.join(curves)}")
+        raise ConfigError(f"{name}: several classes have delay curves: say which by --class: {', '.join(curves)}")
     curves = [of] if of in curves else curves if of is None else []
-    times = [name for name in there if updates_of(group_of(file, label, name or None), TWO_TIME)]
+    times = [name for name in there if updates_of(group_of(file, name, name or None), TWO_TIME)]
     if of is not None and of in times:
         times = [of]
     if len(times) > 1:
         raise ConfigError(
-            f"{label}: several classes have two-time correlations: say which by --class: {', '.join(times)}"
+            f"{name}: several classes have two-time correlations: say which by --class: {', '.join(times)}"
         )
     if not curves and not times:
-        raise ConfigError(f"{label}: it holds neither delay curves nor a two-time correlation: nothing to export")
-    result = arrays = two_time = None
+        raise ConfigError(f"{name}: it holds neither delay curves nor a two-time correlation: nothing to export")
+    result = arrays = two_time = aged = None
     if curves:
-        result = read_result(file, label, at, curves[0] or None)
-        arrays = updates_in(file, label, curves[0] or None)[result.processed]
+        result = read_result(file, name, at, curves[0] or None)
+        updates = updates_in(file, name, curves[0] or None)
+        arrays, aged = updates[result.processed], _aged(name, curves[0] or None, updates, at)
     if times:
-        user = group_of(file, label, times[0] or None)
-        two_time = read_two_time(user, label, at if at in updates_of(user, TWO_TIME) or not curves else None)
+        user = group_of(file, name, times[0] or None)
+        two_time = read_two_time(user, name, at if at in updates_of(user, TWO_TIME) or not curves else None)
     layout = segments_apart(file["system/mask"].shape) if layout is None else layout
-    return exported(file, label, layout, result, arrays, two_time, given or {})
+    return exported(file, name, layout, result, arrays, two_time, given or {}, aged)
+
+
+def _aged(name, of, updates, at):
+    """Return the aged curves of a class until an update; None where it has none."""
+    if not any("aged" in update for update in updates.values()):
+        return None
+    found = read_aged(name, of)
+    until = [stretch for stretch in found.stretches if at is None or stretch.processed <= at]
+    return dataclasses.replace(found, stretches=until)
+
+
+def read_tables(name, at=None, of=None):
+    """Gather what a result, or a run in progress, has as tables.
+
+    Parameters
+    ----------
+    name : str
+        What a user named.
+    at : int, optional
+        Events processed at the update; the last one of each class without it. Aged curves are those until then.
+    of : str, optional
+        Only this one of several classes.
+
+    Returns
+    -------
+    dict of str to generator
+        Rows by kind, what there is of '' (delay curves), 'aged', 'twotime', 'photons', in this order.
+
+    Raises
+    ------
+    ConfigError
+        There is nothing of that, or not that update.
+    """
+    curves, aged, times, counted = [], [], [], []
+    with plain_file(find_file(name, at)) as file:
+        several = classes_in(file) if of is None else [of]
+        for each in (each or None for each in several):
+            label, group = f"{name} {each}" if each else name, group_of(file, name, each)
+            if updates := updates_in(file, name, each):
+                curves.append(dataclasses.replace(read_result(file, name, at, each), label=label))
+                if (found := _aged(name, each, updates, at)) is not None:
+                    aged.append(dataclasses.replace(found, label=label))
+            if updates_of(group, TWO_TIME):
+                times.append(dataclasses.replace(read_two_time(group, name, at), label=label))
+            if updates_of(group, PHOTONS):
+                counted.append(dataclasses.replace(read_photons(group, name, at), label=label))
+        table = read_table(file["system"], name)
+    made = {
+        "": (curves, curve_rows(curves)),
+        "aged": (aged, aged_rows(aged)),
+        "twotime": (times, two_time_rows(times, table)),
+        "photons": (counted, photon_rows(counted, table)),
+    }
+    if not any(parts for parts, _ in made.values()):
+        raise ConfigError(f"{name}: it holds no delay curves, two times or photon statistics: nothing for a table")
+    return {kind: rows for kind, (parts, rows) in made.items() if parts}

@@ -10,11 +10,13 @@ from parcorana import kernels
 from parcorana.detector.geometry import KEV_ANGSTROM
 from parcorana.detector.images import Layout
 from parcorana.errors import ConfigError
+from parcorana.results.aged import AgedCurves
 from parcorana.results.reading import Result, read_table
 from parcorana.results.twotime import TwoTimeResult
 
 #: keV, mm, um: so that a photon has 1 angstrom, and numbers that a viewer divides by are none of them 0.
 _STANDS_IN = {"photon_energy": KEV_ANGSTROM, "distance": 1000.0, "pixel_size": 1.0}
+_FRAMES = 1_000_000  # of a run, of which each one's intensity is written: so many that nobody minds the size
 #: Names in /system/instrument, units there, options that say the same.
 STATED = {"photon_energy": ("keV", "--energy"), "distance": ("mm", "--distance"), "pixel_size": ("um", "--pixel")}
 
@@ -70,6 +72,8 @@ class Exported:
         In ISO 8601, UTC.
     doubts : list of str
         What stands in for something that is not known.
+    aged : AgedCurves or None
+        Those until the update.
     """
 
     label: str
@@ -89,10 +93,33 @@ class Exported:
     start: str
     end: str
     doubts: list[str] = field(default_factory=list)
+    aged: AgedCurves | None = None
 
     def table(self, name):
         """Return what the curves have of each delay and bin, (D, C): 'g2' or 'error'."""
         return np.stack([getattr(self.result.curves[color], name) for color in self.bins.colors.tolist()], axis=1)
+
+    def lines(self):
+        """Return the mean intensity of each stretch of the run and bin, (P, C)."""
+        if self.result is None or not len(self.result.seconds):
+            return self.means(self.mean)[None]
+        nothing, intensity = np.full(len(self.result.seconds), np.nan), self.result.intensity
+        return np.stack([intensity.get(c, nothing) for c in self.bins.colors.tolist()], axis=1)
+
+    def stretch_of_frames(self):
+        """Return which of the `lines` each frame of the run belongs to, two frames at least."""
+        if self.result is None or len(self.result.seconds) < 2:
+            return np.zeros(2, np.int64)
+        middle = (self.result.seconds - self.result.seconds[0]) * self.rate
+        if middle[-1] >= _FRAMES:
+            return np.arange(len(middle))
+        return np.searchsorted((middle[1:] + middle[:-1]) / 2, np.arange(round(middle[-1]) + 1))
+
+    def stretches(self):
+        """Return the aged curves, (k, D, C), NaN of a bin without one, and the first pulse of each stretch, (k,)."""
+        nothing, stretches = np.full(len(self.result.delays), np.nan), self.aged.stretches
+        curves = [[each.curves.get(c, nothing) for c in self.bins.colors.tolist()] for each in stretches]
+        return np.array(curves).swapaxes(1, 2), np.array([each.first for each in stretches])
 
     def cuts(self, band=(-np.inf, np.inf)):
         """Return the mean along each diagonal of each bin's two times, (A, C), within a band of age [pulses]."""
@@ -106,7 +133,7 @@ class Exported:
             return (np.bincount(which, image[used], count) / np.bincount(which, minlength=count))[1:]
 
 
-def exported(file, label, layout, result, arrays, two_time, given):
+def exported(file, label, layout, result, arrays, two_time, given, aged=None):
     """Gather what a result has.
 
     Parameters
@@ -120,6 +147,7 @@ def exported(file, label, layout, result, arrays, two_time, given):
     two_time : TwoTimeResult or None
     given : dict of str to float
         By the names of `STATED`, and 'beam_center': what the user says, which holds.
+    aged : AgedCurves, optional
 
     Raises
     ------
@@ -148,6 +176,16 @@ def exported(file, label, layout, result, arrays, two_time, given):
             f"the curves have no errors, for the normalization {result.normalization!r} gives none: pyXpcsViewer takes "
             "1e-6 for each"
         )
+    if result is not None and len(result.seconds) and np.ptp(result.seconds) * rate >= _FRAMES:
+        doubts.append(
+            f"pyXpcsViewer draws the intensity over time as if there were {len(result.seconds):,} frames: each point "
+            "is the mean of a stretch of the run"
+        )
+    if two_time is not None and two_time.width > 1:
+        doubts.append(
+            f"a bin of the two times is {two_time.width:,} pulses, which pyXpcsViewer 1.2.2 takes for one: times that "
+            f"it draws there are {two_time.width:,} times too short; `ages` says how many bins there are"
+        )
     arrays = arrays if arrays is not None and "IP" in arrays else None
     mean = _mean(result, arrays, layout, bins, mask, doubts)
     first, last = (system.attrs.get(f"{which}_event_time_ns") for which in ("first", "last"))
@@ -156,7 +194,7 @@ def exported(file, label, layout, result, arrays, two_time, given):
     return Exported(
         label, layout, result, arrays, two_time, layout.image(mask), bins, mean, rate,
         numbers["photon_energy"], numbers["distance"], numbers["pixel_size"], (float(beam[0]), float(beam[1])),
-        float(count_time), _when(first), _when(last), doubts=doubts,
+        float(count_time), _when(first), _when(last), doubts, aged,
     )  # fmt: skip
 
 
@@ -192,10 +230,12 @@ def _mean(result, arrays, layout, bins, mask, doubts):
         IP = arrays[f"IP/delay_{result.delays[best]:06d}"][:]
         return layout.image(np.where(mask, IP / result.counts[best], 0.0))
     means = np.zeros(len(bins.colors) + 1)
-    if result is not None:
-        for k, color in enumerate(bins.colors.tolist()):
-            line = result.intensity.get(color, np.zeros(0))
-            means[k + 1] = np.nanmean(line) if np.isfinite(line).any() else 0.0
+    if result is None:
+        doubts.append("the result has no intensities, which classes with delay curves write: they are 0")
+        return means[bins.image]
+    for k, color in enumerate(bins.colors.tolist()):
+        line = result.intensity.get(color, np.zeros(0))
+        means[k + 1] = np.nanmean(line) if np.isfinite(line).any() else 0.0
     doubts.append("the result has no full arrays (save_arrays): each pixel's mean intensity is that of its colour")
     return means[bins.image]
 

@@ -58,7 +58,7 @@ def export_beside(result, classes, log):
     output = path.with_name(f"{path.stem}_xpcs.hdf")
     try:
         with plain_file(result) as file:
-            ex = read_exported(file, path.name, of=classes[0] if classes else None)
+            ex = read_exported(file, result, of=classes[0] if classes else None)
             write_exported(output, ex)
     except Exception as error:
         log.warning("export: %s is not written: %s; parCorAnaExport does it later", output, one_line(error))

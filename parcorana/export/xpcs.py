@@ -1,6 +1,7 @@
 """``/xpcs`` and what pyXpcsViewer reads beside it: paths, shapes and units as its loader (1.2.2) wants them."""
 
 import hashlib
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ from parcorana.files.datasets import write_dataset
 
 _PACKED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}  # it knows gzip and lzf only
 _SEGMENTS = 5  # bands of age of a cut through two times
+_PARTS = 10  # of the run, of which each has a line of intensities
 
 
 def write_xpcs(file, ex, with_arrays=True):
@@ -51,23 +53,26 @@ def _write_map(group, ex):
 
 
 def _write_means(root, ex):
-    means, of_bin = ex.means(ex.mean), np.bincount(ex.bins.image.ravel(), minlength=len(ex.bins.colors) + 1)[1:]
-    seconds, lines = np.zeros(1), means[:, None]
-    if ex.result is not None and len(ex.result.seconds):
-        seconds = ex.result.seconds - ex.result.seconds[0]
-        lines = np.array([ex.result.intensity.get(int(c), np.full(len(seconds), np.nan)) for c in ex.bins.colors])
+    of_bin = np.bincount(ex.bins.image.ravel(), minlength=len(ex.bins.colors) + 1)[1:]
+    means, lines = ex.means(ex.mean), ex.lines()  # of bins; of stretches and bins
+    parts = np.array_split(lines, min(len(lines), _PARTS))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of a bin without a number: NaN
+        segments = np.array([np.nanmean(part, axis=0) for part in parts])
     group = root.create_group("temporal_mean")
     image = ex.mean[None].astype(np.float32)
     write_dataset(group, "scattering_2d", image, "intensity", "mean intensity of each pixel; 0 outside the mask")
     write_dataset(group, "scattering_1d", means[None], "intensity", "mean intensity of each bin")
-    write_dataset(
-        group, "scattering_1d_segments", lines.T, "intensity", "mean intensity of each bin, stretch by stretch"
-    )
+    what = "mean intensity of each bin in parts of the run, one after the other"
+    write_dataset(group, "scattering_1d_segments", segments, "intensity", what)
+    there = np.isfinite(lines) * of_bin
     with np.errstate(invalid="ignore"):
-        weighed = np.nansum(lines * of_bin[:, None], axis=0) / max(of_bin.sum(), 1)
-    both = np.stack([seconds, weighed])
+        weighed = np.nansum(lines * of_bin, axis=1) / there.sum(axis=1)
+    stretch = ex.stretch_of_frames()
+    both = np.stack([np.arange(len(stretch)) / ex.rate, np.nan_to_num(weighed)[stretch]])
     group = root.create_group("spatial_mean")
-    write_dataset(group, "intensity_vs_time", both, "s, intensity", "time, and mean intensity of all bins")
+    what = "time, and mean intensity of all bins: of each frame, that of its stretch of the run"
+    write_dataset(group, "intensity_vs_time", both, "s, intensity", what)
 
 
 def _config(group, frames=1):
@@ -80,6 +85,13 @@ def _write_curves(group, ex, with_arrays):
     write_dataset(group, "delay_list", ex.result.delays, "frames", f"delays; one pulse is 1/{ex.rate} s")
     for name, what in (("g2", "normalized_g2"), ("error", "normalized_g2_err")):
         write_dataset(group, what, ex.table(name), "1", f"{name} of each delay and bin; NaN where there is none")
+    if ex.aged is not None and len(ex.aged.stretches) > 1:
+        curves, first = ex.stretches()
+        what = "g2 of each stretch of the run, delay and bin; NaN where there is none"
+        write_dataset(group, "normalized_g2_partial", curves, "1", what)
+        unknown = np.full(curves.shape, np.nan)
+        write_dataset(group, "normalized_g2_partial_err", unknown, "1", "errors of these, which are not known: NaN")
+        write_dataset(group, "normalized_g2_partial_labels", first, "frames", "first pulse of each stretch")
     _config(group)
     if ex.arrays is not None and with_arrays:
         _write_arrays(group, ex)

@@ -61,7 +61,7 @@ def _fixed(data):
     data = np.asarray(data)
     if data.dtype.kind != "U":
         return data
-    data = np.char.encode(data, "utf-8")
+    data = np.char.encode(data, "utf-8", "backslashreplace")  # names of files may hold bytes that are no text
     return data.astype(h5py.string_dtype("utf-8", max(data.dtype.itemsize, 1)))
 
 

@@ -4,11 +4,12 @@ import math
 from contextlib import contextmanager, suppress
 
 import h5py
+import numpy as np
 
 from parcorana.errors import ConfigError, ParCorAnaError, one_line
 from parcorana.files.limits import available
 from parcorana.files.paths import fault_of
-from parcorana.files.trial import allow_more, tried
+from parcorana.files.trial import KILLED, allow_more, tried
 
 _DEEPEST = 9  # soft links that lead to each other
 _SMALL = 1 << 20  # bytes that any memory has: of thousands of datasets it is not asked each time
@@ -42,7 +43,7 @@ def plain_file(path, own=False):
         with h5py.File(path, "r") as file:
             check_plain(file, path)
             yield file
-    except ParCorAnaError:
+    except (ParCorAnaError, MemoryError):
         raise
     except Exception as error:  # whatever h5py and NumPy raise over a damaged file
         raise ConfigError(f"{str(path)!r} is not a readable result file: {one_line(error) or repr(error)}") from error
@@ -86,7 +87,7 @@ def plain_datasets(path, names):
                         raise ConfigError(f"{str(path)!r}: {fault}")
                     found[name] = item
             yield found
-    except ConfigError:
+    except (ConfigError, MemoryError):
         raise
     except Exception as error:  # as above
         raise ConfigError(f"{str(path)!r} is not a readable HDF5 file: {one_line(error) or repr(error)}") from error
@@ -181,12 +182,20 @@ def _is_small(dataset):
 
 
 def fault_of_any(paths):
-    """Return what HDF5's library makes of those of some files over which it crashes or finds no end, by their paths."""
+    """Return what HDF5's library makes of those of some files over which it crashes or finds no end, by their paths.
+
+    Raises
+    ------
+    ConfigError
+        One of them could not be tried, which says nothing of it.
+    """
     paths = [path for path in paths if fault_of(path) is None]  # to open a pipe would wait
     if not tried(_read_all, paths):
         return {}
-    faults = ((path, tried(_read_through, path)) for path in paths)
-    return {path: f"is not a readable result file: {fault}" for path, fault in faults if fault}
+    faults = {path: tried(_read_through, path) for path in paths}
+    if killed := next((path for path, fault in faults.items() if fault == KILLED), None):
+        raise ConfigError(f"{str(killed)!r} {KILLED}")
+    return {path: f"is not a readable result file: {fault}" for path, fault in faults.items() if fault}
 
 
 def _read_all(paths):
@@ -205,9 +214,11 @@ def _read_through(path):
 
 def _read_item(_, item):
     allow_more()
-    for name in item.attrs:
+    # one after the other as the library has them: by names, as h5py gives them, it takes several times as long
+    for index in range(h5py.h5a.get_num_attrs(item.id)):
         try:
-            item.attrs[name]
+            attribute = h5py.h5a.open(item.id, index=index)
+            attribute.read(np.empty(attribute.shape, attribute.dtype))
         except Exception:  # there may be worse behind it
             continue
     if isinstance(item, h5py.Dataset):

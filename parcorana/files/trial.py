@@ -8,9 +8,13 @@ goes first.
 import os
 import resource
 import signal
+import time
 import warnings
 
+KILLED = "cannot be tried: the system ended the process that did so (SIGKILL), as it does where memory runs out"
 SECONDS = 5  # of the processor for one item: a file system that is slow takes none, a loop takes nothing else
+_OFTEN = 0.1  # s
+_ALLOWED = [0.0]  # when the child was allowed more
 
 
 def tried(read, *args):
@@ -58,11 +62,16 @@ def tried(read, *args):
     number = os.WTERMSIG(status)
     if number == signal.SIGXCPU:
         return f"HDF5's library found no end in {SECONDS} s over one item of it"
+    if number == signal.SIGKILL:
+        return KILLED
     return f"HDF5's library crashes over it ({signal.Signals(number).name})"
 
 
 def allow_more():
     """Let the child use so many seconds more of the processor: it goes on to the next item."""
+    if (now := time.monotonic()) < _ALLOWED[0] + _OFTEN:  # of thousands of items hardly any takes as long
+        return
+    _ALLOWED[0] = now
     used = resource.getrusage(resource.RUSAGE_SELF)
     most = resource.getrlimit(resource.RLIMIT_CPU)[1]
     soft = int(used.ru_utime + used.ru_stime) + 1 + SECONDS

@@ -7,7 +7,7 @@ import numpy as np
 from parcorana import _move
 from parcorana.calculation.arrays import Common, PerElement, Summed
 from parcorana.calculation.base import BlockBase
-from parcorana.calculation.checks import adjust_in_place, check_reduced, check_result
+from parcorana.calculation.checks import adjust_in_place, check_reduced, check_result, left_alone
 from parcorana.calculation.guard import callback
 from parcorana.calculation.says import saved_arrays
 from parcorana.calculation.userclass import Apart, calls_inherited, is_own
@@ -183,7 +183,8 @@ class G2Base(PlainG2, AgedCurves, FrameNormed, Apart, BlockBase):
         stored, full = (buffer.T, buffer.filled, buffer.X), self._save is True or (last and self._save == "last")
         found = {}
         if full or any(is_own(type(self), name) for name in ("workerCalc", "workerReduce")):
-            result = callback(self, "workerCalc")(*stored)
+            with left_alone(type(self).__name__, buffer, last):
+                result = callback(self, "workerCalc")(*stored)
             checked = check_result(type(self).__name__, result, list(SUMS), len(self.delays), len(self.saturated))
             arrays, counts, int8array = checked
             sums = check_reduced(type(self).__name__, callback(self, "workerReduce")(arrays, counts, int8array))
@@ -288,14 +289,17 @@ class G2Base(PlainG2, AgedCurves, FrameNormed, Apart, BlockBase):
             self.mpiParams.logWarning(f"at {processed:,} events: {text}")
 
     def _draw(self, user):
-        from parcorana.results.reading import read_result
-        from parcorana.view import pictures
+        def prepare():
+            from parcorana.results.reading import read_result
+            from parcorana.view import pictures
 
-        def draw(figure, name):
-            result = read_result(user.file, name, of=user.name)
-            pictures.draw_result(figure, [result], self.user_params.get("plot_colors"))
+            def draw(figure, name):
+                result = read_result(user.file, name, of=user.name)
+                pictures.draw_result(figure, [result], self.user_params.get("plot_colors"))
 
-        draw_beside(self.picture, self.mpiParams, (12, 8), draw)
+            return (12, 8), draw
+
+        draw_beside(self.picture, self.mpiParams, prepare)
 
     def write_results(self, group, counts, curve, saturated, bias=None, norm=None):
         """Write all but the full arrays.

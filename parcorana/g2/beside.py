@@ -13,23 +13,23 @@ def picture_of(user_params, system_params):
     return picture
 
 
-def draw_beside(picture, params, size, draw):
+def draw_beside(picture, params, prepare):
     """Draw an update beside the result; whatever fails there must not end the run.
 
     Parameters
     ----------
     picture : str, Path or True
     params : parcorana.calculation.params.MpiParams
-    size : (float, float)
-        Of the figure [inches].
-    draw : callable
-        Takes the figure and the name of the result.
+    prepare : callable
+        Imports what draws; returns the size of the figure [inches], and what takes the figure and the name of the
+        result.
     """
-    from parcorana.view import pictures
-
     path = Path(params.h5output)
     name = path.with_suffix(".png") if picture is True else picture
     try:
+        from parcorana.view import pictures
+
+        size, draw = prepare()
         with pictures.shown(name, size=size) as figure:
             draw(figure, path.name)
     except Exception as error:

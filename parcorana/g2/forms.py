@@ -6,11 +6,17 @@ import numpy as np
 
 from parcorana import _core
 from parcorana.calculation.arrays import Common, PerElement
+from parcorana.calculation.userclass import is_own
 from parcorana.correlation.lines import plan_accumulated, plan_stored, plan_tails, plan_window, scratch_bytes
 from parcorana.curves.curvefile import SUMS
 from parcorana.g2.base import G2Base
 
 _RUNS = 6  # bytes of plans for each row of the buffer and each delay
+
+
+def _gets_arrays(user_class):
+    """Tell whether a user's class has a method of its own that gets the full arrays."""
+    return is_own(user_class, "workerCalc") or is_own(user_class, "workerReduce")
 
 
 class G2OfPairs(G2Base):
@@ -38,7 +44,8 @@ class G2OfPairs(G2Base):
         given, delays = self.system_params, self.delays
         itemsize = np.dtype(given["store_dtype"]).itemsize
         planned = _RUNS * len(delays) * (given["times"] + given["block"]) if self.forgets else 0
-        return planned + scratch_bytes(given["times"], given["block"], delays, itemsize, threads, elements)
+        copies = 8 * len(SUMS) * len(delays) * elements * (self.stores and _gets_arrays(type(self)))
+        return planned + copies + scratch_bytes(given["times"], given["block"], delays, itemsize, threads, elements)
 
     def _reset(self):
         self.counts[:] = 0
@@ -55,7 +62,10 @@ class G2OfPairs(G2Base):
     def _results(self):
         # a difference of sums may leave its rounding error where nothing should be
         self.IP[:, self.counts == 0] = self.IF[:, self.counts == 0] = 0
-        return {"G2": self.G2.T, "IF": self.IF.T, "IP": self.IP.T}, self.counts, self.saturated
+        arrays, counts = (self.G2, self.IF, self.IP), self.counts
+        if self.stores and _gets_arrays(type(self)):  # it may change them, and the sums go on from there
+            arrays, counts = [array.copy() for array in arrays], counts.copy()
+        return dict(zip(("G2", "IF", "IP"), (array.T for array in arrays), strict=True)), counts, self.saturated
 
 
 class G2atEnd(G2OfPairs):

@@ -1,12 +1,14 @@
 """Frames in memory, or in anything that gives them by slices, as an event source."""
 
 import math
+import operator
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
 
-from parcorana.errors import ConfigError
+from parcorana.correlation.rolling import FAR
+from parcorana.errors import ConfigError, one_line, shown
 from parcorana.events.protocol import FrameBlock, Share, even_step
 
 _BATCH = 16 << 20  # bytes of frames that are asked for at a time, where they are not an array of NumPy
@@ -63,18 +65,46 @@ def checked_frames(frames: Any) -> Any:
     Raises
     ------
     ConfigError
-        They are no numbers, or no stack.
+        They are no real numbers, no stack, or masked.
     """
-    if not (hasattr(frames, "shape") and hasattr(frames, "dtype") and hasattr(frames, "__getitem__")):
-        frames = np.asarray(frames)
-    if len(frames.shape) < 2 or np.dtype(frames.dtype).kind not in "iufb":
+    try:
+        if not (hasattr(frames, "shape") and hasattr(frames, "dtype") and hasattr(frames, "__getitem__")):
+            frames = np.asarray(frames)
+        shape = tuple(operator.index(length) for length in frames.shape)
+    except ValueError:  # some longer than others
+        raise ConfigError("frames: they must all have the same shape") from None
+    except TypeError:
         raise ConfigError(
-            f"frames: must be numbers, one frame after the other along the first axis, not {frames.dtype} of shape "
-            f"{tuple(frames.shape)}"
+            f"frames: how many there are is not known: {frames.shape}; dask's compute_chunk_sizes() finds it out"
+        ) from None
+    except RuntimeError as error:
+        raise ConfigError(f"frames: cannot be read, is their file closed? {one_line(error)}") from None
+    if isinstance(frames, np.ma.MaskedArray):
+        raise ConfigError("frames: what a masked array masks would be taken for data: say `mask`, and frames.filled(0)")
+    if len(shape) < 2 or np.dtype(frames.dtype).kind not in "iufb":
+        raise ConfigError(
+            f"frames: must be real numbers, one frame after the other along the first axis, not {frames.dtype} of "
+            f"shape {shape}"
         )
-    if not frames.shape[0]:
+    if not shape[0]:
         raise ConfigError("frames: there is none")
+    if not math.prod(shape[1:]):
+        raise ConfigError(f"frames: they have no elements, for their shape is {shape[1:]}")
     return frames
+
+
+def checked_mask(mask: Any) -> np.ndarray:
+    """Return a mask as bool.
+
+    Raises
+    ------
+    ConfigError
+        It is not of numbers.
+    """
+    given = np.asarray(mask)
+    if given.dtype.kind not in "biuf" or np.isnan(given).any():
+        raise ConfigError(f"mask: must be numbers, 0 for the elements to leave out, not {given.dtype} {shown(mask)}")
+    return given != 0
 
 
 def checked_counters(counters: Any, total: int) -> np.ndarray:
@@ -90,6 +120,8 @@ def checked_counters(counters: Any, total: int) -> np.ndarray:
     given = np.asarray(counters)
     if given.shape != (total,) or given.dtype.kind not in "iu":
         raise ConfigError(f"counters: must be {total:,} whole numbers, one a frame, not {given.dtype} {given.shape}")
+    if given.min() < -FAR or given.max() > FAR:
+        raise ConfigError("counters: must be between -2^61 and 2^61, as numbers of pulses are")
     if (np.diff(given.astype(np.int64)) <= 0).any():
         raise ConfigError("counters: must increase from frame to frame; sort the frames by them")
     return given.astype(np.int64)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shutil
 import tempfile
 import weakref
@@ -13,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from parcorana.correlation import cpu
-from parcorana.correlation.delays import make_multitau_delays
+from parcorana.correlation.delays import check_delays, make_multitau_delays
 from parcorana.detector.masks import load_integers
 from parcorana.errors import ConfigError, nearest, shown
 from parcorana.events.protocol import Share
 from parcorana.export.write import asking_for_export, export_beside
 from parcorana.files import limits
-from parcorana.forks import in_children
-from parcorana.inprocess.arrays import ArraySource, checked_counters, checked_frames
+from parcorana.forks import forks, in_children
+from parcorana.inprocess.arrays import ArraySource, checked_counters, checked_frames, checked_mask
 from parcorana.inprocess.result import OpenedResult, open_result
 from parcorana.job import memory
 from parcorana.job.config import Config, resolve_config
@@ -81,6 +82,10 @@ def _run(config: Config, source: Any) -> str:
         raise ConfigError("a job of several ranks is run by parCorAnaDriver, not from Python: leave mpiexec out")
     path, _, warnings = cpu.agree([cpu.offer()])
     cpu.use(path)
+    if forks():  # OpenMP of GCC waits for ever in a process that is forked from one in which its threads were
+        if (config.threads or 1) > 1:
+            log.warning("threads: in a process that is forked there is 1; one that is spawned may have more")
+        config = replace(config, threads=1)
     division = divide(config, [mpi.hostname()], [frozenset(os.sched_getaffinity(0))])
     if source is None:
         source = pipeline.open_share(config, division, division.roles.servers[0], log.warning)
@@ -111,7 +116,7 @@ def correlate(
     color: Any = None,
     finecolor: Any = None,
     q: Mapping[int, float] | Sequence[float] | np.ndarray | None = None,
-    kind: str | type = "G2",
+    kind: str | type | list[str | type] = "G2",
     counters: Any = None,
     times: int | None = None,
     rate: float = 1.0,
@@ -137,8 +142,9 @@ def correlate(
         Which elements make a curve; 0 for none. Without it all make one.
     q : dict of int to float, or (C,) float, optional [1/angstrom]
         Of each colour, or of the colours in the order of their numbers.
-    kind : {'G2', 'multitau', 'twotime', 'photons'} or a class
-        What is calculated: docs/correlations.md.
+    kind : {'G2', 'multitau', 'twotime', 'photons'} or a class, or a list of these
+        What is calculated: docs/correlations.md. Of a list all at once; parameters of one are in a dict by the name of
+        its class, as ``TwoTime={'ages': 128}``.
     counters : (T,) int, optional [pulses]
         When each frame was taken, increasing, with gaps where frames are missing; 0, 1, 2 ... without it.
     times : int, optional
@@ -171,13 +177,15 @@ def correlate(
     frames = checked_frames(frames)
     total = int(frames.shape[0])
     pulses = checked_counters(counters, total)
-    user_class = _class_of(kind)
+    several = isinstance(kind, list | tuple)
+    classes = [_class_of(each) for each in (kind if isinstance(kind, list | tuple) else [kind])]
     if delays is None:
         delays = make_multitau_delays(max(int(pulses[-1] - pulses[0]) // 4, 1))
+    delays = check_delays(delays)
     keeps = _Folder()
     user = {name: value for name, value in user_params.items() if value is not None}
     if not isinstance(mask, str | os.PathLike):
-        mask = np.ones(frames.shape[1:], bool) if mask is None else np.asarray(mask) != 0
+        mask = np.ones(frames.shape[1:], bool) if mask is None else checked_mask(mask)
     files = _as_files({"mask": mask, "color": color, "finecolor": finecolor}, keeps.path)
     if q is not None:
         files["color_table"] = _table_of(q, files.get("color"), keeps.path)
@@ -185,9 +193,9 @@ def correlate(
         "dataset": "memory=frames",
         "mask": files.pop("mask"),
         "delays": delays,
-        "times": times or _times(user_class, pulses, delays),
+        "times": max(_times(each, pulses, delays) for each in classes) if times is None else times,
         "update": update,
-        "user_class": user_class,
+        "user_class": classes if several else classes[0],
         "h5output": str(keeps.path / "result.h5") if output is None else os.fspath(output),
         "overwrite": overwrite,
         "rate": rate,
@@ -195,7 +203,10 @@ def correlate(
         "store_dtype": store_dtype,
         "verbosity": "INFO" if progress else "WARNING",
     }
-    config = resolve_config(system, user | files)
+    try:
+        config = resolve_config(system, user | files)
+    except ConfigError as error:  # nobody knows of these files
+        raise ConfigError(re.sub(rf"'{re.escape(str(keeps.path))}/\w+\.npy'", "the array", str(error))) from None
     if config.mask.shape != frames.shape[1:]:
         raise ConfigError(f"mask: its shape is {config.mask.shape}, that of a frame {tuple(frames.shape[1:])}")
     source = ArraySource(frames, pulses, Share(block=config.block))
@@ -215,12 +226,14 @@ class _Folder:
         self._remove.detach()
 
 
-def _class_of(kind: str | type) -> type:
+def _class_of(kind: Any) -> type:
     if isinstance(kind, type):
         return kind
     if not isinstance(kind, str) or kind not in KINDS:
         like = nearest(kind, KINDS) if isinstance(kind, str) else ""
-        raise ConfigError(f"kind must be one of {', '.join(KINDS)}, or a class, not {shown(kind)}{like}")
+        raise ConfigError(
+            f"kind must be one of {', '.join(KINDS)}, a class, or a list of these, not {shown(kind)}{like}"
+        )
     return KINDS[kind]
 
 
@@ -257,12 +270,12 @@ def _table_of(q: Any, color: str | None, folder: Path) -> str:
     return str(path)
 
 
-def _times(user_class: type, pulses: np.ndarray, delays: Any) -> int:
+def _times(user_class: type, pulses: np.ndarray, delays: np.ndarray) -> int:
     """Return how many events the buffer has to hold: all, or where pairs are kept those within the longest delay."""
     if getattr(user_class, "in_order", False):
         return _DISORDER
     if getattr(user_class, "forgets", True):
         return max(len(pulses), _DISORDER)
-    longest = int(np.max(np.asarray(delays), initial=1))
+    longest = max(int(delays[-1]), 1)
     within = np.arange(len(pulses)) - np.searchsorted(pulses, pulses - longest) + 1
     return max(int(within.max()), _DISORDER)

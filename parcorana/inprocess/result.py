@@ -1,12 +1,14 @@
 """A result as an object: curves as arrays, tables, pictures."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from parcorana.curves.fits import Fit
 from parcorana.errors import ConfigError
 from parcorana.files.plain import plain_file
 from parcorana.results.photons import GROUP as PHOTONS
@@ -15,6 +17,9 @@ from parcorana.results.reading import Result, classes_in, find_file, group_of, r
 from parcorana.results.twotime import GROUP as TWO_TIME
 from parcorana.results.twotime import TwoTimeResult, read_two_time
 from parcorana.results.updates import updates_of
+
+if TYPE_CHECKING:  # it takes a second to load, and most jobs draw nothing
+    from parcorana.view.texts import Picture
 
 _NO_CURVES = "has no delay curves"
 _NOTHING = "holds no delay curves, two times or photon statistics of a shipped class"
@@ -120,7 +125,7 @@ class OpenedResult:
         return np.full(len(self.colors), np.nan) if table is None else table.q(self.colors)
 
     @property
-    def fits(self) -> dict[int, Any]:
+    def fits(self) -> dict[int, Fit]:
         """`parcorana.fits.Fit` by colour; empty where none was asked for."""
         return self._curves.fits
 
@@ -181,8 +186,8 @@ class OpenedResult:
             }
         )
 
-    def plot(self, colors: Any = None, tau_q: bool = False) -> Any:
-        """Return a Matplotlib Figure: curves, intensity, pairs and account; or two times; or photon statistics.
+    def plot(self, colors: Iterable[int] | None = None, tau_q: bool = False) -> "Picture":
+        """Return a Matplotlib figure: curves, intensity, pairs and account; or two times; or photon statistics.
 
         Parameters
         ----------

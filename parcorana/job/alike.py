@@ -17,7 +17,7 @@ import numpy as np
 from parcorana._version import __version__
 from parcorana.detector import masks
 from parcorana.errors import shown
-from parcorana.job.fingerprint import digest, file_digest, modules_of
+from parcorana.job.fingerprint import digest, file_digest, looked_up, modules_of
 
 # Of these only rank 0's value counts, or each rank has its own.
 _OWN = ("h5output", "testh5output", "verbosity", "threads")
@@ -57,7 +57,10 @@ def facts_of_program(arguments, mpi):
         The library.
     """
     package = Path(__file__).resolve().parent.parent
-    sources = {str(path.relative_to(package)): file_digest(path) for path in sorted(package.rglob("*.py"))}
+    sources, compiled = (
+        digest({str(path.relative_to(package)): file_digest(path) for path in package.rglob("*") if is_one(path)})
+        for is_one in (lambda path: path.suffix == ".py", lambda path: path.suffix in _COMPILED)
+    )
     texts = {
         "parcorana": __version__,
         "Python": ".".join(platform.python_version_tuple()[:2]),
@@ -67,7 +70,9 @@ def facts_of_program(arguments, mpi):
         **{f"--{key.replace('_', '-')}": shown(value, _LONGEST) for key, value in arguments.items()},
     }
     facts = {name: Fact(text.encode(), text) for name, text in texts.items()}
-    return facts | {"the source of parcorana": Fact(digest(sources))}
+    # of the latter each host may have built its own
+    made = {"a compiled module of parcorana": Fact(compiled, fatal=False)}
+    return facts | {"the source of parcorana": Fact(sources)} | made
 
 
 def facts_of_config(config, path):
@@ -94,6 +99,11 @@ def facts_of_config(config, path):
     )
     for each in classes:
         facts[f"the code of {each.__qualname__}"] = Fact(digest(each))
+    # it may be a time or a rank, which is of no harm in a log: who knows what it is for is told
+    for name, value in looked_up(classes).items():
+        facts[f"{name} in the code of {classes[0].__qualname__}"] = Fact(
+            digest(value), shown(value, _LONGEST), fatal=False
+        )
     files = modules_of(classes)
     if any(each.__module__ not in sys.modules for each in classes):
         files["the config"] = path

@@ -26,7 +26,9 @@ from parcorana.events.psana_config import check_psana_config
 from parcorana.events.values import MEAN, check_select, check_uses, check_values, names_of
 from parcorana.files.paths import fault_of
 from parcorana.files.trust import check_trust
+from parcorana.job.fingerprint import digest, looked_up
 from parcorana.job.keys import KEYS, checked
+from parcorana.job.tellable import check_tellable
 
 log = logging.getLogger("parcorana")
 
@@ -68,6 +70,8 @@ class Config:
         Of those numbers, and of what the source and the servers add: the mean of the included elements comes last.
     instrument : parcorana.detector.instrument.Instrument or None
         What the data state of it, once they are open.
+    data : dict
+        What tells them from others of the same name, once they are open: `events` and `first_event`, as far as known.
     photons : dict or None
         With all defaults.
     classes : dict of str to Config
@@ -113,7 +117,15 @@ class Config:
     photons: dict | None
     folder: str
     instrument: Instrument | None = None
+    data: dict = field(default_factory=dict)
     classes: dict = field(default_factory=dict)
+
+    def code(self):
+        """Return what tells the user's code, and what it looks up while it runs, from others; as JSON can hold it."""
+        classes = [own.user_class for own in self.classes.values()] or [self.user_class]
+        found = {name: [digest(value).hex(), shown(value, 60)] for name, value in looked_up(classes).items()}
+        # of another Python the same code is another one
+        return {"compiled": [sys.version, digest(classes).hex()], "looked_up": found}
 
 
 def read_config(path, trust=None):
@@ -181,6 +193,8 @@ def resolve_config(system_params, user_params, mode="main", **overrides):
     for key in given:
         if key not in KEYS:
             raise ConfigError(f"unknown key {shown(key)} in system_params{nearest(shown(key), KEYS)}")
+    check_tellable(given, str)
+    check_tellable(user_params, lambda key: f"user_params[{key!r}]" if key else "user_params")
     params = {key: checked(key, given) for key in KEYS}
     dataset = parse_dataset(params["dataset"])
     _check_calibration(params, dataset)

@@ -212,6 +212,67 @@ def _names(code):
     return found
 
 
+def _texts(code):
+    """Return the texts in a piece of code, and in those within it."""
+    found = {each for each in code.co_consts if isinstance(each, str)}
+    for each in code.co_consts:
+        if isinstance(each, types.CodeType):
+            found |= _texts(each)
+    return found
+
+
+def looked_up(classes):
+    """Return what the user's code asks its modules and the environment for while it runs.
+
+    That is in no file and no code: a number that a config has made of the
+    time, of chance or of the environment, each rank for itself.
+
+    Parameters
+    ----------
+    classes : iterable of type
+
+    Returns
+    -------
+    dict of str to object
+        By how it is called in a message; None of a variable of the environment that is not there.
+    """
+    found, seen, left = {}, set(), list(classes)
+    while left:
+        each = left.pop()
+        if isinstance(each, staticmethod | classmethod | types.MethodType):
+            each = each.__func__
+        if isinstance(each, property):
+            left += each.fget, each.fset, each.fdel
+        elif id(each) not in seen and isinstance(each, types.FunctionType | type) and is_users(each.__module__):
+            seen.add(id(each))
+            if isinstance(each, type):
+                left += *each.__bases__, *vars(each).values()
+                continue
+            left += [cell.cell_contents for cell in each.__closure__ or () if _is_filled(cell)]
+            for name, value in _globals_of(each):
+                if isinstance(value, types.FunctionType | type):
+                    left.append(value)
+                elif not isinstance(value, types.BuiltinFunctionType | types.ModuleType):
+                    found[name] = value
+            if {"environ", "getenv"} & _names(each.__code__):
+                names = {text for text in _texts(each.__code__) if text.isidentifier()}
+                found |= {f"${name}": os.environ.get(name) for name in names}
+    return found
+
+
+def _globals_of(function):
+    """Yield name and value of what a function asks its module for, and others of the user's that this one has."""
+    names = _names(function.__code__)
+    for name in sorted(names & function.__globals__.keys()):
+        value = function.__globals__[name]
+        if isinstance(value, types.ModuleType):
+            if is_users(value.__name__):
+                of_it = vars(value)
+                yield from ((f"{name}.{each}", of_it[each]) for each in sorted(names & of_it.keys()))
+        else:
+            yield name, value
+
+
 def file_digest(path):
     """Return the digest of a file; of a large one that of its size and its two ends."""
     made = hashlib.blake2b(digest_size=16)

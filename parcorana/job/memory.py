@@ -116,6 +116,14 @@ def collected_bytes(config, calculation, elements):
     return whole_bytes(config.user_class, "collected_bytes", say(elements)) if say else 0
 
 
+def small_bytes(config):
+    """Return the bytes of what an update holds beside arrays of elements; of several classes of all."""
+    if config.classes:
+        return sum(small_bytes(own) for own in config.classes.values())
+    calculation, arrays = make_sample(config)
+    return _small_bytes(arrays) + collected_bytes(config, calculation, 1)
+
+
 def _small_bytes(arrays):
     return sum(wide_bytes(array) for array in arrays.values() if not isinstance(array, PerElement))
 

@@ -178,13 +178,16 @@ class PhotonStatistics(BlockBase):
             self._draw(group)
 
     def _draw(self, user):
-        from parcorana.results.photons import read_photons
-        from parcorana.view import photons
+        def prepare():
+            from parcorana.results.photons import read_photons
+            from parcorana.view import photons
 
-        def draw(figure, name):
-            photons.draw_photons(figure, read_photons(user, name), self.user_params.get("plot_colors"))
+            def draw(figure, name):
+                photons.draw_photons(figure, read_photons(user, name), self.user_params.get("plot_colors"))
 
-        draw_beside(self.picture, self.mpiParams, photons.SIZE, draw)
+            return photons.SIZE, draw
+
+        draw_beside(self.picture, self.mpiParams, prepare)
 
     def calcAndPublishForTestAlt(self, counters, data, h5UserGroup):
         """Count once more, by plain loops."""

@@ -13,6 +13,7 @@ from parcorana.errors import ConfigError
 from parcorana.events.open import open_described
 from parcorana.events.protocol import Share
 from parcorana.files import limits
+from parcorana.job.alike import named
 from parcorana.pipeline.alone import Alone, check_alone
 from parcorana.pipeline.clock import Clock
 from parcorana.pipeline.job import Job
@@ -46,6 +47,43 @@ def open_share(config, division, rank, log, resume=None):
                 f"of {config.dataset.text!r} have data for: gaps between modules? Set them to 0 in the mask"
             )
     return source
+
+
+def about_data(source):
+    """Return what tells a source's data from others of the same name, as far as that is known."""
+    first_event = getattr(source, "first_event", None)
+    return {"events": source.total, "first_event": first_event() if first_event is not None else ""}
+
+
+def agreed_data(about, hosts, text):
+    """Return what the servers say of the data, by `about_data`.
+
+    Parameters
+    ----------
+    about : list of dict or None
+        Of each rank.
+    hosts : list of str
+        Of each rank.
+    text : str
+        The dataset.
+
+    Raises
+    ------
+    ConfigError
+        They do not say the same: one reads an old copy, say.
+    """
+    found = {rank: each for rank, each in enumerate(about) if each}
+    first = next(iter(found), 0)
+    if other := [rank for rank in found if found[rank] != found[first]]:
+        mine, theirs = found[first], found[other[0]]
+        numbers = ", ".join("many" if each["events"] is None else f"{each['events']:,}" for each in (mine, theirs))
+        what = f"{named([first], hosts)} and {named(other, hosts)} have {numbers} events"
+        more = ", and not the same first one" if mine["first_event"] != theirs["first_event"] else ""
+        raise ConfigError(
+            f"dataset {text!r}: the servers do not find the same data: {what}{more}; does a host have an old copy, or "
+            "is a relative path meant from another folder?"
+        )
+    return found.get(first, {})
 
 
 def about_times(source, config):

@@ -5,6 +5,7 @@ A signal may reach all ranks or any one of them, ``--stop`` reaches the viewer:
 whoever knows of it first tells the servers and the viewer.
 """
 
+import ctypes
 import logging
 import signal
 import threading
@@ -25,6 +26,7 @@ _AGAIN = 1.0  # s within which launcher and terminal may bring the same signal t
 _BY_FILE, _BY_ERROR = 0, -1  # in place of the number of a signal
 _REASONS = {_BY_FILE: "--stop", _BY_ERROR: "an error"}
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_ACTION = 1024  # bytes, more than any system's `struct sigaction` has
 
 
 class Stop:
@@ -124,7 +126,7 @@ class Stop:
     def _stand_back(self):
         """Let signals do to a process that user code has forked what they do to any: its parent ends it by them."""
         for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+            _put_back(number, handler)
 
     @contextmanager
     def on_signals(self, numbers):
@@ -133,7 +135,7 @@ class Stop:
         if threading.current_thread() is threading.main_thread():
             # a shell has its background jobs ignore SIGINT, and nohup SIGHUP: so it stays
             numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-            before = {number: _itself(signal.getsignal(number)) for number in numbers}
+            before = {number: _itself(signal.getsignal(number), number) for number in numbers}
         self._handlers = before
         for number in before:
             signal.signal(number, self._on_signal)
@@ -143,16 +145,36 @@ class Stop:
             self._handlers = {}
             over, signalled = time.monotonic(), self._code is not None and self._code > 0
             for number, handler in before.items():
-                signal.signal(number, partial(_too_late, handler, over) if signalled else handler)
+                _put_back(number, partial(_too_late, handler, over) if signalled else handler)
 
 
-def _itself(handler):
+class _OfC:
+    """What a signal does by the will of compiled code, as a library that came before Python, which does not know it."""
+
+    def __init__(self, number):
+        self._action = ctypes.create_string_buffer(_ACTION)
+        ctypes.CDLL(None).sigaction(int(number), None, self._action)
+
+    def put_back(self, number):
+        ctypes.CDLL(None).sigaction(int(number), self._action, None)
+
+
+def _itself(handler, number):
     """Return the handler that a run before this one would have put back."""
+    if handler is None:
+        return _OfC(number)
     return handler.args[0] if isinstance(handler, partial) and handler.func is _too_late else handler
+
+
+def _put_back(number, handler):
+    if isinstance(handler, _OfC):
+        handler.put_back(number)
+    else:
+        signal.signal(number, handler)
 
 
 def _too_late(handler, over, number, _frame):
     """Do nothing for a signal that has stopped a run, and comes once more when that is over: it would kill the rank."""
     if time.monotonic() - over > _AGAIN:
-        signal.signal(number, handler)
+        _put_back(number, handler)
         signal.raise_signal(number)

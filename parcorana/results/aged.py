@@ -98,13 +98,31 @@ def read_aged(name, of=None):
     for path in find_files(name):
         with plain_file(path) as file:
             of = _class_of(file, name, of)
-            updates = {at: group for at, group in updates_in(file, name, of).items() if "aged" in group}
-            for processed, group in updates.items():
-                if found is None:
-                    found = _begin(file, name, group)
-                found.stretches.append(_stretch(group["aged"], processed, found, name))
+            found = add_stretches(found, file, name, of)
     if found is None:
         raise ConfigError(f"{name}: {_NONE}")
+    return found
+
+
+def add_stretches(found, file, name, of=None, only=None):
+    """Add the stretches of an open file to aged curves; return these.
+
+    Parameters
+    ----------
+    found : AgedCurves or None
+        None: those of other files were none so far.
+    file : h5py.File
+    name : str
+        Names the file in errors.
+    of : str, optional
+        Name of the class.
+    only : collection of int, optional
+        The updates to take.
+    """
+    for processed, group in updates_in(file, name, of).items():
+        if "aged" in group and (only is None or processed in only):
+            found = found or _begin(file, name, group)
+            found.stretches.append(_stretch(group["aged"], processed, found, name))
     return found
 
 

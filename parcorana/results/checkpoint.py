@@ -206,7 +206,8 @@ def fingerprint(config):
     )
     files = {"mask": _digest(config.mask)} | {key: _digest(array) for key, array in masks.color_files(config)}
     code = "".join(_code_of(own.user_class) for own in config.classes.values()) or _code_of(config.user_class)
-    return {"system_params": system, "user_params": user, "files": files, "code": code}
+    params = {"system_params": system, "user_params": user, "files": files}
+    return params | {"code": code, "data": config.data} | config.code()
 
 
 def _code_of(user_class):
@@ -336,12 +337,41 @@ def check_fits(checkpoint, config):
     read = checkpoint.facts["account"]["read"]
     if 0 < config.numevents < read:
         raise ConfigError(f"--resume: numevents={config.numevents}, but the run has used {read} events already")
-    if was.get("code") == now["code"]:
-        return ""
+    compiled = was.get("compiled", now["compiled"])
+    name, other = config.user_class.__name__, []
+    if was.get("code") != now["code"] or (compiled[0] == now["compiled"][0] and compiled != now["compiled"]):
+        other.append(f"the code of user_class {name} is not that with which the run was begun")
+    before = was.get("looked_up", now["looked_up"])
+    for key, (made, text) in now["looked_up"].items():
+        if key in before and before[key][0] != made:
+            other.append(
+                f"{key} in the code of user_class {name} was {before[key][1]} when the run was begun, now {text}"
+            )
     # mended after it failed, perhaps: so it is not refused
+    return f"--resume: {'; '.join(other)}; what comes of the events before is kept as it is" if other else ""
+
+
+def check_data(checkpoint, config):
+    """Raise ConfigError if the data is not that with which the run of a checkpoint was begun, as far as is known.
+
+    Returns
+    -------
+    str
+        A warning of data that has become more, or less; empty if there is nothing.
+    """
+    was, now, text = checkpoint.config.get("data") or {}, config.data, config.dataset.text
+    if was.get("first_event") and now.get("first_event") and was["first_event"] != now["first_event"]:
+        raise ConfigError(
+            f"--resume: dataset {text!r}: its first event is not that with which the run was begun: it is not the same "
+            "data"
+        )
+    events = was.get("events"), now.get("events")
+    same = checkpoint.config["system_params"].get("numevents") == config.system_params.get("numevents")
+    if None in events or events[0] == events[1] or not same:
+        return ""
     return (
-        f"--resume: the code of user_class {config.user_class.__name__} is not that with which the run was begun; what "
-        "comes of the events before is kept as it is"
+        f"--resume: dataset {text!r} has {events[1]:,} events, and had {events[0]:,} when the run was begun: is it the "
+        "same data?"
     )
 
 

@@ -13,6 +13,7 @@ from parcorana.errors import ConfigError
 from parcorana.files.datasets import write_dataset
 from parcorana.results.values import write_values
 
+_LOG = 4 << 20  # characters of a log at most: its end
 ACCOUNT = ("read", "processed", "filtered", "no_data", "duplicate", "late", "bad", "unused")
 
 
@@ -142,7 +143,7 @@ def write_facts(group, facts):
     facts : dict
         'account': dict of int; 'first', 'last': int [ns] or None; and where
         known 'filtered_by', 'photons': dict of int, 'values': dict of Distribution with 'rate': float [Hz], 'merged':
-        int, 'complete': bool, 'ended_by': str, 'timing': table.
+        int, 'total': int, 'complete': bool, 'ended_by': str, 'timing': table.
     """
     account = group.require_group("accounting")
     for key in ACCOUNT:
@@ -156,6 +157,8 @@ def write_facts(group, facts):
     for key in ("first", "last"):
         if facts.get(key) is not None:
             group.attrs[f"{key}_event_time_ns"] = np.int64(facts[key])
+    if facts.get("total", -1) > 0:
+        group.attrs["events_in_data"] = np.int64(facts["total"])
     if "merged" in facts:
         group.attrs["updates_merged"] = np.int64(facts["merged"])
     for key in ("complete", "ended_by"):
@@ -167,3 +170,8 @@ def write_facts(group, facts):
         if "timing" in group:
             del group["timing"]
         write_dataset(group, "timing", facts["timing"], "s", "where each rank's time went; peak_mib is in MiB")
+
+
+def write_log(group, text):
+    """Write the log of a run into `/system`."""
+    write_dataset(group, "log", text[-_LOG:], "text", "the log until the result was written: date, time, level, text")

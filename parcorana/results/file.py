@@ -23,6 +23,7 @@ from parcorana.results.folder import BASE, JOINED, MADE, SUFFIX, identity, make,
 from parcorana.results.join import join
 from parcorana.results.joined import Joined, copy_content
 from parcorana.results.lock import FolderLock
+from parcorana.results.runlog import RunLog
 
 log = logging.getLogger("parcorana")
 _SOME = 32  # updates that are joined at once
@@ -57,12 +58,14 @@ class ResultFile:
         self._found = version_of(self.name)
         self._user_class = getattr(config.user_class, "__name__", "")
         self._joined, self._waiting = None, []
+        self.log = None
         with explained(f"h5output: cannot write to {str(self.folder)!r}"):
             if lock is not None:
                 self._lock = lock
                 earlier = [path for path in published(self.folder) if path.name.startswith("update")]
                 self._waiting = [path for path in earlier if int(path.stem[7:]) <= max(resumed_at, default=0)]
                 self._write_base(config, ranks, init, resumed_at)
+                self.log = RunLog(self.folder)
                 return
             if self._found is not None and not self._overwrites:
                 raise FileExistsError(errno.EEXIST, f"{self.name!r} has come since the run was started")
@@ -76,6 +79,7 @@ class ResultFile:
                 # nothing is lost, and the next run must not be told of a run in progress
                 shutil.rmtree(self.folder, ignore_errors=True)
                 raise
+            self.log = RunLog(self.folder)
 
     def _write_base(self, config, ranks, init, resumed_at=()):
         with written(self.folder / BASE) as disk:
@@ -171,9 +175,11 @@ class ResultFile:
                 f"set; what was published stays in {str(self.folder)!r}"
             )
         joined, self._joined = self._joined, _NEVER
+        self.log.end()
         join(self.folder, facts, self._lock, joined=None if joined is _NEVER else joined)
 
     def release(self):
         """Let others have the folder."""
         self._forget_joined()
+        self.log.end()
         self._lock.release()

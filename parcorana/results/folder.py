@@ -93,7 +93,7 @@ def check_folder(folder, overwrite):
 def _is_empty(folder):
     """Tell whether a folder holds only what a run begins with: no result, nothing of anybody else."""
     # parts of a checkpoint that has no manifest are of no use
-    nothing = re.compile(r"base\.h5|\.writer|\.stop|\.(base|update_\d+)\.tmp|checkpoint_\d+_\d+\.part")
+    nothing = re.compile(r"base\.h5|log\.txt|\.writer|\.stop|\.(base|update_\d+)\.tmp|checkpoint_\d+_\d+\.part")
     return all(nothing.fullmatch(name) or is_aside(name, r"\w+\.\w+") for name in os.listdir(folder))
 
 
@@ -185,7 +185,7 @@ def ask_to_stop(name):
         No run is writing it, or its folder may not be written to.
     """
     folder = Path(f"{name.rstrip('/').removesuffix(SUFFIX)}{SUFFIX}")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # which says no of what can be no name, too
         raise ConfigError(f"--stop: no run is writing {name!r}: there is no folder {str(folder)!r}")
     writer = writer_of(folder)
     if not writer:

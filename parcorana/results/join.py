@@ -9,6 +9,8 @@ from parcorana.results.disk import explained
 from parcorana.results.folder import BASE, JOINED, STOP, SUFFIX, has_checkpoint, published, remove
 from parcorana.results.joined import Joined
 from parcorana.results.lock import FolderLock, writer_of
+from parcorana.results.name import check_name
+from parcorana.results.runlog import read_log
 
 log = logging.getLogger("parcorana")
 
@@ -49,7 +51,7 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False, joined=None)
         The file cannot be written.
     """
     folder = Path(folder)
-    if not folder.is_dir() or not folder.name.endswith(SUFFIX) or folder.name == SUFFIX:
+    if not os.path.isdir(folder) or not folder.name.endswith(SUFFIX) or folder.name == SUFFIX:
         raise ConfigError(f"--join: {str(folder)!r} is not a folder NAME{SUFFIX}")
     if lock is None and (writer := writer_of(folder)):
         raise ConfigError(
@@ -57,6 +59,7 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False, joined=None)
             "open the files update_*.h5 in it"
         )
     name = Path(name or folder.with_name(folder.name[: -len(SUFFIX)]))
+    check_name("--join", name)
     updates, passed = _to_join(folder, facts)
     if not updates:
         raise ConfigError(f"--join: {str(folder)!r} holds no update: nothing was published; remove the folder")
@@ -108,7 +111,8 @@ def _write_joined(folder, name, updates, facts, joined):
             joined = Joined(name if beside else folder / JOINED, own=facts is not None)
         joined.take(updates[joined.begins(updates) :])
         # of an ending run the description is its own, not that of the one it goes on with
-        said = joined.complete([folder / BASE] * (facts is not None) + updates[::-1], facts)
+        log_text, _ = read_log(folder)
+        said = joined.complete([folder / BASE] * (facts is not None) + updates[::-1], facts, log_text)
         joined.become(name)
     finally:
         if joined is not None:

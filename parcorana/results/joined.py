@@ -1,5 +1,6 @@
 """The file into which the updates of a run go, one after the other: at its end, or as it goes on."""
 
+import errno
 import shutil
 from contextlib import contextmanager
 
@@ -11,8 +12,10 @@ from parcorana.errors import ConfigError, one_line
 from parcorana.files.aside import Aside, hdf5
 from parcorana.files.plain import check_plain, fault_of_any
 from parcorana.files.sealed import is_damaged, taken
-from parcorana.results.facts import write_facts
+from parcorana.results.facts import write_facts, write_log
 from parcorana.results.folder import version_of
+
+_SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what the process, not the file, is short of
 
 
 class _Damaged(Exception):
@@ -68,12 +71,12 @@ class Joined:
                     if path in faults:
                         raise _Damaged(faults[path])
                     with _opened(path, self._own) as update:
-                        _merge(update["user"], user)
+                        merge(update["user"], user)
                 except _Damaged as damaged:
                     self.left_out[path] = str(damaged)
                 self._taken.append((path, version_of(path)))
 
-    def complete(self, described, facts):
+    def complete(self, described, facts, log_text=""):
         """Describe it, and write what only the last update has.
 
         Parameters
@@ -82,6 +85,8 @@ class Joined:
             The first of these that is whole says what the file is.
         facts : dict or None
             As `write_facts` takes them; None of a run that was killed.
+        log_text : str
+            The log of the run.
 
         Returns
         -------
@@ -98,6 +103,8 @@ class Joined:
                 joined["system"].attrs["ended_by"] = "killed"
             else:
                 write_facts(joined["system"], facts)
+            if log_text:
+                write_log(joined["system"], log_text)
         return said
 
     def _describe(self, joined, described):
@@ -143,20 +150,24 @@ def _opened(path, own):
             try:
                 file = h5py.File(place, "r")
             except Exception as error:  # whatever h5py raises over a file that was cut off
+                if isinstance(error, MemoryError) or getattr(error, "errno", None) in _SHORT:
+                    raise  # nothing is wrong with the file
                 raise _Damaged(f"is damaged: {one_line(error) or repr(error)}") from error
             with file:
                 if not own:
                     check_plain(file, path)
                 yield file
-    except _Damaged:
+    except (_Damaged, MemoryError):
         raise
     except Exception as error:  # as above
+        if getattr(error, "errno", None) in _SHORT:
+            raise
         why = getattr(error, "strerror", None) or f"is not a readable result file: {one_line(error) or repr(error)}"
         text = str(error) if isinstance(error, ConfigError) else f"{str(path)!r} {why}"
         raise ConfigError(f"{text}; move it away, and the others can be joined") from error
 
 
-def _merge(source, target):
+def merge(source, target):
     """Copy all below one group into another, links as they are; of what both have the source's holds."""
     target.attrs.update(source.attrs)
     for name in source.id:
@@ -168,7 +179,7 @@ def _merge(source, target):
         if name in target.id and target.id.links.get_info(name).type == h5py.h5l.TYPE_HARD:
             one, other = source[name], target[name]
             if isinstance(one, h5py.Group) and isinstance(other, h5py.Group):
-                _merge(one, other)
+                merge(one, other)
                 continue
             if _are_same(one, other):  # as what initViewer wrote: in every update
                 continue

@@ -1,12 +1,15 @@
 """The name of a result file: free, or free to be replaced."""
 
 import os
+import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from parcorana.errors import ConfigError
+from parcorana.files.paths import kind_of
 from parcorana.files.plain import plain_file
-from parcorana.results.folder import SUFFIX, check_folder, is_reserved, reserve
+from parcorana.results.folder import SUFFIX, check_folder, hidden_name, is_reserved, reserve
 
 
 class Exists(ConfigError):
@@ -37,6 +40,7 @@ def resolve_name(template, overwrite, reserves=False):
         `Exists`, where nothing is wrong but that there is a result.
     """
     name = template.replace("%T", time.strftime("%Y%m%d%H%M%S"))
+    check_name("h5output", name.replace("%C", "000"))
     if "%C" in name:
         names = (name.replace("%C", f"{k:03d}") for k in range(1000))
         free = (n for n in names if not Path(n).exists() and not Path(n + SUFFIX).exists())
@@ -55,6 +59,32 @@ def resolve_name(template, overwrite, reserves=False):
     if not os.access(path.parent, os.W_OK):
         raise ConfigError(f"h5output: the folder {str(path.parent)!r} may not be written to")
     return name
+
+
+def check_name(what, name):
+    """Refuse a name of a result by which no file can be made, or beside which none of what a run makes there.
+
+    Parameters
+    ----------
+    what : str
+        How errors begin.
+    name : str or path
+
+    Raises
+    ------
+    ConfigError
+        Too long, with a null character, by way of what may not be searched; or that of a device, pipe or socket,
+        which a file would take the place of.
+    """
+    try:
+        with suppress(FileNotFoundError):
+            os.lstat(hidden_name(Path(f"{name}{SUFFIX}")))  # the longest one
+        mode = os.stat(name).st_mode if os.path.exists(name) else stat.S_IFREG
+    except (OSError, ValueError) as error:  # ValueError: the null character, or what is no character
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{what}: no file can be called {str(name)!r}: {why}") from None
+    if not stat.S_ISDIR(mode) and (kind := kind_of(mode)):
+        raise ConfigError(f"{what}: {str(name)!r} {kind}: a result would take its place; choose another name")
 
 
 def mode_of(path):

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parcorana.errors import ConfigError
 from parcorana.results.updates import update_at
@@ -29,12 +30,12 @@ class Photons:
 
     label: str
     processed: int
-    exposures: np.ndarray
-    counts: dict
-    numbers: dict
+    exposures: NDArray[np.int64]
+    counts: dict[int, NDArray[np.int64]]
+    numbers: dict[str, dict[int, NDArray[np.float64]]]
 
     @property
-    def colors(self):
+    def colors(self) -> list[int]:
         """The colours that there are."""
         return [*self.counts]
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from parcorana.detector.colortable import attributes_of
 from parcorana.errors import ConfigError
@@ -39,19 +40,21 @@ class TwoTimeResult:
     label: str
     processed: int
     rate: float
-    ages: np.ndarray
+    ages: NDArray[np.int64]
     width: int
-    delays: np.ndarray
-    maps: dict
-    g2: dict
-    stands_for: dict = field(default_factory=dict)
+    delays: NDArray[np.int64]
+    maps: dict[int, NDArray[np.float64]]
+    g2: dict[int, NDArray[np.float64]]
+    stands_for: dict[int, str] = field(default_factory=dict)
 
     @property
-    def colors(self):
+    def colors(self) -> list[int]:
         """The colours that there are."""
         return [*self.maps]
 
-    def cut(self, color, band=(-np.inf, np.inf)):
+    def cut(
+        self, color: int, band: tuple[float, float] = (-np.inf, np.inf)
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the mean along each diagonal of a map, within a band of age.
 
         Parameters

@@ -10,7 +10,7 @@ from parcorana.tools.parser import Parser
 
 _EPILOG = """\
 examples:
-  parCorAnaDriver -c myconfig.py --check             say what would run, and what memory it needs
+  parCorAnaDriver -c myconfig.py --check             say what would run, and what memory and time it takes
   mpiexec -n 4 parCorAnaDriver -c myconfig.py        the main job: 1 viewer, 1 server, 2 workers
   parCorAnaDriver -c myconfig.py -n 1000             the same in one process, first 1000 events
   parCorAnaDriver -c myconfig.py -o t.h5 --test_main --test_alt --cmp   does the calculation do what it should?
@@ -40,7 +40,12 @@ def make_parser():
     parser.add_argument("-m", "--mask", metavar="FILE", help="mask, .npy, 1 = process")
     parser.add_argument("-s", "--numservers", type=int, metavar="N", help="ranks that read events")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of an interrupted run")
-    parser.add_argument("--check", action="store_true", help="check everything, print it and the memory needed, stop")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="check everything, print it, the memory, and after a measurement of half a second the time that a run "
+        "takes, the size of its result and better numbers of ranks; stop",
+    )
     parser.add_argument("--test_main", action="store_true", help="the job on the test mask and the test events")
     parser.add_argument("--test_alt", action="store_true", help="the same by calcAndPublishForTestAlt, one process")
     parser.add_argument("--cmp", action="store_true", help="compare the results of --test_main and --test_alt")

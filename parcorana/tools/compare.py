@@ -6,7 +6,7 @@ import traceback
 import h5py
 import numpy as np
 
-from parcorana.errors import ConfigError, one_line, printable, put, say, speaks
+from parcorana.errors import ConfigError, of_memory, one_line, printable, put, say, speaks
 from parcorana.files.plain import plain_file, walk
 from parcorana.tools.parser import Parser, tolerance, whole
 
@@ -16,6 +16,7 @@ HOW = (
     "/system/user_params",
     "/system/ranks",
     "/system/timing",
+    "/system/log",
     "/system/merged_from",
     "/system@version",
     "/system@mode",
@@ -23,6 +24,7 @@ HOW = (
     "/system@first_event_time_ns",
     "/system@last_event_time_ns",
     "/system@updates_merged",
+    "/system@events_in_data",
 )
 
 
@@ -191,6 +193,9 @@ def main(argv=None):
     except ConfigError as error:
         say(f"cmpParCorAnaH5Output: cannot read a result file: {error}")
         return error.exit_status
+    except MemoryError as error:
+        say(f"cmpParCorAnaH5Output: {of_memory(error)}")
+        return ConfigError.exit_status
     except Exception:  # 1 is the answer that they are different
         traceback.print_exc()
         return ConfigError.exit_status

@@ -19,9 +19,12 @@ from parcorana.job.alike import facts_of_config, facts_of_program
 from parcorana.job.config import MODES, read_config, resolve_config
 from parcorana.job.division import divide
 from parcorana.pipeline import mpi
+from parcorana.plan.plan import plan
+from parcorana.results.checkpoint import check_data
 from parcorana.results.folder import give_back
 from parcorana.results.name import Exists
 from parcorana.results.resume import find_checkpoint
+from parcorana.results.runlog import BEFORE
 from parcorana.tools.arguments import parsed
 from parcorana.tools.failure import debugs, describe, end_badly, place_of, tell
 from parcorana.tools.instrument import stated_by
@@ -80,6 +83,7 @@ def main(argv=None):
     roles, ranks, names, threads = [], None, [], set(threading.enumerate())
     # psana, which a config file may import, would else take over all ranks of the job
     os.environ.setdefault("PS_PARALLEL", "none")
+    BEFORE.lines.clear()
     set_log("WARNING", mpi.rank_of_environment())
     try:
         if args.join:
@@ -149,7 +153,7 @@ def _run(args, mode, ranks, roles, names, watch):
     if config.heartbeat or config.callback_limit:
         ranks.warn_of_unwatched()
     watch.know(config, division.ranks())
-    return _run_watched(args, mode, ranks, roles, names, run, config, division, watch, offers)
+    return _run_watched(args, mode, ranks, roles, names, run, config, division, watch, offers, cores)
 
 
 def _output_name(args, run, config, resume):
@@ -163,7 +167,7 @@ def _output_name(args, run, config, resume):
         return None
 
 
-def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, offers):
+def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, offers, cores):
     watch.does("the opening of the data")
     resume = find_checkpoint(config, division, ranks, mode) if args.resume else None
     path, about_path, warnings = cpu.agree(offers, resume and resume.code_path)
@@ -176,7 +180,10 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
     asked = source is not None and (ranks.comm is None or ranks.rank == division.roles.servers[0])
     stated = ranks.gather(ranks.together(lambda: stated_by(source, config) if asked else None))
     instrument, doubtful, stated_lines = next(filter(None, stated))
-    config = replace(config, instrument=instrument)
+    tells = source is not None and not config.dataset.is_live
+    data = ranks.gather(ranks.together(lambda: run.about_data(source) if tells else None))
+    config = replace(config, instrument=instrument, data=run.agreed_data(data, ranks.hosts, config.dataset.text))
+    grown = check_data(resume, config) if resume else ""
     size = ranks.comm.size if ranks.comm else 1
     rooms = ranks.gather(limits.rooms())
     ranks.together(memory.check_memory, division, rooms)
@@ -186,12 +193,14 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
     if ranks.rank == 0:
         for about in filter(None, [*abouts, about_path]):
             log.info("%s", about)
-        for text in dict.fromkeys(filter(None, [*short, *warnings, *doubtful])):
+        for text in dict.fromkeys(filter(None, [*short, *warnings, *doubtful, grown])):
             log.warning("%s", text)
     if args.check:
+        watch.does("the plan")
+        planned = plan(ranks, config, division, cores, source, h5output, resume) if mode != "test_alt" else []
         if ranks.rank == 0:
             needs, tightest = memory.needs_now(division, rooms), memory.tightest(division, rooms)
-            print(report(config, division, size, needs, [*tightest, *stated_lines]))
+            print(report(config, division, size, needs, [*tightest, *stated_lines, *planned]))
             check_values_of(config)
         return 0
     if ranks.rank == 0:

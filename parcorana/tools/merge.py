@@ -9,7 +9,7 @@ from pathlib import Path
 from parcorana.curves import curvefile
 from parcorana.curves.fits import KINDS, check_kind
 from parcorana.curves.sums import NORMALIZATIONS
-from parcorana.errors import ConfigError, RunError, one_line, put, say, speaks, told
+from parcorana.errors import ConfigError, RunError, one_line, printable, put, say, speaks, told
 from parcorana.events.dataset import parse_dataset
 from parcorana.files.aside import hdf5, written
 from parcorana.g2.merge import merge
@@ -63,7 +63,7 @@ def make_parser():
 
 
 def _warn(text):
-    say(f"{_PROG}: warning: {text}")
+    say(f"{_PROG}: warning: {printable(text)}")
 
 
 def _merge(args):

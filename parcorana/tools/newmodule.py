@@ -19,10 +19,10 @@ MASK_SHAPE = (2, 32, 32)  # that of the simulated detector in the config
 
 def check_name(name):
     """Raise ConfigError unless `name` can be that of a new module."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name) or keyword.iskeyword(name):
         raise ConfigError(
-            f"NAME: {name!r} cannot be imported by that name; take lower-case letters, digits and _, a letter first"
-            + (f", but no word of Python's, as {name!r} is" if keyword.iskeyword(name) else "")
+            f"NAME: {name!r} cannot be imported by that name; take up to 64 lower-case letters, digits and _, "
+            "a letter first" + (f", but no word of Python's, as {name!r} is" if keyword.iskeyword(name) else "")
         )
     if name in sys.stdlib_module_names or name in ("config", "setup"):
         raise ConfigError(f"NAME: {name!r} is taken, by Python or by a file of the project; take another name")

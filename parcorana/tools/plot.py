@@ -10,8 +10,9 @@ from parcorana.curves.fits import KINDS, check_kind, fit_curves
 from parcorana.curves.rounding import time_with_error, with_error
 from parcorana.detector.images import check_both, is_data, load_layout, segments_apart
 from parcorana.detector.masks import check_shape
-from parcorana.errors import ConfigError, put, say, speaks, told
+from parcorana.errors import ConfigError, printable, put, say, speaks, told
 from parcorana.events.dataset import parse_numbers
+from parcorana.export.tables import curve_rows, write_table
 from parcorana.files.plain import plain_file
 from parcorana.results.photons import GROUP as PHOTONS
 from parcorana.results.photons import read_photons
@@ -22,7 +23,6 @@ from parcorana.results.updates import updates_of
 from parcorana.results.values import read_values
 from parcorana.tools import aged
 from parcorana.tools.parser import Parser
-from parcorana.tools.table import write_table
 
 _PLAIN_MAPS = ("saturated", "mask", "color", "finecolor")
 _DELAY_MAPS = ("G2", "IP", "IF", "g2")
@@ -193,7 +193,8 @@ def _classes(args, file, name):
         return [args.of]
     drawn = [of for of in there if updates_in(file, name, of)]
     if left := [of for of in there if of not in drawn]:
-        say(f"parCorAnaPlot: {name}: not drawn, for they have no delay curves: {', '.join(left)} (--class)")
+        text = f"{name}: not drawn, for they have no delay curves: {', '.join(left)} (--class)"
+        say(f"parCorAnaPlot: {printable(text)}")
     return drawn or there[:1]
 
 
@@ -239,27 +240,10 @@ def _draw(args):
     for line in said:
         put(line if _speaks_utf() else line.translate(_ASCII))
     if args.csv:
-        write_table(args.csv, _rows(results, colors))
+        write_table(args.csv, curve_rows(results, colors))
         put(args.csv)
     if args.output:
         put(args.output)
-
-
-def _rows(results, colors):
-    """Generate a line for each colour and delay of the curves, after the names of the columns."""
-    names = ["file", "color", "q", "delay", "seconds", "g2", "error", "counts", "elements"]
-    normed = any(result.frame_norm for result in results)
-    yield names + ["g2_uncorrected", "g2_of_frame_norm"] * normed
-    for result in results:
-        for color in (c for c in result.curves if colors is None or c in colors):
-            curve = result.curves[color]
-            q = np.nan if result.table is None else result.table.q([color])[0]
-            columns = (result.delays, result.delays / result.rate, curve.g2, curve.error, result.counts)
-            nothing = np.full(len(curve.g2), np.nan)
-            more = (result.before.get(color, curve.g2), result.divisors.get(color, nothing)) if normed else ()
-            for row in zip(*columns, curve.elements, *more, strict=True):
-                numbers, others = ([f"{number:.9g}" for number in part] for part in (row[1:4], row[6:]))
-                yield result.label, color, f"{q:.9g}", row[0], *numbers, *row[4:6], *others
 
 
 def _check_tau_q(results):

@@ -10,6 +10,7 @@ from parcorana.errors import ConfigError, escaped
 from parcorana.job.alike import Fact, differences, named, sentence
 from parcorana.job.fingerprint import digest
 from parcorana.pipeline import mpi
+from parcorana.results.runlog import BEFORE
 from parcorana.tools.failure import describe, end_by_watch
 from parcorana.watch.links import connect
 from parcorana.watch.watch import Watch, end_without
@@ -181,7 +182,7 @@ def set_log(level, rank, user_level=None):
     where = "" if rank == 0 else f" rank {rank}:"
     handler.setFormatter(_Formatter(f"%(asctime)s %(levelname)s{where} %(message)s", "%H:%M:%S"))
     root = logging.getLogger("parcorana")
-    root.handlers[:] = [handler]
+    root.handlers[:] = [handler, BEFORE] if rank == 0 else [handler]
     root.propagate = False
     root.setLevel(level)
     # what a user class logs is wanted from every rank: it chooses itself which of them speak

@@ -265,13 +265,16 @@ class TwoTime(Apart, BlockBase):
         write_two_time(group, self.colors, maps, ages, width, self.delays, g2, rate, self.stands_for)
 
     def _draw(self, user):
-        from parcorana.results.twotime import read_two_time
-        from parcorana.view import twotime
+        def prepare():
+            from parcorana.results.twotime import read_two_time
+            from parcorana.view import twotime
 
-        def draw(figure, name):
-            twotime.draw_two_time(figure, read_two_time(user, name), self.user_params.get("plot_colors"))
+            def draw(figure, name):
+                twotime.draw_two_time(figure, read_two_time(user, name), self.user_params.get("plot_colors"))
 
-        draw_beside(self.picture, self.mpiParams, twotime.SIZE, draw)
+            return twotime.SIZE, draw
+
+        draw_beside(self.picture, self.mpiParams, prepare)
 
     # -- in the testing mode ----------------------------------------------------------
 

@@ -1,9 +1,8 @@
 """A picture of aged curves: a line for each stretch of the run."""
 
 import numpy as np
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
 
+from parcorana.view.library import LinearSegmentedColormap, Normalize, ScalarMappable
 from parcorana.view.pictures import PALETTE, delay_axis, on_log_axis
 
 _PANELS = 6  # colours

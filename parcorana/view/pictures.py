@@ -4,16 +4,20 @@ import textwrap
 from contextlib import contextmanager
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-from matplotlib.colors import ListedColormap, LogNorm, Normalize
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from parcorana.curves.rounding import time_with_error, with_error
-from parcorana.errors import ConfigError
 from parcorana.files.aside import written
+from parcorana.view.library import (
+    Figure,
+    ListedColormap,
+    LogNorm,
+    MaxNLocator,
+    Normalize,
+    Patch,
+    matplotlib,
+    windows,
+)
 from parcorana.view.names import check_picture_name
 from parcorana.view.texts import plain, take_as_they_are
 
@@ -45,10 +49,7 @@ def shown(path, size=(11, 8)):
     """
     with matplotlib.rc_context(STYLE):
         if path is None:
-            from matplotlib import pyplot
-
-            if matplotlib.get_backend().lower() == "agg":
-                raise ConfigError("there is no display for a window: say -o FILE.png")
+            pyplot = windows()
             figure = pyplot.figure(figsize=size, layout="constrained")
             yield figure
             take_as_they_are(figure)
@@ -71,18 +72,23 @@ def paints(colors):
     return dict(zip(colors, map(tuple, gradient), strict=True))
 
 
-def brightness(values):
-    """Return how to scale an image: logarithmic if it goes over more than a decade, without its outliers."""
+def scale_of(values):
+    """Return the ends of an image's scale, without outliers, and whether it is logarithmic: over more than a decade."""
     values = values[np.isfinite(values)]
     if not len(values):
-        return Normalize(0, 1)
-    low, high = np.percentile(values, (1, 99.5))
+        return 0.0, 1.0, False
+    low, high = map(float, np.percentile(values, (1, 99.5)))
     positive = values[values > 0]
-    if len(positive) and high > 10 * max(low, 0) and high > 0:
-        floor = max(float(np.percentile(positive, 1)), high / 1e4)
-        if floor < high:
-            return LogNorm(floor, high, clip=True)
-    return Normalize(low, high if high > low else low + 1, clip=True)
+    floor = max(float(np.percentile(positive, 1)), high / 1e4) if len(positive) else high
+    if high > 10 * max(low, 0) and floor < high:
+        return floor, high, True
+    return low, high if high > low else low + 1, False
+
+
+def brightness(values):
+    """Return how to scale an image: logarithmic if it goes over more than a decade, without its outliers."""
+    low, high, log = scale_of(values)
+    return LogNorm(low, high, clip=True) if log else Normalize(low, high, clip=True)
 
 
 # -- masks and colours ---------------------------------------------------------

@@ -2,11 +2,8 @@
 
 import io
 
-from matplotlib.axis import Axis, Tick
-from matplotlib.figure import Figure
-from matplotlib.text import Text
-
 from parcorana.errors import escaped
+from parcorana.view.library import Axis, Figure, Text, Tick
 
 
 def plain(text):

@@ -1,7 +1,8 @@
 """Pictures of two-time correlations."""
 
 import numpy as np
-from matplotlib.colors import CenteredNorm
+
+from parcorana.view.library import CenteredNorm
 
 #: Of a figure [inches].
 SIZE = (13, 10)

@@ -341,7 +341,7 @@ def test_an_error_names_the_method(setup, where, who):
     text = (setup.folder / "mine.py").read_text(encoding="utf-8")
     line = {"enter": "self.events += len(block)", "publish": "assert update"}[where]
     (setup.folder / "mine.py").write_text(text.replace(line, f"1 / 0; {line}"), encoding="utf-8")
-    run = setup.drive(ranks=4, env=ENV, seconds=30)
+    run = setup.drive(ranks=4, env=ENV)
     assert run.returncode == 1
     assert who in run.stderr and f"in Mine.{where}: ZeroDivisionError" in run.stderr
     assert 'mine.py", line' in run.stderr and "/parcorana/pipeline" not in run.stderr

@@ -7,8 +7,10 @@ from local import run_local
 from parcorana import RunError
 from parcorana.calculation.guard import callback
 from parcorana.errors import UserCodeError
+from parcorana.reference import KINDS, g2
 from parcorana.tools import driver
 from parcorana.tools.failure import describe
+from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 
 TIMES, DELAYS, SHAPE = 12, [1, 3, 8], (2, 5, 7)
 
@@ -71,6 +73,54 @@ WRONG_RESULTS = [
     ),
     (lambda self: results(self, int8=np.zeros(70, bool)), "int8array must be int8 (70,), not bool (70,)"),
 ]
+
+
+def change_T(self, T, k, X):
+    T[:k] -= T[:k].min()
+    return results(self)
+
+
+def change_X(self, T, k, X):
+    X[:k] -= X[:k].mean(axis=0)
+    return results(self)
+
+
+@pytest.mark.parametrize("change", [change_T, change_X])
+def test_what_is_stored_must_not_be_changed(tmp_path, change):
+    frames = np.random.default_rng(0).random((10, *SHAPE)).astype(np.float32)
+    given = tmp_path, made(workerCalc=change), np.arange(5, 15)[::-1], frames
+    run_local(*given, times=TIMES, delays=DELAYS)  # after the last update nobody needs it
+    with pytest.raises(RunError) as caught:
+        run_local(*given, times=TIMES, delays=DELAYS, update=4)
+    assert f"Mine.workerCalc has changed {change.__name__[-1]}, which is the rolling buffer" in str(caught.value)
+
+
+class Normalized:
+    """Changes what the class gives that it is made from."""
+
+    def workerCalc(self, T, k, X):
+        arrays, counts, saturated = super().workerCalc(T, k, X)
+        self.seen[self.mpiParams.processed] = arrays["G2"].copy(), counts.copy()
+        arrays["G2"] /= np.maximum(counts, 1)[:, np.newaxis]
+        counts[0] += 1
+        return arrays, counts, saturated
+
+    def workerReduce(self, arrays, counts, int8array):
+        reduced = super().workerReduce(arrays, counts, int8array)
+        arrays["IP"][...] = np.nan
+        return reduced
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_class_makes_of_sums_has_no_part_in_the_next_ones(tmp_path, kind):
+    base = {"atend": G2atEnd, "accumulator": G2IncrementalAccumulator, "windowed": G2IncrementalWindowed}[kind]
+    mine = type("Mine", (Normalized, base), {"seen": {}})
+    frames = np.random.default_rng(0).poisson(5, (40, *SHAPE)).astype(np.float32)
+    run_local(tmp_path, mine, np.arange(40), frames, times=TIMES, delays=DELAYS, update=9)
+    assert list(mine.seen) == [9, 18, 27, 36, 40]
+    for processed, (G2, counts) in mine.seen.items():
+        expected = g2(np.arange(40), frames.reshape(40, -1), TIMES, DELAYS, kind, limit=processed)
+        assert np.array_equal(G2, expected["G2"]) and np.array_equal(counts, expected["counts"])
 
 
 @pytest.mark.parametrize(("returned", "words"), WRONG_RESULTS)

@@ -192,10 +192,10 @@ def start(many):
 
     def begin(*args):
         env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
-        command = ["timeout", "-k", "5", "100", "parCorAnaDriver", "-c", "config.py", *args]
+        command = ["timeout", "-k", "5", str(PATIENCE), "parCorAnaDriver", "-c", "config.py", *args]
         with open(many.folder / "log", "w", encoding="utf-8") as log:
             jobs.append(subprocess.Popen(command, cwd=many.folder, env=env, stderr=log, process_group=0))
-        folder, end = many.folder / "out.h5.inprogress", time.monotonic() + 60
+        folder, end = many.folder / "out.h5.inprogress", time.monotonic() + PATIENCE
         while len(list(folder.glob("update_*.h5"))) < 2:
             assert time.monotonic() < end and jobs[-1].poll() is None
             time.sleep(0.01)
@@ -205,14 +205,14 @@ def start(many):
     for job in jobs:
         if job.poll() is None:
             os.killpg(job.pid, signal.SIGKILL)
-            job.wait(20)
+            job.wait(PATIENCE)
 
 
 def test_join_of_a_killed_run(many, start):
     """Its last update gets the names, too."""
     job, folder = start()
     os.killpg(job.pid, signal.SIGKILL)
-    job.wait(20)
+    job.wait(PATIENCE)
     updates = sorted(int(path.stem[7:]) for path in folder.glob("update_*.h5"))
     with h5py.File(folder / f"update_{updates[-1]:06d}.h5") as file:
         (group,) = file["user"].values()
@@ -231,7 +231,7 @@ def test_stopped_and_gone_on_with(many, start):
     """The result of the stopped run has the names in its last update; that of the continuation in its own."""
     job, _ = start()
     assert many.drive("--stop", "out.h5").returncode == 0
-    job.wait(60)
+    job.wait(PATIENCE)
     log = (many.folder / "log").read_text(encoding="utf-8")
     assert (many.folder / "out.h5").exists(), log
     with h5py.File(many.folder / "out.h5") as file:

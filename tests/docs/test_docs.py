@@ -28,6 +28,7 @@ import h5py
 import nbformat
 import numpy as np
 import pytest
+from conftest import QUICK
 from effort import PATIENCE
 from nbclient import NotebookClient
 from sources import ENVIRONMENT
@@ -40,7 +41,7 @@ from parcorana.events.brownian import Brownian
 from parcorana.job import config, keys
 from parcorana.photons import parameters
 from parcorana.results.twotime import read_two_time
-from parcorana.tools import export, maskcolor, merge, plot
+from parcorana.tools import export, maskcolor, merge, plot, watch
 from parcorana.tools.arguments import make_parser
 from parcorana.tools.compare import compare
 
@@ -77,7 +78,7 @@ def blocks_of(text):
 
 def run(command, folder):
     """Run a block as its reader would, with warnings as errors; never longer than two minutes."""
-    env = {**os.environ, **ENVIRONMENT, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    env = {**os.environ, **ENVIRONMENT, **QUICK, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         ["timeout", "-k", "5", str(PATIENCE), *command],
         cwd=folder,
@@ -445,6 +446,7 @@ def test_options_of_the_comparison(tmp_path):
         (plot.make_parser, None, "results.md", "option of parCorAnaPlot"),
         (merge.make_parser, None, "results.md", "option of parCorAnaMerge"),
         (export.make_parser, None, "results.md", "option of parCorAnaExport"),
+        (watch.make_parser, None, "watch.md", "option of parCorAnaWatch"),
     ],
 )
 def test_options_of_the_tools(tool, sub, document, heading):

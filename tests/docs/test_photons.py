@@ -6,6 +6,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
+from conftest import QUICK
 
 from parcorana import reference
 from parcorana.events import simulated
@@ -25,7 +26,7 @@ def project(root, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def built(project, run_here):
-    run = run_here("bash", "-e", "-u", "commands", cwd=project.parent)
+    run = run_here("bash", "-e", "-u", "commands", cwd=project.parent, env=QUICK)
     assert run.returncode == 0, run.stdout + run.stderr
     return project
 

@@ -157,7 +157,7 @@ def test_shared_memory_that_ends_early(job, data):
     lacking = sum(event < sent for event, _ in LACKING)
     with SharedMemory(path, clients=2, hold=held) as killed, SharedMemory(path, hold=held) as hung:
         job.write("killed", f"shmem={killed.name}", 2, latency=0.2)
-        job.write("hung", f"shmem={hung.name}", update=100, latency=0.2)
+        job.write("hung", f"shmem={hung.name}", update=sent - lacking, latency=0.2)
         env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **ENVIRONMENT}
         pipes = {"cwd": job.folder, "env": env, "stderr": subprocess.PIPE, "text": True}
         launch = ["timeout", "-k", "5", str(PATIENCE)]
@@ -167,9 +167,10 @@ def test_shared_memory_that_ends_early(job, data):
         killed.process.kill()
         hung.wait_held()
         hung.process.send_signal(signal.SIGSTOP)
-        while not (job.folder / "hung.h5.inprogress" / "update_000200.h5").exists():
+        # the update of all that came: now it waits
+        while not (job.folder / "hung.h5.inprogress" / f"update_{sent - lacking:06d}.h5").exists():
+            assert one.poll() is None
             time.sleep(0.01)
-        time.sleep(0.5)  # more than latency: it has now all that came, and waits
         one.send_signal(signal.SIGTERM)
         for name, running in (("killed", two), ("hung", one)):
             _, log = running.communicate()

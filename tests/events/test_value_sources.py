@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from effort import PATIENCE
 from local import run_local
 from valued import MONITOR, Seen, check_run, drive, write_monitor
 
@@ -469,12 +470,10 @@ def test_servers_know_psanas_run(tmp_path, beam, no_facility):
 def test_values_of_a_live_run(tmp_path, beam, no_facility, monkeypatch, in_thread):
     from xtc2 import grow
 
-    monkeypatch.setenv("PARCORANA_PATIENCE", "5")
-    for name in ("_SETTLED", "_LATE_DATA"):
-        monkeypatch.setattr(f"parcorana.events.psana2.live.{name}", 0.3)
+    monkeypatch.setattr("parcorana.events.psana2.live._SETTLED", 0.3)
     in_thread(grow, beam.folder, tmp_path)
     source = open_source(parse_dataset(f"exp=tstx00126:run=7:dir={tmp_path}:live"), src="mydet", values=VALUES)
-    found, limit = [], time.monotonic() + 40
+    found, limit = [], time.monotonic() + PATIENCE
     for event in source.events():
         assert time.monotonic() < limit
         if event is not None:

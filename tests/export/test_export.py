@@ -1,8 +1,10 @@
 """Results for other programs: where everything is, that it is ours, and what stands in for what is not known."""
 
+import csv
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -11,10 +13,12 @@ from local import run_local
 
 import parcorana
 from parcorana.calculation.arrays import Common
+from parcorana.export.what import Exported
 from parcorana.export.write import asking_for_export
 from parcorana.job.config import resolve_config
 from parcorana.multitau import MultiTauG2
-from parcorana.tools import export
+from parcorana.photons import PhotonStatistics
+from parcorana.tools import export, plot
 from parcorana.twotime import TwoTime
 from parcorana.userg2 import G2IncrementalAccumulator
 
@@ -36,9 +40,9 @@ def results(tmp_path_factory):
     common = {"mask": MASK, "delays": DELAYS, "times": 64, "block": 16, "update": 100, "rate": 50.0}
     made = {}
     for name, classes, color, more in (
-        ("both", [G2IncrementalAccumulator, TwoTime], "rings_color_ndarrCoords.npy", {}),
+        ("both", [G2IncrementalAccumulator, TwoTime, PhotonStatistics], "rings_color_ndarrCoords.npy", {}),
         ("plain", MultiTauG2, "plain.npy", {"save_arrays": False}),
-        ("times", TwoTime, "plain.npy", {}),
+        ("times", TwoTime, "plain.npy", {"ages": 16}),
     ):
         made[name] = folder / f"{name}.h5"
         user = {"color": str(folder / color)} | more
@@ -62,6 +66,17 @@ def test_curves_maps_and_arrays_are_those_of_the_result(results, tmp_path, capsy
             for place in (tau["normalized_g2"], file["entry/data/g2"]):
                 assert np.array_equal(place[:, k], curve)
         assert tau["delay_list"][:].tolist() == DELAYS == file["entry/data/delay_difference"][:].tolist()
+        partial = tau["normalized_g2_partial"][:]
+        assert partial.shape == (2, len(DELAYS), 2) and tau["normalized_g2_partial_labels"][:].tolist() == [0, 100]
+        assert np.array_equal(partial[1, :, 1], group["aged/delay_curve_color_5"]) and partial.shape == (
+            tau["normalized_g2_partial_err"].shape
+        )
+        seconds, intensity = file["xpcs/spatial_mean/intensity_vs_time"]
+        lines, of_color = (
+            (group[f"intensity/color_{c}"][:] for c in (2, 5)),
+            [np.sum(MASK & (c == COLOR)) for c in (2, 5)],
+        )
+        assert np.allclose(intensity, np.average([*lines], axis=0, weights=of_color)) and seconds[50] == 1
         # the two segments lie side by side, with a gap
         image = qmap["dynamic_roi_map"][:]
         assert image.shape == (6, 18) and not image[:, 8:10].any()
@@ -108,12 +123,69 @@ def test_what_is_not_known_is_said(results, tmp_path, capsys):
 def test_two_times_alone(results, tmp_path):
     with exported(results, "times", tmp_path) as file:
         assert "multitau" not in file["xpcs"] and len(file["xpcs/twotime/correlation_map"]) == 2
+        assert "a bin of the two times is 16 pulses" in file["entry"].attrs["notes"]
+        assert "has no intensities" in file["entry"].attrs["notes"]
+        assert file["xpcs/spatial_mean/intensity_vs_time"].shape == (2, 2)  # as few as the viewer can transform
         assert file["entry/data"].attrs["signal"] in file["entry/data"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "frames"), [([0.5, 3.5, 7.5], [0, 0, 1, 1, 1, 1, 2, 2]), ([0, 4e6, 8e6], [0, 1, 2])]
+)
+def test_each_frame_has_the_intensity_of_its_stretch(seconds, frames):
+    run = SimpleNamespace(result=SimpleNamespace(seconds=np.array(seconds)), rate=1.0)
+    assert Exported.stretch_of_frames(run).tolist() == frames
+
+
+def rows_of(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def numbers_of(rows, name, **which):
+    wanted = {key: str(value) for key, value in which.items()}
+    return [float(row[name]) for row in rows if wanted.items() <= row.items()]
+
+
+def test_tables_of_all_that_is_there(results, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = str(results["both"])
+    assert export.main([name, "--csv", "out.csv"]) == 0
+    assert capsys.readouterr().out.split() == ["out.csv", "out_aged.csv", "out_twotime.csv", "out_photons.csv"]
+    assert plot.main([name, "--class", "G2IncrementalAccumulator", "--csv", "drawn.csv", "-o", "drawn.png"]) == 0
+    assert Path("drawn.csv").read_bytes() == Path("out.csv").read_bytes()
+    with h5py.File(name) as file:
+        user = file["user"]
+        group, two, photons = (
+            user[f"{at}_000200"]
+            for at in ("G2IncrementalAccumulator/G2_results_at", "TwoTime/C2_at", "PhotonStatistics/photons_at")
+        )
+        aged, cuts, counted = (rows_of(f"out_{kind}.csv") for kind in ("aged", "twotime", "photons"))
+        for color, q in ((2, 0.01), (5, 0.02)):
+            rows = [row for row in rows_of("out.csv") if row["color"] == str(color)]
+            assert np.allclose(numbers_of(rows, "g2"), group[f"delay_curve_color_{color}"], rtol=1e-8)
+            assert numbers_of(rows, "delay [pulses]") == DELAYS and set(numbers_of(rows, "q [1/angstrom]")) == {q}
+            assert numbers_of(rows, "seconds") == [delay / 50 for delay in DELAYS]
+            late = numbers_of(aged, "g2", color=color, processed=200)
+            assert np.allclose(late, group[f"aged/delay_curve_color_{color}"], rtol=1e-8)
+            found = np.reshape(numbers_of(cuts, "g2", color=color), two[f"g2_age_color_{color}"].shape)
+            assert np.allclose(found, two[f"g2_age_color_{color}"], rtol=1e-8, equal_nan=True)
+            begin = numbers_of(cuts, "first [pulses]", color=color)[:: len(DELAYS)]
+            assert begin == two["ages"][:].tolist()
+            assert numbers_of(counted, "k=3", color=color) == photons[f"counts_color_{color}"][:, 3].tolist()
+            assert np.allclose(numbers_of(counted, "contrast", color=color), photons[f"contrast_color_{color}"])
+    assert export.main([name, "--csv", "out.csv", "--at", "100", "--class", "G2IncrementalAccumulator"]) == 2
+    assert "out.csv exists; say --overwrite" in capsys.readouterr().err
+    assert export.main([name, "--csv", "out.csv", "--at", "100", "--class", "TwoTime", "--overwrite"]) == 0
+    assert rows_of("out.csv")[-1]["last [pulses]"] == "99"  # the kind that there is has the name
 
 
 @pytest.mark.parametrize(
     ("options", "what"),
     [
+        ([], "say what to write: -o OUT.hdf for other programs, --csv FILE.csv for tables"),
+        (["--csv", "both.h5", "--overwrite"], "--csv both.h5: its name must end with .csv"),
+        (["--csv", "no/such.csv"], "--csv no/such.csv: cannot be written: No such file or directory"),
         (["-o", "out.nxs"], "its name must end with .hdf or .h5"),
         (["-o", "there.h5"], "exists; say --overwrite"),
         (["-o", "both.h5", "--overwrite"], "it is the result that is exported"),
@@ -186,7 +258,11 @@ from pyxpcsviewer.core.xpcs_file import XpcsFile
 file = XpcsFile(sys.argv[1])
 q, seconds, g2, errors, labels = file.get_g2_data() if "Multitau" in file.atype else (None,) * 5
 maps = file.get_twotime_c2(0)["c2_mat"] if "Twotime" in file.atype else None
-np.savez(sys.argv[2], g2=g2, seconds=seconds, maps=maps, image=file.saxs_2d)
+stretches, labels = None, None
+if "Multitau" in file.atype and file.g2_partial is not None:
+    stretches, labels = np.array(file.get_g2_stability_data()[2]), file.g2_partial_labels
+over_time = file.Int_t_fft
+np.savez(sys.argv[2], g2=g2, seconds=seconds, maps=maps, image=file.saxs_2d, stretches=stretches, labels=labels)
 """
 
 
@@ -195,12 +271,14 @@ np.savez(sys.argv[2], g2=g2, seconds=seconds, maps=maps, image=file.saxs_2d)
 def test_the_real_viewer_and_validator(results, tmp_path, name):
     with exported(results, name, tmp_path) as file:
         curves = file["xpcs/multitau/normalized_g2"][:] if "multitau" in file["xpcs"] else None
+        stretches = None if curves is None else file["xpcs/multitau/normalized_g2_partial"][:]
     command = [f"{VIEWERS}/bin/python", "-c", OPEN, "out.hdf", "seen.npz"]
     env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     subprocess.run(command, cwd=tmp_path, env=env | {"QT_QPA_PLATFORM": "offscreen"}, check=True, timeout=300)
     with np.load(tmp_path / "seen.npz", allow_pickle=True) as seen:
         if curves is not None:
             assert np.array_equal(seen["g2"], curves) and np.allclose(seen["seconds"], np.array(DELAYS) / 50)
+            assert np.array_equal(seen["stretches"], stretches) and seen["labels"].tolist() == [0, 100]
         if name != "plain":
             assert np.isfinite(seen["maps"]).all()
     validate = [f"{VIEWERS}/bin/nxvalidate", "out.hdf"]

@@ -353,26 +353,26 @@ def _difference(path, whole, number):
         with h5py.File(path) as file:
             group = file[f"user/G2_results_at_{number:06d}"]
             if whole is None:
-                return _does_not_add_up(file, number) or _read(file)
+                return _does_not_add_up(file, number) or _read(group)
             with h5py.File(whole) as other:
                 return _does_not_add_up(file, number) or _unequal(group, other[group.name])
     except (OSError, KeyError, RuntimeError) as error:
         return f"{type(error).__name__}: {error}"
 
 
-def _read(file):
-    """Read all there is."""
+def _read(group):
+    """Read all there is of an update; of thousands in one file each has to be looked at once."""
     names = []
-    file.visit(names.append)  # h5py ends a visit with the first thing that is returned
+    group.visit(names.append)  # h5py ends a visit with the first thing that is returned
     for name in names:
-        if isinstance(file[name], h5py.Dataset):
-            file[name][()]
+        if isinstance(group[name], h5py.Dataset):
+            group[name][()]
 
 
 def _does_not_add_up(file, number):
     """Return what is wrong with the accounting of an update, if anything; in a joined file it is that of the last."""
     account = {key: int(value) for key, value in file["system/accounting"].attrs.items()}
-    if len(file["user"]) == 1 and account["processed"] != number:
+    if account["processed"] != number and len(file["user"]) == 1:
         return f"the accounting is not of {number} events: {account}"
     return None if 2 * account["read"] == sum(account.values()) else f"the accounting does not add up: {account}"
 

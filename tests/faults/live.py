@@ -1,4 +1,4 @@
-"""Data that is followed while it is written: its writer is killed, its file is cut off, the run is stopped."""
+"""Data that is followed while it is written: its writer is killed, its file is cut off or renamed, its clock is set."""
 
 import importlib.util
 import os
@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from faults.badevents import frames_of
-from faults.frame import Row, expect
+from faults.frame import SIMULATED, Row, expect
 
 EVENTS, PAUSE, START = 300, 0.012, 10**18
 MORE = (
@@ -25,14 +25,16 @@ SLOW = """\
 """
 
 
-def hdf5(trial, events=MORE):
+def hdf5(trial, events=MORE, clock=lambda steps: steps):
     """Return the keys for frames at rest, the dataset of the same ones as they are written, and a writer to start."""
     from sources import WRITER
 
     frames = frames_of(trial, events=events)
+    times = START + 10**7 * clock(np.arange(events))
     np.save(trial.folder / "frames.npy", frames)
+    np.save(trial.folder / "times.npy", times)
     with h5py.File(trial.folder / "frames.h5", "w") as file:
-        file["run/data"], file["run/timestamp"] = frames, START + 10**7 * np.arange(events)
+        file["run/data"], file["run/timestamp"] = frames, times
     # what is not compressed shows nothing where zeros are read in its place
     command = [
         sys.executable,
@@ -42,6 +44,7 @@ def hdf5(trial, events=MORE):
         "frames.npy",
         str(PAUSE),
         "",
+        "times.npy",
     ]
     system = {"dataset": "h5=frames.h5", "src": "run/data", "rate": 100.0}
     return system, "h5=live.h5:live", lambda: subprocess.Popen(command, cwd=trial.folder)
@@ -156,6 +159,49 @@ def xtc2_is_cut_off(trial):
     expect(f"{account['no_data']} events of this server never came, and count as no_data" in job.log, job.log)
 
 
+def hdf5_is_renamed(trial):
+    job, writer = follow(trial, partial(hdf5, events=EVENTS))
+    (trial.folder / "live.h5").rename(trial.folder / "moved.h5")
+    writer.wait()
+    job.strike()
+    job.ends(within=PATIENCE + 10)
+    expect(job.status == 0, f"exit status {job.status}: {job.log}")
+    expect(trial.processed() == EVENTS, f"accounting: {account_of(trial)}")
+    expect("the file was given another name, or removed, while it is followed" in job.log, f"no word of it: {job.log}")
+
+
+# the clock of the data, in steps of a frame: set back once, or so far that nothing is ever new again
+CLOCKS = (lambda k: np.where(k < 200, k, k - 150), lambda k: np.where(k < 200, k, k - 10**6))
+
+
+def clock_is_set_back(trial):
+    """It must be said while there is still something to save."""
+    job, writer = follow(trial, partial(hdf5, events=MORE, clock=CLOCKS[trial.number % 2]))
+    job.wait(lambda: "the events go back in time, by up to" in job.log, "a word of it")
+    goes_on = writer.poll() is None
+    writer.kill()
+    writer.wait()
+    job.strike()
+    job.ends(within=PATIENCE + 10, ended=lambda _: trial.processed())
+    expect(goes_on, f"it was said at the end only: {job.log}")
+    expect(job.status == 0, f"exit status {job.status}: {job.log}")
+    account = account_of(trial)
+    expect(account["late"] > 20 and 2 * account["read"] == sum(account.values()), f"accounting: {account}")
+
+
+def many_servers(trial):
+    """Each has every other event of a stream in perfect order, and a buffer of a fiftieth of a second takes it."""
+    servers = 2 + trial.number % 2
+    sim = f"{SIMULATED['dataset']}:poisson=1"  # sums of whole numbers are the same in blocks of any length
+    trial.write("G2IncrementalAccumulator", times=21, delays=[1, 2, 5, 10, 20], update=500, dataset=sim)
+    job = trial.start("-d", f"{sim}:live:hz=1000", "-s", servers, ranks=servers + 3)
+    job.ends(within=60)
+    trial.record.seconds = None
+    expect(job.status == 0, f"exit status {job.status}: {job.log}")
+    account = account_of(trial)
+    expect(account["processed"] == account["read"] == 1000, f"accounting: {account}: {job.log}")
+
+
 def no_psana():
     return None if importlib.util.find_spec("psana") else "psana is not installed"
 
@@ -173,4 +219,11 @@ ROWS = [
     Row("the writer of xtc2 files is killed: the same", writer_is_killed(xtc2), skip=no_psana),
     Row("xtc2 files are cut off: events that never come are counted, exit status 0", xtc2_is_cut_off, skip=no_psana),
     Row("`--stop` of a run that follows xtc2 files", stopped(xtc2), skip=no_psana),
+    Row("an HDF5 file gets another name: it is followed to its end", hdf5_is_renamed),
+    Row(
+        "the clock of the data is set back, by less or more than all of it: said while the run goes on",
+        clock_is_set_back,
+        2,
+    ),
+    Row("a stream in order at 1 kHz, two or three servers, `times` 21: no event is too late", many_servers, 2),
 ]

@@ -1,9 +1,11 @@
 """Jobs from Python: what comes out is the sums over the pairs, and what a config file gives."""
 
 import gc
+import multiprocessing
 import os
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -13,6 +15,7 @@ from masters import SHAPE, write_master
 from parcorana import BlockBase, Common, ConfigError, correlate, open_result, run
 from parcorana.errors import UserCodeError
 from parcorana.inprocess.job import KINDS
+from parcorana.photons import PhotonStatistics
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator
 
 RNG = np.random.default_rng(3)
@@ -135,6 +138,37 @@ def test_other_kinds_have_no_curves(kind):
     assert result._repr_png_().startswith(b"\x89PNG")
 
 
+def test_several_kinds_at_once():
+    delays = [1, 2, 4, 8]
+    result = correlate(
+        FRAMES, delays, color=COLOR, kind=["multitau", "twotime", PhotonStatistics], TwoTime={"ages": 32}, kmax=20,
+        normalization="color", progress=False,
+    )  # fmt: skip
+    alone = correlate(FRAMES, delays, color=COLOR, kind="multitau", normalization="color", progress=False)
+    assert np.array_equal(result.g2, alone.g2)
+    assert len(result.two_time.ages) <= 32 and result.photons.colors == [1, 2]
+
+
+def in_a_child(queue):
+    queue.put(correlate(FRAMES, DELAYS, threads=2, progress=False).g2)
+
+
+def test_a_process_that_is_forked_does_not_wait_for_threads_that_it_has_not():
+    """After jobs of several threads in the process that it is forked from."""
+    wanted = correlate(FRAMES, DELAYS, threads=2, progress=False).g2
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    child = context.Process(target=in_a_child, args=(queue,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of other threads
+        child.start()
+    child.join(60)
+    try:
+        assert child.exitcode == 0 and np.array_equal(queue.get(), wanted)
+    finally:
+        child.kill()
+
+
 class Counting(BlockBase):
     """A class of one's own, which may fail in the course of it."""
 
@@ -224,21 +258,36 @@ def test_the_file_goes_with_the_result():
 @pytest.mark.parametrize(
     ("more", "what"),
     [
-        ({"kind": "mulitau"}, "kind must be one of G2, multitau, twotime, photons, or a class, not 'mulitau'; did you"),
+        (
+            {"kind": "mulitau"},
+            "kind must be one of G2, multitau, twotime, photons, a class, or a list of these, not 'mulitau'; did",
+        ),
         ({"counters": PULSES[::-1]}, "counters: must increase"),
         ({"counters": PULSES[:-1]}, "counters: must be 3.. whole numbers"),
         ({"mask": np.ones((7, 6))}, r"mask: its shape is \(7, 6\), that of a frame \(6, 7\)"),
-        ({"mask": np.zeros((6, 7))}, "mask"),
+        ({"mask": np.zeros((6, 7))}, "mask: the array is 0 everywhere"),
         ({"color": np.ones((3, 3), int)}, "color"),
         ({"color": "none.npy", "q": [1, 2]}, "color.*none.npy"),
-        ({"kind": [G2atEnd]}, "kind must be one of"),
+        ({"kind": [G2atEnd, 3]}, "kind must be one of .*, not 3"),
+        ({"frames": [[[1, 2]], [[1]]]}, "frames: they must all have the same shape"),
+        ({"frames": np.ma.masked_greater(FRAMES, 8)}, "frames: what a masked array masks"),
+        (
+            {"frames": SimpleNamespace(shape=(np.nan, 3), dtype=np.dtype("u2"), __getitem__=None)},
+            "how many there are is",
+        ),
+        ({"frames": FRAMES[:, :0]}, "frames: they have no elements"),
+        ({"mask": np.full((6, 7), np.nan)}, "mask: must be numbers"),
+        ({"counters": PULSES.astype(np.uint64) + np.uint64(1 << 63)}, "counters: must be between"),
+        ({"delays": "1,2"}, "delays must be a list"),
+        ({"delays": [1, 1 << 70]}, "delays: .* more than the largest delay"),
+        ({"times": 0}, "times must be at least 1"),
         ({"color": COLOR, "q": {1: 0.1, 2: None}}, "q: it must be numbers"),
         ({"q": [1, 2]}, "q: it says what colours stand for, and color is not given"),
         ({"color": COLOR, "q": [1.0]}, "q: there must be one number for each of the 2 colours"),
         ({"delays": [3, 1]}, "delays"),
         ({"normalisation": "pixel"}, "normalisation"),
-        ({"frames": FRAMES.astype(str)}, "frames: must be numbers"),
-        ({"frames": np.zeros(5)}, "frames: must be numbers, one frame after the other"),
+        ({"frames": FRAMES.astype(str)}, "frames: must be real numbers"),
+        ({"frames": np.zeros(5)}, "frames: must be real numbers, one frame after the other"),
         ({"frames": FRAMES[:0]}, "frames: there is none"),
         ({"kind": "twotime", "delays": [1, 17]}, "take 16 or 18"),
     ],

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+import types
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,10 +17,12 @@ from hypothesis.extra.numpy import arrays
 
 from parcorana import userg2
 from parcorana.calculation import base
-from parcorana.job import fingerprint
-from parcorana.job.alike import Fact, differences, facts_of_config, sentence
+from parcorana.errors import ConfigError
+from parcorana.job import alike, fingerprint
+from parcorana.job.alike import Fact, differences, facts_of_config, facts_of_program, sentence
 from parcorana.job.config import resolve_config
-from parcorana.job.fingerprint import digest, file_digest
+from parcorana.job.fingerprint import digest, file_digest, looked_up
+from parcorana.pipeline.run import agreed_data
 
 KEYS = st.one_of(st.integers(), st.text(), st.booleans(), st.none(), st.floats())
 VALUES = st.recursive(
@@ -106,10 +109,10 @@ def test_objects_that_hold_themselves():
     assert digest(float("nan")) == digest(np.frombuffer(b"\1\0\0\0\0\0\xf8\x7f")[0].item())
 
 
-def facts(**user):
+def facts(user_class=userg2.G2atEnd, **user):
     np.save("mask.npy", np.ones((2, 3), "int8"))
     system = {"dataset": "sim=brownian:shape=2x3", "mask": "mask.npy", "times": 5, "delays": [1]}
-    system |= {"user_class": userg2.G2atEnd, "h5output": f"{time.time_ns()}.h5"}
+    system |= {"user_class": user_class, "h5output": f"{time.time_ns()}.h5"}
     return facts_of_config(resolve_config(system, user), "config.py")
 
 
@@ -164,6 +167,82 @@ def test_files_count_by_what_is_in_them(tmp_path, monkeypatch):
         (tmp_path / "large").write_bytes(content)
         made.append(file_digest(tmp_path / "large"))
     assert len(set(made)) == 4 and made[0] == made[4]
+
+
+def test_a_host_may_have_built_its_own_modules_or_not_built_them_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(alike, "__file__", str(tmp_path / "job/alike.py"))
+    (tmp_path / "job").mkdir()
+    source, compiled = tmp_path / "job/alike.py", tmp_path / "_core.cpython-311-x86_64-linux-gnu.so"
+    facts = []
+    for one, other in (("a", "a"), ("a", "b"), ("b", "a"), ("a", "a")):
+        source.write_text(one, encoding="utf-8")
+        compiled.write_text(other, encoding="utf-8")
+        facts.append(facts_of_program({}, "MPI"))
+    errors, warnings = differences(facts, list("xyzx"))
+    assert errors == ["the source of parcorana differs: rank 2 (z) has another one"]
+    assert warnings == ["a compiled module of parcorana differs: rank 1 (y) has another one"]
+
+
+LOOKS_UP = """
+import os, settings_of_mine
+GAIN, UNUSED, AT = 2.5, 1, ["offset"]
+
+def scaled(data):
+    return data * GAIN + float(os.environ.get("PEDESTAL_OF_MINE") or 0)
+
+def wrapped(function):
+    return lambda *args: function(*args)
+
+class Base:
+    @staticmethod
+    def moved(data):
+        return scaled(data) + settings_of_mine.offset
+
+class made(Base):
+    @wrapped
+    def adjustData(self, data):
+        return [self.moved(data) for _ in AT]
+"""
+
+
+def test_what_user_code_looks_up_when_it_runs(monkeypatch):
+    settings = types.ModuleType("settings_of_mine")
+    settings.offset, settings.unused, settings.__file__ = 7, 8, "/home/mine/settings_of_mine.py"
+    monkeypatch.setitem(sys.modules, "settings_of_mine", settings)
+    monkeypatch.delenv("PEDESTAL_OF_MINE", raising=False)
+    own = code(LOOKS_UP)
+    expected = {"GAIN": 2.5, "AT": ["offset"], "settings_of_mine.offset": 7, "$PEDESTAL_OF_MINE": None}
+    assert looked_up([own, userg2.G2atEnd]) == expected
+    monkeypatch.setenv("PEDESTAL_OF_MINE", "3")
+    assert looked_up([own]) == expected | {"$PEDESTAL_OF_MINE": "3"}
+
+
+class Scaled(userg2.G2atEnd):
+    def adjustData(self, data):
+        data *= SCALE
+
+
+SCALE = 1.0
+
+
+def test_ranks_whose_code_looks_up_another_value_are_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = []
+    for value in (1.0, 1.0, 2.0):
+        monkeypatch.setattr(sys.modules[__name__], "SCALE", value)
+        made.append(facts(user_class=Scaled))
+    said = ["SCALE in the code of Scaled differs: rank 2 (there) has 2.0, the others have 1.0"]
+    assert differences(made, ["here", "here", "there"]) == ([], said)
+
+
+def test_servers_that_find_other_data():
+    one, two = {"events": 1000, "first_event": "a"}, {"events": 999, "first_event": "b"}
+    assert agreed_data([None, one, dict(one), None], ["here"] * 4, "h5=f") == one
+    assert agreed_data([None, None], ["here"] * 2, "h5=f:live") == {}
+    with pytest.raises(ConfigError) as caught:
+        agreed_data([None, one, one | two, None], ["here", "here", "there", "there"], "h5=f")
+    said = "rank 1 (here) and rank 2 (there) have 1,000, 999 events, and not the same first one; does a host have"
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,14 @@ ROOMS = {
     "photons": "files calculation correlation detector curves results view g2",
     "twotime": "files calculation correlation detector results view g2",
     "pipeline": "files calculation correlation detector curves events job results view",
+    "plan": "files calculation curves events job results view pipeline",
+    "page": "files detector curves events results view",
     "tools": "files calculation correlation detector curves events job results view export watch g2 multitau twotime "
-    "pipeline",
-    "inprocess": "files calculation correlation detector events job results view export multitau photons twotime g2 "
-    "pipeline tools",
+    "pipeline plan page",
+    "inprocess": "files calculation correlation detector curves events job results view export multitau photons "
+    "twotime g2 pipeline tools",
     "faces": "files calculation correlation detector curves events job results view export watch g2 multitau twotime "
-    "pipeline tools inprocess",
+    "pipeline page tools inprocess",
 }
 # The modules beside the folders: what all may know, what users import, and what stands for a room.
 BESIDE = {"errors": "floor", "forks": "floor", "_version": "floor", "reference": "floor", "userg2": "g2"}
@@ -51,9 +53,11 @@ ONLY_IN = {
     },
     "hdf5plugin": {"events.hdf5"},
     "tqdm": {"view.progress"},
-    "matplotlib": {"view.pictures", "view.texts", "view.twotime", "view.aged", "inprocess.result"},
+    "matplotlib": {"view.library", "inprocess.result"},
     "pandas": {"inprocess.result"},
     "scipy": {"curves.fits"},
+    "bokeh": {"page"},
+    "tornado": {"page.server"},  # bokeh brings it along
 }
 
 

@@ -63,7 +63,7 @@ def test_the_search_sees_what_has_none():
 def mypy(run_here, root, tmp_path_factory):
     cache = tmp_path_factory.mktemp("mypy")
     where = {"MYPYPATH": str(root), "MYPY_CACHE_DIR": str(cache)}
-    return functools.partial(run_here, sys.executable, "-m", seconds=300, env=where)
+    return functools.partial(run_here, sys.executable, "-m", env=where)
 
 
 def test_stubs_of_the_kernels(mypy, tmp_path):

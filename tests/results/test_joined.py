@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import shutil
+import signal
 
 import h5py
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 from local import config_of_results
 
 from parcorana.errors import RunError
-from parcorana.files import aside, sealed
+from parcorana.files import aside, plain, sealed
 from parcorana.results import file as files
+from parcorana.results import joined
 from parcorana.results.file import ResultFile
 from parcorana.results.folder import published, take_over
 from parcorana.results.join import join
@@ -159,10 +161,36 @@ def _within(group):
     group["deep/bad"] = group["deep"]
 
 
-@pytest.mark.parametrize("write", [_external, _dangling, _to_itself, _virtual, _elsewhere, _within])
+def _reference(group):
+    group["deep/bad"] = group.ref
+
+
+def _references(group):
+    kind = np.dtype([("a", "i4"), ("b", h5py.vlen_dtype(h5py.regionref_dtype))])
+    group.create_dataset("bad", (2,), kind)
+
+
+def _attribute(group):
+    group.create_group("bad").attrs["of"] = group.ref
+
+
+def _scale(group):
+    group["bad"] = np.arange(3)
+    group["x"] = np.arange(3)
+    group["x"].make_scale("x")
+    group["bad"].dims[0].attach_scale(group["x"])
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        *(_external, _dangling, _to_itself, _virtual, _elsewhere, _within),
+        *(_reference, _references, _attribute, _scale),
+    ],
+)
 def test_what_cannot_be_joined_is_refused_at_once(tmp_path, config, write):
     results, publish = begin(tmp_path / "out.h5", config, lambda group, number: write(group))
-    with pytest.raises(RunError, match=r"^user_class object: .*/bad' .*: ") as raised:
+    with pytest.raises(RunError, match=r"^user_class object: .*/bad' .*") as raised:
         publish(1)
     assert "\n" not in str(raised.value)
     assert not published(results.folder) and sorted(os.listdir(results.folder)) == [".writer", "base.h5"]
@@ -243,6 +271,38 @@ def test_a_truncated_update_without_its_end_is_left_out(tmp_path, config, caplog
         RunError, match=r"update_000001.h5' is damaged: .* no other update is whole; what was published stays"
     ):
         join(results.folder)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "Too many open files"), MemoryError()])
+def test_an_update_that_cannot_be_opened_is_not_damaged(tmp_path, config, monkeypatch, error):
+    results, publish = begin(tmp_path / "out.h5", config)
+    for number in (1, 2):
+        publish(number)
+    results.release()
+    opened = h5py.File
+
+    def short(name, *args, **kwargs):
+        if kwargs.get("libver") is None and tried.append(name) is None and len(tried) == 1:
+            raise error
+        return opened(name, *args, **kwargs)
+
+    tried = []
+    monkeypatch.setattr(joined.h5py, "File", short)
+    monkeypatch.setattr(joined, "fault_of_any", lambda paths: {})
+    with pytest.raises((RunError, MemoryError)):
+        join(results.folder)
+    assert [path.name for path in published(results.folder)] == ["update_000001.h5", "update_000002.h5"]
+    assert len(join(results.folder)[1]) == 2
+
+
+def test_a_trial_that_the_system_ends_says_nothing_of_an_update(tmp_path, config, monkeypatch):
+    results, publish = begin(tmp_path / "out.h5", config)
+    publish(1)
+    results.release()
+    monkeypatch.setattr(plain, "_read_through", lambda path: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(RunError, match="cannot be tried: the system ended"):
+        join(results.folder)
+    assert len(published(results.folder)) == 1
 
 
 def test_damage_in_a_result_is_found_when_it_is_compared(tmp_path, config, capsys):

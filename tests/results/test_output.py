@@ -505,11 +505,13 @@ def test_file_too_large(setup, command, limit, words):
 
 @pytest.mark.parametrize("ranks", [0, 3])
 def test_folder_vanishes(slow, ranks):
+    (slow.folder / "hold").touch()  # it does not come to its end meanwhile
     job = slow.start(ranks=ranks)
     folder = slow.folder / "out.h5.inprogress"
     wait_for_update(folder, job)
     folder.rename(slow.folder / "elsewhere")
-    assert job.wait(30) == 1
+    (slow.folder / "hold").unlink()
+    assert job.wait(PATIENCE) == 1
     log = (slow.folder / "log").read_text(encoding="utf-8")
     lines = [line for line in log.splitlines() if line.startswith("parCorAnaDriver: ")]
     assert len(lines) == 1, log

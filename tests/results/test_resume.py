@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+import os
 import re
 import shutil
 import zlib
@@ -315,6 +316,25 @@ def test_a_class_that_was_mended_goes_on_and_the_log_says_so(runs):
         assert run.stderr.count(warning) == 1
     assert "resumed at" in run.stderr and begun not in run.stderr
     assert warning not in run.stderr  # the class is as it was at the checkpoint
+
+
+def put_frames(frames, counters):
+    os.unlink("frames.h5")
+    with h5py.File("frames.h5", "w") as file:
+        file["det/frames"], file["det/counter"] = frames, counters
+
+
+def test_what_the_code_looks_up_and_the_data_are_those_of_before(runs):
+    interrupted(runs)
+    frames, counters = runs.setup.frames, runs.setup.counters
+    for others in ((frames[::-1], counters), (frames, counters + 1)):
+        put_frames(*others)
+        status, said = runs.run("--resume")
+        assert status == 2 and "its first event is not that with which the run was begun: it is not the same" in said
+    put_frames(np.concatenate([frames, frames]), np.r_[counters, counters + counters[-1]])
+    status, said = runs.run("--resume")
+    assert status == 0 and "'h5=frames.h5' has 460 events, and had 230 when the run was begun: is it the same" in said
+    assert "$STRIKE in the code of user_class G2IncrementalAccumulator was 'raise:server:170' when the run was" in said
 
 
 def test_another_version(runs, monkeypatch):

@@ -104,3 +104,11 @@ def test_parameters_that_are_nested_without_end(result, tmp_path, capsys):
         file["system/system_params"] = "[" * 100_000
     assert plot.main([str(bad), "-o", str(tmp_path / "a.png")]) == 2
     assert "is not JSON" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_gone(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert speaks("any")(pytest.fail)(["-c", "a.py"]) == 2
+    assert capsys.readouterr().err == "any: the folder that it was started in is gone: cd to one that is there\n"

@@ -42,7 +42,7 @@ def test_lines_and_table_are_those_of_the_file(there, capsys):
             for name, dataset in (("g2", f"delay_curve_color_{color}"), ("elements", f"elements_color_{color}")):
                 np.testing.assert_allclose([float(row[name]) for row in mine], group[dataset], rtol=1e-8)
             assert [int(row["counts"]) for row in mine] == group["delay_counts"].tolist()
-            assert {(row["since"], row["first"], row["last"]) for row in mine} == {
+            assert {(row["since"], row["first [pulses]"], row["last [pulses]"]) for row in mine} == {
                 (str(processed - 10), str(group["first"]), str(group["last"]))
             }
     assert len(rows) == 4 * 2 * 2

@@ -209,7 +209,7 @@ def test_updates_over_each_other_and_as_a_table(ran, monkeypatch, capsys):
         group = file["user/G2_results_at_000140"]
         for color in (1, 3):
             mine = [row for row in rows[18:] if int(row["color"]) == color]
-            assert [int(row["delay"]) for row in mine] == group["delays"][:].tolist()
+            assert [int(row["delay [pulses]"]) for row in mine] == group["delays"][:].tolist()
             np.testing.assert_allclose([float(row["seconds"]) for row in mine], group["delays"][:] / 120, rtol=1e-8)
             for key, name in (("g2", "delay_curve"), ("error", "delay_curve_err"), ("elements", "elements")):
                 want = group[f"{name}_color_{color}"][:]

@@ -1,5 +1,6 @@
 """``h5=FILE``: a stack T x NDArray in HDF5 files, read a batch of frames at a time."""
 
+import hashlib
 import math
 from bisect import bisect_right
 from dataclasses import replace
@@ -193,6 +194,17 @@ class HDF5Source:
         by_frames = self.stamps == "pulses" and (dataset is None or stacks[0].times.numbers_frames)
         instrument = replace(found[0].agreed(found[1:]), by_frames=by_frames)
         return instrument if counts_all else replace(instrument, announced=None, found=None)
+
+    def first_event(self):
+        """Return a digest of the first frame and its time, which tells other data of the same name; empty if unread."""
+        frame = np.empty((1, *self.shape), self.dtype)
+        try:
+            if not self._stacks[0].read(0, 1, frame)[0]:
+                return ""
+        except (OSError, ConfigError, Unreadable):  # said where it is read
+            return ""
+        time = 0 if self._times is None else int(self._times[0])
+        return hashlib.sha256(b"%d %s" % (time, frame.tobytes())).hexdigest()
 
     def geometry(self):
         """Return where the elements are, as far as the files tell; None if they state nothing of the instrument."""

@@ -1,0 +1,24 @@
+"""The page as a file that needs no server and no internet."""
+
+from bokeh.embed import file_html
+from bokeh.resources import INLINE
+
+from parcorana.files.aside import written
+from parcorana.page.document import TEMPLATE, Page
+
+
+def write_page(path, run):
+    """Write the page of a run, as it is now.
+
+    Parameters
+    ----------
+    path : path
+    run : Follower
+
+    Raises
+    ------
+    OSError
+    """
+    html = file_html(Page(run, live=False).layout, INLINE, f"{run.seen.label} - ParCorAna", template=TEMPLATE)
+    with written(path) as file:
+        file.write(html.encode())

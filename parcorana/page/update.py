@@ -1,0 +1,265 @@
+"""One update of a run, read: all that its page shows."""
+
+import os
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from parcorana.curves.monitor import Distribution
+from parcorana.detector.images import segments_apart
+from parcorana.errors import ConfigError
+from parcorana.files.plain import plain_file
+from parcorana.files.sealed import is_damaged
+from parcorana.results.facts import ACCOUNT
+from parcorana.results.photons import GROUP as PHOTONS
+from parcorana.results.photons import Photons, read_photons
+from parcorana.results.reading import Result, classes_in, params_of, read_result, updates_in
+from parcorana.results.runlog import lines_of
+from parcorana.results.twotime import GROUP as TWO_TIME
+from parcorana.results.twotime import TwoTimeResult, read_two_time
+from parcorana.results.updates import updates_of
+from parcorana.results.values import read_values
+
+_SIDE = 360  # pixels of an image at most: what a page shows, and twenty viewers can be sent
+_SEALED = 64 << 20  # bytes of an update that is read once more for its checksum
+_AGES = 256  # bins of age of a map, along each side
+
+
+@dataclass
+class Part:
+    """What one class has at an update.
+
+    Attributes
+    ----------
+    result : Result or None
+        Delay curves.
+    two_time : TwoTimeResult or None
+    photons : Photons or None
+    aged : bool
+        Whether it has curves of what came since the update before.
+    images : dict of str to (H, W) array
+        'mean' (float64, NaN outside), 'color' (int64, -1 outside the detector, 0 in none).
+    mean_is : str
+        What 'mean' is.
+    every : int
+        Pixels along each side of the detector's image that one pixel here stands for.
+    """
+
+    result: Result | None = None
+    two_time: TwoTimeResult | None = None
+    photons: Photons | None = None
+    aged: bool = False
+    images: dict = field(default_factory=dict)
+    mean_is: str = ""
+    every: int = 1
+
+
+@dataclass
+class Update:
+    """One update.
+
+    Attributes
+    ----------
+    processed : int
+    written : float [s]
+        When, since 1970.
+    account : dict of str to int
+        Of the whole run in a file that has ended, else until then.
+    facts : dict
+        Attributes of /system, and 'dataset', 'numevents', 'ranks' by role, 'elements', 'frame_norm'.
+    values : dict of str to Distribution
+    ranges : dict of str to (low, high)
+    rate : float or None [Hz]
+        Of the values.
+    parts : dict of str to Part
+        By the name of the class, "" of a single one.
+    """
+
+    processed: int
+    written: float
+    account: dict
+    facts: dict
+    values: dict[str, Distribution]
+    ranges: dict
+    rate: float | None
+    parts: dict[str, Part]
+    made: dict = field(default_factory=dict, repr=False)  # what is drawn of it, made once for all viewers
+
+    def once(self, name, make, *args):
+        """Return what `make` makes of it, made only the first time."""
+        if name not in self.made:
+            self.made[name] = make(*args)
+        return self.made[name]
+
+
+def numbers_in(path):
+    """Return the numbers of events of the updates in a result file, increasing.
+
+    Raises
+    ------
+    ConfigError
+        It is no result.
+    """
+    with plain_file(path) as file:
+        return _numbers(file)
+
+
+def log_in(path):
+    """Return (time, level, text) of the lines of the log that a result keeps."""
+    with plain_file(path, own=True) as file:
+        log = file["system"].get("log")
+        return lines_of(log.asstr(errors="replace")[()]) if log is not None else []
+
+
+def _numbers(file):
+    found = set()
+    for of in classes_in(file):
+        user = file["user"][of] if of else file["user"]
+        for prefix in ("G2_results_at_", TWO_TIME, PHOTONS):
+            found.update(updates_of(user, prefix))
+    return sorted(found) or [_account(file["system"])["processed"]]
+
+
+def _account(system):
+    return {key: int(system["accounting"].attrs.get(key, 0)) for key in ACCOUNT}
+
+
+def read_update(path, label, at, layout=None, own=False):
+    """Read one update.
+
+    Parameters
+    ----------
+    path : path
+        Of its file, or of a result.
+    label : str
+    at : int
+        Events processed.
+    layout : Layout, optional
+        Of the detector; segments side by side without it.
+    own : bool
+        Whether the file has been tried before.
+
+    Raises
+    ------
+    ConfigError
+        It is damaged, or no result.
+    """
+    _check_seal(path)
+    with plain_file(path, own) as file:
+        system, user = file["system"], file["user"]
+        params = params_of(system, label)
+        parts, frame_norm = {}, {}
+        for of in classes_in(file) or [""]:
+            group = user[of] if of else user
+            parts[of] = _part(file, group, label, at, of or None)
+            if (result := parts[of].result) is not None and result.frame_norm:
+                frame_norm[result.frame_norm] = None
+        mask = system["mask"][:] != 0
+        color = system["color"][:] if "color" in system else mask.astype(np.int64)
+        for of, part in parts.items():
+            _add_images(part, mask, color, layout, _arrays(file, label, at, of or None))
+        values, ranges, rate = {}, {}, None
+        if len(system.get("values", ())):
+            values, ranges, rate = read_values(file, label)
+        facts = {name: _plain(value) for name, value in system.attrs.items()}
+        facts["dataset"], facts["numevents"] = str(params.get("dataset", "")), params.get("numevents") or 0
+        facts["elements"], facts["frame_norm"] = int(mask.sum()), list(frame_norm)
+        facts["ranks"] = _ranks(system)
+        written = os.stat(path).st_mtime
+        return Update(at, written, _account(system), facts, values, ranges, rate, parts)
+
+
+def _check_seal(path):
+    try:
+        with open(path, "rb") as file:
+            if os.fstat(file.fileno()).st_size <= _SEALED and is_damaged(file.fileno()):
+                raise ConfigError(f"{str(path)!r} is damaged: its checksum is not that of its bytes")
+    except OSError as error:
+        raise ConfigError(f"{str(path)!r} cannot be read: {error.strerror}") from None
+
+
+def _plain(value):
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _ranks(system):
+    if "ranks" not in system or system["ranks"].dtype.names is None:
+        return {}
+    roles = [role.decode(errors="replace") for role in system["ranks"]["role"]]
+    return {role: roles.count(role) for role in dict.fromkeys(roles)}
+
+
+def _part(file, user, label, at, of):
+    found = Part()
+    if at in (updates := updates_in(file, label, of)):
+        found.aged = "aged" in updates[at]
+        found.result = read_result(file, label, at, of)
+        found.result.of = of
+    if at in updates_of(user, TWO_TIME):
+        found.two_time = _smaller(read_two_time(user, label, at))
+    if at in updates_of(user, PHOTONS):
+        found.photons = read_photons(user, label, at)
+    return found
+
+
+def _smaller(two_time):
+    """Take together bins of age, where a map has more than a page shows."""
+    k = -(-len(two_time.ages) // _AGES)
+    if k > 1:
+        two_time.maps = {color: mean_of_blocks(matrix, k) for color, matrix in two_time.maps.items()}
+        two_time.g2 = {}
+        two_time.ages, two_time.width = two_time.ages[::k], two_time.width * k
+    return two_time
+
+
+def mean_of_blocks(image, k):
+    """Return the mean of each k x k pixels, of those that are no NaN."""
+    if k == 1:
+        return image
+    rows, columns = (np.arange(0, n, k) for n in image.shape)
+
+    def summed(array):
+        return np.add.reduceat(np.add.reduceat(array, rows, axis=0), columns, axis=1)
+
+    good = np.isfinite(image)
+    count = summed(good.astype(np.float64))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return summed(np.where(good, image, 0.0)) / np.where(count > 0, count, np.nan)
+
+
+def _arrays(file, label, at, of):
+    group = updates_in(file, label, of).get(at)
+    return group if group is not None and "IP" in group else None
+
+
+def _add_images(part, mask, color, layout, arrays):
+    """Add mean image and colours, laid out and as small as a page needs."""
+    layout = segments_apart(mask.shape) if layout is None or layout.iX.shape != mask.shape else layout
+    part.every = k = max(1, -(-max(layout.shape) // _SIDE))
+    inside = layout.covered()
+    colors = np.where(inside, layout.image(np.where(mask, color, 0).astype(np.int64)), -1)
+    part.images["color"] = colors[::k, ::k]
+    mean, part.mean_is = _mean(part.result, mask, color, arrays)
+    if mean is not None:
+        image = np.where(inside, layout.image(np.where(mask, mean, np.nan)), np.nan)
+        part.images["mean"] = mean_of_blocks(image, k)
+
+
+def _mean(result, mask, color, arrays):
+    """Return the mean intensity of each element, from IP of the delay with most pairs, else of each colour."""
+    if result is None:
+        return None, ""
+    if arrays is not None and result.counts.any():
+        best = int(result.counts.argmax())
+        name = f"IP/delay_{result.delays[best]:06d}"
+        if name in arrays and arrays[name].shape == mask.shape:
+            return arrays[name][:] / result.counts[best], "mean over the events, of each element"
+    if not result.intensity:
+        return None, ""
+    mean = np.full(mask.shape, np.nan)
+    for number, line in result.intensity.items():
+        if np.isfinite(line).any():
+            mean[mask & (color == number)] = np.nanmean(line)
+    return mean, "mean of each colour: this update has no full arrays (save_arrays)"

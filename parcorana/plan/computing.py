@@ -1,0 +1,241 @@
+"""How long a worker takes for a block of events, by the real one, fed with events of a sample."""
+
+import logging
+import math
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from parcorana.calculation.arrays import PerElement
+from parcorana.errors import RunError
+from parcorana.pipeline.transport import WORKED, LocalNetwork
+from parcorana.pipeline.worker import Worker
+from parcorana.plan.miniature import VIEWER, WORKER, Feeder, harmless, part_of_job
+
+SECONDS = 0.2
+_STRIP = 128  # elements that a thread takes at a time
+_MOST_BYTES = 192 << 20  # of the elements that are tried
+_BUFFERS = 2  # that a worker has for blocks
+_STEADY = 6  # blocks at most that are measured once the buffer is full
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a worker takes, with all of its elements.
+
+    Attributes
+    ----------
+    blocks : (k,) float [s]
+        For each of the first blocks.
+    steady : float [s]
+        For a block once the buffer is full.
+    alone : float [s]
+        What of that does not go with the elements.
+    events : int
+        In a block.
+    collect, last : float [s]
+        For what the viewer gets at an update, and at the last one.
+    pieces : list of (str, str, list of int)
+        Name, dtype and leading axes of the arrays of elements of an update.
+    last_pieces : list
+        The same of the last one.
+    """
+
+    blocks: np.ndarray
+    steady: float
+    alone: float
+    events: int
+    collect: float
+    last: float
+    pieces: list = field(default_factory=list)
+    last_pieces: list = field(default_factory=list)
+
+
+@contextmanager
+def unheard():
+    """Keep the log from what is only tried."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def drain(network):
+    """Take what was sent to the viewer, as if it had been."""
+    for (_, dest, _), box in network.boxes.items():
+        if dest == VIEWER:
+            for post in box:
+                post.taken = True
+            box.clear()
+
+
+class _Tried:
+    """A worker with some elements, fed block by block.
+
+    Attributes
+    ----------
+    wall : list of float [s]
+        Of each block.
+    collect, last : float [s]
+    pieces, last_pieces : list
+    """
+
+    def __init__(self, config, threads, elements, sample):
+        network = LocalNetwork(3)
+        self.elements = elements
+        self._network, self._feeder = network, Feeder(config, network, elements, sample)
+        self._worker = Worker(part_of_job(config, network, WORKER, threads, elements))
+        self._steps, self.wall = self._worker.run(), []
+
+    def warm(self, events):
+        """Get all the memory that the worker has: how long that takes depends on how much it is, not on what it does.
+
+        Then another run begins, with an empty buffer.
+        """
+        next(self._steps)
+        for array in self._worker.arrays.values():
+            array.value[...] = array.value.copy()
+        calculation = self._worker.calculation
+        for entering in [self._worker.entering, *getattr(calculation, "enterings", {}).values()]:
+            entering.buffer.X[...] = 0
+        for _ in range(_BUFFERS):
+            self.feed(events)
+        self._feeder.run = 1
+        self.feed(1)  # that the other run has ended takes time, too
+        self.wall = []
+
+    def feed(self, events):
+        """Let a block enter."""
+        handles = self._feeder.send(events)
+        start = time.perf_counter()
+        while True:
+            step = next(self._steps, self)
+            if step is self:
+                raise RunError(f"a worker ended: {self._worker.error or 'it had enough'}")
+            drain(self._network)
+            if step is not WORKED and all(handle.done() for handle in handles):
+                break
+        self.wall.append(time.perf_counter() - start)
+
+    def collected(self):
+        """Make what an update has, and the last one."""
+        self.collect, self.pieces = self._collected(False)
+        self.last, self.last_pieces = self.collect, self.pieces
+        if self._worker.calculation.last_has_more:
+            self.last, self.last_pieces = self._collected(True)
+
+    def _collected(self, last):
+        worker = self._worker
+        start = time.perf_counter()
+        worker.monitors.settle()
+        worker.calculation.mpiParams.processed = worker.events.processed
+        arrays = worker._collected(last)
+        whole = [
+            (n, a.value.dtype.str, list(a.value.shape[:-1]))
+            for n, a in sorted(arrays.items())
+            if isinstance(a, PerElement)
+        ]
+        return time.perf_counter() - start, whole
+
+    def close(self):
+        """End the worker where it is."""
+        self._steps.close()
+
+
+def _try(config, threads, elements, sample, blocks, events, seconds):
+    """Feed a worker so many blocks of so many events, as far as time allows."""
+    tried, until = _Tried(config, threads, elements, sample), time.perf_counter() + seconds
+    try:
+        tried.warm(events)
+        for _ in range(blocks):
+            tried.feed(events)
+            if time.perf_counter() > until:
+                break
+        tried.collected()
+        return tried
+    finally:
+        tried.close()
+
+
+def compute_some(config, threads, elements, sample, total=None, seconds=SECONDS):
+    """Measure what a worker takes for its blocks.
+
+    A few of the elements are tried, as many as time allows, and once a fourth of these to know what does not go with
+    them.
+
+    Parameters
+    ----------
+    config : Config
+    threads, elements : int
+        Of the worker.
+    sample : Sample
+    total : int, optional
+        Events of the run.
+    seconds : float
+        About how long to try.
+
+    Returns
+    -------
+    Computed
+    """
+    config, _ = harmless(config)
+    total = total or 1 << 62
+    events = min(config.block, total)
+    full = math.ceil(config.times / events)
+    blocks = min(max(total // events, 1), full + _STEADY)
+    each = config.store_dtype.itemsize * (config.times + 3 * config.block) + 32 * len(config.delays) * max(
+        1, len(config.classes)
+    )
+    most = max(1, min(elements, _MOST_BYTES // each))
+    few = min(most, _STRIP * threads)
+    small = _try(config, threads, few, sample, blocks, events, seconds / 2)
+    spent = sum(small.wall)
+    # even where others keep the machine busy there must be some to tell what goes with the elements
+    many = min(most, max(4 * few, int(few * seconds / max(spent, 1e-4)) // _STRIP * _STRIP))
+    large = small
+    if many >= 2 * few:
+        large = _try(config, threads, many, sample, blocks, events, seconds)
+    return _scaled(small, large, elements, events, full)
+
+
+def _scaled(small, large, elements, events, full):
+    """Return what all elements take, from what few and many of them did."""
+
+    def steady(tried):
+        times = tried.wall
+        return float(np.median(times[min(full, len(times) - 1) :]))
+
+    def line(one, other):
+        """Return what does not go with the elements, and what each takes."""
+        if large is small:
+            return 0.0, one / small.elements
+        slope = max(other - one, 0.0) / (large.elements - small.elements)
+        slope = max(slope, 0.25 * other / large.elements)
+        return max(other - slope * large.elements, 0.0), slope
+
+    def of_all(one, other):
+        fixed, slope = line(one, other)
+        return fixed + slope * elements
+
+    alone, slope = line(steady(small), steady(large))
+    now = alone + slope * elements
+    ratio = now / max(steady(large), 1e-9)
+    return Computed(
+        blocks=np.array(large.wall) * ratio,
+        steady=now,
+        alone=alone,
+        events=events,
+        collect=of_all(small.collect, large.collect),
+        last=of_all(small.last, large.last),
+        pieces=large.pieces,
+        last_pieces=large.last_pieces,
+    )
+
+
+def pieces_in(arrays):
+    """Return how many pieces arrays of elements have, of which name, dtype and leading axes are given."""
+    return sum(math.prod(axes) for _, _, axes in arrays)

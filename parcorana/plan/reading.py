@@ -1,0 +1,187 @@
+"""How long a server takes for an event: a few real ones, read and put into send buffers as in a run."""
+
+import time
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from parcorana import _move
+from parcorana.errors import RunError
+from parcorana.events.protocol import FrameBlock
+from parcorana.pipeline.block import BAD, PULSES, TYPE, BlockBuffer, of_header
+from parcorana.pipeline.clock import Clock
+from parcorana.pipeline.intake import Intake
+from parcorana.pipeline.job import Job
+from parcorana.pipeline.reading import Reading
+from parcorana.plan.miniature import harmless, sample_of
+
+MOST_BYTES = 64 << 20  # of frames that are read
+MOST_EVENTS = 512
+_SECONDS = 0.12
+
+
+@dataclass(frozen=True)
+class Read:
+    """What reading takes, of one server.
+
+    Attributes
+    ----------
+    events : int
+        That were read.
+    seconds, processor : float [s]
+        For each event; the second one counts all threads.
+    nbytes : int
+        Of an event on its way to the workers.
+    sample : parcorana.plan.miniature.Sample or None
+        None where no event could be taken.
+    from_memory : bool
+        Whether hardly anything came from a disk.
+    """
+
+    events: int
+    seconds: float
+    processor: float
+    nbytes: int
+    sample: Any
+    from_memory: bool
+
+
+class _Few:
+    """The first events of a block, until there were enough, or time is over.
+
+    Attributes
+    ----------
+    marks : list of (int, float, float)
+        Events so far, time, time of the processor; one at the beginning and one after each piece.
+    """
+
+    def __init__(self, events, most, until):
+        self._events, self._most, self._until = events, most, until
+        self.marks = []
+
+    def mark(self, count):
+        """Note how far it is; tell whether it is time to end."""
+        self.marks.append((count, time.perf_counter(), time.process_time()))
+        return count >= self._most or self.marks[-1][1] > self._until
+
+    def one_by_one(self):
+        """Generate events."""
+        self.mark(0)
+        for count, event in enumerate(islice(self._events, self._most), 1):
+            yield event
+            if self.mark(count):
+                return
+
+    def block(self):
+        """Return the same as a `FrameBlock`."""
+        events = self._events
+        size = min(len(events), self._most)
+        values = {name: column[:size] for name, column in events.values.items()}
+        first = slice(0, size)
+        return FrameBlock(events.runs[first], events.stamps[first], events.indexes[first], values, None, self._pieces)
+
+    def _pieces(self, wanted):
+        size = min(len(self._events), self._most)
+        if wanted is not None:
+            wanted = np.concatenate([wanted, np.zeros(len(self._events) - size, bool)])
+        self.mark(0)
+        for k, frames in self._events.pieces(wanted):
+            if k >= size:
+                return
+            if isinstance(frames, int):
+                frames = min(frames, size - k)
+            elif not isinstance(frames, Exception):
+                frames = frames[: size - k]
+            yield k, frames
+            if self.mark(
+                k + (frames if isinstance(frames, int) else 1 if isinstance(frames, Exception) else len(frames))
+            ):
+                return
+
+
+def _from_disk():
+    """Return the bytes that this process had from a disk so far, 0 where nobody says."""
+    try:
+        with open("/proc/self/io", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("read_bytes:"))
+    except (OSError, StopIteration, ValueError):
+        return 0
+
+
+def read_some(config, division, rank, source):
+    """Read a few events of a server's source, and close it.
+
+    Parameters
+    ----------
+    config : Config
+    division : parcorana.job.division.Division
+    rank : int
+    source : EventSource
+        Not a live one.
+
+    Returns
+    -------
+    Read
+
+    Raises
+    ------
+    RunError, OSError, ...
+        Whatever reading raises.
+    """
+    config, _ = harmless(config)
+    size = max(source.dtype.itemsize if source.dtype is not None else 8, config.store_dtype.itemsize)
+    most = max(1, min(config.block, MOST_EVENTS, MOST_BYTES // (size * max(config.mask.size, 1))))
+    job = Job(config, division.roles, _Alone(rank, len(division.hosts)), Clock(False))
+    calculation, reading = job.make_calculation(), Reading(job.stop)
+    intake = Intake(job, calculation, reading)
+    widths = [part.stop - part.start for part in job.parts]
+    buffer = BlockBuffer(most, widths, config.store_dtype, config.names, *of_header(config))
+    for memory in buffer.memory:
+        memory[:] = 0  # as after the first blocks of a run: the pages are there
+    buffer.begin(0, -1, source.stamps == "pulses")
+    before = _from_disk()
+    try:
+        events = next(iter(source.blocks()), None)
+        if events is None:
+            raise RunError("it has no event")
+        few = _Few(events, most, time.perf_counter() + _SECONDS)
+        if intake.as_they_are and hasattr(events, "pieces"):
+            intake.take_pieces(buffer, few.block(), 0)
+        else:
+            for event in few.one_by_one():
+                intake.take(buffer, event)
+        if reading.error is not None:
+            raise reading.error
+        return _found(config, buffer, few.marks, _from_disk() - before)
+    finally:
+        source.close()
+
+
+def _found(config, buffer, marks, from_disk):
+    count, header = marks[-1][0], buffer.header
+    if not count:
+        raise RunError("no event came in time")
+    if header[BAD] >= count:
+        raise RunError("all events that were read are bad")
+    # the first piece opens what a run opens once
+    first = 1 if len(marks) > 2 and marks[-1][0] > marks[1][0] else 0
+    events = count - marks[first][0]
+    wall, processor = (marks[-1][k] - marks[first][k] for k in (1, 2))
+    dtype = _move.TYPES[header[TYPE]]
+    rows = buffer.sent_rows()[0][:, : buffer.widths[0]]
+    sample = None
+    if len(rows):
+        table = buffer.numbers[buffer.head :].reshape(-1, buffer.row)[: buffer.events]
+        values = dict(zip(buffer.names, table[:, 2:].view(np.float64).T.copy(), strict=True))
+        sample = sample_of(table[:, 0].copy(), values, rows, bool(header[PULSES]), config.rate)
+    nbytes = dtype.itemsize * config.elements
+    return Read(count, wall / events, processor / events, nbytes, sample, from_disk < nbytes * count / 2)
+
+
+class _Alone:
+    """In the place of a transport: nothing is sent."""
+
+    def __init__(self, rank, size):
+        self.rank, self.size = rank, size

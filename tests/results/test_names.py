@@ -1,0 +1,73 @@
+"""Names of results: what no file can have, or what is no file, is refused before anything is done."""
+
+import os
+import socket
+
+import h5py
+import pytest
+
+from parcorana.errors import ConfigError, say
+from parcorana.files.datasets import write_dataset
+from parcorana.results.folder import ask_to_stop, hidden_name
+from parcorana.results.join import join
+from parcorana.results.name import resolve_name
+
+LONGEST = 255 - len(".inprogress") - len("..done")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("a" * 5000, "File name too long"),
+        ("a" * (LONGEST + 1), "File name too long"),
+        ("%C" + "a" * 5000, "File name too long"),
+        ("a\0b.h5", "null"),
+        ("\ud800.h5", "surrogates"),
+        ("file/out.h5", "Not a directory"),
+    ],
+)
+def test_no_file_can_be_called_that(tmp_path, monkeypatch, name, why):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=f"h5output: no file can be called .*: .*{why}"):
+        resolve_name(name, overwrite=True)
+
+
+def test_the_longest_name_is_one(tmp_path):
+    name = str(tmp_path / ("a" * LONGEST))
+    assert resolve_name(name, overwrite=False) == name
+    folder = tmp_path / f"{'a' * LONGEST}.inprogress"
+    folder.mkdir()
+    folder.rename(hidden_name(folder))
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(tmp_path / "socket"))
+    (tmp_path / "out.h5.inprogress").mkdir()
+    for name, what in (("pipe", "a pipe"), ("link", "a device"), ("socket", "a socket")):
+        with pytest.raises(ConfigError, match=f"h5output: .* is {what}"):
+            resolve_name(str(tmp_path / name), overwrite=True)
+        with pytest.raises(ConfigError, match=f"--join: .* is {what}"):
+            join(tmp_path / "out.h5.inprogress", name=tmp_path / name, overwrite=True)
+
+
+def test_folders_that_no_run_can_have():
+    for name in ("a" * 5000, "a\0b"):
+        with pytest.raises(ConfigError, match="--stop: no run is writing"):
+            ask_to_stop(name)
+        with pytest.raises(ConfigError, match=r"--join: .* is not a folder"):
+            join(name)
+
+
+def test_bytes_that_are_no_text_are_kept_as_they_are_shown(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        write_dataset(file, "names", ["a\udcff.h5", "é"], "1", "names of files")
+        assert file["names"].asstr()[:].tolist() == ["a\\udcff.h5", "é"]
+
+
+def test_what_is_said_is_text(capsys):
+    say("parCorAnaMerge: warning: \x1b[2J\u202e:\n  é\tb")
+    assert capsys.readouterr().err == "parCorAnaMerge: warning: \\x1b[2J\\u202e:\n  é\tb\n"

@@ -1,0 +1,42 @@
+"""Settings of Matplotlib that it does not like: said in one line, and no run ends of them."""
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import matplotlib
+import pytest
+
+from parcorana.errors import ConfigError
+from parcorana.g2.beside import draw_beside
+from parcorana.view.library import windows
+
+LOADS = "from parcorana.errors import told; told('it', lambda: __import__('parcorana.view.aged'))"
+
+
+def test_a_backend_that_there_is_not():
+    env = os.environ | {"MPLBACKEND": "nonsense"}
+    done = subprocess.run([sys.executable, "-c", LOADS], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stderr.startswith("it: Matplotlib, which draws, cannot be loaded: Key backend: 'nonsense' is not")
+    assert done.stderr.count("\n") == 1 and "MPLBACKEND" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("backend", "why"),
+    [("module://nope", "No module named 'nope'"), ("pdf", "Matplotlib's 'pdf'"), ("agg", "there is no display")],
+)
+def test_no_window(backend, why):
+    with matplotlib.rc_context({"backend": backend}), pytest.raises(ConfigError, match=f"{why}.*say -o FILE.png"):
+        windows()
+
+
+def test_what_draws_cannot_be_loaded():
+    said = []
+
+    def prepare():
+        raise ConfigError("Matplotlib, which draws, cannot be loaded")
+
+    draw_beside(True, SimpleNamespace(h5output="/a/out.h5", logWarning=said.append), prepare)
+    assert said == ["picture /a/out.png: not drawn: ConfigError: Matplotlib, which draws, cannot be loaded"]
