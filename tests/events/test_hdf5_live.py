@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from effort import PATIENCE
 
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, RunError
 from parcorana.events.dataset import parse_dataset
 from parcorana.events.hdf5 import live as hdf5_live
 from parcorana.events.hdf5.virtual import Source
@@ -133,6 +133,50 @@ def test_times_tell_how_far_it_is(follow, length):
         FRAMES * (np.arange(24) % 4 > 0)[:, None, None],
     )
     assert stamps == [3 * k + 1 for k in range(24)]
+
+
+LOSES = """
+file, (data,) = new("live.h5", stack(0))
+for k in range(N):
+    put(data, k, frames[k])
+ready()
+while not os.path.exists("seen"):
+    time.sleep(0.01)
+"""
+CUTS = "data.resize(5, 0)\ndata.flush()\ntime.sleep(2)"
+# without a word to the file that was there
+ANEW = """
+again = "import h5py, time\\nfile = h5py.File('live.h5', 'w', libver='latest')\\n"
+os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
+os.execv(sys.executable, [sys.executable, "-c", again + {0!r}])
+"""
+SAME = "file.create_dataset('data', (3, 4, 5), 'u2', chunks=(1, 4, 5), maxshape=(None, 4, 5))[:] = 1\nfile.close()"
+OTHER = "file['some'] = 1\nfile.flush()\nfile.close()"
+
+
+WENT = r"24 frames were read, and now|was cut off while it was read|HDF5 cannot read it, after 24 frames"
+
+
+@pytest.mark.parametrize("then", [CUTS, ANEW.format(SAME), ANEW.format(OTHER)])
+def test_frames_that_were_read_go(follow, monkeypatch, then):
+    monkeypatch.setattr(hdf5_live, "HOLE", 0.5)
+    with pytest.raises(RunError, match=WENT):
+        follow(LOSES + then, seen=24)
+
+
+ZEROS = """
+with open("live.h5", "r+b") as raw:
+    raw.seek(100)
+    raw.write(bytes(os.path.getsize("live.h5") - 100))
+os._exit(0)
+"""
+
+
+def test_a_file_that_is_damaged_while_it_is_followed(follow, monkeypatch):
+    """HDF5 itself would try again for years."""
+    monkeypatch.setenv("PARCORANA_PATIENCE", "1")
+    *_, lines = follow(LOSES + ZEROS, seen=24)
+    assert "nothing came for 1.0 s, which ends the run after 24 frames: was its writer killed?" in lines[-1]
 
 
 def test_nobody_can_tell(follow, tmp_path):

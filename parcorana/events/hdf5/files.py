@@ -1,5 +1,6 @@
 """The HDF5 files of a dataset: opened when they are read, and closed in time when there are many."""
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -22,6 +23,7 @@ _SHARE = 4  # one in so many of the files that this process may open
 _FEWEST, _MOST = 16, 512  # links and virtual datasets need a few at once
 _LOOKED_AT = 2000  # objects of a file, for a list of what there is
 _SCRATCH = 4  # temporary files: as many as files that take turns
+_ATTEMPTS = 30  # to read what is half written: HDF5 sleeps 2^30 ns over them
 _ODD = {"does not exist": "there is no such file", "is a folder": "this is a folder, and must be an HDF5 file"}
 
 
@@ -85,6 +87,11 @@ class Files:
         if path not in items:
             items[path] = _best(file[path])
         return items[path]
+
+    def forget_datasets(self):
+        """Have datasets opened again: HDF5 closes one that it cannot refresh."""
+        for _, items in self._open.values():
+            items.clear()
 
     def check(self, name):
         """Raise RunError if a file has become shorter, was written to, or another one has got its name.
@@ -161,7 +168,7 @@ class Files:
             raise Unreadable(_ODD.get(fault, f"this {fault}"))
         while True:
             try:
-                file = h5py.File(name, "r", locking="best-effort", swmr=self.swmr)
+                file = _opened_to_follow(name) if self.swmr else h5py.File(name, "r", locking="best-effort")
             except (OSError, RuntimeError, ValueError, KeyError) as error:
                 if getattr(error, "errno", None) not in (errno.EMFILE, errno.ENFILE) or not self._open:
                     raise self._fault(name, error) from error
@@ -211,6 +218,23 @@ class Files:
         while self._scratch:
             self._scratch.pop().close()
         self._seen.clear()
+
+
+def _opened_to_follow(name):
+    """Open a file in SWMR mode; what its writer has only half written is tried again for a second, not forever.
+
+    By itself HDF5 tries a hundred times, and sleeps twice as long each time, from a nanosecond on: of a file that is
+    damaged or was cut off it never comes back.
+    """
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_file_locking(True, True)  # 'best-effort'
+    # h5py has no method for it; its modules know the library that they are linked with
+    with suppress(AttributeError, OSError):
+        tries = ctypes.CDLL(h5py.h5p.__file__).H5Pset_metadata_read_attempts
+        tries.argtypes = ctypes.c_int64, ctypes.c_uint
+        tries(access.id, _ATTEMPTS)
+    flags = h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ
+    return h5py.File(h5py.h5f.open(os.fsencode(name), flags, access))
 
 
 @contextmanager

@@ -97,6 +97,7 @@ class HDF5Live(HDF5Source):
         self._start, self._stop, self._batch, self._there = 0, 0, None, None
         self._damaged, self._open, self._asked = range(0), {stack.name}, 0.0
         self._hole = None  # since when later frames are there
+        self._unread = None  # since when HDF5 cannot read it
         self._datasets = [each for each in (stack.frames, stack.times.dataset) if each is not None]
         self._numbers = list(values.datasets.values())
         self._check_telling()
@@ -176,6 +177,15 @@ class HDF5Live(HDF5Source):
             if not writing:
                 self._guess(False)
             last, extent = self._refresh()
+            self._check_longer(at, last)
+            if not writing and self._unread is not None:  # a network file system may need a moment
+                if now - self._unread > HOLE:
+                    raise RunError(
+                        f"h5={self._name}: nobody writes to it any more, and HDF5 cannot read it, after {at:,} frames: "
+                        "it is damaged, or was written anew while it was followed"
+                    )
+                yield None
+                continue
             pause = max(_LOOK, _SHARE * (time.monotonic() - now))
             grown, before = (grown, before) if extent == before else (now, extent)
             final = last if writing else self._end(at, last)
@@ -248,6 +258,8 @@ class HDF5Live(HDF5Source):
             return there if times is None else there & times.written([Axis.run(first, last - first)])
         except ConfigError as error:
             raise RunError(str(error)) from error
+        except (OSError, RuntimeError, ValueError, KeyError):  # as in `_refresh`: waited for as what does not come
+            return np.zeros(last - first, bool)
 
     def _read_times_of(self, first, last):
         try:
@@ -314,6 +326,14 @@ class HDF5Live(HDF5Source):
         self._open = {name for name in names if name is None or self._files.is_written(name)}
         return bool(self._open)
 
+    def _check_longer(self, at, last):
+        """Refuse a file that has lost frames that were read: what comes then is not what follows them."""
+        if last < at and all(isinstance(_inner(each), Plain) for each in (*self._datasets, *self._numbers)):
+            raise RunError(
+                f"h5={self._name}: {at:,} frames were read, and now it has {last:,}: was it written anew while it is "
+                "followed? Give the files of each run names of their own"
+            )
+
     def _refresh(self):
         """Look again; return how many frames there may be, and what changes whenever something comes."""
         frames, times = self._stack.frames, self._stack.times.dataset
@@ -324,8 +344,10 @@ class HDF5Live(HDF5Source):
             raise RunError(f"h5={self._name}: {error}") from error
         except ConfigError as error:  # of a part that has come
             raise RunError(str(error)) from error
-        except (OSError, RuntimeError):  # HDF5 met what its writer has only half written
-            pass
+            self._unread = None
+        except (OSError, RuntimeError, ValueError, KeyError):  # HDF5 met what its writer has only half written
+            self._files.forget_datasets()
+            self._unread = self._unread or time.monotonic()
         self._check_files()
         self._first = [0, frames.shape[0]]
         there = self._datasets if not self._open else [*self._datasets, *self._numbers]
