@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import h5py
@@ -23,16 +24,25 @@ NO_LOGBOOK = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), "http://127.0.0.1:1")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """The same frames as xtc2 of a jungfrau in two streams, and as HDF5."""
-    sys.path.insert(0, str(HERE.parent / "tests"))
-    from xtc2 import write_run
-
+    """Return a function that gives the same frames as xtc2 of a jungfrau in two streams, or as HDF5."""
+    some = np.random.default_rng(0).poisson(5, (8, *SHAPE)).astype(np.uint16)  # to be read one is like another
     folder = tmp_path_factory.mktemp("sources")
-    frames = np.random.default_rng(0).poisson(5, (EVENTS, *SHAPE)).astype(np.uint16)
-    write_run(folder, frames, 10**18 + np.arange(EVENTS) * 8_333_333, streams=2, kind="jungfrau")
-    with h5py.File(folder / "frames.h5", "w") as file:
-        file["frames"] = frames
-    return folder
+
+    def write_hdf5():
+        with h5py.File(folder / "frames.h5", "w") as file:
+            file["frames"] = some[np.arange(EVENTS) % 8]
+        return folder / "frames.h5"
+
+    def write_xtc2():
+        sys.path.insert(0, str(HERE.parent / "tests"))
+        from xtc2 import write_run
+
+        stamps = 10**18 + np.arange(EVENTS) * 8_333_333
+        write_run(folder, some[np.arange(EVENTS) % 8], stamps, streams=2, kind="jungfrau")
+        return folder
+
+    hdf5, xtc2 = cache(write_hdf5), cache(write_xtc2)
+    return lambda kind: hdf5() if kind == "h5" else xtc2()
 
 
 class Readers:
@@ -69,7 +79,7 @@ class Readers:
 @pytest.mark.parametrize("servers", [1, 2, 3])
 @pytest.mark.parametrize("kind", ["psana", "idx", "h5"])
 def test_read(benchmark, data, kind, servers):
-    path = data / "frames.h5" if kind == "h5" else data
+    path = data(kind)
     ours, plain = Readers(kind, path, servers), Readers(f"plain_{kind}", path, servers)
     seconds = {plain: [], ours: []}
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import time
 from contextlib import contextmanager, suppress
 from functools import partial
 
@@ -83,13 +82,8 @@ class Ranks:
             )
 
     def gather(self, value):
-        """Return the values of all ranks; while they come, wait without burning a core."""
-        if self.comm is None:
-            return [value]
-        request = self.comm.Ibarrier()
-        while not request.Test():
-            time.sleep(1e-3)
-        return self.comm.allgather(value)
+        """Return the values of all ranks."""
+        return [value] if self.comm is None else mpi.gather(self.comm, value)
 
     def together(self, action, *args):
         """Run `action` on this rank; if it fails on any rank, all raise the first error."""
