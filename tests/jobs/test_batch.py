@@ -69,7 +69,7 @@ def test_arrays_of_runs_and_a_job_that_comes_again(batch, name, array, restart):
         assert "seed=7" in file["system/system_params"].asstr()[()]
     again = batch(name, **dataset, **restart)
     # a run that is complete has nothing to go on with: it is done again, for the config says overwrite
-    assert again.returncode == 0 and "is there and complete" in again.stderr, again.stderr
+    assert again.returncode == 0 and "the run that wrote it has ended" in again.stderr, again.stderr
     with h5py.File(batch.folder / "run7.h5") as file:
         assert file["system/accounting"].attrs["processed"] == 400
 
