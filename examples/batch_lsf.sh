@@ -31,10 +31,12 @@ trap 'if [[ -n $output ]]; then parCorAnaDriver --stop "$output"; else kill -TER
 
 # mpirun of Open MPI and MPICH ask LSF for the hosts; elsewhere LAUNCH="mpirun -n 32 -hostfile $LSB_DJOB_HOSTFILE"
 LAUNCH=${LAUNCH:-mpirun}
-if [[ ${LSB_RESTART:-N} != Y ]]; then
-  $LAUNCH parCorAnaDriver -c "$CONFIG" "${options[@]}" --check
-else  # a job that was put back into the queue goes on from its last checkpoint: key checkpoint of the config
+# a job that was put back into the queue goes on from its last checkpoint (key checkpoint of the config), and begins
+# anew if it came to none; a folder in progress is never overwritten, a result only if the config says overwrite
+if [[ ${LSB_RESTART:-N} == Y ]] && $LAUNCH parCorAnaDriver -c "$CONFIG" "${options[@]}" --resume --check; then
   options+=(--resume)
+else
+  $LAUNCH parCorAnaDriver -c "$CONFIG" "${options[@]}" --check
 fi
 $LAUNCH parCorAnaDriver -c "$CONFIG" "${options[@]}" &
 until wait $!; do

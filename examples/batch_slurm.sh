@@ -30,10 +30,12 @@ fi
 # servers go to different nodes, the first rank is the viewer; each worker gets the cores of its task
 # srun speaks to most MPI libraries by PMIx or PMI2 (srun --mpi=list); LAUNCH=mpirun asks the MPI itself
 LAUNCH=${LAUNCH:-srun}
-if [[ ${SLURM_RESTART_COUNT:-0} -eq 0 ]]; then
-  $LAUNCH parCorAnaDriver -c "$CONFIG" "${options[@]}" --check
-else  # a job that was put back into the queue goes on from its last checkpoint: key checkpoint of the config
+# a job that was put back into the queue goes on from its last checkpoint (key checkpoint of the config), and begins
+# anew if it came to none; a folder in progress is never overwritten, a result only if the config says overwrite
+if [[ ${SLURM_RESTART_COUNT:-0} -gt 0 ]] && $LAUNCH parCorAnaDriver -c "$CONFIG" "${options[@]}" --resume --check; then
   options+=(--resume)
+else
+  $LAUNCH parCorAnaDriver -c "$CONFIG" "${options[@]}" --check
 fi
 # two minutes before the time is up Slurm sends USR1: what was read is published, and the result is complete so far
 $LAUNCH parCorAnaDriver -c "$CONFIG" --stop-signal USR1 "${options[@]}"

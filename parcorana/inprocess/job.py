@@ -5,9 +5,9 @@ import os
 import re
 import shutil
 import tempfile
-import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from parcorana.errors import ConfigError, nearest, shown
 from parcorana.events.protocol import Share
 from parcorana.export.write import asking_for_export, export_beside
 from parcorana.files import limits
-from parcorana.forks import forks, in_children
+from parcorana.forks import forks
 from parcorana.inprocess.arrays import ArraySource, checked_counters, checked_frames, checked_mask
 from parcorana.inprocess.result import OpenedResult, open_result
 from parcorana.job import memory
@@ -214,16 +214,11 @@ def correlate(
 
 
 class _Folder:
-    """A folder for files that go with this object."""
+    """A folder for files that go with this object, or with the process that has made it, by whatever way that ends."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="parcorana-"))
-        self._remove = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
-        in_children(self._leave)
-
-    def _leave(self) -> None:
-        """Leave it to the process that has made it."""
-        self._remove.detach()
+        Finalize(self, shutil.rmtree, (self.path,), {"ignore_errors": True}, exitpriority=0)  # not in its children
 
 
 def _class_of(kind: Any) -> type:

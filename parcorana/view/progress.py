@@ -1,4 +1,4 @@
-"""How far the run is, with its rate and the time left, where somebody looks at a terminal."""
+"""How far the run is, with its rate and the time left, where somebody looks at it."""
 
 import os
 import sys
@@ -9,12 +9,12 @@ _LAUNCHERS = ("mpiexec", "mpirun", "hydra", "prte", "orterun")
 
 
 def in_terminal():
-    """Tell whether standard error ends in a terminal, by way of mpiexec or not.
+    """Tell whether standard error ends in a terminal, by way of mpiexec or not, or in a notebook.
 
     Under mpiexec a rank's own standard error is a pipe; what counts is
     where the launcher's goes.
     """
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel."):
         return True
     pid = os.getppid()
     while pid > 1:

@@ -149,8 +149,12 @@ def test_several_kinds_at_once():
     assert len(result.two_time.ages) <= 32 and result.photons.colors == [1, 2]
 
 
+KEPT = []  # to the end of the process
+
+
 def in_a_child(queue):
-    queue.put(correlate(FRAMES, DELAYS, threads=2, progress=False).g2)
+    KEPT.append(correlate(FRAMES, DELAYS, threads=2, progress=False))
+    queue.put((KEPT[0].g2, KEPT[0].path))
 
 
 def test_a_process_that_is_forked_does_not_wait_for_threads_that_it_has_not():
@@ -164,7 +168,9 @@ def test_a_process_that_is_forked_does_not_wait_for_threads_that_it_has_not():
         child.start()
     child.join(60)
     try:
-        assert child.exitcode == 0 and np.array_equal(queue.get(), wanted)
+        assert child.exitcode == 0
+        g2, path = queue.get()
+        assert np.array_equal(g2, wanted) and not Path(path).parent.exists()
     finally:
         child.kill()
 

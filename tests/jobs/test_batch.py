@@ -61,14 +61,17 @@ def batch(setup, root, command):
     ],
 )
 def test_arrays_of_runs_and_a_job_that_comes_again(batch, name, array, restart):
-    """The number of the run is in dataset and result; a second start wants to go on."""
+    """The number of the run is in dataset and result; a second start wants to go on, and else begins anew."""
     dataset = {"DATASET": "sim=brownian:shape=2x5x7:events=400:tau=10:seed=RUN"} | array
-    first = batch(name, "-n", "200", **dataset)
-    assert first.returncode == 0, first.stderr
+    first = batch(name, "-n", "200", **dataset, **restart)  # put back into the queue before it came to anything
+    assert first.returncode == 0 and "there is no such run" in first.stderr, first.stderr
     with h5py.File(batch.folder / "run7.h5") as file:
         assert "seed=7" in file["system/system_params"].asstr()[()]
     again = batch(name, **dataset, **restart)
-    assert again.returncode == 2 and "resume" in again.stderr  # a run that is complete has nothing to go on with
+    # a run that is complete has nothing to go on with: it is done again, for the config says overwrite
+    assert again.returncode == 0 and "the run that wrote it has ended" in again.stderr, again.stderr
+    with h5py.File(batch.folder / "run7.h5") as file:
+        assert file["system/accounting"].attrs["processed"] == 400
 
 
 def test_the_warning_of_lsf_stops_the_run(batch, root):
