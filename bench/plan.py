@@ -25,7 +25,7 @@ from parcorana.multitau import MultiTauG2
 from parcorana.photons import PhotonStatistics
 from parcorana.twotime import TwoTime
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
-system_params = {{"mask": "mask_{elements}.npy", "h5output": "out.h5", "overwrite": True}}
+system_params = {{"mask": "mask_{mask}.npy", "h5output": "out.h5", "overwrite": True}}
 system_params |= dict({params})
 user_params = dict(normalization="color", {user})
 """
@@ -78,7 +78,7 @@ JOBS = {
     ),
     "xtc2, 3 ranks": (
         3, 2 * 256 * 512, None, 0,
-        'dataset="exp=tstx00126:run=7:dir=xtc", src="mydet", mask="mask_xtc.npy", rate=120.0, '
+        'dataset="exp=tstx00126:run=7:dir=xtc", src="mydet", numevents=1024, '
         + G2.format(200, 20) + "update=256, user_class=G2IncrementalAccumulator",
         "save_arrays=False",
     ),
@@ -157,7 +157,9 @@ def main():
                 params = f'dataset="h5={some}", src="frames", {params}'
             elif "xtc" in job:
                 make_xtc(folder)
-            (folder / "config.py").write_text(CONFIG.format(elements=elements, params=params, user=user))
+            (folder / "config.py").write_text(
+                CONFIG.format(mask="xtc" if "xtc" in job else elements, params=params, user=user)
+            )
             if dtype:  # into the page cache
                 (folder / f"{dtype}_{elements}_0.h5").read_bytes()
             time.sleep(PAUSE)

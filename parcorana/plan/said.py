@@ -34,8 +34,8 @@ def _time(config, now, found):
         return f"a live run goes as fast as its events come; up to about {rate} events/s can be calculated"
     if now.seconds is None:
         return f"about {rate} events/s; how many events there are is not known before they are read"
-    whole = "" if found.left == found.total else " that are left"
-    return f"about {rate} events/s, {duration(now.seconds)} from start to end of {found.left:,} events{whole}"
+    which = " that are left" if found.left != found.total else ", if there are so many" if found.supposed else ""
+    return f"about {rate} events/s, {duration(now.seconds)} from start to end of {found.left:,} events{which}"
 
 
 def _rounded(number):
