@@ -33,7 +33,7 @@ G2 = "delays=make_delay_list(1, {0}, {1}), times={0} + 100, "
 TAU = "delays=make_multitau_delays(768), times=64, "
 
 
-# name: ranks, elements, dtype of HDF5 or None, files of 256 events, parameters, user_params
+# name: ranks, elements, dtype of HDF5 or None, files, parameters, user_params
 JOBS = {
     "accumulator, 100 delays, 4 ranks": (
         4, 131072, "float32", 16, G2.format(1000, 100) + "update=512, user_class=G2IncrementalAccumulator",
@@ -68,7 +68,7 @@ JOBS = {
         "save_arrays=False",
     ),
     "1000 elements, one process": (
-        1, 1000, "uint16", 1200, G2.format(200, 20) + "update=32768, user_class=G2IncrementalAccumulator", "",
+        1, 1000, "uint16", 40, G2.format(200, 20) + "update=32768, user_class=G2IncrementalAccumulator", "",
     ),
     "simulator, 3 ranks": (
         3, 32768, None, 0,
@@ -86,12 +86,12 @@ JOBS = {
 
 
 def make_files(folder, elements, dtype, files):
-    """Write 256 frames, and links to them."""
-    name = f"{dtype}_{elements}"
+    """Write frames, and links to them."""
+    name, frames = f"{dtype}_{elements}", 10_000 if elements <= 1000 else 256
     if not (folder / f"{name}_0.h5").exists():
         rng = np.random.default_rng(0)
         with h5py.File(folder / f"{name}_0.h5", "w") as file:
-            file["frames"] = rng.poisson(1, (256, elements)).astype(dtype)
+            file["frames"] = rng.poisson(1, (frames, elements)).astype(dtype)
     for k in range(1, files):
         if not (folder / f"{name}_{k}.h5").exists():
             with h5py.File(folder / f"{name}_{k}.h5", "w") as file:

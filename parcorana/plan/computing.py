@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -55,11 +56,13 @@ class Computed:
 
 @contextmanager
 def unheard():
-    """Keep the log from what is only tried."""
+    """Keep the log, and warnings of libraries, from what is only tried."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logging.disable(before)
 

@@ -154,18 +154,18 @@ def _elements(config, division, worker):
 
 
 def _cores(hosts, cores):
-    """Return how many cores the ranks have, on all hosts together."""
+    """Return how many cores the ranks have on each host."""
     of_hosts = {}
     for host, own in zip(hosts, cores, strict=False):  # of one process there are three roles and one set
         of_hosts[host] = of_hosts.get(host, frozenset()) | own
-    return sum(map(len, of_hosts.values()))
+    return [len(each) for each in of_hosts.values()]
 
 
 def _lines(config, division, cores, found, together):
     """Return what is said, once all was measured."""
     roles = division.roles
     layout = Layout(
-        len(roles.servers), len(roles.workers), max(division.threads[r] for r in roles.workers), cores, together
+        len(roles.servers), len(roles.workers), max(division.threads[r] for r in roles.workers), sum(cores), together
     )
     costs = costs_of(config, layout, found)
     if costs is None:
@@ -173,7 +173,7 @@ def _lines(config, division, cores, found, together):
         return [f"plan: none, for computing could not be measured: {why}"]
     facts = config.block, config.update, found.left
     now = expected(costs, layout, *facts)
-    other = best(costs, layout, *facts, config.elements)
+    other = best(costs, layout, *facts, config.elements, min(cores))
     return lines_of(config, costs, now, other, found)
 
 

@@ -1,5 +1,6 @@
 """How long a server takes for an event: a few real ones, read and put into send buffers as in a run."""
 
+import math
 import time
 from dataclasses import dataclass
 from itertools import islice
@@ -37,7 +38,7 @@ class Read:
     sample : parcorana.plan.miniature.Sample or None
         None where no event could be taken.
     from_memory : bool
-        Whether hardly anything came from a disk.
+        Whether it is known that hardly anything came from a disk.
     """
 
     events: int
@@ -102,12 +103,12 @@ class _Few:
 
 
 def _from_disk():
-    """Return the bytes that this process had from a disk so far, 0 where nobody says."""
+    """Return the bytes that this process had from a disk so far, NaN where nobody says."""
     try:
         with open("/proc/self/io", encoding="ascii") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("read_bytes:"))
     except (OSError, StopIteration, ValueError):
-        return 0
+        return math.nan
 
 
 def read_some(config, division, rank, source):
