@@ -176,7 +176,7 @@ def source(setup, monkeypatch):
 def test_reading_is_bounded_in_bytes(source, monkeypatch):
     config, division, counted = source
     monkeypatch.setattr(reading, "_SECONDS", 100.0)
-    assert reading.read_some(config, division, 1, counted).events == counted.asked == reading.MOST_EVENTS
+    assert reading.read_some(config, division, 1, counted).events == counted.asked == config.block
     counted.asked = 0
     monkeypatch.setattr(reading, "MOST_BYTES", 20 * 70 * 4)
     assert reading.read_some(config, division, 1, counted).events == counted.asked == 20
