@@ -25,7 +25,7 @@ from parcorana.multitau import MultiTauG2
 from parcorana.photons import PhotonStatistics
 from parcorana.twotime import TwoTime
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
-system_params = {{"mask": "mask_{elements}.npy", "h5output": "out.h5", "overwrite": True}}
+system_params = {{"mask": "mask_{mask}.npy", "h5output": "out.h5", "overwrite": True}}
 system_params |= dict({params})
 user_params = dict(normalization="color", {user})
 """
@@ -33,7 +33,7 @@ G2 = "delays=make_delay_list(1, {0}, {1}), times={0} + 100, "
 TAU = "delays=make_multitau_delays(768), times=64, "
 
 
-# name: ranks, elements, dtype of HDF5 or None, files of 256 events, parameters, user_params
+# name: ranks, elements, dtype of HDF5 or None, files, parameters, user_params
 JOBS = {
     "accumulator, 100 delays, 4 ranks": (
         4, 131072, "float32", 16, G2.format(1000, 100) + "update=512, user_class=G2IncrementalAccumulator",
@@ -68,7 +68,7 @@ JOBS = {
         "save_arrays=False",
     ),
     "1000 elements, one process": (
-        1, 1000, "uint16", 1200, G2.format(200, 20) + "update=32768, user_class=G2IncrementalAccumulator", "",
+        1, 1000, "uint16", 40, G2.format(200, 20) + "update=32768, user_class=G2IncrementalAccumulator", "",
     ),
     "simulator, 3 ranks": (
         3, 32768, None, 0,
@@ -78,7 +78,7 @@ JOBS = {
     ),
     "xtc2, 3 ranks": (
         3, 2 * 256 * 512, None, 0,
-        'dataset="exp=tstx00126:run=7:dir=xtc", src="mydet", mask="mask_xtc.npy", rate=120.0, '
+        'dataset="exp=tstx00126:run=7:dir=xtc", src="mydet", numevents=1024, '
         + G2.format(200, 20) + "update=256, user_class=G2IncrementalAccumulator",
         "save_arrays=False",
     ),
@@ -86,12 +86,12 @@ JOBS = {
 
 
 def make_files(folder, elements, dtype, files):
-    """Write 256 frames, and links to them."""
-    name = f"{dtype}_{elements}"
+    """Write frames, and links to them."""
+    name, frames = f"{dtype}_{elements}", 10_000 if elements <= 1000 else 256
     if not (folder / f"{name}_0.h5").exists():
         rng = np.random.default_rng(0)
         with h5py.File(folder / f"{name}_0.h5", "w") as file:
-            file["frames"] = rng.poisson(1, (256, elements)).astype(dtype)
+            file["frames"] = rng.poisson(1, (frames, elements)).astype(dtype)
     for k in range(1, files):
         if not (folder / f"{name}_{k}.h5").exists():
             with h5py.File(folder / f"{name}_{k}.h5", "w") as file:
@@ -157,7 +157,9 @@ def main():
                 params = f'dataset="h5={some}", src="frames", {params}'
             elif "xtc" in job:
                 make_xtc(folder)
-            (folder / "config.py").write_text(CONFIG.format(elements=elements, params=params, user=user))
+            (folder / "config.py").write_text(
+                CONFIG.format(mask="xtc" if "xtc" in job else elements, params=params, user=user)
+            )
             if dtype:  # into the page cache
                 (folder / f"{dtype}_{elements}_0.h5").read_bytes()
             time.sleep(PAUSE)

@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -55,11 +56,13 @@ class Computed:
 
 @contextmanager
 def unheard():
-    """Keep the log from what is only tried."""
+    """Keep the log, and warnings of libraries, from what is only tried."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logging.disable(before)
 
@@ -205,9 +208,8 @@ def compute_some(config, threads, elements, sample, total=None, seconds=SECONDS)
 def _scaled(small, large, elements, events, full):
     """Return what all elements take, from what few and many of them did."""
 
-    def steady(tried):
-        times = tried.wall
-        return float(np.median(times[min(full, len(times) - 1) :]))
+    def steady(tried, choose=np.median):
+        return float(choose(tried.wall[min(full, len(tried.wall) - 1) :]))
 
     def line(one, other):
         """Return what does not go with the elements, and what each takes."""
@@ -221,7 +223,8 @@ def _scaled(small, large, elements, events, full):
         fixed, slope = line(one, other)
         return fixed + slope * elements
 
-    alone, slope = line(steady(small), steady(large))
+    # of few elements a block is short, and what else the machine does would count
+    alone, slope = line(steady(small, min) if large is not small else steady(small), steady(large))
     now = alone + slope * elements
     ratio = now / max(steady(large), 1e-9)
     return Computed(

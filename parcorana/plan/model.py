@@ -149,10 +149,17 @@ def expected(costs, layout, block, update, total=None):
     return Expected(rate, seconds)
 
 
-def best(costs, layout, block, update, total, most_workers):
+def best(costs, layout, block, update, total, most_workers, most_threads):
     """Return the layout on the same cores that is expected to be the fastest, and what it takes.
 
     Among those that are as fast as it but for a few per cent it is the one with the fewest ranks.
+
+    Parameters
+    ----------
+    costs, layout, block, update, total
+        As of `expected`.
+    most_workers, most_threads : int
+        Workers that there may be, and threads of each: the cores of a host.
 
     Returns
     -------
@@ -163,8 +170,8 @@ def best(costs, layout, block, update, total, most_workers):
     for servers in range(1, max(2, min(cores, 16) + 1)):
         for workers in range(1, min(max(cores, 1), most_workers, 128) + 1):
             for threads in {max(cores // workers, 1), max((cores - servers) // workers, 1)}:
-                found.append(Layout(servers, workers, threads, cores, False))
-    found.append(Layout(1, 1, cores, cores, True))
+                found.append(Layout(servers, workers, min(threads, most_threads), cores, False))
+    found.append(Layout(1, 1, most_threads, most_threads, True))
     took = {each: _seconds(expected(costs, each, block, update, total), total) for each in found}
     fastest = min(took.values())
     near = [each for each in found if took[each] <= 1.03 * fastest]

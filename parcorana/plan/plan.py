@@ -43,6 +43,8 @@ class Found:
         That the job took so far.
     total, left : int or None
         Events of the whole sequence, and those that the run has to take.
+    supposed : bool
+        Whether nobody knows if there are so many.
     reads : list of Tried
         Of `parcorana.plan.reading.Read`: of each server; empty in a live run.
     computed : list of Tried
@@ -60,6 +62,7 @@ class Found:
     start: float
     total: int | None
     left: int | None
+    supposed: bool
     reads: list
     computed: list
     new: float
@@ -101,6 +104,9 @@ def plan(ranks, config, division, cores, source, h5output=None, resume=None):
     """
     start, live = moving.age(), config.dataset.is_live
     total = next(filter(None, ranks.gather(source.total if source is not None and not live else None)), None)
+    # psana does not know how many there are; the config may say how many are wanted
+    asked = config.numevents if total is None and not live else 0
+    total = total or asked or None
     left = total and max(total - (resume.block * config.block if resume else 0), 1)
     together = ranks.comm is None
     # before there is any that was used for this
@@ -123,7 +129,7 @@ def plan(ranks, config, division, cores, source, h5output=None, resume=None):
         of_one = next((each.value for each in computed if each.value is not None), None)
         pieces = (of_one.pieces, of_one.last_pieces) if of_one else ([], [])
         found = Found(
-            start, total, left, reads, computed,
+            start, total, left, bool(asked), reads, computed,
             max((each.value for each in new if each.value), default=0.0),
             max((each.value for each in messages if each.value), default=0.0),
             _tried(moving.seconds_of_disk, folder) if folder else Tried((0.0, 0.0)),
@@ -148,18 +154,18 @@ def _elements(config, division, worker):
 
 
 def _cores(hosts, cores):
-    """Return how many cores the ranks have, on all hosts together."""
+    """Return how many cores the ranks have on each host."""
     of_hosts = {}
     for host, own in zip(hosts, cores, strict=False):  # of one process there are three roles and one set
         of_hosts[host] = of_hosts.get(host, frozenset()) | own
-    return sum(map(len, of_hosts.values()))
+    return [len(each) for each in of_hosts.values()]
 
 
 def _lines(config, division, cores, found, together):
     """Return what is said, once all was measured."""
     roles = division.roles
     layout = Layout(
-        len(roles.servers), len(roles.workers), max(division.threads[r] for r in roles.workers), cores, together
+        len(roles.servers), len(roles.workers), max(division.threads[r] for r in roles.workers), sum(cores), together
     )
     costs = costs_of(config, layout, found)
     if costs is None:
@@ -167,7 +173,7 @@ def _lines(config, division, cores, found, together):
         return [f"plan: none, for computing could not be measured: {why}"]
     facts = config.block, config.update, found.left
     now = expected(costs, layout, *facts)
-    other = best(costs, layout, *facts, config.elements)
+    other = best(costs, layout, *facts, config.elements, min(cores))
     return lines_of(config, costs, now, other, found)
 
 
@@ -219,7 +225,7 @@ def costs_of(config, layout, found):
 
 
 def memory_of(config, division, ranks, source, total):
-    """Return how much memory servers and workers fill while a run begins.
+    """Return how much memory servers and workers fill while a run begins, as one thread would have to do it.
 
     Parameters
     ----------
@@ -235,11 +241,12 @@ def memory_of(config, division, ranks, source, total):
     blocks = min(1.0, total / (2 * config.block))
     dtype = getattr(source, "dtype", None)
     wire = config.store_dtype if dtype is None else wire_dtype(np.dtype(dtype), config.store_dtype)
-    for _, role, _ in ranks:
+    for rank, role, _ in ranks:
         if role == "server":
             filled += 2 * config.block * config.elements * wire.itemsize * blocks
         for (_, what), size in division.parts.items() if role == "worker" else ():
             if what != "at work":
-                part = blocks if what.startswith("2 blocks") else 1.0
-                filled += size * (min(1.0, total / config.times) if what.startswith("buffer") else part)
+                part = min(1.0, total / config.times) if what.startswith("buffer") else 1.0
+                # blocks come by one thread, the others are filled by all
+                filled += size * (blocks if what.startswith("2 blocks") else part / division.threads[rank])
     return int(filled)

@@ -1,5 +1,6 @@
 """How long a server takes for an event: a few real ones, read and put into send buffers as in a run."""
 
+import math
 import time
 from dataclasses import dataclass
 from itertools import islice
@@ -17,8 +18,8 @@ from parcorana.pipeline.job import Job
 from parcorana.pipeline.reading import Reading
 from parcorana.plan.miniature import harmless, sample_of
 
-MOST_BYTES = 64 << 20  # of frames that are read
-MOST_EVENTS = 512
+MOST_BYTES, MOST_EVENTS = 32 << 20, 4096  # that are read of a block
+_BLOCKS = 2
 _SECONDS = 0.12
 
 
@@ -37,7 +38,7 @@ class Read:
     sample : parcorana.plan.miniature.Sample or None
         None where no event could be taken.
     from_memory : bool
-        Whether hardly anything came from a disk.
+        Whether it is known that hardly anything came from a disk.
     """
 
     events: int
@@ -102,12 +103,12 @@ class _Few:
 
 
 def _from_disk():
-    """Return the bytes that this process had from a disk so far, 0 where nobody says."""
+    """Return the bytes that this process had from a disk so far, NaN where nobody says."""
     try:
         with open("/proc/self/io", encoding="ascii") as file:
             return next(int(line.split()[1]) for line in file if line.startswith("read_bytes:"))
     except (OSError, StopIteration, ValueError):
-        return 0
+        return math.nan
 
 
 def read_some(config, division, rank, source):
@@ -140,34 +141,36 @@ def read_some(config, division, rank, source):
     buffer = BlockBuffer(most, widths, config.store_dtype, config.names, *of_header(config))
     for memory in buffer.memory:
         memory[:] = 0  # as after the first blocks of a run: the pages are there
-    buffer.begin(0, -1, source.stamps == "pulses")
-    before = _from_disk()
+    before, until, few, events = _from_disk(), time.perf_counter() + _SECONDS, None, 0
     try:
-        events = next(iter(source.blocks()), None)
-        if events is None:
-            raise RunError("it has no event")
-        few = _Few(events, most, time.perf_counter() + _SECONDS)
-        if intake.as_they_are and hasattr(events, "pieces"):
-            intake.take_pieces(buffer, few.block(), 0)
-        else:
-            for event in few.one_by_one():
-                intake.take(buffer, event)
-        if reading.error is not None:
-            raise reading.error
-        return _found(config, buffer, few.marks, _from_disk() - before)
+        for block in islice(source.blocks(), _BLOCKS):
+            few = _Few(block, most, until)
+            buffer.begin(0, -1, source.stamps == "pulses")
+            if intake.as_they_are and hasattr(block, "pieces"):
+                intake.take_pieces(buffer, few.block(), 0)
+            else:
+                for event in few.one_by_one():
+                    intake.take(buffer, event)
+            if reading.error is not None:
+                raise reading.error
+            events += few.marks[-1][0]
+            # where all came at once, that it was opened counts; so another one is read
+            if len(few.marks) > _BLOCKS or time.perf_counter() > until:
+                break
+        return _found(config, buffer, few, events, _from_disk() - before)
     finally:
         source.close()
 
 
-def _found(config, buffer, marks, from_disk):
-    count, header = marks[-1][0], buffer.header
-    if not count:
-        raise RunError("no event came in time")
-    if header[BAD] >= count:
+def _found(config, buffer, few, read, from_disk):
+    if not read:
+        raise RunError("no event came in time" if few else "there is no event")
+    marks, header = few.marks, buffer.header
+    if header[BAD] >= marks[-1][0]:
         raise RunError("all events that were read are bad")
     # the first piece opens what a run opens once
-    first = 1 if len(marks) > 2 and marks[-1][0] > marks[1][0] else 0
-    events = count - marks[first][0]
+    first = 1 if len(marks) > 2 else 0
+    events = marks[-1][0] - marks[first][0]
     wall, processor = (marks[-1][k] - marks[first][k] for k in (1, 2))
     dtype = _move.TYPES[header[TYPE]]
     rows = buffer.sent_rows()[0][:, : buffer.widths[0]]
@@ -177,7 +180,7 @@ def _found(config, buffer, marks, from_disk):
         values = dict(zip(buffer.names, table[:, 2:].view(np.float64).T.copy(), strict=True))
         sample = sample_of(table[:, 0].copy(), values, rows, bool(header[PULSES]), config.rate)
     nbytes = dtype.itemsize * config.elements
-    return Read(count, wall / events, processor / events, nbytes, sample, from_disk < nbytes * count / 2)
+    return Read(read, wall / events, processor / events, nbytes, sample, from_disk < nbytes * read / 2)
 
 
 class _Alone:

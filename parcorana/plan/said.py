@@ -21,7 +21,7 @@ def lines_of(config, costs, now, other, found):
         Of the best division on the same cores.
     found : parcorana.plan.plan.Found
     """
-    lines = [_time(config, now, found), *_parts(config, costs, now, found), _size(config, found)]
+    lines = [_time(config, now, found), *_parts(config, costs, found), _size(config, found)]
     if not config.dataset.is_live:
         lines.append(_better(now, other))
     lines += [f"not in these numbers: {', '.join(some)}"] if (some := _beside(config, found)) else []
@@ -34,8 +34,8 @@ def _time(config, now, found):
         return f"a live run goes as fast as its events come; up to about {rate} events/s can be calculated"
     if now.seconds is None:
         return f"about {rate} events/s; how many events there are is not known before they are read"
-    whole = "" if found.left == found.total else " that are left"
-    return f"about {rate} events/s, {duration(now.seconds)} from start to end of {found.left:,} events{whole}"
+    which = " that are left" if found.left != found.total else ", if there are so many" if found.supposed else ""
+    return f"about {rate} events/s, {duration(now.seconds)} from start to end of {found.left:,} events{which}"
 
 
 def _rounded(number):
@@ -44,7 +44,7 @@ def _rounded(number):
     return int(round(number, -max(digits, 0)))
 
 
-def _parts(config, costs, now, found):
+def _parts(config, costs, found):
     """Return lines on what an event takes where, and on what was read."""
     for each in found.reads:
         if each.value is None:
@@ -56,8 +56,6 @@ def _parts(config, costs, now, found):
     where = ""
     if config.dataset.kind != "sim" and all(each.value.from_memory for each in found.reads):
         where = ", which the memory of this host had already: from a disk it may take longer"
-    elif config.dataset.kind != "sim":
-        where = ", from a disk or the network"
     yield f"a server reads an event in {_short(costs.read)} ({events:,} were read{where})"
 
 

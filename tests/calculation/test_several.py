@@ -127,7 +127,7 @@ def test_those_that_are_in_order_and_change_nothing_have_one_buffer(tmp_path):
         *_, worker = run_local(
             tmp_path, classes, np.arange(30), frames, user=user, h5output=path, overwrite=True, **system
         )
-        return {name: id(each.buffer) for name, each in worker.calculation._enterings.items()}
+        return {name: id(each.buffer) for name, each in worker.calculation.enterings.items()}
 
     found = buffers()
     assert len({found[name] for name in ("TwoTime", "MultiTauG2", "InOrder", "PhotonStatistics")}) == 1

@@ -70,7 +70,7 @@ def test_what_is_said(setup, ranks):
     lines = lines_of(setup.drive("--check", ranks=ranks))
     patterns = (
         r"about [\d,.]+ events/s, [\d.]+ (s|min) from start to end of 230 events",
-        r"a server reads an event in [\d.]+ (s|ms|us) \([\d,]+ were read, .*\)",
+        r"a server reads an event in [\d.]+ (s|ms|us) \([\d,]+ were read.*\)",
         r"the result has about [\d.]+ KiB",
         r"with (`mpiexec -n \d+`, numservers = \d+|one process) and threads = \d+ about [\d.]+ times as fast"
         r"|no other number of ranks, servers and threads is expected to be much faster on these cores",
@@ -176,7 +176,7 @@ def source(setup, monkeypatch):
 def test_reading_is_bounded_in_bytes(source, monkeypatch):
     config, division, counted = source
     monkeypatch.setattr(reading, "_SECONDS", 100.0)
-    assert reading.read_some(config, division, 1, counted).events == counted.asked == reading.MOST_EVENTS
+    assert reading.read_some(config, division, 1, counted).events == counted.asked == config.block
     counted.asked = 0
     monkeypatch.setattr(reading, "MOST_BYTES", 20 * 70 * 4)
     assert reading.read_some(config, division, 1, counted).events == counted.asked == 20
@@ -249,9 +249,9 @@ def test_what_comes_of_the_parts():
     assert crowded.rate == pytest.approx(1 / (0.5 / 100 / 2)) and crowded.seconds is None
     reads = expected(COSTS, Layout(1, 15, 1, 16, False), 100, 0, None)
     assert reads.rate == pytest.approx(1000)  # one server is not enough
-    layout, better = best(COSTS, Layout(1, 15, 1, 16, False), 100, 0, None, 1000)
+    layout, better = best(COSTS, Layout(1, 15, 1, 16, False), 100, 0, None, 1000, 16)
     assert layout.servers > 1 and not layout.together and times_as_fast(reads, better) > 2
-    few, _ = best(COSTS, Layout(1, 1, 1, 1, True), 100, 0, None, 1000)
+    few, _ = best(COSTS, Layout(1, 1, 1, 1, True), 100, 0, None, 1000, 16)
     assert few.together and few.ranks == 1
     assert times_as_fast(one, one) is None
 
