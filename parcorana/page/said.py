@@ -114,7 +114,7 @@ def warnings_of(seen, update):
             f"{merged:,} updates were merged into later ones, for the viewer was busy; no event is lost by that"
         )
     if left_out := facts.get("updates_left_out"):
-        found.append(f"damaged updates are left out: {left_out}")
+        found.append(f"damaged updates are left out: {', '.join(map(str, left_out))}")
     if facts.get("mode", "main") != "main":
         found.append(f"this is the result of --{facts['mode']}, the testing mode")
     found += filter(None, (each.doubt(name, PROCESSED) for name, each in update.values.items()))
@@ -162,7 +162,8 @@ def account(seen, update):
     more += [("data", facts["dataset"]), ("ranks", ", ".join(f"{n} {role}" for role, n in facts["ranks"].items()))]
     more += [("classes", ", ".join(update.parts))] if len(update.parts) > 1 else []
     more += [("frame_norm", ", ".join(facts["frame_norm"]))] if facts["frame_norm"] else []
-    more += [("resumed at", facts["resumed_at"])] if "resumed_at" in facts else []
+    resumed = facts.get("resumed_at")
+    more += [("resumed at", ", ".join(f"{number:,}" for number in resumed))] if resumed else []
     more += [("parcorana", facts.get("version", ""))]
     whole = update is not seen.latest and seen.state.is_over
     title = "Events of the whole run" if whole else f"Events until {update.processed:,} were processed"
