@@ -62,7 +62,7 @@ def test_of_a_run(setup):
     with h5py.File(setup.folder / "out.h5") as file:
         lines = [text for _, _, text in lines_of(file["system/log"].asstr()[()])]
         assert file["system"].attrs["events_in_data"] == 230
-    for begin in ("color: 17 of 57 included elements", "code path", "full arrays at 228 events"):
+    for begin in ("color: 17 of 57 included elements", "code path", "update at 228 events"):
         assert any(line.startswith(begin) for line in lines)
     folder = setup.folder / "killed.h5.inprogress"
     folder.mkdir()
