@@ -118,7 +118,7 @@ class Page:
     def tick(self):
         """Show what has changed since it was called last."""
         seen, before = self._run.seen, self._seen
-        _say(self._banner, said.banner(seen, self._live))
+        _say(self._banner, said.banner(seen, self._run.looked if self._live else None))
         if seen is before:
             return
         self._seen = seen

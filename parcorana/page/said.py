@@ -14,6 +14,7 @@ _PAINT = {  # of the state: behind white letters
     RUNNING: "#00704f", WAITING: "#4a5560", SILENT: "#b34700", DIED: "#b00020", STOPPED: "#b34700",
     ENDED: "#005a8f", GONE: "#b00020",
 }  # fmt: skip
+_HANGS = 30.0  # seconds without an answer of the disk, from which on it is said
 _MANY = 0.05  # part of the elements that is saturated, from which on it is said at the top
 
 
@@ -44,26 +45,30 @@ def title(label):
     return f'<div style="font-size:20px;font-weight:bold;overflow-wrap:anywhere">{plain(label)}</div>'
 
 
-def banner(seen, live=True):
+def banner(seen, looked=None):
     """Return the state of a run, as HTML: large, and in a colour.
 
     Parameters
     ----------
     seen : Seen
-    live : bool
-        Whether the page goes on being told; else it says only when, not how long ago.
+    looked : float, optional [s since 1970]
+        When the run was looked at last. Without it, on a page that is not told any more, it says only when, not
+        how long ago.
     """
     state = seen.state
     since = ""
     if state.since is not None:
-        ago = f" ({span(max(time.time() - state.since, 0))} ago)" if live else ""
+        ago = f" ({span(max(time.time() - state.since, 0))} ago)" if looked else ""
         what = "last update" if state.kind in (RUNNING, SILENT, DIED) and seen.numbers else "since"
         since = f"{what} {clock(state.since)}{ago}"
+    words = state.text
+    if looked and time.time() - looked > _HANGS:
+        words = f"{words}; its disk has not answered since {clock(looked)}: what is shown is from before"
     return (
         f'<div style="background:{_PAINT[state.kind]};color:#fff;padding:10px 14px;border-radius:6px">'
         f'<span style="font-size:24px;font-weight:bold;margin-right:14px">{state.kind.upper()}</span>'
         f'<span style="font-size:16px">{plain(since)}</span>'
-        f'<div style="font-size:14px;overflow-wrap:anywhere">{plain(state.text)}</div></div>'
+        f'<div style="font-size:14px;overflow-wrap:anywhere">{plain(words)}</div></div>'
     )
 
 

@@ -120,6 +120,7 @@ def test_states(made, tmp_path):
     assert run.seen.state.kind == DIED and f"--join {folder}" in run.seen.state.text
     page = Page(run, live=False)
     assert "DIED" in page._banner.text and "1970-01-01" in page._banner.text
+    assert "has not answered" in said.banner(run.seen, looked=1.0) and "has not answered" not in page._banner.text
     shutil.rmtree(folder)
     run.poll()
     assert run.seen.state.kind == GONE and run.seen.latest.processed == 50  # what was seen is not forgotten
