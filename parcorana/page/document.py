@@ -26,6 +26,7 @@ TEMPLATE = """\
 <style>body { font-family: Helvetica, Arial, sans-serif; margin: 8px !important }</style>{% endblock %}
 """
 _PAGE = {"max-width": "1900px", "margin": "0 auto", "gap": "8px"}
+_MAPS = 3  # two-time maps on a page where none can be chosen
 _LOST = """
     const told = document.createElement("div")
     told.id = "lost"
@@ -56,13 +57,16 @@ class Page:
         Whether a server answers.
     pool : Executor, optional
         Where updates are read; the loop of a server must not wait for a disk.
+    of : str, optional
+        The class to begin with; the first that has curves without it.
     """
 
-    def __init__(self, run, live=True, pool=None):
-        self._run, self._live, self._pool, self._seen = run, live, pool, None
+    def __init__(self, run, live=True, pool=None, of=None):
+        self._run, self._live, self._pool, self._of, self._seen = run, live, pool, of, None
         self.update = self._document = None
         self._banner, self._warnings, self._numbers = _div("state"), _div("warnings"), _div("numbers")
         self._account, self._log, self._nothing = _div("account"), _div("log"), _div("nothing")
+        self._name = _div("name")
         self._slider = Slider(start=0, end=1, value=1, step=1, title="update", sizing_mode=_WAY, name="update")
         self._latest = Toggle(label="latest", active=True, button_type="primary", width=90, name="latest", align="end")
         self._class = Select(title="class", visible=False, name="class")
@@ -76,15 +80,27 @@ class Page:
         self._aged = Aged()
         first = (self._curves, self._intensity, self._decay, self._counted, self._contrast)
         last = (self._mean, self._colors, self._pairs)
-        self._panels = [each.figure for each in (*first, self._two_times, self._aged, *last)]
+        self._more = [] if live else [TwoTimes() for _ in range(_MAPS - 1)]
+        self._panels = [each.figure for each in (*first, self._two_times, *self._more, self._aged, *last)]
         self._grid = Column(sizing_mode=_WAY, styles=_GRID)
         controls = [Row(self._slider, self._latest, sizing_mode=_WAY)] if live else []
         self.layout = Column(
             _div("title", text=said.title(run.seen.label)),
-            self._banner, self._warnings, self._numbers, *controls, self._class, self._chooser.layout, self._color,
-            self._nothing, self._grid, sizing_mode=_WAY, styles=_PAGE,
+            self._banner, self._warnings, self._numbers, *controls, self._class, self._name,
+            self._chooser.layout, self._color, self._nothing, self._grid, sizing_mode=_WAY, styles=_PAGE,
         )  # fmt: skip
         self.tick()
+
+    @property
+    def of(self):
+        """The class that is shown."""
+        return self._class.value
+
+    def of_one_class(self):
+        """Return what is of a class alone, below its name: for a page on which none can be chosen."""
+        for each in (self._account, self._log, *(monitor.figure for monitor in self._monitors)):
+            self._grid.children.remove(each)
+        return Column(self._name, self._chooser.layout, self._nothing, self._grid, sizing_mode=_WAY, styles=_PAGE)
 
     def attach(self, document):
         """Show it in a document, and follow the run."""
@@ -102,7 +118,7 @@ class Page:
     def tick(self):
         """Show what has changed since it was called last."""
         seen, before = self._run.seen, self._seen
-        _say(self._banner, said.banner(seen, self._live))
+        _say(self._banner, said.banner(seen, self._run.looked if self._live else None))
         if seen is before:
             return
         self._seen = seen
@@ -165,10 +181,13 @@ class Page:
             self._slider.value = place
             self._slider.title = f"{update.processed:,} events, update"
         names = list(update.parts)
-        self._class.visible = len(names) > 1
+        self._class.visible = self._live and len(names) > 1
         if self._class.options != names:
             self._class.options = names
-            self._class.value = next((name for name in names if update.parts[name].result is not None), names[0])
+            curves = next((name for name in names if update.parts[name].result is not None), names[0])
+            self._class.value = self._of if self._of in names else curves
+        if not self._live and len(names) > 1:
+            _say(self._name, said.title(self._class.value))
         self._show_part(update, self._class.value, update.parts[self._class.value])
         self._show_values(update)
         self._arrange()
@@ -231,10 +250,11 @@ class Page:
         if self._color.options != names:
             self._color.options, self._color.value = names, names[0] if names else ""
         color = int(self._color.value) if names else None
-        shown = two_time if names else None
-        self._fill(self._two_times, update, ("map", of, color), shown, lambda: two_time_data(two_time, color))
-        if self._two_times.figure.visible:
-            self._two_times.show(two_time, color)
+        for panel, which in zip((self._two_times, *self._more), (color, *colors[1:], *[None] * _MAPS), strict=False):
+            shown = two_time if which is not None else None
+            self._fill(panel, update, ("map", of, which), shown, lambda: two_time_data(two_time, which))  # noqa: B023
+            if panel.figure.visible:
+                panel.show(two_time, which)
         shown = aged if names and len(aged.stretches if aged is not None else ()) > 1 else None
         key = "aged", of, color, len(aged.stretches) if aged is not None else 0
         self._fill(self._aged, update, key, shown, lambda: aged_data(aged, color))

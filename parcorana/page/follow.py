@@ -116,6 +116,8 @@ class Follower:
     Attributes
     ----------
     seen : Seen
+    looked : float [s since 1970]
+        When the last look was over: a disk that hangs lets none end.
 
     Raises
     ------
@@ -129,6 +131,7 @@ class Follower:
         self._files, self._kept, self._tried, self._read = {}, OrderedDict(), None, 0
         self._log, self._warnings, self._stretches = deque(maxlen=_LINES), {}, Stretches()
         self.seen = Seen(self._name.name, State(WAITING, "nothing was looked at yet"))
+        self.looked = time.time()
         if self._source() is None:
             raise ConfigError(
                 f"there is no result {str(self._name)!r}, and no run that is writing it: no folder "
@@ -171,6 +174,8 @@ class Follower:
             return
         except (ConfigError, OSError) as error:  # said, and looked at again
             self.seen = replace(self.seen, trouble=str(error))
+        finally:
+            self.looked = time.time()
 
     def _look_at_folder(self):
         if self._tried is not None:  # another run has begun under the name of a result

@@ -85,7 +85,8 @@ class TwoTimes:
     """The two-time correlation of one colour."""
 
     def __init__(self):
-        self.figure = frame("Two times", "t1 [pulses]", "t2 [pulses]", height=460, match_aspect=True)
+        self.figure = frame("Two times", "t1 [pulses]", "t2 [pulses]")
+        self.figure.update(sizing_mode="scale_width", aspect_ratio=1.1, max_width=640)
         self._image = source("image", "x", "y", "dw", "dh")
         self._mapper = LinearColorMapper(palette=interp_palette(RdBu11, 255), nan_color="#ffffff")
         self.figure.image(source=self._image, color_mapper=self._mapper)

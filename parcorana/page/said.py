@@ -14,6 +14,7 @@ _PAINT = {  # of the state: behind white letters
     RUNNING: "#00704f", WAITING: "#4a5560", SILENT: "#b34700", DIED: "#b00020", STOPPED: "#b34700",
     ENDED: "#005a8f", GONE: "#b00020",
 }  # fmt: skip
+_HANGS = 30.0  # seconds without an answer of the disk, from which on it is said
 _MANY = 0.05  # part of the elements that is saturated, from which on it is said at the top
 
 
@@ -44,26 +45,30 @@ def title(label):
     return f'<div style="font-size:20px;font-weight:bold;overflow-wrap:anywhere">{plain(label)}</div>'
 
 
-def banner(seen, live=True):
+def banner(seen, looked=None):
     """Return the state of a run, as HTML: large, and in a colour.
 
     Parameters
     ----------
     seen : Seen
-    live : bool
-        Whether the page goes on being told; else it says only when, not how long ago.
+    looked : float, optional [s since 1970]
+        When the run was looked at last. Without it, on a page that is not told any more, it says only when, not
+        how long ago.
     """
     state = seen.state
     since = ""
     if state.since is not None:
-        ago = f" ({span(max(time.time() - state.since, 0))} ago)" if live else ""
+        ago = f" ({span(max(time.time() - state.since, 0))} ago)" if looked else ""
         what = "last update" if state.kind in (RUNNING, SILENT, DIED) and seen.numbers else "since"
         since = f"{what} {clock(state.since)}{ago}"
+    words = state.text
+    if looked and time.time() - looked > _HANGS:
+        words = f"{words}; its disk has not answered since {clock(looked)}: what is shown is from before"
     return (
         f'<div style="background:{_PAINT[state.kind]};color:#fff;padding:10px 14px;border-radius:6px">'
         f'<span style="font-size:24px;font-weight:bold;margin-right:14px">{state.kind.upper()}</span>'
         f'<span style="font-size:16px">{plain(since)}</span>'
-        f'<div style="font-size:14px;overflow-wrap:anywhere">{plain(state.text)}</div></div>'
+        f'<div style="font-size:14px;overflow-wrap:anywhere">{plain(words)}</div></div>'
     )
 
 
@@ -114,7 +119,7 @@ def warnings_of(seen, update):
             f"{merged:,} updates were merged into later ones, for the viewer was busy; no event is lost by that"
         )
     if left_out := facts.get("updates_left_out"):
-        found.append(f"damaged updates are left out: {left_out}")
+        found.append(f"damaged updates are left out: {', '.join(map(str, left_out))}")
     if facts.get("mode", "main") != "main":
         found.append(f"this is the result of --{facts['mode']}, the testing mode")
     found += filter(None, (each.doubt(name, PROCESSED) for name, each in update.values.items()))
@@ -162,7 +167,8 @@ def account(seen, update):
     more += [("data", facts["dataset"]), ("ranks", ", ".join(f"{n} {role}" for role, n in facts["ranks"].items()))]
     more += [("classes", ", ".join(update.parts))] if len(update.parts) > 1 else []
     more += [("frame_norm", ", ".join(facts["frame_norm"]))] if facts["frame_norm"] else []
-    more += [("resumed at", facts["resumed_at"])] if "resumed_at" in facts else []
+    resumed = facts.get("resumed_at")
+    more += [("resumed at", ", ".join(f"{number:,}" for number in resumed))] if resumed else []
     more += [("parcorana", facts.get("version", ""))]
     whole = update is not seen.latest and seen.state.is_over
     title = "Events of the whole run" if whole else f"Events until {update.processed:,} were processed"

@@ -19,6 +19,9 @@ def write_page(path, run):
     ------
     OSError
     """
-    html = file_html(Page(run, live=False).layout, INLINE, f"{run.seen.label} - ParCorAna", template=TEMPLATE)
+    first = Page(run, live=False)
+    others = [name for name in first.update.parts if name != first.of] if first.update is not None else []
+    pages = [first.layout, *(Page(run, live=False, of=name).of_one_class() for name in others)]
+    html = file_html(pages, INLINE, f"{run.seen.label} - ParCorAna", template=TEMPLATE)
     with written(path) as file:
         file.write(html.encode())

@@ -25,6 +25,12 @@ _SEALED = 64 << 20  # bytes of an update that is read once more for its checksum
 _AGES = 256  # bins of age of a map, along each side
 
 
+_FACTS = {  # attributes of /system
+    "complete": bool, "ended_by": str, "mode": str, "version": str, "updates_merged": int, "events_in_data": int,
+    "updates_left_out": lambda numbers: [*map(int, numbers)], "resumed_at": lambda numbers: [*map(int, numbers)],
+}  # fmt: skip
+
+
 @dataclass
 class Part:
     """What one class has at an update.
@@ -66,7 +72,7 @@ class Update:
     account : dict of str to int
         Of the whole run in a file that has ended, else until then.
     facts : dict
-        Attributes of /system, and 'dataset', 'numevents', 'ranks' by role, 'elements', 'frame_norm'.
+        Some attributes of /system, and 'dataset', 'numevents', 'ranks' by role, 'elements', 'frame_norm'.
     values : dict of str to Distribution
     ranges : dict of str to (low, high)
     rate : float or None [Hz]
@@ -161,7 +167,7 @@ def read_update(path, label, at, layout=None, own=False):
         values, ranges, rate = {}, {}, None
         if len(system.get("values", ())):
             values, ranges, rate = read_values(file, label)
-        facts = {name: _plain(value) for name, value in system.attrs.items()}
+        facts = {name: kind(system.attrs[name]) for name, kind in _FACTS.items() if name in system.attrs}
         facts["dataset"], facts["numevents"] = str(params.get("dataset", "")), params.get("numevents") or 0
         facts["elements"], facts["frame_norm"] = int(mask.sum()), list(frame_norm)
         facts["ranks"] = _ranks(system)
@@ -176,12 +182,6 @@ def _check_seal(path):
                 raise ConfigError(f"{str(path)!r} is damaged: its checksum is not that of its bytes")
     except OSError as error:
         raise ConfigError(f"{str(path)!r} cannot be read: {error.strerror}") from None
-
-
-def _plain(value):
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _ranks(system):

@@ -47,6 +47,13 @@ def make_parser():
     return parser
 
 
+def _user():
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container may know none
+        return "USER"
+
+
 def _watch(args):
     if importlib.util.find_spec("bokeh") is None:
         raise ConfigError("bokeh is not installed, which makes the page: pip install 'parcorana[watch]'")
@@ -69,9 +76,7 @@ def _watch(args):
     everywhere = args.address in ("0.0.0.0", "::", "")
     put(f"http://{host if everywhere else args.address}:{port}{server.path}")
     if args.address in ("127.0.0.1", "localhost"):
-        put(
-            f"from another machine: ssh -N -L {port}:127.0.0.1:{port} {getpass.getuser()}@{host}   and the same address"
-        )
+        put(f"from another machine: ssh -N -L {port}:127.0.0.1:{port} {_user()}@{host}   and the same address")
     else:
         say(f"{_PROG}: warning: others on the network can read along: there is no encryption; better the tunnel")
     sys.stdout.flush()

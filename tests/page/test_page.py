@@ -12,6 +12,7 @@ import pytest
 from bokeh.document import Document
 from bokeh.model import Model
 from conftest import Setup, run_within
+from local import run_local
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
@@ -23,9 +24,12 @@ from parcorana.page.follow import DIED, ENDED, GONE, RUNNING, SILENT, STOPPED, W
 from parcorana.page.server import PageServer
 from parcorana.page.times import intensity_data, monitor_data
 from parcorana.page.update import Update
+from parcorana.photons import PhotonStatistics
 from parcorana.results.lock import FolderLock
 from parcorana.results.runlog import LOG
 from parcorana.tools import watch
+from parcorana.twotime import TwoTime
+from parcorana.userg2 import G2IncrementalAccumulator
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +120,7 @@ def test_states(made, tmp_path):
     assert run.seen.state.kind == DIED and f"--join {folder}" in run.seen.state.text
     page = Page(run, live=False)
     assert "DIED" in page._banner.text and "1970-01-01" in page._banner.text
+    assert "has not answered" in said.banner(run.seen, looked=1.0) and "has not answered" not in page._banner.text
     shutil.rmtree(folder)
     run.poll()
     assert run.seen.state.kind == GONE and run.seen.latest.processed == 50  # what was seen is not forgotten
@@ -274,3 +279,35 @@ def test_memory_stays_flat(made, tmp_path):
     assert more(range(60, 64)) == before and before[1] <= 9
     assert len(run._kept) == 8 and len(run.seen.numbers) == 14
     lock.release()
+
+
+def test_classes_of_one_run(tmp_path):
+    """Each is chosen, with what it has; a page without a server shows all of them."""
+    frames = np.random.default_rng(0).poisson(2, (60, 2, 4)).astype(np.uint16)
+    np.save(tmp_path / "color.npy", np.array([[1, 1, 1, 1], [2, 2, 2, 0]]))
+    system = {"times": 20, "delays": [1, 2, 5], "update": 30, "h5output": str(tmp_path / "out.h5")}
+    classes = [G2IncrementalAccumulator, PhotonStatistics, TwoTime]
+    run_local(tmp_path, classes, np.arange(60), frames, user={"color": str(tmp_path / "color.npy")}, **system)
+    run = Follower(tmp_path / "out.h5")
+    page = Page(run)
+    page.attach(Document())
+    assert page._class.options == ["G2IncrementalAccumulator", "PhotonStatistics", "TwoTime"]
+    shown = {}
+    for name in page._class.options:
+        page._class.value = name
+        shown[name] = [each.title.text.text.split(",")[0].split(";")[0] for each in page._grid.children[:-2]]
+    assert "Delay curves" in shown["G2IncrementalAccumulator"] and "Two times" in shown["TwoTime"]
+    assert "Photon statistics" in shown["PhotonStatistics"] and "Delay curves" not in shown["TwoTime"]
+    with h5py.File(tmp_path / "out.h5") as file:
+        group = file["user/TwoTime"]
+        last = group[max(name for name in group if name.startswith("C2_at_"))]
+        page._class.value, page._color.value = "TwoTime", "2"
+        (drawn,) = page._two_times._image.data["image"]
+        assert np.allclose(drawn, last["color_2"][:].T, equal_nan=True)
+        counts = file["user/PhotonStatistics"]
+        counts = counts[max(name for name in counts if name.startswith("photons_at_"))]["counts_color_1"][:]
+    page._class.value = "PhotonStatistics"
+    points = page._counted._points.data
+    part = counts[0, :-1][counts[0, :-1] > 0] / counts[0].sum()  # the first exposure comes first
+    assert np.allclose(points["y"][points["color"] == 1][: len(part)], part)
+    assert all(Page(run, live=False, of=name).of == name for name in page._class.options)
