@@ -71,7 +71,7 @@ def _size(config, found):
         return "no result file, for h5output is None"
     written = found.written.value
     if written is None:
-        return f"the size of the result could not be measured: {found.written.fault}"
+        return f"the size of the result, and how long it is written, could not be measured: {found.written.fault}"
     pieces = _pieces(found)
     if found.total is not None:
         return f"the result has about {size_of(written.size(found.total, config.update, *pieces))}"

@@ -92,6 +92,14 @@ def test_a_live_run_and_one_without_a_file(setup):
     assert re.fullmatch(r"each update adds about [\d.]+ KiB to the result, and the end [\d.]+ KiB", said[1])
 
 
+def test_no_event(setup):
+    with h5py.File(setup.folder / "frames.h5", "r+") as file:
+        del file["det"]
+        file["det/frames"] = setup.frames[:0]
+    setup.write()
+    assert lines_of(setup.drive("--check")) == ["none, for there is no event"]
+
+
 def test_what_cannot_be_read_is_said(setup):
     """Each frame's checksum is wrong."""
     with h5py.File(setup.folder / "frames.h5", "r+") as file:
@@ -149,7 +157,9 @@ def test_a_measurement_that_fails_fails_nothing(setup, monkeypatch, error):
         monkeypatch.setattr(plan, name, fails)
     lines = lines_of(setup.drive("--check"))
     assert any(line.startswith("reading could not be measured") for line in lines)
-    assert any(line.startswith("the size of the result could not be measured: ") for line in lines)
+    assert any(
+        line.startswith("the size of the result, and how long it is written, could not be measured: ") for line in lines
+    )
     monkeypatch.setattr(plan, "compute_some", fails)
     (line,) = lines_of(setup.drive("--check"))
     assert line.startswith("none, for computing could not be measured: ")
