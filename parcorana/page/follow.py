@@ -185,8 +185,9 @@ class Follower:
         self._files = {int(path.stem[7:]): path for path in paths}
         numbers = [*self._files]
         recent = [(n, self._files[n].stat().st_mtime) for n in numbers[-_RATE_OF:]]
-        text, self._read = read_log(self._folder, self._read, _LOG_PIECE)
-        self._take_log(lines_of(text))
+        while (found := read_log(self._folder, self._read, _LOG_PIECE))[0]:
+            self._take_log(lines_of(found[0]))
+            self._read = found[1]
         latest, trouble = self._newest(numbers)
         who, now = writer_of(self._folder), time.time()
         since = max([when for _, when in recent] or [self._folder.stat().st_mtime])
