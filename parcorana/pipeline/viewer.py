@@ -93,7 +93,7 @@ class Viewer:
         first = self.job.roles.workers[0]
         while first not in self._done:
             if self.results is not None:
-                self.results.log.write()
+                self.results.write_log()
             header, facts, arrays = yield from self._note(first)
             if header[0] == note.PROGRESS:
                 self.progress.show(facts["account"], facts["total"])

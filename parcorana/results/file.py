@@ -91,6 +91,10 @@ class ResultFile:
                 self._check_user(file)
             seal(disk)
 
+    def write_log(self):
+        """Write what was logged since."""
+        self.log.write()
+
     def publish(self, processed, facts, write, ending=False):
         """Publish one update.
 
