@@ -63,6 +63,20 @@ class RunLog(Lines):
         logger.removeHandler(BEFORE)
         logger.addHandler(self)
 
+    def emit(self, record):
+        """Take down a record; what nobody else hears goes to standard error, as it does without a log."""
+        super().emit(record)
+        if self._is_alone() and logging.lastResort is not None and record.levelno >= logging.lastResort.level:
+            logging.lastResort.handle(record)
+
+    def _is_alone(self):
+        """Tell whether only logs as this one listen, and this is the first of them."""
+        logger, heard = logging.getLogger("parcorana"), []
+        while logger is not None:
+            heard += logger.handlers
+            logger = logger.parent if logger.propagate else None
+        return heard[:1] == [self] and all(isinstance(each, Lines) for each in heard)
+
     def write(self):
         """Write what has been taken down; a log that cannot be written ends no run."""
         if not self.lines or self._fails:

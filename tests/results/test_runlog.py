@@ -55,6 +55,22 @@ def test_it_ends_no_run(kept, tmp_path, monkeypatch):
     other.end()
 
 
+def test_what_nobody_else_hears_is_on_standard_error(kept, tmp_path, monkeypatch, capsys):
+    """Once, however many runs there are at a time, as in a session of Python that has set up no logging."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    other = RunLog(tmp_path)
+    log.warning("doubtful")
+    log.info("not of interest")
+    kept.end()
+    log.warning("more")
+    other.end()
+    assert capsys.readouterr().err == "doubtful\nmore\n"
+    log.addHandler(kept)
+    logging.getLogger().addHandler(logging.NullHandler())
+    log.warning("heard by others")
+    assert not capsys.readouterr().err
+
+
 def test_of_a_run(setup):
     """From before the folder was there to its end; of one that was killed, as far as it came."""
     setup.write("G2IncrementalAccumulator")
