@@ -124,5 +124,8 @@ def only_chosen(of, chosen):
 
 
 def as_rows(columns):
-    """Return rows of several colours as one table: (name, list of arrays) to flat columns."""
-    return {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in columns.items()}
+    """Return rows of several colours as one table: (name, list of arrays) to flat columns.
+
+    A column without rows is a list: of an empty array of numbers the browser says that these are no colours.
+    """
+    return {name: np.concatenate(parts) if parts else [] for name, parts in columns.items()}

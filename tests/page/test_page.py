@@ -65,7 +65,10 @@ def test_shown_is_what_is_in_the_file(made):
     with h5py.File(made) as file:
         group, system = file["user/G2_results_at_000228"], file["system"]
         colors = [1, 2, 3]
-        points, lines, *_ = curves_data(part.result, colors)
+        points, lines, _, before, _ = curves_data(part.result, colors)
+        assert not any(
+            isinstance(column, np.ndarray) for column in before.values()
+        )  # of no rows: no paints for a browser
         assert lines["color"] == colors
         for k, color in enumerate(colors):
             mine = points["color"] == color
@@ -232,7 +235,8 @@ def test_a_page_in_a_file(made, tmp_path):
     [
         (["none.h5"], "there is no result 'none.h5', and no run that is writing it"),
         (["config.py"], "'config.py' is not a readable result file"),
-        ([".inprogress"], "is a folder"),
+        ([".inprogress"], "is a folder: name a result in it"),
+        (["void.h5"], "'void.h5' has no group /user: it is no result of parcorana"),
         (["out.h5", "--html", "page.txt"], "--html page.txt: its name must end with .html"),
         (["out.h5", "--html", "none/page.html"], "No such file or directory"),
         (["out.h5", "--port", "70000"], "'70000' is not a whole number from 0 to 65,535"),
@@ -240,6 +244,7 @@ def test_a_page_in_a_file(made, tmp_path):
     ],
 )
 def test_wrong_arguments(made, args, said_is):
+    h5py.File(made.parent / "void.h5", "w").close()
     run = run_within(watch.main, *args, cwd=made.parent)
     assert run.returncode == (1 if "none/page.html" in args else 2) and said_is in run.stderr
     assert run.stderr.count("\n") == 1 or "usage" in run.stderr
