@@ -12,6 +12,7 @@ from bokeh.models import (
     LinearScale,
     LogAxis,
     LogScale,
+    NoOverlap,
     PlainText,
     Range1d,
 )
@@ -68,6 +69,7 @@ def frame(title, x, y, height=360, **kwargs):
 def _style(axis):
     axis.axis_label_text_font_style, axis.axis_label_text_font_size = "normal", "13px"
     axis.major_label_text_font_size = "12px"
+    axis.major_label_policy = NoOverlap()
     if isinstance(axis, LogAxis):
         axis.formatter.min_exponent = 4
 
