@@ -150,7 +150,8 @@ class Follower:
             newest = max((path.stat().st_mtime for path in self._updates()), default=0)
             return "file" if os.stat(self._name).st_mtime >= newest else "folder"
         if fault not in (None, "does not exist"):
-            raise ConfigError(f"the file {str(self._name)!r} {fault}")
+            more = ": name a result in it, or the folder NAME.inprogress of a run" * (fault == "is a folder")
+            raise ConfigError(f"the file {str(self._name)!r} {fault}{more}")
         return "file" if fault is None else None
 
     def _updates(self):
