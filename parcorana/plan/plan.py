@@ -13,7 +13,7 @@ from parcorana.plan import moving
 from parcorana.plan.computing import compute_some, pieces_in, unheard
 from parcorana.plan.miniature import made_up
 from parcorana.plan.model import Costs, Layout, best, expected
-from parcorana.plan.reading import read_some
+from parcorana.plan.reading import NOTHING, read_some
 from parcorana.plan.said import lines_of
 from parcorana.plan.writing import write_some
 
@@ -119,6 +119,8 @@ def plan(ranks, config, division, cores, source, h5output=None, resume=None):
     new = _of_all(ranks, needs > 0, moving.seconds_of_new_memory, needs)
     server = division.roles.servers[0] if together else ranks.rank
     reads = _of_all(ranks, source is not None and not live, read_some, config, division, server, source)
+    # in a short run blocks are fewer than servers, and some get none
+    reads = [each for each in reads if each.fault != NOTHING] or reads
     samples = (each.value.sample for each in reads if each.value is not None)
     sample = next(filter(None, samples), None) or made_up(config)
     worker = division.roles.workers[0] if together else ranks.rank

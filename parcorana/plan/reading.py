@@ -19,6 +19,7 @@ from parcorana.pipeline.reading import Reading
 from parcorana.plan.miniature import harmless, sample_of
 
 MOST_BYTES, MOST_EVENTS = 32 << 20, 4096  # that are read of a block
+NOTHING = "there is no event"  # of this server
 _BLOCKS = 2
 _SECONDS = 0.12
 
@@ -164,7 +165,7 @@ def read_some(config, division, rank, source):
 
 def _found(config, buffer, few, read, from_disk):
     if not read:
-        raise RunError("no event came in time" if few else "there is no event")
+        raise RunError("no event came in time" if few else NOTHING)
     marks, header = few.marks, buffer.header
     if header[BAD] >= marks[-1][0]:
         raise RunError("all events that were read are bad")

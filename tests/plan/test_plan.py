@@ -107,6 +107,14 @@ def test_no_event(setup):
     assert lines_of(setup.drive("--check")) == ["none, for there is no event"]
 
 
+def test_servers_without_an_event_are_no_fault(setup):
+    """All events are in the first block, which is that of one of three servers."""
+    setup.write(numservers=3)
+    lines = lines_of(setup.drive("--check", ranks=5))
+    assert re.fullmatch(r"a server reads an event in .* \([\d,]+ were read.*\)", lines[1])
+    assert not any("could not be measured" in line for line in lines)
+
+
 def test_what_cannot_be_read_is_said(setup):
     """Each frame's checksum is wrong."""
     with h5py.File(setup.folder / "frames.h5", "r+") as file:
