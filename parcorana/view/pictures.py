@@ -50,8 +50,7 @@ def shown(path, size=(11, 8)):
     with matplotlib.rc_context(STYLE):
         if path is None:
             pyplot = windows()
-            figure = pyplot.figure(figsize=size, layout="constrained")
-            yield figure
+            yield (figure := pyplot.figure(figsize=size, layout="constrained"))
             take_as_they_are(figure)
             pyplot.show()
             return
