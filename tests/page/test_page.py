@@ -20,6 +20,7 @@ from parcorana import correlate
 from parcorana.errors import ConfigError
 from parcorana.events import simulated
 from parcorana.page import said
+from parcorana.page.chooser import Chooser
 from parcorana.page.curves import curves_data, decay_data, pairs_data
 from parcorana.page.document import Page
 from parcorana.page.follow import DIED, ENDED, GONE, RUNNING, SILENT, STOPPED, WAITING, Follower
@@ -334,3 +335,18 @@ def test_classes_of_one_run(tmp_path):
     part = counts[0, :-1][counts[0, :-1] > 0] / counts[0].sum()  # the first exposure comes first
     assert np.allclose(points["y"][points["color"] == 1][: len(part)], part)
     assert all(Page(run, live=False, of=name).of == name for name in page._class.options)
+
+
+def test_colours_that_are_named():
+    """Of many; what is not there is said."""
+    chooser = Chooser(True, lambda: None)
+    (names,) = chooser.layout.select({"name": "colors"})
+    for named, offered, said_is in (
+        ("", 24, "24 of 200 colours are here; name others, as 1-4,7"),
+        ("2-4,300", 3, "3 of 200 colours are here; name others, as 1-4,7"),
+        ("300", 24, "none of those named is there: 24 of 200 colours are here; name others, as 1-4,7"),
+    ):
+        names.value = named
+        assert len(chooser.offer(range(1, 201), str)) == offered and names.title == said_is
+    names.value = "x"
+    assert "'x' is not a number" in names.title
