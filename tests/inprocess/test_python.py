@@ -134,6 +134,7 @@ def test_other_kinds_have_no_curves(kind):
             if kind == "photons"
             else (correlate(FRAMES, [1, 2], color=COLOR, kind=kind, ages=32, progress=False))
         )
+    assert len(repr(result.two_time or result.photons)) < 150
     assert (result.two_time is None) == (kind == "photons") and (result.photons is None) == (kind == "twotime")
     with pytest.raises(AttributeError, match="has no delay curves: look at"):
         result.g2  # noqa: B018
@@ -309,6 +310,7 @@ def test_the_file_goes_with_the_result():
         ({"delays": [3, 1]}, "delays"),
         ({"normalisation": "pixel"}, "normalisation"),
         ({"frames": FRAMES.astype(str)}, "frames: must be real numbers"),
+        ({"frames": {"data": FRAMES}}, r"frames: is a group, not an array"),
         ({"frames": np.zeros(5)}, "frames: must be real numbers, one frame after the other"),
         ({"frames": FRAMES[:0]}, "frames: there is none"),
         ({"kind": "twotime", "delays": [1, 17]}, "take 16 or 18"),

@@ -70,6 +70,22 @@ def test_lines_that_come_too_fast_are_counted(kept, tmp_path):
     assert len(lines_of(read_log(tmp_path)[0])) == len(lines) + 1
 
 
+def test_what_nobody_else_hears_is_on_standard_error(kept, tmp_path, monkeypatch, capsys):
+    """Once, however many runs there are at a time, as in a session of Python that has set up no logging."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    other = RunLog(tmp_path)
+    log.warning("doubtful")
+    log.info("not of interest")
+    kept.end()
+    log.warning("more")
+    other.end()
+    assert capsys.readouterr().err == "doubtful\nmore\n"
+    log.addHandler(kept)
+    logging.getLogger().addHandler(logging.NullHandler())
+    log.warning("heard by others")
+    assert not capsys.readouterr().err
+
+
 def test_of_a_run(setup):
     """From before the folder was there to its end; of one that was killed, as far as it came."""
     setup.write("G2IncrementalAccumulator")
