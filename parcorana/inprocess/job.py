@@ -90,7 +90,8 @@ def _run(config: Config, source: Any) -> str:
     if source is None:
         source = pipeline.open_share(config, division, division.roles.servers[0], log.warning)
     instrument, doubtful, _ = stated_by(source, config)
-    config = replace(config, instrument=instrument)
+    data = {} if config.dataset.is_live else pipeline.about_data(source)  # for who goes on with it
+    config = replace(config, instrument=instrument, data=data)
     for text in filter(None, [pipeline.short_times(source, config), *warnings, *doubtful]):
         log.warning("%s", text)
     memory.check_memory(division, [limits.rooms()])

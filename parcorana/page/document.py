@@ -5,7 +5,7 @@ import asyncio
 from bokeh.events import ConnectionLost
 from bokeh.models import Column, CustomJS, Div, Row, Select, Slider, Toggle
 
-from parcorana.errors import ParCorAnaError
+from parcorana.errors import ParCorAnaError, escaped
 from parcorana.page import said
 from parcorana.page.chooser import Chooser
 from parcorana.page.counts import Contrast, Counted, contrast_data, counted_data
@@ -109,7 +109,7 @@ class Page:
         for select in (self._class, self._color):
             select.on_change("value", self._chose)
         self._document = document
-        document.title = f"{self._run.seen.label} - ParCorAna"
+        document.title = f"{escaped(self._run.seen.label)} - ParCorAna"
         document.template = TEMPLATE
         document.add_root(self.layout)
         document.js_on_event(ConnectionLost, CustomJS(code=_LOST))

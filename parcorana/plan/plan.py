@@ -113,9 +113,8 @@ def plan(ranks, config, division, cores, source, h5output=None, resume=None):
     left = total and max(total - (resume.block * config.block if resume else 0), 1)
     together = ranks.comm is None
     # before there is any that was used for this
-    needs = memory_of(
-        config, division, division.ranks() if together else division.ranks()[ranks.rank :][:1], source, left
-    )
+    mine = division.ranks() if together else division.ranks()[ranks.rank :][:1]
+    needs = _tried(memory_of, config, division, mine, source, left).value or 0  # where one failed others would wait
     new = _of_all(ranks, needs > 0, moving.seconds_of_new_memory, needs)
     server = division.roles.servers[0] if together else ranks.rank
     reads = _of_all(ranks, source is not None and not live, read_some, config, division, server, source)

@@ -8,16 +8,7 @@ import numpy as np
 
 from parcorana.curves.rounding import time_with_error, with_error
 from parcorana.files.aside import written
-from parcorana.view.library import (
-    Figure,
-    ListedColormap,
-    LogNorm,
-    MaxNLocator,
-    Normalize,
-    Patch,
-    matplotlib,
-    windows,
-)
+from parcorana.view.library import Figure, ListedColormap, LogNorm, MaxNLocator, Normalize, Patch, matplotlib, windows
 from parcorana.view.names import check_picture_name
 from parcorana.view.texts import plain, take_as_they_are
 
