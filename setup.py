@@ -48,7 +48,7 @@ PATHS = {*glob("csrc/paths.*"), "csrc/compiler.h"}
 KERNELS = {*glob("csrc/pairs*"), *glob("csrc/groups*")}
 MOVE = {*glob("csrc/gather*"), *glob("csrc/adjust*"), *glob("csrc/photons*")}
 BEAT = {*glob("csrc/beat*")}
-VIEWS = {*glob("csrc/views*")}
+VIEWS = {*glob("csrc/views*"), *glob("csrc/threads*")}
 CORE = {*glob("csrc/*")} - KERNELS - MOVE - BEAT
 
 

@@ -7,7 +7,7 @@ void NAME(pca_adjust)(REAL *rows, int64_t ld, const int64_t *row, int64_t n, int
 {
     enum { PIECE = 1024 };
     (void)threads; /* unused without OpenMP */
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+#pragma omp parallel for num_threads(threads) schedule(static) if (pca_threads(threads) > 1)
     for (int64_t first = 0; first < elements; first += PIECE) {
         const int64_t last = first + PIECE < elements ? first + PIECE : elements;
         for (int64_t k = 0; k < n; k++) {

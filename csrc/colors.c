@@ -1,4 +1,5 @@
 #include "colors.h"
+#include "threads.h"
 
 #include <string.h>
 
@@ -137,7 +138,7 @@ void pca_sum_colors(const pca_colors *colors, const pca_plan *plan, const pca_ar
     const int64_t values = pca_color_sums(colors);
     pca_chosen(); /* before there are threads */
     /* The first thread adds to `sums`, the others to tables of their own. */
-#pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
+#pragma omp parallel for num_threads(threads) schedule(static, 1) if (pca_threads(threads) > 1)
     for (int k = 0; k < threads; k++) {
         char *const mine = scratch + own * (size_t)k;
         double *const to = k ? (double *)(void *)(mine + table) : sums;

@@ -1,5 +1,6 @@
 /* The functions of the code path in use, and the threads around them. */
 #include "correlate.h"
+#include "threads.h"
 
 #include "views.h"
 
@@ -45,7 +46,7 @@ static pca_status in_threads(pca_correlate_range *range, const pca_plan *plan,
 {
     const size_t each = pca_scratch(plan, itemsize);
     const int64_t tiles = (arrays->elements + PCA_TILE - 1) / PCA_TILE;
-#pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
+#pragma omp parallel for num_threads(threads) schedule(static, 1) if (pca_threads(threads) > 1)
     for (int k = 0; k < threads; k++) {
         const int64_t p0 = tiles * k / threads * PCA_TILE;
         const int64_t p1 = least(tiles * (k + 1) / threads * PCA_TILE, arrays->elements);

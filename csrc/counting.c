@@ -1,5 +1,6 @@
 /* Numbers of photons: threads around the code paths. */
 #include "counting.h"
+#include "threads.h"
 
 static const pca_counting_functions *const functions[PCA_PATHS] = {
 #if defined(__x86_64__)
@@ -38,7 +39,7 @@ void pca_count(const pca_counting *c, const pca_counted *out, int is_double, int
     const pca_counting_functions *const of_path = functions[pca_chosen()];
     pca_count_range *const range = is_double ? of_path->f64 : of_path->f32;
     const int64_t counts = size_of_counts(c), photons = c->slots * c->colors, sums = c->events * c->colors;
-#pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
+#pragma omp parallel for num_threads(threads) schedule(static, 1) if (pca_threads(threads) > 1)
     for (int k = 0; k < threads; k++) {
         int64_t *const mine = (int64_t *)(void *)(scratch + (size_t)k * each);
         pca_counted own = {mine, mine + counts, mine + counts + photons, mine + counts + photons + sums,

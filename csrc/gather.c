@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "gather.h"
+#include "threads.h"
 
 /* Each returns whether all values, as written, are finite: what does not fit into float has
  * become infinite. */
@@ -131,7 +132,7 @@ void pca_widen(char *rows, int from, int64_t ld, int to, int64_t ld_to, int64_t 
     (void)threads; /* unused without OpenMP */
     while (events > 1) {
         const int64_t half = (events + 1) / 2;
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+#pragma omp parallel for num_threads(threads) schedule(static) if (pca_threads(threads) > 1)
         for (int64_t k = half; k < events; k++)
             cast(rows + k * step, rows + k * step_to, elements);
         events = half;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "pairs.h"
+#include "threads.h"
 
 static int is_within(const int64_t *index, int64_t n, int64_t size)
 {

@@ -9,7 +9,7 @@ pca_status NAME(pca_sum_groups)(const pca_matrix *v, int64_t rows, int64_t eleme
         if (group[p] >= groups)
             return PCA_BAD_VALUE;
     /* Each thread has whole rows, so that a sum is always made in the elements' order. */
-#pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
+#pragma omp parallel for num_threads(threads) schedule(static, 1) if (pca_threads(threads) > 1)
     for (int k = 0; k < threads; k++) {
         double *const sum = scratch + (int64_t)k * groups * PCA_ROWS;
         for (int64_t b = blocks * k / threads; b < blocks * (k + 1) / threads; b++) {

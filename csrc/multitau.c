@@ -1,5 +1,6 @@
 /* The function of the code path in use, pass by pass, and the threads around it. */
 #include "multitau.h"
+#include "threads.h"
 
 static const pca_multitau_functions *const functions[PCA_PATHS] = {
 #if defined(__x86_64__)
@@ -46,7 +47,7 @@ pca_status pca_multitau(const pca_levels *levels, const pca_series *series, cons
         for (int64_t k = 0; k < pass.events; k++)
             pass.offset[k] = (int64_t)(part.rows[k] - part.rows[0]);
             /* Which thread does an element changes neither its sums nor their order. */
-#pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
+#pragma omp parallel for num_threads(threads) schedule(static, 1) if (pca_threads(threads) > 1)
         for (int k = 0; k < threads; k++) {
             const int64_t p0 = tiles * k / threads * PCA_TILE;
             const int64_t p1 = least(tiles * (k + 1) / threads * PCA_TILE, part.elements);

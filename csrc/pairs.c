@@ -1,5 +1,6 @@
 /* Pairs of rows: which there are, how to sum over them, and the threads around it. */
 #include "pairs.h"
+#include "threads.h"
 
 #include <stdlib.h> /* qsort */
 #include <string.h>
@@ -108,7 +109,7 @@ pca_status pca_add_pairs(const pca_pairs *pairs, int is_double, int threads, cha
         return PCA_OK;
     const pca_pairs_functions *const of_path = functions[pca_chosen()];
     range = is_double ? of_path->f64 : of_path->f32;
-#pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
+#pragma omp parallel for num_threads(threads) schedule(static, 1) if (pca_threads(threads) > 1)
     for (int k = 0; k < threads; k++) {
         const int64_t p0 = panels * k / threads * PCA_MOST_IN_PANEL;
         const int64_t p1 = least(panels * (k + 1) / threads * PCA_MOST_IN_PANEL, pairs->elements);

@@ -1,5 +1,6 @@
 /* What the window's check of its own rounding errors needs to know of values. */
 #include "parcorana.h"
+#include "threads.h"
 
 #define IMPL "values_impl.h"
 #include "each_real.h"

@@ -24,7 +24,7 @@ pca_status NAME(pca_energy)(const REAL *x, int64_t ld, int64_t rows, int64_t ele
                             int64_t piece, double *energy, double *largest, int threads)
 {
     (void)threads; /* unused without OpenMP */
-#pragma omp parallel for num_threads(threads) schedule(static) if (threads > 1)
+#pragma omp parallel for num_threads(threads) schedule(static) if (pca_threads(threads) > 1)
     for (int64_t p = 0; p < elements; p++) {
         const REAL *xp = x + p * ld;
         energy[p] = largest[p] = 0;

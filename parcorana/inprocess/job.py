@@ -82,7 +82,7 @@ def _run(config: Config, source: Any) -> str:
         raise ConfigError("a job of several ranks is run by parCorAnaDriver, not from Python: leave mpiexec out")
     path, _, warnings = cpu.agree([cpu.offer()])
     cpu.use(path)
-    if forks():  # OpenMP of GCC waits for ever in a process that is forked from one in which its threads were
+    if forks():  # csrc/threads.h
         if (config.threads or 1) > 1:
             log.warning("threads: in a process that is forked there is 1; one that is spawned may have more")
         config = replace(config, threads=1)
@@ -93,7 +93,7 @@ def _run(config: Config, source: Any) -> str:
     config = replace(config, instrument=instrument)
     for text in filter(None, [pipeline.short_times(source, config), *warnings, *doubtful]):
         log.warning("%s", text)
-    memory.check_memory(division, [limits.rooms()])
+    memory.check_memory(division, [limits.rooms(reading=getattr(source, "reading_bytes", 0))])
     name = os.path.abspath(pipeline.output_name(config))  # user code may change the working directory
     try:
         errors = pipeline.run_roles(pipeline.make_roles(config, division, None, source, name))

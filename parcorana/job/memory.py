@@ -11,8 +11,6 @@ from parcorana.calculation.several import with_one_buffer
 from parcorana.calculation.userbase import REDUCED
 from parcorana.correlation.lines import scratch_bytes
 from parcorana.errors import ConfigError
-from parcorana.events import speckle
-from parcorana.events.brownian import Brownian
 from parcorana.files.limits import Room
 from parcorana.job.partition import elements_of
 
@@ -135,11 +133,11 @@ def _small_bytes(arrays):
 def server_bytes(config):
     """Return the bytes of a server: two blocks; with `photons` the counts of some frames, and notes on a segment.
 
-    And what the simulator keeps. What other sources have is seen when they are open.
+    What its source takes is known only when that is open.
     """
-    found = speckle.bytes_of(Brownian.of(config.dataset)) if config.dataset.kind == "sim" else 0
+    found = 0
     if config.photons is not None:
-        found += _NOTED_PHOTONS * math.prod(config.mask.shape[-2:]) + max(2 * config.mask.size, _COUNTS)
+        found = _NOTED_PHOTONS * math.prod(config.mask.shape[-2:]) + max(2 * config.mask.size, _COUNTS)
     return _bounded(2 * (config.block + 1) * config.elements * config.store_dtype.itemsize + found)
 
 
@@ -219,10 +217,13 @@ class _Pool:
 def needs_now(division, rooms):
     """Return the bytes of every rank, by the formula, with what its process already uses beyond a bare interpreter.
 
-    Libraries that read events, and times of events, are known only when they are there.
+    Libraries that read events, and times of events, are known only when they are there; and then what reading takes.
     """
     alone = len(rooms) == 1
-    found = [need + max(has.used + _LATER - _FIXED, 0) for need, has in zip(division.needs, rooms, strict=False)]
+    found = [
+        need + max(has.used + _LATER - _FIXED, 0) + has.reading
+        for need, has in zip(division.needs, rooms, strict=False)
+    ]
     # in one process the roles have one interpreter
     return found + [need - _FIXED for need in division.needs[1:]] if alone else found
 

@@ -12,7 +12,7 @@ from parcorana.errors import ConfigError
 from parcorana.files.paths import fault_of
 from parcorana.page.stretches import Stretches
 from parcorana.page.update import Update, log_in, numbers_in, read_update
-from parcorana.results.folder import SUFFIX, published, version_of
+from parcorana.results.folder import BASE, SUFFIX, published, version_of
 from parcorana.results.lock import writer_of
 from parcorana.results.runlog import lines_of, read_log
 
@@ -192,15 +192,18 @@ class Follower:
         since = max([when for _, when in recent] or [self._folder.stat().st_mtime])
         steps = np.diff([when for _, when in recent])
         quiet = self._quiet or max(_QUIET, _TIMES_QUIET * float(steps.max(initial=0.0)))
-        if who is None:
+        held = f"its folder is held by {'a process ' * str(who).startswith('of ')}{who}"
+        if who is None and not paths and not (self._folder / BASE).exists():
+            state = State(WAITING, "its folder is there, and nobody has begun to write into it", since)
+        elif who is None:
             left = f"join it with: parCorAnaDriver --join {self._folder}" if paths else "nothing was published"
             state = State(DIED, f"no process holds its folder any more: it was killed or failed; {left}", since)
         elif now - since > quiet:
-            state = State(SILENT, f"no update for {quiet:.0f} s or longer; {who} holds its folder", since)
+            state = State(SILENT, f"no update for {quiet:.0f} s or longer; {held}", since)
         elif not paths:
-            state = State(WAITING, f"no update yet; {who} holds its folder", since)
+            state = State(WAITING, f"no update yet; {held}", since)
         else:
-            state = State(RUNNING, f"on {who}", since)
+            state = State(RUNNING, held, since)
         return self._seen(state, numbers, latest, trouble, _rate(recent))
 
     def _look_at_file(self):

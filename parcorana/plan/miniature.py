@@ -85,7 +85,7 @@ def sample_of(stamps, values, rows, pulses, rate):
 
 
 def harmless(config, **params):
-    """Return a config that runs no user's code and writes no file, and which methods' classes were left out.
+    """Return a config that runs no user's code and writes no file, and whose code is left out for that.
 
     Of a class that is made from one of the program's that one is taken.
 

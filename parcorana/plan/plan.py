@@ -103,7 +103,10 @@ def plan(ranks, config, division, cores, source, h5output=None, resume=None):
         What ``--check`` says of it; on rank 0 only.
     """
     start, live = moving.age(), config.dataset.is_live
-    total = next(filter(None, ranks.gather(source.total if source is not None and not live else None)), None)
+    totals = ranks.gather(source.total if source is not None and not live else None)
+    total = next((each for each in totals if each is not None), None)
+    if total == 0:
+        return ["plan: none, for there is no event"]
     # psana does not know how many there are; the config may say how many are wanted
     asked = config.numevents if total is None and not live else 0
     total = total or asked or None

@@ -1,10 +1,13 @@
 """What ``--check`` says of a plan."""
 
+import os
+
 from parcorana.plan.computing import pieces_in
 from parcorana.plan.miniature import harmless
 from parcorana.plan.model import times_as_fast
 
 _BESIDE = {"picture": "pictures", "export": "the export for other viewers"}  # of `user_params`
+_BUSY = 0.75  # of a host's cores in use, from which on a measurement is no longer that of a quiet one
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
@@ -25,6 +28,7 @@ def lines_of(config, costs, now, other, found):
     if not config.dataset.is_live:
         lines.append(_better(now, other))
     lines += [f"not in these numbers: {', '.join(some)}"] if (some := _beside(config, found)) else []
+    lines.append(busy(os.getloadavg()[0], os.cpu_count() or 1))
     return [f"plan: {line}" for line in filter(None, lines)]
 
 
@@ -36,6 +40,16 @@ def _time(config, now, found):
         return f"about {rate} events/s; how many events there are is not known before they are read"
     which = " that are left" if found.left != found.total else ", if there are so many" if found.supposed else ""
     return f"about {rate} events/s, {duration(now.seconds)} from start to end of {found.left:,} events{which}"
+
+
+def busy(load, cores):
+    """Return a line if others keep a host busy, by its load of the last minute; empty if not."""
+    if load < _BUSY * cores:
+        return ""
+    return (
+        f"other work keeps this host busy (load {load:.1f} on {cores} cores), and these numbers are of that; they "
+        "change from one measurement to the next, and alone on the host a run is faster"
+    )
 
 
 def _rounded(number):
@@ -71,7 +85,7 @@ def _size(config, found):
         return "no result file, for h5output is None"
     written = found.written.value
     if written is None:
-        return f"the size of the result could not be measured: {found.written.fault}"
+        return f"the size of the result, and how long it is written, could not be measured: {found.written.fault}"
     pieces = _pieces(found)
     if found.total is not None:
         return f"the result has about {size_of(written.size(found.total, config.update, *pieces))}"

@@ -31,7 +31,13 @@ def run_elsewhere(command, root, tmp_path):
         for name, text in dict(instead).items():
             (tmp_path / name).write_text(text)
         csrc = tmp_path / "csrc"
-        sources = [root / "tests/correlation/elsewhere.c", csrc / "rolling.c", csrc / "paths.c", csrc / "views.c"]
+        sources = [
+            root / "tests/correlation/elsewhere.c",
+            csrc / "rolling.c",
+            csrc / "paths.c",
+            csrc / "views.c",
+            csrc / "threads.c",
+        ]
         sources += [*csrc.glob("correlate*.c"), *csrc.glob("pairs*.c")]
         static = ["-static"] if emulator else []
         made = command(compiler, *FLAGS, *static, "-Icsrc", *sources, "-o", "elsewhere", cwd=tmp_path)

@@ -3,12 +3,13 @@
 import ctypes
 import os
 import re
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 from conftest import each_code_path
-from effort import examples
+from effort import PATIENCE, examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -335,3 +336,24 @@ def test_code_path_by_variable(command, tmp_path):
         assert run.stdout == f"{name}\n", run.stderr
     run = command(sys.executable, "-c", code, cwd=tmp_path, env={"PARCORANA_CPU": "z80"})
     assert run.stderr.splitlines()[-1].startswith("ValueError: PARCORANA_CPU: no code path 'z80' on this machine")
+
+
+FORKS = """
+import os, signal
+import numpy as np
+from parcorana import kernels
+
+index = kernels.color_index(np.ones(1 << 16, np.int64), np.ones(1, np.int64))
+data = np.ones((2, 1 << 16), np.float32)
+assert kernels.sum_indexed(data, index, 1, 2).tolist() == [[65536], [65536]]
+child = os.fork()
+if not child:
+    signal.alarm(60)  # who waits for threads that are not there would wait for ever
+    os._exit(kernels.sum_indexed(data, index, 1, 2).tolist() != [[65536], [65536]])
+assert os.waitpid(child, 0)[1] == 0
+assert kernels.sum_indexed(data, index, 1, 2).tolist() == [[65536], [65536]]
+"""
+
+
+def test_a_process_that_is_forked_does_not_wait_for_the_threads_of_the_other():
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKS], check=True, timeout=PATIENCE)

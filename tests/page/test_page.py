@@ -105,10 +105,14 @@ def test_states(made, tmp_path):
     """Running, silent, killed, ended, stopped, gone, in the order in which a run may come to them."""
     name = tmp_path / "out.h5"
     folder = published(made, name, [])
-    shutil.copy(made.parent / "mask.npy", folder / "base.h5")  # whatever it begins with
-    lock = FolderLock(folder)
     run = Follower(name)
-    assert run.seen.state.kind == WAITING and run.seen.latest is None
+    assert run.seen.state.kind == WAITING and "nobody has begun" in run.seen.state.text
+    shutil.copy(made.parent / "mask.npy", folder / "base.h5")  # whatever it begins with
+    run.poll()
+    assert run.seen.state.kind == DIED and "nothing was published" in run.seen.state.text
+    lock = FolderLock(folder)
+    run.poll()
+    assert run.seen.state.kind == WAITING and "held by" in run.seen.state.text and run.seen.latest is None
     published(made, name, [50])
     run.poll()
     assert run.seen.state.kind == RUNNING and run.seen.latest.processed == 50

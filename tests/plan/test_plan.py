@@ -15,6 +15,7 @@ from parcorana.job.config import resolve_config
 from parcorana.job.division import divide
 from parcorana.plan import computing, plan, reading
 from parcorana.plan.model import Costs, Layout, best, expected, times_as_fast
+from parcorana.plan.said import busy
 from parcorana.plan.writing import updates_of
 from parcorana.userg2 import G2IncrementalAccumulator
 
@@ -26,7 +27,8 @@ SEVERAL = "from parcorana.multitau import MultiTauG2\nfrom parcorana.photons imp
 def lines_of(run):
     assert run.returncode == 0, run.stderr
     assert "Traceback" not in run.stderr
-    return [line.removeprefix("plan: ") for line in run.stdout.splitlines() if line.startswith("plan: ")]
+    lines = [line.removeprefix("plan: ") for line in run.stdout.splitlines() if line.startswith("plan: ")]
+    return [line for line in lines if not line.startswith("other work keeps")]  # as other tests do
 
 
 def of_one_mean(setup):
@@ -92,6 +94,19 @@ def test_a_live_run_and_one_without_a_file(setup):
     assert re.fullmatch(r"each update adds about [\d.]+ KiB to the result, and the end [\d.]+ KiB", said[1])
 
 
+def test_a_busy_host_is_said():
+    assert busy(1.4, 2) == busy(40, 128) == ""
+    assert busy(9.31, 2).startswith("other work keeps this host busy (load 9.3 on 2 cores), and these numbers are of ")
+
+
+def test_no_event(setup):
+    with h5py.File(setup.folder / "frames.h5", "r+") as file:
+        del file["det"]
+        file["det/frames"] = setup.frames[:0]
+    setup.write()
+    assert lines_of(setup.drive("--check")) == ["none, for there is no event"]
+
+
 def test_what_cannot_be_read_is_said(setup):
     """Each frame's checksum is wrong."""
     with h5py.File(setup.folder / "frames.h5", "r+") as file:
@@ -149,7 +164,9 @@ def test_a_measurement_that_fails_fails_nothing(setup, monkeypatch, error):
         monkeypatch.setattr(plan, name, fails)
     lines = lines_of(setup.drive("--check"))
     assert any(line.startswith("reading could not be measured") for line in lines)
-    assert any(line.startswith("the size of the result could not be measured: ") for line in lines)
+    assert any(
+        line.startswith("the size of the result, and how long it is written, could not be measured: ") for line in lines
+    )
     monkeypatch.setattr(plan, "compute_some", fails)
     (line,) = lines_of(setup.drive("--check"))
     assert line.startswith("none, for computing could not be measured: ")

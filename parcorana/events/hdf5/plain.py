@@ -4,6 +4,8 @@ import math
 from contextlib import suppress
 from itertools import product
 
+import math
+
 import h5py
 import numpy as np
 
@@ -63,6 +65,11 @@ class Plain:
     def rows(self):
         """Frames of a row of chunks that are best read together."""
         return self.chunk[0] if self.chunked else 1
+
+    @property
+    def chunk_bytes(self):
+        """Bytes that HDF5 unpacks at once; 0 where it need not."""
+        return self.dtype.itemsize * math.prod(self.chunk) if self.packed else 0
 
     def files(self):
         """Return the name of the file, in a list."""
