@@ -19,7 +19,7 @@ import h5py
 
 from parcorana.files.datasets import VERSION
 
-# bytes, as on the disk, of what describes the content: in memory it is 20 times as much, and HDF5 would keep 2 to 32 MiB
+# bytes, as on the disk, of what describes the content: in memory it is 20 times as much; HDF5 alone keeps 2 to 32 MiB
 _DESCRIPTIONS = 64 << 10
 _TOKEN = r"\.[0-9a-f]{8}\.tmp"
 

@@ -4,8 +4,6 @@ import math
 from contextlib import suppress
 from itertools import product
 
-import math
-
 import h5py
 import numpy as np
 
