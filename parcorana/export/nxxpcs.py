@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from parcorana._version import __version__
+from parcorana.errors import escaped
 
 
 def write_entry(file, ex):
@@ -18,7 +19,7 @@ def write_entry(file, ex):
     file.attrs.update({"NX_class": "NXroot", "default": "entry"})
     entry = _group(file, "entry", "NXentry", default="data")
     _put(entry, "definition", "NXxpcs", version="v2026.01")
-    _put(entry, "entry_identifier", Path(ex.label).name)
+    _put(entry, "entry_identifier", escaped(Path(ex.label).name))
     _put(entry, "scan_number", np.int64(1))  # deprecated there, and yet required
     _put(entry, "start_time", ex.start)
     _put(entry, "end_time", ex.end)

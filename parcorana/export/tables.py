@@ -32,7 +32,7 @@ def write_table(path, rows):
     csv.writer(text := io.StringIO(newline=""), lineterminator="\n").writerows(rows)
     try:
         with written(path) as file:
-            file.write(text.getvalue().encode())
+            file.write(text.getvalue().encode(errors="backslashreplace"))  # names of files may be no text
     except OSError as error:
         raise ConfigError(f"--csv {path}: cannot be written: {error.strerror}") from None
 

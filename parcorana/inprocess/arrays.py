@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -67,6 +67,8 @@ def checked_frames(frames: Any) -> Any:
     ConfigError
         They are no real numbers, no stack, or masked.
     """
+    if isinstance(frames, Mapping):  # a group of h5py or zarr, too
+        raise ConfigError("frames: is a group, not an array: take the dataset in it, as file['entry/data']")
     try:
         if not (hasattr(frames, "shape") and hasattr(frames, "dtype") and hasattr(frames, "__getitem__")):
             frames = np.asarray(frames)

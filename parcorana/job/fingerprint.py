@@ -2,10 +2,13 @@
 
 Of functions and classes it is their code that counts, of arrays, sets and
 dictionaries what is in them, in whatever order; a NaN is like any other. What
-tells nothing of what is in it, as a lock or an open file, stands for its kind.
+tells nothing of what is in it, as a lock or an open file, stands for its kind;
+so does an object of a library that holds such a thing, as a thread, and what is
+another one in each process: the environment, where a library of C lies.
 """
 
 import copyreg
+import ctypes
 import enum
 import hashlib
 import math
@@ -24,6 +27,8 @@ _LIBRARIES = tuple(f"{Path(sysconfig.get_path(name)).resolve()}/" for name in ("
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 _DEEPEST = 60  # objects within objects
 _LARGE = 1 << 28  # bytes of a file beyond which only its ends are looked at
+_PIECE = 1 << 20  # elements of an array that are looked at together
+_SIMPLE = {type(None), bool, int, float, str, bytes}  # one text for each value, and no two that are not alike
 _PLAIN = (type(None), type(...), type(NotImplemented), bool, int, str, bytes, bytearray, range)
 # what Python itself writes into a class: places and caches
 _OF_PYTHON = {"__module__", "__dict__", "__weakref__", "__doc__", "__firstlineno__", "__static_attributes__"}
@@ -78,6 +83,7 @@ class _Walk:
     def __init__(self):
         self._path = {}  # of what is being looked at, how deep it is: objects may hold themselves
         self._known = {}  # of functions and classes
+        self._closed = 0  # how many have told nothing
 
     def of(self, value):
         """Return the digest of an object."""
@@ -115,11 +121,17 @@ class _Walk:
         if isinstance(value, enum.Enum):
             return _hash(kind, value.name)
         if isinstance(value, dict):
+            if _are_simple(value) and _are_simple(value.values()):
+                return _hash(kind, "\n".join(sorted(map(repr, value.items()))))
             return _hash(kind, *sorted(self.of(key) + self.of(item) for key, item in value.items()))
         if isinstance(value, set | frozenset):
+            if _are_simple(value):
+                return _hash(kind, "\n".join(sorted(map(repr, value))))
             # of functions that call each other it counts which is seen first, and that is another one in each process
             return _hash(kind, *sorted(self._all(sorted(value, key=_name))))
         if isinstance(value, list | tuple):
+            if _are_simple(value):
+                return _hash(kind, "\n".join(map(repr, value)))
             return _hash(kind, *self._all(value))
         if isinstance(value, type):
             return self._class(value)
@@ -135,6 +147,12 @@ class _Walk:
             return _hash(kind, value.__name__)
         if isinstance(value, np.dtype):
             return _hash(kind, str(value))
+        if isinstance(value, ctypes.CDLL):
+            return _hash(kind, str(value._name))
+        if value is os.environ:
+            return _hash(kind)
+        if isinstance(compiled := getattr(value, "py_func", None), types.FunctionType):
+            return _hash(kind, self.of(compiled))  # of Numba, whose own number it is
         return self._object(kind, value)
 
     def _array(self, kind, array, masked):
@@ -147,13 +165,13 @@ class _Walk:
             return _hash(*said, *self._all(array.ravel().tolist()))
         if array.dtype.kind == "c":
             return _hash(*said, self.of(array.real), self.of(array.imag))
-        if array.dtype.kind == "f":
-            array = np.where(np.isnan(array), np.nan, array)  # there are many
-            if array.dtype.itemsize > 8:  # with bytes in it that mean nothing
-                high = array.astype(np.float64)
-                with np.errstate(invalid="ignore"):
-                    array = np.stack([high, np.nan_to_num(array - high).astype(np.float64)])
-        return _hash(*said, np.ascontiguousarray(array).reshape(-1).view(np.uint8) if array.nbytes else b"")
+        pieces = np.ascontiguousarray(array).reshape(-1)
+        made = hashlib.blake2b(_hash(*said), digest_size=16)
+        for first in range(
+            0, len(pieces) if array.nbytes else 0, _PIECE
+        ):  # a copy of all may be more than there is memory for
+            made.update(_numbers(pieces[first : first + _PIECE]).view(np.uint8))
+        return made.digest()
 
     def _class(self, value):
         name = f"{value.__module__}.{value.__qualname__}"
@@ -188,11 +206,31 @@ class _Walk:
         try:
             made = copyreg.dispatch_table.get(type(value), lambda each: each.__reduce_ex__(4))(value)
         except Exception:  # it is nothing to copy
+            self._closed += 1
             return _hash(kind)
         if isinstance(made, str):
             return _hash(kind, made)
         function, given, state, items, pairs = (*made, None, None, None)[:5]
-        return _hash(kind, *self._all((function, given, state, list(items or ()), dict(pairs or ()))))
+        before = self._closed
+        parts = self._all((function, given, state, list(items or ()), dict(pairs or ())))
+        if self._closed > before and not is_users(type(value).__module__):
+            return _hash(kind)
+        return _hash(kind, *parts)
+
+
+def _are_simple(values):
+    return all(type(each) in _SIMPLE for each in values)
+
+
+def _numbers(array):
+    """Return an array whose bytes tell its numbers."""
+    if array.dtype.kind == "f":
+        array = np.where(np.isnan(array), np.nan, array)  # there are many
+        if array.dtype.itemsize > 8:  # with bytes in it that mean nothing
+            high = array.astype(np.float64)
+            with np.errstate(invalid="ignore"):
+                array = np.stack([high, np.nan_to_num(array - high).astype(np.float64)])
+    return array.reshape(-1)
 
 
 def _is_filled(cell):

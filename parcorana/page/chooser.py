@@ -76,7 +76,7 @@ class Chooser:
             some = [colors[k] for k in np.linspace(0, len(colors) - 1, _SOME).astype(int)]
             if self._wanted is not None:
                 some = [color for color in colors if color in self._wanted] or some
-            self._named.title = f"{len(some)} of {len(colors):,} colours, as 1-4,7"
+            self._named.title = f"{len(some)} of {len(colors):,} colours are here; name others, as 1-4,7"
         self._named.visible = self._live and len(colors) > BOXES
         labels = [label(color) for color in some]
         if self.boxes.labels != labels:

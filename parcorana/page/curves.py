@@ -1,12 +1,12 @@
 """Panels of curves over the delay: delay curves with fits, pairs, decay times against q, aged curves."""
 
 import numpy as np
-from bokeh.models import ColorBar, HoverTool, LinearColorMapper
+from bokeh.models import ColorBar, CustomJSTickFormatter, HoverTool, LinearColorMapper
 
 from parcorana.curves.rounding import time_with_error, with_error
 from parcorana.page.frames import add_top_axis, as_rows, frame, hexes, only_chosen, say, say_title, source
 from parcorana.view.pictures import on_log_axis
-from parcorana.view.times import times_of
+from parcorana.view.times import power_law, times_of
 
 _NORM = "frame_norm: {} (x: before it, dotted: its g\u2082)"
 
@@ -139,28 +139,32 @@ def pairs_data(result):
 
 
 class DecayTimes:
-    """Decay times of the fits against q."""
+    """Decay times of the fits against q, with their power law."""
 
     def __init__(self):
-        self.figure = frame(
-            "Decay times of the fits", "q [1/\u00c5]", "\u03c4 [s]", height=320, x_axis_type="log", y_axis_type="log"
-        )
-        self._points = source("x", "y", "low", "high")
+        self.figure = frame("", "q [1/\u00c5]", "\u03c4 [s]", height=340, x_axis_type="log", y_axis_type="log")
+        self.figure.xaxis.formatter = CustomJSTickFormatter(code="return String(Number(tick.toPrecision(4)))")
+        self._points, self._law = source("x", "y", "low", "high"), source("x", "y")
+        self.figure.line("x", "y", source=self._law, color="#595959")
         self.figure.segment("x", "low", "x", "high", source=self._points, color="#0072B2", line_width=1.5)
         self.figure.scatter("x", "y", source=self._points, color="#0072B2", size=7)
 
     def fill(self, data):
         """Take what `decay_data` made."""
-        self._points.data = data
+        self._points.data, self._law.data, said = data
+        say_title(self.figure, f"Decay times: {said}")
 
 
 def decay_data(result):
-    """Return the columns; None where q or fits are not known."""
+    """Return the columns of points and power law, and what that says; None where q or fits are not known."""
     if result.table is None or not result.table.tells_q or not any(fit.ok for fit in result.fits.values()):
         return None
     q, tau, error = times_of(result)
     low = np.where(tau > error, tau - error, tau / 10)  # on a logarithmic axis an error may reach below 0
-    return {"x": q, "y": tau, "low": low, "high": tau + error}
+    found, said = power_law(result)
+    ends = np.array([q.min(), q.max()] if found is not None else [])
+    law = {"x": ends, "y": found.tau(ends) if found is not None else ends}
+    return {"x": q, "y": tau, "low": low, "high": tau + error}, law, said
 
 
 class Aged:

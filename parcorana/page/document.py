@@ -174,7 +174,7 @@ class Page:
             for each in (*self._panels, self._chooser.layout, self._color):
                 each.visible = False
             self._arrange()
-            _say(self._nothing, "<p>No update yet: curves come with the first one.</p>")
+            _say(self._nothing, said.nothing(self._seen))
             return
         if update.processed in self._seen.numbers:
             place = self._seen.numbers.index(update.processed) + 1

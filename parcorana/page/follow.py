@@ -150,7 +150,8 @@ class Follower:
             newest = max((path.stat().st_mtime for path in self._updates()), default=0)
             return "file" if os.stat(self._name).st_mtime >= newest else "folder"
         if fault not in (None, "does not exist"):
-            raise ConfigError(f"the file {str(self._name)!r} {fault}")
+            more = ": name a result in it, or the folder NAME.inprogress of a run" * (fault == "is a folder")
+            raise ConfigError(f"the file {str(self._name)!r} {fault}{more}")
         return "file" if fault is None else None
 
     def _updates(self):
@@ -185,8 +186,9 @@ class Follower:
         self._files = {int(path.stem[7:]): path for path in paths}
         numbers = [*self._files]
         recent = [(n, self._files[n].stat().st_mtime) for n in numbers[-_RATE_OF:]]
-        text, self._read = read_log(self._folder, self._read, _LOG_PIECE)
-        self._take_log(lines_of(text))
+        while (found := read_log(self._folder, self._read, _LOG_PIECE))[0]:
+            self._take_log(lines_of(found[0]))
+            self._read = found[1]
         latest, trouble = self._newest(numbers)
         who, now = writer_of(self._folder), time.time()
         since = max([when for _, when in recent] or [self._folder.stat().st_mtime])

@@ -12,6 +12,7 @@ from bokeh.models import (
     LinearScale,
     LogAxis,
     LogScale,
+    NoOverlap,
     PlainText,
     Range1d,
 )
@@ -68,6 +69,7 @@ def frame(title, x, y, height=360, **kwargs):
 def _style(axis):
     axis.axis_label_text_font_style, axis.axis_label_text_font_size = "normal", "13px"
     axis.major_label_text_font_size = "12px"
+    axis.major_label_policy = NoOverlap()
     if isinstance(axis, LogAxis):
         axis.formatter.min_exponent = 4
 
@@ -124,5 +126,8 @@ def only_chosen(of, chosen):
 
 
 def as_rows(columns):
-    """Return rows of several colours as one table: (name, list of arrays) to flat columns."""
-    return {name: np.concatenate(parts) if parts else np.zeros(0) for name, parts in columns.items()}
+    """Return rows of several colours as one table: (name, list of arrays) to flat columns.
+
+    A column without rows is a list: of an empty array of numbers the browser says that these are no colours.
+    """
+    return {name: np.concatenate(parts) if parts else [] for name, parts in columns.items()}

@@ -72,6 +72,12 @@ def banner(seen, looked=None):
     )
 
 
+def nothing(seen):
+    """Return what stands in the place of curves before there is an update, as HTML."""
+    words = "There is no update to show." if seen.state.is_over else "No update yet: curves come with the first one."
+    return f"<p>{words}</p>"
+
+
 def numbers(seen, update):
     """Return the numbers that one looks for first, as HTML: events, rate, time left."""
     if update is None:
@@ -164,7 +170,10 @@ def account(seen, update):
     facts = update.facts
     elements = max((np.count_nonzero(p.result.saturated) for p in update.parts.values() if p.result), default=0)
     more = [("elements of the mask", f"{facts['elements']:,}"), ("saturated elements", f"{elements:,}")]
-    more += [("data", facts["dataset"]), ("ranks", ", ".join(f"{n} {role}" for role, n in facts["ranks"].items()))]
+    more += [
+        ("data", facts["dataset"]),
+        ("ranks", ", ".join(f"{n} {role}{'s' * (n > 1)}" for role, n in facts["ranks"].items())),
+    ]
     more += [("classes", ", ".join(update.parts))] if len(update.parts) > 1 else []
     more += [("frame_norm", ", ".join(facts["frame_norm"]))] if facts["frame_norm"] else []
     resumed = facts.get("resumed_at")

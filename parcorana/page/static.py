@@ -24,4 +24,4 @@ def write_page(path, run):
     pages = [first.layout, *(Page(run, live=False, of=name).of_one_class() for name in others)]
     html = file_html(pages, INLINE, f"{run.seen.label} - ParCorAna", template=TEMPLATE)
     with written(path) as file:
-        file.write(html.encode())
+        file.write(html.encode(errors="backslashreplace"))  # names of files may be no text

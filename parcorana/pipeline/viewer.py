@@ -42,6 +42,8 @@ class Viewer:
 
     def __init__(self, job, ranks, progress):
         self.job, self.config = job, job.config
+        # before user code runs, which may count its objects: so it is where a run is gone on with
+        self._fingerprint = checkpoint.fingerprint(self.config) if job.resumable else None
         self.calculation = job.make_calculation()
         self.params = self.calculation.mpiParams
         self.at = "before the first update"
@@ -70,7 +72,6 @@ class Viewer:
                 begin(self.calculation, "restore_viewer", checkpoint.read_viewer(resume))
         elif job.h5output is not None:
             clear(job.h5output)
-        self._fingerprint = checkpoint.fingerprint(self.config) if job.resumable else None
 
     def run(self):
         """Generate the viewer's steps until every rank has said that it is done."""
@@ -93,7 +94,7 @@ class Viewer:
         first = self.job.roles.workers[0]
         while first not in self._done:
             if self.results is not None:
-                self.results.log.write()
+                self.results.keep_log()
             header, facts, arrays = yield from self._note(first)
             if header[0] == note.PROGRESS:
                 self.progress.show(facts["account"], facts["total"])

@@ -178,6 +178,10 @@ class ResultFile:
         self.log.end()
         join(self.folder, facts, self._lock, joined=None if joined is _NEVER else joined)
 
+    def keep_log(self):
+        """Write what was logged since the last time."""
+        self.log.write()
+
     def release(self):
         """Let others have the folder."""
         self._forget_joined()

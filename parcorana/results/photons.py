@@ -13,7 +13,7 @@ GROUP = "photons_at_"
 _NUMBERS = ("mean", "contrast", "contrast_err", "contrast_corrected", "contrast_unrelated", "pulse_variance")
 
 
-@dataclass
+@dataclass(repr=False)
 class Photons:
     """One update of photon statistics.
 
@@ -33,6 +33,10 @@ class Photons:
     exposures: NDArray[np.int64]
     counts: dict[int, NDArray[np.int64]]
     numbers: dict[str, dict[int, NDArray[np.float64]]]
+
+    def __repr__(self) -> str:
+        of = f"{len(self.counts)} colours, exposures of {', '.join(map(str, self.exposures))} pulses"
+        return f"<photon statistics of {self.label}: {of}, {self.processed:,} events>"
 
     @property
     def colors(self) -> list[int]:

@@ -109,7 +109,9 @@ def find_file(path, at=None):
 
 def classes_in(file):
     """Return the names of the groups of classes in an open result file, [""] if it is that of a single class."""
-    user = file["user"]
+    user = file.get("user")
+    if not hasattr(user, "keys"):
+        raise ConfigError(f"{str(file.filename)!r} has no group /user: it is no result of parcorana")
     if any(_AT.search(name) for name in user):
         return [""]
     return [name for name in user if getattr(user[name], "keys", None) and any(_AT.search(key) for key in user[name])]

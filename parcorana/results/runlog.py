@@ -13,9 +13,10 @@ from collections import deque
 from parcorana.errors import escaped
 from parcorana.files.sealed import taken
 
+log = logging.getLogger("parcorana")
 LOG = "log.txt"
 _WAITING = 1000  # lines in memory at most: of more the oldest are lost
-_MOST = 16 << 20  # bytes of a log; what follows is on standard error alone
+_MOST = 16 << 20  # bytes of a log
 _LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (DEBUG|INFO|WARNING|ERROR|CRITICAL) (.*)")
 
 
@@ -26,20 +27,30 @@ class Lines(logging.Handler):
     ----------
     lines : deque of str
         What nobody has taken yet.
+    lost : int
+        Lines that are in it no more, for there were too many.
     """
 
     def __init__(self):
         super().__init__()
-        self.lines = deque(maxlen=_WAITING)
+        self.lines, self.lost = deque(maxlen=_WAITING), 0
 
     def emit(self, record):
         """Take down a record; a table is one line for each of its own."""
         try:
-            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
-            for line in record.getMessage().splitlines():
-                self.lines.append(f"{when} {record.levelname} {escaped(line)}")
+            for text in record.getMessage().splitlines():
+                self.lost += len(self.lines) == _WAITING
+                self.lines.append(_line(record.created, record.levelname, escaped(text)))
         except Exception:  # of a user class's own arguments: the log on standard error says so
             return
+
+
+def _as_bytes(lines):
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+
+
+def _line(when, level, text):
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(when))} {level} {text}"
 
 
 #: What is logged before a run has a folder.
@@ -59,34 +70,59 @@ class RunLog(Lines):
         self._path, self._fails = os.path.join(folder, LOG), False
         self.lines.extend(BEFORE.lines)
         BEFORE.lines.clear()
-        logger = logging.getLogger("parcorana")
-        logger.removeHandler(BEFORE)
-        logger.addHandler(self)
+        log.removeHandler(BEFORE)
+        log.addHandler(self)
+
+    def emit(self, record):
+        """Take down a record; where the program that runs the job has no log, see that Python prints it as ever."""
+        super().emit(record)
+        others = logging.lastResort
+        if others is not None and record.levelno >= others.level and self._is_only(logging.getLogger(record.name)):
+            others.handle(record)
+
+    def _is_only(self, logger):
+        """Tell whether nobody else hears a log; of several runs at a time the first one does."""
+        heard = []
+        while logger is not None:
+            heard += logger.handlers
+            logger = logger.parent if logger.propagate else None
+        return heard[:1] == [self] and all(isinstance(each, Lines) for each in heard)
 
     def write(self):
         """Write what has been taken down; a log that cannot be written ends no run."""
         if not self.lines or self._fails:
             return
-        text = "".join(f"{self.lines.popleft()}\n" for _ in range(len(self.lines)))
+        lines, lost, self.lost = [self.lines.popleft() for _ in range(len(self.lines))], self.lost, 0
+        if lost:
+            lines.insert(
+                0, _line(time.time(), "WARNING", f"{lost:,} lines of the log came too fast: they are not here")
+            )
+        data = _as_bytes(lines)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             file = os.open(self._path, flags, 0o666)
             try:
-                self._fails = os.fstat(file).st_size > _MOST
-                if not self._fails:
-                    os.write(file, text.encode("utf-8", "backslashreplace"))
+                size = os.fstat(file).st_size
+                if size > _MOST:
+                    return
+                if size + len(data) > _MOST:
+                    data += _as_bytes(
+                        [_line(time.time(), "WARNING", "the log is too long: the rest is on standard error")]
+                    )
+                os.write(file, data)
             finally:
                 os.close(file)
-        except OSError:
+        except OSError as error:
             self._fails = True
+            log.warning("%s cannot be written: %s; the log is on standard error alone", self._path, error.strerror)
 
     def end(self):
         """Write the rest; take down no more."""
-        logging.getLogger("parcorana").removeHandler(self)
+        log.removeHandler(self)
         self.write()
 
 
-def read_log(folder, start=0, most=_MOST):
+def read_log(folder, start=0, most=2 * _MOST):
     """Read the log in the folder of a run, from a byte on.
 
     Parameters

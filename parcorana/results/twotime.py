@@ -14,7 +14,7 @@ from parcorana.results.updates import rate_of, update_at
 GROUP = "C2_at_"
 
 
-@dataclass
+@dataclass(repr=False)
 class TwoTimeResult:
     """One update of a two-time correlation.
 
@@ -46,6 +46,10 @@ class TwoTimeResult:
     maps: dict[int, NDArray[np.float64]]
     g2: dict[int, NDArray[np.float64]]
     stands_for: dict[int, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        of = f"{len(self.maps)} colours, {len(self.ages)} ages of {self.width} pulses, {len(self.delays)} delays"
+        return f"<two times of {self.label}: {of}, {self.processed:,} events>"
 
     @property
     def colors(self) -> list[int]:

@@ -29,20 +29,10 @@ def draw_tau_q(axes, results):
         axes.errorbar(
             q, tau, error, fmt=dots, color=paint, ms=4, lw=1, label=result.label if len(results) > 1 else None
         )
-        found = fit_dispersion(q, tau, error)
-        text = "too few points for a power law"
+        found, text = power_law(result)
         if found is not None:
             ends = np.geomspace(q.min(), q.max(), 100)
             axes.plot(ends, found.tau(ends), line, color=paint, lw=1.2)
-            text = f"\u03c4 ~ q^-n, n = {with_error(found.exponent, found.exponent_err)}"
-            if found.is_diffusion:
-                text += f"; D = {with_error(found.diffusion, found.diffusion_err)} \u00b5m\u00b2/s for n = 2"
-                text += _of_width(result, found)
-                text += f" (single rings: {found.lowest:.4g} to {found.highest:.4g})"
-            else:
-                text += "; no D, for n is not 2"
-        if (missing := len(result.fits) - len(q)) > 0:
-            text += f"; {missing} of {len(result.fits)} rings have no fit"
         said.append(f"{result.label}: {text}")
     axes.set(
         xscale="log",
@@ -54,6 +44,37 @@ def draw_tau_q(axes, results):
     if len(results) > 1:
         axes.legend(fontsize=8)
     return said
+
+
+def power_law(result):
+    """Fit a power law to the decay times of a result against q.
+
+    Parameters
+    ----------
+    result : parcorana.results.reading.Result
+        As of `draw_tau_q`.
+
+    Returns
+    -------
+    found : parcorana.curves.dispersion.Dispersion or None
+        None where there are too few points.
+    text : str
+        What it says.
+    """
+    q, tau, error = times_of(result)
+    found = fit_dispersion(q, tau, error)
+    text = "too few points for a power law"
+    if found is not None:
+        text = f"\u03c4 ~ q^-n, n = {with_error(found.exponent, found.exponent_err)}"
+        if found.is_diffusion:
+            text += f"; D = {with_error(found.diffusion, found.diffusion_err)} \u00b5m\u00b2/s for n = 2"
+            text += _of_width(result, found)
+            text += f" (single rings: {found.lowest:.4g} to {found.highest:.4g})"
+        else:
+            text += "; no D, for n is not 2"
+    if (missing := len(result.fits) - len(q)) > 0:
+        text += f"; {missing} of {len(result.fits)} rings have no fit"
+    return found, text
 
 
 def _of_width(result, found):
@@ -76,8 +97,8 @@ def _good(result):
 
 
 def times_of(result):
-    """Return q [1/angstrom], decay times and their errors [s] of the colours that have a fit."""
+    """Return q [1/angstrom], decay times and their errors [s] of the colours that have a fit, and a q above 0."""
     good, tau, error = _good(result)
     q = result.table.q(good)
-    known = np.isfinite(q)
+    known = np.isfinite(q) & (q > 0)
     return q[known], tau[known] / result.rate, error[known] / result.rate

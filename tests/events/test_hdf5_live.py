@@ -99,6 +99,31 @@ def test_grows(follow, chunk, ahead):
     assert stamps == list(range(24)) and not lines
 
 
+def test_what_could_not_be_read_once_is_read_the_next_time(follow, monkeypatch):
+    """A write that HDF5 meets half done says nothing of the file when that is closed."""
+    monkeypatch.setattr(hdf5_live, "HOLE", 0.5)
+    refresh, calls = hdf5_live.Plain.refresh, []
+
+    def fails_once(self):
+        calls.append(self)
+        if len(calls) == 2:
+            raise OSError("half written")
+        refresh(self)
+
+    monkeypatch.setattr(hdf5_live.Plain, "refresh", fails_once)
+    _, lines = check(
+        follow("""
+    file, (data,) = new("live.h5", stack(0))
+    ready()
+    for k in range(N):
+        put(data, k, frames[k])
+        time.sleep(0.03)
+    file.close()
+    """)
+    )
+    assert len(calls) > 2 and not lines
+
+
 @pytest.mark.parametrize("chunk", [1, 5])
 @pytest.mark.parametrize("packed", [{}, {"compression": "gzip"}])
 def test_made_at_full_length(follow, chunk, packed):

@@ -3,6 +3,8 @@
 import gc
 import multiprocessing
 import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -132,6 +134,7 @@ def test_other_kinds_have_no_curves(kind):
             if kind == "photons"
             else (correlate(FRAMES, [1, 2], color=COLOR, kind=kind, ages=32, progress=False))
         )
+    assert len(repr(result.two_time or result.photons)) < 150
     assert (result.two_time is None) == (kind == "photons") and (result.photons is None) == (kind == "twotime")
     with pytest.raises(AttributeError, match="has no delay curves: look at"):
         result.g2  # noqa: B018
@@ -252,6 +255,20 @@ def test_what_the_data_state_is_in_the_result(tmp_path, caplog):
     assert "the detector itself calls bad" in caplog.text
 
 
+def test_warnings_of_a_run_are_seen_where_the_program_has_no_log(tmp_path):
+    """Python prints them as ever, although the run keeps a log of its own."""
+    text = (
+        "import numpy, parcorana\n"
+        "parcorana.correlate(numpy.ones((9, 2, 2)), [1, 7], times=3, output='out.h5', counters=[0, *range(2, 10)])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ran.stderr.count("in the buffer together") == 1
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert "in the buffer together" in file["system/log"].asstr()[()]
+
+
 def test_the_file_goes_with_the_result():
     result = correlate(FRAMES, [1], progress=False)
     path = Path(result.path)
@@ -293,6 +310,7 @@ def test_the_file_goes_with_the_result():
         ({"delays": [3, 1]}, "delays"),
         ({"normalisation": "pixel"}, "normalisation"),
         ({"frames": FRAMES.astype(str)}, "frames: must be real numbers"),
+        ({"frames": {"data": FRAMES}}, r"frames: is a group, not an array"),
         ({"frames": np.zeros(5)}, "frames: must be real numbers, one frame after the other"),
         ({"frames": FRAMES[:0]}, "frames: there is none"),
         ({"kind": "twotime", "delays": [1, 17]}, "take 16 or 18"),

@@ -1,5 +1,6 @@
 """What ranks compare before a run: objects that are the same have one digest, and who differs is named."""
 
+import ctypes
 import itertools
 import os
 import sys
@@ -91,6 +92,34 @@ def test_what_differs_has_another_digest():
     for one, two in itertools.combinations(range(len(digests)), 2):
         assert digests[one] != digests[two], (DIFFERENT[one], DIFFERENT[two])
     assert digest(threading.Lock()) == digest(threading.Lock())  # it tells nothing of what is in it
+
+
+class Compiled:
+    """As Numba's: each process has its own number of it."""
+
+    def __init__(self, py_func):
+        self.py_func, self.number = py_func, object.__repr__(self)
+
+
+def test_what_each_process_has_of_its_own_is_no_difference(monkeypatch):
+    one, other = ctypes.CDLL(None), ctypes.CDLL(None)
+    other._handle = one._handle + 1
+    assert digest(one) == digest(other)
+    assert digest(threading.Thread()) == digest(threading.Thread())  # a library's object that holds a lock
+    made = [Compiled(code(f"made = lambda x: x + {n}")) for n in (1, 1, 2)]
+    assert digest(made[0]) == digest(made[1]) != digest(made[2])
+    before = digest(os.environ), digest(os.environ.get)
+    monkeypatch.setenv("RANK_OF_MINE", "3")
+    assert before == (digest(os.environ), digest(os.environ.get))
+
+
+def test_large_arrays_are_looked_at_whole():
+    large = np.zeros(fingerprint._PIECE + 2, np.float32)
+    made = []
+    for at in (0, fingerprint._PIECE - 1, fingerprint._PIECE, -1):
+        large[at] += 1
+        made.append(digest(large))
+    assert len(set(made)) == 4 and made[-1] == digest(np.repeat(large, 2)[::2])
 
 
 def test_comments_and_places_are_no_difference():

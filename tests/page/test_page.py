@@ -16,9 +16,11 @@ from local import run_local
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
+from parcorana import correlate
 from parcorana.errors import ConfigError
+from parcorana.events import simulated
 from parcorana.page import said
-from parcorana.page.curves import curves_data, pairs_data
+from parcorana.page.curves import curves_data, decay_data, pairs_data
 from parcorana.page.document import Page
 from parcorana.page.follow import DIED, ENDED, GONE, RUNNING, SILENT, STOPPED, WAITING, Follower
 from parcorana.page.server import PageServer
@@ -65,7 +67,10 @@ def test_shown_is_what_is_in_the_file(made):
     with h5py.File(made) as file:
         group, system = file["user/G2_results_at_000228"], file["system"]
         colors = [1, 2, 3]
-        points, lines, *_ = curves_data(part.result, colors)
+        points, lines, _, before, _ = curves_data(part.result, colors)
+        assert not any(
+            isinstance(column, np.ndarray) for column in before.values()
+        )  # of no rows: no paints for a browser
         assert lines["color"] == colors
         for k, color in enumerate(colors):
             mine = points["color"] == color
@@ -87,6 +92,18 @@ def test_shown_is_what_is_in_the_file(made):
     assert image.shape == (5, 16) and np.isfinite(image).sum() == mask.sum()  # two segments with a gap
     assert np.allclose(image[:, :7][mask[0]], mean[0][mask[0]])
     assert np.array_equal(part.images["color"][:, 9:] == 2, mask[1] & (np.load(made.parent / "color.npy")[1] == 2))
+
+
+def test_decay_times_have_their_power_law(tmp_path):
+    """Which a ring around q = 0 is not in."""
+    sample = "sim=brownian:shape=32x32:events=400:tau=40:colors=4"
+    q = [0, 0.002, 0.003, 0.004]
+    frames, color = simulated.frames(sample), simulated.colors(sample)
+    correlate(frames, [1, 2, 4, 8, 16, 32], color=color, q=q, fit="single", output=tmp_path / "out.h5", progress=False)
+    points, law, text = decay_data(Follower(tmp_path / "out.h5").seen.latest.parts[""].result)
+    assert points["x"].tolist() == q[1:]
+    slope = np.diff(np.log(law["y"]))[0] / np.diff(np.log(law["x"]))[0]
+    assert slope == pytest.approx(-2, abs=0.3) and f"n = {-slope:.1f}"[:5] in text
 
 
 def test_older_updates_of_a_result_and_of_a_folder(made, tmp_path):
@@ -236,7 +253,8 @@ def test_a_page_in_a_file(made, tmp_path):
     [
         (["none.h5"], "there is no result 'none.h5', and no run that is writing it"),
         (["config.py"], "'config.py' is not a readable result file"),
-        ([".inprogress"], "is a folder"),
+        ([".inprogress"], "is a folder: name a result in it"),
+        (["void.h5"], "'void.h5' has no group /user: it is no result of parcorana"),
         (["out.h5", "--html", "page.txt"], "--html page.txt: its name must end with .html"),
         (["out.h5", "--html", "none/page.html"], "No such file or directory"),
         (["out.h5", "--port", "70000"], "'70000' is not a whole number from 0 to 65,535"),
@@ -244,6 +262,7 @@ def test_a_page_in_a_file(made, tmp_path):
     ],
 )
 def test_wrong_arguments(made, args, said_is):
+    h5py.File(made.parent / "void.h5", "w").close()
     run = run_within(watch.main, *args, cwd=made.parent)
     assert run.returncode == (1 if "none/page.html" in args else 2) and said_is in run.stderr
     assert run.stderr.count("\n") == 1 or "usage" in run.stderr

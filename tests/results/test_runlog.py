@@ -46,13 +46,44 @@ def test_it_ends_no_run(kept, tmp_path, monkeypatch):
     kept.write()
     assert (tmp_path / "precious").read_text(encoding="utf-8") == "mine" and read_log(tmp_path) == ("", 0)
     (tmp_path / LOG).unlink()
+    log.warning("another one")
+    assert kept.lines[0].endswith(f"{tmp_path / LOG} cannot be written: Too many levels of symbolic links; the log is "
+                                  "on standard error alone")  # fmt: skip
     monkeypatch.setattr(runlog, "_MOST", 10)
     other = RunLog(tmp_path)
     for _ in range(3):
         log.warning("what is long")
         other.write()
-    assert len(lines_of(read_log(tmp_path, most=1000)[0])) == 1
+    lines = [line for _, _, line in lines_of(read_log(tmp_path, most=1000)[0])]
+    assert lines == ["what is long", "the log is too long: the rest is on standard error"]
     other.end()
+
+
+def test_lines_that_come_too_fast_are_counted(kept, tmp_path):
+    for number in range(runlog._WAITING + 7):
+        log.info("%s", number)
+    kept.write()
+    lines = [line for _, _, line in lines_of(read_log(tmp_path)[0])]
+    assert lines[0] == "7 lines of the log came too fast: they are not here" and lines[1] == "7"
+    log.info("more")
+    kept.write()
+    assert len(lines_of(read_log(tmp_path)[0])) == len(lines) + 1
+
+
+def test_what_nobody_else_hears_is_on_standard_error(kept, tmp_path, monkeypatch, capsys):
+    """Once, however many runs there are at a time, as in a session of Python that has set up no logging."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    other = RunLog(tmp_path)
+    log.warning("doubtful")
+    log.info("not of interest")
+    kept.end()
+    log.warning("more")
+    other.end()
+    assert capsys.readouterr().err == "doubtful\nmore\n"
+    log.addHandler(kept)
+    logging.getLogger().addHandler(logging.NullHandler())
+    log.warning("heard by others")
+    assert not capsys.readouterr().err
 
 
 def test_of_a_run(setup):

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from parcorana.errors import escaped, put, speaks, warn
-from parcorana.tools import plot
+from parcorana.tools import export, plot, watch
 from parcorana.tools.ranks import set_log
 from parcorana.view.texts import plain, take_as_they_are
 
@@ -94,6 +94,19 @@ def test_names_and_texts_that_are_none(result, tmp_path, capsys):
     assert plot.main([bad, "-o", picture]) == 0
     assert capsys.readouterr().out == f"{escaped(picture)}\n"
     assert os.path.getsize(picture) > 1000
+
+
+def test_files_that_are_made_of_a_result_of_such_a_name(result, tmp_path, capsys):
+    bad = os.fsdecode(os.fsencode(tmp_path) + b"/<b>\xff\x1b.h5")
+    with open(bad, "wb") as file:
+        file.write(result.read_bytes())
+    table, page, other = (tmp_path / name for name in ("a.csv", "a.html", "a.hdf"))
+    assert export.main([bad, "--csv", str(table), "-o", str(other)]) == 0
+    assert watch.main([bad, "--html", str(page)]) == 0
+    assert "\\udcff" in table.read_text(encoding="utf-8") and "<b>\\udcff" not in page.read_text(encoding="utf-8")
+    with h5py.File(other) as file:
+        assert file["entry/entry_identifier"].asstr()[()] == "<b>\\udcff\\x1b.h5"
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_parameters_that_are_nested_without_end(result, tmp_path, capsys):

@@ -340,11 +340,11 @@ class HDF5Live(HDF5Source):
         try:
             for each in (*self._datasets, *self._numbers):
                 each.refresh()
+            self._unread = None
         except Unreadable as error:
             raise RunError(f"h5={self._name}: {error}") from error
         except ConfigError as error:  # of a part that has come
             raise RunError(str(error)) from error
-            self._unread = None
         except (OSError, RuntimeError, ValueError, KeyError):  # HDF5 met what its writer has only half written
             self._files.forget_datasets()
             self._unread = self._unread or time.monotonic()
