@@ -12,6 +12,7 @@ from parcorana.correlation.settled import Settled
 from parcorana.errors import ConfigError
 
 UNFILLED = np.iinfo(np.int64).min
+_AT_ONCE = 1 << 20  # bytes that are copied on their way
 FAR = 1 << 61  # pulses or ns: longer than any run, and small enough that differences fit into int64
 
 
@@ -271,7 +272,9 @@ class RollingBuffer:
         stays = entry.row >= 0
         rows, source = entry.row[stays], entry.processed[stays]
         if self.order == "C":
-            self.X[rows] = data[source]
+            some = max(1, _AT_ONCE // max(data.itemsize * self.elements, 1))
+            for at in range(0, len(rows), some):
+                self.X[rows[at : at + some]] = data[source[at : at + some]]
         else:
             _core.store(plan_store(source, rows), self.X, data, self.threads)
         self.place(entry, values, first)

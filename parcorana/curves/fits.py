@@ -25,6 +25,7 @@ _LONG_NAMES = {
     "exponent": ("1", "exponent of the fit; 1 in a single exponential"),
     "baseline": ("1", "g2 at long delays"),
 }
+_LINEAR_ALGEBRA = 40 << 20  # bytes: OpenBLAS, in SciPy, asks for 32 MiB again and again for ever, where it gets none
 _SIGNIFICANT = 9  # decimals: what rounding does beyond them must not reach the fit
 
 
@@ -103,6 +104,7 @@ def fit_curve(delays: NDArray[np.int64], curve: Curve, kind: str) -> Fit:
     """
     from scipy.optimize import OptimizeWarning, curve_fit
 
+    np.empty(_LINEAR_ALGEBRA, np.uint8)  # a MemoryError here instead
     good = np.isfinite(curve.g2) & (delays > 0)  # at 0 there is the noise of each event with itself
     d = delays[good].astype(np.float64)
     # the last digits depend on how the work was divided: the fit must not

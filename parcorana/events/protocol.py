@@ -199,6 +199,8 @@ class EventSource(Protocol):
         A line for the log: where the times are from, what was chosen. Optional.
     typical_step : float or None [s]
         From one event to the next, for the same line. Optional.
+    reading_bytes : int
+        Bytes that it takes at the most while it reads, beside what it has once it is open. Optional.
     own_run : object
         As `Event.own_run`, of the first run; None, or no such attribute, where
         there is none, or none yet.

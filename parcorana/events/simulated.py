@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from parcorana.events.brownian import Brownian, Options
 from parcorana.events.dataset import Dataset
 from parcorana.events.protocol import Event, Share, even_step
-from parcorana.events.speckle import GAPS, ORDER, PHOTONS, PULSES, Fields, generator, rings
+from parcorana.events.speckle import GAPS, ORDER, PHOTONS, PULSES, Fields, bytes_of, generator, rings
 from parcorana.events.values import PULSE
 
 __all__ = ["Brownian", "SimulatedSource", "colors", "frames", "true_c2", "true_contrast", "true_g2"]
@@ -194,7 +194,7 @@ class SimulatedSource:
     options : Brownian
     pulses : (total,) int64 ndarray
         Pulse of each event of the sequence, over all servers.
-    stamps, total, shape, dtype, live
+    stamps, total, shape, dtype, live, reading_bytes
         As `EventSource` says; stamps are pulses.
 
     Raises
@@ -215,6 +215,7 @@ class SimulatedSource:
         self._share = share
         self._names = tuple({*values, PULSE})
         self._fields: Fields | None = None
+        self.reading_bytes = bytes_of(self.options)
 
     def pulse(self, pulse: int) -> float:
         """Return the intensity of a pulse, of mean 1: 1 without `sase`."""

@@ -9,6 +9,7 @@ import numpy as np
 _SMOOTH = 4
 _SMOOTH_NORM = math.sqrt(sum(math.comb(_SMOOTH, k) ** 2 for k in range(_SMOOTH + 1)))
 _CACHE_BYTES = 64 << 20
+_PASSING = 4  # fields beside those that are kept: two between which one is made, that one, a product
 FIELD, PHOTONS, GAPS, ORDER, PULSES = range(5)  # streams of random numbers
 
 
@@ -27,16 +28,37 @@ def rings(options):
     return ring.reshape(plane)
 
 
+def bytes_of(options):
+    """Return the bytes that `Fields` of these options hold at the most, and who makes a frame of them."""
+    shape, padded = _shapes(options)
+    field, plane = 4 * math.prod(shape), math.prod(shape[2:])
+    frame = math.prod(shape[1:])
+    rings_ = 0 if options.colors == 1 else 48 * plane
+    return (_capacity(options) + _PASSING) * field + 8 * math.prod(padded) + (8 + 16 * options.poisson) * frame + rings_
+
+
+def _shapes(options):
+    """Return the shapes of a field, and of one with what is cut off when it has been smoothed."""
+    rows, columns = (1, *options.shape)[-2:]
+    shape = (2 * max(options.modes, 1), math.prod(options.shape[:-2]), rows, columns)
+    # An axis of length 1 has no neighbours to be correlated with.
+    return shape, (*shape[:2], *(size + _SMOOTH * (size > 1) for size in (rows, columns)))
+
+
+def _capacity(options):
+    """Return how many fields are kept."""
+    wanted = 24 + 2 * options.disorder
+    return max(8, min(wanted, _CACHE_BYTES // (4 * math.prod(_shapes(options)[0]))))
+
+
 class Fields:
     """The field at any pulse: float32, shape (real and imaginary of each mode, images, rows, columns)."""
 
     def __init__(self, options):
         self._options = options
-        rows, columns = (1, *options.shape)[-2:]
-        self._shape = (2 * max(options.modes, 1), math.prod(options.shape[:-2]), rows, columns)
-        # An axis of length 1 has no neighbours to be correlated with.
-        pads = [_SMOOTH if size > 1 else 0 for size in (rows, columns)]
-        self._padded = (*self._shape[:2], rows + pads[0], columns + pads[1])
+        self._shape, self._padded = _shapes(options)
+        rows, columns = self._shape[2:]
+        pads = [self._padded[2] - rows, self._padded[3] - columns]
         self._shifts = [self._padded[3]] * pads[0] + [1] * pads[1]
         # <|E|^2> = 1 is shared by the real and the imaginary part.
         self._amplitude = math.sqrt(0.5) / _SMOOTH_NORM ** np.count_nonzero(pads)
@@ -45,8 +67,7 @@ class Fields:
         self._scratch = np.empty((2, math.prod(self._padded)), np.float32)
         self._product = np.empty(self._shape, np.float32)
         self._cache, self._now = {}, 0
-        wanted = 24 + 2 * options.disorder
-        self._capacity = max(8, min(wanted, _CACHE_BYTES // (4 * math.prod(self._shape))))
+        self._capacity = _capacity(options)
 
     def at(self, pulse):
         """Return the field at `pulse`; not to be changed."""
@@ -96,8 +117,9 @@ class Fields:
         before, after = pulse - step, pulse + step
         a, b = (self._options.passed(*ends) * self._rates for ends in ((before, pulse), (pulse, after)))
         left_a, left_b, left = -np.expm1(-2 * a), -np.expm1(-2 * b), -np.expm1(-2 * (a + b))
-        field = self._sum(pulse, np.exp(-a) * left_b / left, np.sqrt(left_a * left_b / left), self._at(before))
-        field += np.multiply(self._at(after), self._each(np.exp(-b) * left_a / left), out=self._product)
+        ends = [self._at(end) for end in (before, after)]  # first of all: they are made of others, in turn
+        field = self._sum(pulse, np.exp(-a) * left_b / left, np.sqrt(left_a * left_b / left), ends[0])
+        field += np.multiply(ends[1], self._each(np.exp(-b) * left_a / left), out=self._product)
         return field
 
     def _sum(self, pulse, weight, spread, *ends):

@@ -19,6 +19,8 @@ import h5py
 
 from parcorana.files.datasets import VERSION
 
+# bytes, as on the disk, of what describes the content: in memory it is 20 times as much; HDF5 alone keeps 2 to 32 MiB
+_DESCRIPTIONS = 64 << 10
 _TOKEN = r"\.[0-9a-f]{8}\.tmp"
 
 
@@ -180,7 +182,15 @@ def hdf5(disk, mode="w"):
     """Open a `Disk` as HDF5; a failure of the disk is raised when it is closed."""
     try:
         with h5py.File(disk, mode, libver=VERSION) as file:
+            spare_memory(file)
             yield file
     finally:
         if disk.failure:
             raise disk.failure
+
+
+def spare_memory(file):
+    """Let HDF5 keep little of what describes the content of an open file, which may have thousands of datasets."""
+    cache = file.id.get_mdc_config()
+    cache.initial_size = cache.min_size = cache.max_size = _DESCRIPTIONS
+    file.id.set_mdc_config(cache)

@@ -7,7 +7,7 @@ import numpy as np
 #: one chunk needs no index, which in older ones takes some 2 KiB for each dataset.
 VERSION = ("v110", "v110")
 
-_CHUNK = 4 << 20  # bytes at most, which HDF5 copies while it makes their checksum
+_CHUNK = 1 << 20  # bytes at most, of which HDF5 has several copies while it makes their checksum
 _COMPACT = 60000  # bytes that HDF5 keeps beside the description of a dataset, with its checksum
 
 

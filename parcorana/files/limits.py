@@ -56,15 +56,18 @@ class Rooms:
         Bytes that it has now.
     stack : int
         Bytes of addresses that each of its threads takes.
+    reading : int
+        Bytes that it takes later, once it reads events.
     """
 
     rooms: list
     process: int
     used: int
     stack: int = 0
+    reading: int = 0
 
 
-def rooms(root="/"):
+def rooms(root="/", reading=0):
     """Return what limits this process now.
 
     What cannot be read, for there is no /proc or no more file can be opened,
@@ -74,6 +77,8 @@ def rooms(root="/"):
     ----------
     root : str
         Where /proc and /sys are.
+    reading : int
+        As `Rooms` has it.
     """
     root = Path(root)
     status = _numbers(root / "proc/self/status")
@@ -85,7 +90,7 @@ def rooms(root="/"):
             found.append(Room(f"{name} {limit >> 10}", limit, max(left, 0), "set it to {enough}, or ", True, True))
     stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
     stack = _STACK if stack == resource.RLIM_INFINITY else stack
-    return Rooms(found, os.getpid(), status.get("VmRSS", 0) << 10, stack)
+    return Rooms(found, os.getpid(), status.get("VmRSS", 0) << 10, stack, reading)
 
 
 def available():

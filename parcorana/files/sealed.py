@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from parcorana.files.paths import kind_of
 
-_PIECE = 8 << 20
+_PIECE = 1 << 20
 _WRITTEN = b"\nparcorana crc32 %08x of %016x\n"
 _LENGTH = len(_WRITTEN % (0, 0))
 _SEAL = re.compile(rb"\nparcorana crc32 ([0-9a-f]{8}) of ([0-9a-f]{16})\n")
@@ -33,9 +33,9 @@ def seal(disk):
 
 
 def _sum(file, size):
-    sum_ = at = 0
-    while at < size and (piece := os.pread(file, min(_PIECE, size - at), at)):
-        sum_, at = zlib.crc32(piece, sum_), at + len(piece)
+    sum_, at, piece = 0, 0, memoryview(bytearray(min(_PIECE, size)))
+    while at < size and (count := os.preadv(file, [piece[: size - at]], at)):
+        sum_, at = zlib.crc32(piece[:count], sum_), at + count
     return sum_
 
 

@@ -25,6 +25,7 @@ _NOTED = 72  # bytes for each row of the buffer: 28 for time, order and row, the
 _TEMPORARY = 2 * 8  # bytes for each value of a block, where a class does not say: NumPy makes copies in float64
 _NOTED_PHOTONS = 36  # bytes for each element of a segment that may be bright
 _COUNTS = 8 << 20  # bytes of photons, of as many frames as are read at once
+_WRITTEN = 12 << 20  # bytes that HDF5 holds at most of what is written, in chunks with checksums
 _HELD = 4  # times that the arrays of `workerReduce` are held, as results and on their way
 
 
@@ -67,8 +68,9 @@ def worker_parts(config, sample, elements, threads=1):
     dict of (str, str) to int
         By whose and what it is, bytes.
     """
-    block = config.block * elements * config.store_dtype.itemsize
-    found, samples = {("", f"2 blocks of {config.block} events"): 2 * block}, sample if config.classes else {}
+    row = elements * config.store_dtype.itemsize
+    block = config.block * row
+    found, samples = {("", f"2 blocks of {config.block} events"): 2 * (block + row)}, sample if config.classes else {}
     if config.dataset.is_live and config.numservers > 1:  # what waits for the next round: `parcorana.pipeline.rounds`
         found["", "blocks that wait for those of other servers"] = 2 * block // config.numservers
     blind = [name for name, (calculation, _) in samples.items() if calculation is None]
@@ -78,7 +80,7 @@ def worker_parts(config, sample, elements, threads=1):
         who = " and ".join(names) or config.user_class.__name__
         calculation = (samples[names[0]] if names[0] else sample)[0]
         kept = 0 if calculation is not None and calculation.buffer is None else config.times
-        rows = kept * elements * config.store_dtype.itemsize
+        rows = kept * row
         noted = (_NOTED + 8 * len(config.names)) * (config.times + config.block)
         found[who, f"buffer of {config.times} events"] = rows + noted
         if names[0] and (calculation is None or calculation.changes_rows):
@@ -129,15 +131,21 @@ def _small_bytes(arrays):
 
 
 def server_bytes(config):
-    """Return the bytes of a server: two blocks; with `photons` the counts of some frames, and notes on a segment."""
+    """Return the bytes of a server: two blocks; with `photons` the counts of some frames, and notes on a segment.
+
+    What its source takes is known only when that is open.
+    """
     found = 0
     if config.photons is not None:
         found = _NOTED_PHOTONS * math.prod(config.mask.shape[-2:]) + max(2 * config.mask.size, _COUNTS)
-    return _bounded(2 * config.block * config.elements * config.store_dtype.itemsize + found)
+    return _bounded(2 * (config.block + 1) * config.elements * config.store_dtype.itemsize + found)
 
 
 def viewer_bytes(config, sample):
-    """Return the bytes of the viewer: small arrays, and one delay of one array or, if the class needs that, all."""
+    """Return the bytes of the viewer: small arrays, and one delay of one array or, if the class needs that, all.
+
+    And what HDF5 copies of what is written.
+    """
     if config.classes:
         each = (viewer_bytes(own, sample[name]) for name, own in config.classes.items())
         return sum(each) - _FIXED * (len(config.classes) - 1)
@@ -152,7 +160,8 @@ def viewer_bytes(config, sample):
         gathered = one * bool(whole) if calculation.takes_pieces else sum(a.nbytes for a in whole)
     small = reduced_bytes(config) + _small_bytes(arrays)
     small += 0 if calculation is None else collected_bytes(config, calculation, config.mask.size)
-    return _bounded((gathered + one) * config.mask.size + _HELD * small)
+    written = min(3 * one * config.mask.size, _WRITTEN)
+    return _bounded((gathered + one) * config.mask.size + written + _HELD * small)
 
 
 def sample_of(config):
@@ -208,10 +217,13 @@ class _Pool:
 def needs_now(division, rooms):
     """Return the bytes of every rank, by the formula, with what its process already uses beyond a bare interpreter.
 
-    Libraries that read events, and times of events, are known only when they are there.
+    Libraries that read events, and times of events, are known only when they are there; and then what reading takes.
     """
     alone = len(rooms) == 1
-    found = [need + max(has.used + _LATER - _FIXED, 0) for need, has in zip(division.needs, rooms, strict=False)]
+    found = [
+        need + max(has.used + _LATER - _FIXED, 0) + has.reading
+        for need, has in zip(division.needs, rooms, strict=False)
+    ]
     # in one process the roles have one interpreter
     return found + [need - _FIXED for need in division.needs[1:]] if alone else found
 

@@ -56,9 +56,8 @@ class MultiTauG2(G2Base):
     def extra_bytes(self, elements, threads):
         """Return the bytes of an update's piece of the sums, and of full arrays where updates have them."""
         size = 8 * (4 * len(self.delays) + 3 * (int(self.level.max()) + 1) * (self.channels + 1))
-        blocks = self.system_params["block"] * elements * 4  # rows of a block, where they are copied
         full = 8 * len(SUMS) * len(self.delays) * elements if self._save is True else 0
-        return size * min(_PIECE, elements) * 2 + blocks + full
+        return size * min(_PIECE, elements) * 2 + full
 
     def initWorker(self, numElementsWorker):
         """Allocate what is kept of earlier events, and the sums."""

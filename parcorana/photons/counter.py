@@ -13,6 +13,8 @@ POINTS = 64
 KEPT = 16
 #: An element that nothing has saturated.
 NEVER = np.iinfo(np.int64).max
+#: Elements whose windows are compared at once.
+TOGETHER = 1 << 16
 _AT_ONCE = 128  # events of one call of the kernel
 
 
@@ -121,14 +123,16 @@ class Counter:
         """
         kmax = self.about.kmax
         counts, photons = np.zeros(self.counts.shape[1:], np.int64), np.zeros(self.photons.shape[1:], np.int64)
-        which = np.flatnonzero((self.color >= 0) & (self.spoilt == NEVER))
-        color = self.color[which].astype(np.int64)
-        for slot, (seen, step) in enumerate(self.seen.T.tolist()):
-            there = -(-seen // step)
-            for k in range(there - there // 2 if there > 1 else 0):
-                other = k + there // 2
-                both = self.kept[slot, k, which].astype(np.int64) + self.kept[slot, other, which]
-                at = color * (kmax + 2) + np.minimum(both, kmax + 1)
-                counts[slot] += np.bincount(at, minlength=self.colors * (kmax + 2)).reshape(self.colors, -1)
-                photons[slot] += np.bincount(color, weights=both, minlength=self.colors).astype(np.int64)
+        for first in range(0, len(self.color), TOGETHER):
+            part = slice(first, first + TOGETHER)
+            good = (self.color[part] >= 0) & (self.spoilt[part] == NEVER)
+            color, kept = self.color[part][good].astype(np.int64), self.kept[:, :, part]
+            for slot, (seen, step) in enumerate(self.seen.T.tolist()):
+                there = -(-seen // step)
+                for k in range(there - there // 2 if there > 1 else 0):
+                    other = k + there // 2
+                    both = kept[slot, k, good].astype(np.int64) + kept[slot, other, good]
+                    at = color * (kmax + 2) + np.minimum(both, kmax + 1)
+                    counts[slot] += np.bincount(at, minlength=self.colors * (kmax + 2)).reshape(self.colors, -1)
+                    photons[slot] += np.bincount(color, weights=both, minlength=self.colors).astype(np.int64)
         return counts, photons

@@ -10,7 +10,7 @@ from parcorana.g2.parameters import check_colors, check_picture, colors_of, numb
 from parcorana.g2.saturation import mark_saturated
 from parcorana.g2.series import events_shared
 from parcorana.photons import plain, write
-from parcorana.photons.counter import NEVER, Counter
+from parcorana.photons.counter import NEVER, TOGETHER, Counter
 from parcorana.photons.parameters import PARAMS, about_of
 from parcorana.photons.pulses import Pulses
 
@@ -71,7 +71,7 @@ class PhotonStatistics(BlockBase):
         table = 8 * len(about.exposures) * colors * (about.kmax + 3)
         copy = elements * (4 * (about.levels - 1) + 16 * len(about.exposures)) + 64 * table
         shared = 16 * colors * (self.shares + self.system_params["times"] + self.system_params["block"])
-        unrelated = 48 * elements  # whole numbers of two windows, and where they are counted
+        unrelated = 72 * min(elements, TOGETHER)  # whole numbers of two windows, and where they are counted
         return copy + threads * (table + 2072 * colors) + 2 * shared + unrelated
 
     def collected_bytes(self, elements):

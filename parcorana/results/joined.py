@@ -9,7 +9,7 @@ import numpy as np
 
 from parcorana.curves import curvefile
 from parcorana.errors import ConfigError, one_line
-from parcorana.files.aside import Aside, hdf5
+from parcorana.files.aside import Aside, hdf5, spare_memory
 from parcorana.files.plain import check_plain, fault_of_any
 from parcorana.files.sealed import is_damaged, taken
 from parcorana.results.facts import write_facts, write_log
@@ -154,6 +154,7 @@ def _opened(path, own):
                     raise  # nothing is wrong with the file
                 raise _Damaged(f"is damaged: {one_line(error) or repr(error)}") from error
             with file:
+                spare_memory(file)
                 if not own:
                     check_plain(file, path)
                 yield file

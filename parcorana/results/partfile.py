@@ -18,7 +18,7 @@ from parcorana.files.aside import written
 from parcorana.files.sealed import taken
 
 _MAGIC = b"parcorana checkpoint 1\n"
-_PIECE = 8 << 20  # bytes that are written or read at once
+_PIECE = 1 << 20  # bytes that are written or read at once
 _MOST = 64 << 20  # bytes of a description
 _DTYPE = re.compile(r"[<>|=][biufcSUmM]\d{1,9}(\[\w{1,8}\])?")
 

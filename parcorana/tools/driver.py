@@ -185,7 +185,7 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
     config = replace(config, instrument=instrument, data=run.agreed_data(data, ranks.hosts, config.dataset.text))
     grown = check_data(resume, config) if resume else ""
     size = ranks.comm.size if ranks.comm else 1
-    rooms = ranks.gather(limits.rooms())
+    rooms = ranks.gather(limits.rooms(reading=getattr(source, "reading_bytes", 0)))
     ranks.together(memory.check_memory, division, rooms)
     h5output = ranks.together(lambda: _output_name(args, run, config, resume) if ranks.rank == 0 else None)
     h5output = next(filter(None, ranks.gather(h5output)), None)

@@ -57,8 +57,11 @@ def connect(gather, rank, hosts):
         if rank == 0:
             links = _accept(listeners, token, len(hosts) - 1)
         elif link := _reach(name if hosts[rank] == hosts[0] else None, addresses):
-            link.sendall(_HELLO.pack(token, rank))
-            links[0] = link
+            try:
+                link.sendall(_HELLO.pack(token, rank))
+                links[0] = link
+            except OSError:  # turned away already, where many knock
+                link.close()
         connected = set(gather(sorted(links))[0])
     if rank and rank not in connected and links:
         links.pop(0).close()

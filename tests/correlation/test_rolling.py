@@ -1,6 +1,9 @@
 """Which events enter the rolling buffer, which are late or come again, and which leave: against the plain rules."""
 
+import tracemalloc
+
 import numpy as np
+import pytest
 from effort import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -47,3 +50,18 @@ def test_late_and_duplicate_events(counters, times, block, limit, order):
         assert all(np.array_equal(held[counter], plain.stored[counter]) for counter in held)
         assert all(buffer.values["i0"][k] == buffer.T[k] / 2 for k in range(buffer.filled))
         at += entry.consumed
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_events_are_stored_without_a_copy_of_all_of_them(order):
+    block, elements = 32, 1 << 16
+    buffer, data = RollingBuffer(40, elements, block, order=order), np.ones((block, elements), np.float32)
+    for begin in (0, block):  # once into rows one after the other, once around the end
+        entry = buffer.offer(np.arange(begin, begin + block), 99)
+        tracemalloc.start()
+        try:
+            buffer.store(entry, data)
+            assert tracemalloc.get_traced_memory()[1] < data.nbytes // 4
+        finally:
+            tracemalloc.stop()
+    assert buffer.X.all()

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -125,6 +126,31 @@ def test_shapes_and_protocol(shape, poisson):
         assert frame.min() >= 0
     source.close()
     source.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "cache"),
+    [
+        ("shape=2x64x64", 1 << 26),
+        ("shape=90x90:poisson=1:disorder=9:colors=5", 1 << 26),
+        ("shape=9000:modes=3:aging=0.1", 1 << 26),
+        ("shape=3x128x128", 1 << 20),  # as large images are: few fields are kept
+    ],
+)
+def test_no_frame_takes_more_memory_than_a_source_says(monkeypatch, options, cache):
+    """Fields that are kept, those between which others are made, and the frame; and what is said is not far from it."""
+    monkeypatch.setattr(speckle, "_CACHE_BYTES", cache)
+    source = SimulatedSource(parse_dataset(f"sim=brownian:events=70:tau=9:{options}"), Share())
+    source.frame(0)  # NumPy loads what it needs for that
+    source.close()
+    tracemalloc.start()
+    try:
+        for pulse in source.pulses.tolist():
+            source.frame(pulse)
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert taken - 100_000 < source.reading_bytes < 1.5 * taken + 100_000
 
 
 def test_no_events():

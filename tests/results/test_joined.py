@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import tracemalloc
 
 import h5py
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from local import config_of_results
 
 from parcorana.errors import RunError
-from parcorana.files import aside, plain, sealed
+from parcorana.files import aside, datasets, plain, sealed
 from parcorana.results import file as files
 from parcorana.results import joined
 from parcorana.results.file import ResultFile
@@ -378,3 +379,27 @@ def test_files_are_written_through_no_link(tmp_path, monkeypatch):
     assert os.read(reader, 9) == b"y"
     os.close(reader)
     assert sorted(os.listdir(tmp_path)) == ["a.h5", "pipe", "precious"]
+
+
+def test_writing_and_joining_hold_little_of_what_is_written(tmp_path):
+    """Of thousands of datasets HDF5 would keep all descriptions; of a large file nobody holds more than a piece."""
+    path = tmp_path / "update_000001.h5"
+    with aside.written(path) as disk:
+        with aside.hdf5(disk) as file:
+            user = file.create_group("system").parent.create_group("user")
+            for number in range(400):
+                datasets.write_dataset(user, f"part_{number}", np.arange(3), "1", "a dataset with a description")
+            assert file.id.get_mdc_size()[2] <= 64 << 10
+            user["large"] = np.arange(1 << 21)
+        tracemalloc.start()
+        try:
+            sealed.seal(disk)
+            assert tracemalloc.get_traced_memory()[1] < 3 << 19
+        finally:
+            tracemalloc.stop()
+    joining = Joined(tmp_path / "joined", own=True)
+    joining.take([path])
+    with joining._opened() as file:
+        assert len(file["user"]) == 401 and not file["user/large"].id.get_create_plist().get_nfilters()
+        assert file.id.get_mdc_config().max_size <= 64 << 10
+    joining.discard()

@@ -97,6 +97,18 @@ def test_all_are_connected_whatever_strangers_do(monkeypatch, hosts):
     close_all(found)
 
 
+def test_who_is_turned_away_while_it_says_who_it_is_is_missing(monkeypatch):
+    class TurnedAway(socket.socket):
+        def sendall(self, data):
+            raise BrokenPipeError
+
+    away = TurnedAway(socket.AF_UNIX, socket.SOCK_STREAM)
+    monkeypatch.setattr(links, "_reach", lambda name, addresses: away)
+    monkeypatch.setattr(links, "_PATIENCE", 0.1)  # so long the viewer waits for who does not come
+    assert connect_all(list("aa"), monkeypatch) == [({}, [1])] * 2
+    assert away.fileno() == -1
+
+
 # another process that connects so often, says something, and waits for the end of its connections
 INTRUDER = """
 import os, socket, sys

@@ -284,6 +284,12 @@ class Mapped:
         first = self._first()
         return first is not None and first.packed
 
+    @property
+    def chunk_bytes(self):
+        """Bytes that HDF5 unpacks at once; 0 where it need not."""
+        first = self._first()
+        return 0 if first is None else first.chunk_bytes
+
     def together(self, index, rows):
         """Return which frames are best read with one: whole rows of chunks of its source, or so many."""
         for k, number, _ in self._within(index, index + 1):

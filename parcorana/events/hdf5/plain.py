@@ -64,6 +64,11 @@ class Plain:
         """Frames of a row of chunks that are best read together."""
         return self.chunk[0] if self.chunked else 1
 
+    @property
+    def chunk_bytes(self):
+        """Bytes that HDF5 unpacks at once; 0 where it need not."""
+        return self.dtype.itemsize * math.prod(self.chunk) if self.packed else 0
+
     def files(self):
         """Return the name of the file, in a list."""
         return [self.name]

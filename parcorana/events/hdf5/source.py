@@ -43,7 +43,7 @@ class HDF5Source:
     event.
 
     Memory: one batch of frames, 4 MiB or one frame; up to 64 MiB where the
-    chunks of the dataset hold that many frames. With the times, 9 bytes per
+    chunks of the dataset hold that many frames, and a chunk that is unpacked. With the times, 9 bytes per
     frame of the files, with each value 8, and one more for what is missing.
 
     Parameters
@@ -62,7 +62,7 @@ class HDF5Source:
 
     Attributes
     ----------
-    stamps, total, shape, dtype, unmapped
+    stamps, total, shape, dtype, unmapped, reading_bytes
         As `EventSource` says; stamps are pulses, or nanoseconds with
         ``timestamp``; the dtype is the stack's in this machine's byte order.
 
@@ -109,6 +109,7 @@ class HDF5Source:
         self.shape = first.frames.shape[1:]
         self.dtype = first.frames.dtype.newbyteorder("=")
         self._rows = batch_rows(first.frames)
+        self.reading_bytes = self._rows * self.dtype.itemsize * math.prod(self.shape) + first.frames.chunk_bytes
         found = [each for stack in self._stacks if (each := stack.frames.unmapped()) is not None]
         self.unmapped = np.logical_or.reduce(found) if found else None
 
