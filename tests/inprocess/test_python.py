@@ -3,8 +3,6 @@
 import gc
 import multiprocessing
 import os
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -253,20 +251,6 @@ def test_what_the_data_state_is_in_the_result(tmp_path, caplog):
     with h5py.File(run(system | {"user_class": G2atEnd, "h5output": str(tmp_path / "out.h5")}).path) as file:
         assert file["system/instrument/photon_energy"][()] == pytest.approx(8.0)
     assert "the detector itself calls bad" in caplog.text
-
-
-def test_warnings_of_a_run_are_seen_where_the_program_has_no_log(tmp_path):
-    """Python prints them as ever, although the run keeps a log of its own."""
-    text = (
-        "import numpy, parcorana\n"
-        "parcorana.correlate(numpy.ones((9, 2, 2)), [1, 7], times=3, output='out.h5', counters=[0, *range(2, 10)])"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
-    )
-    assert ran.stderr.count("in the buffer together") == 1
-    with h5py.File(tmp_path / "out.h5") as file:
-        assert "in the buffer together" in file["system/log"].asstr()[()]
 
 
 def test_the_file_goes_with_the_result():
