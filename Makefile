@@ -49,7 +49,7 @@ docs: $(VENV)/test
 	$(WITH_BIN) python -m sphinx -q -W --keep-going -E -c docs -d build/doctrees . build/docs
 
 # every fault of docs/reliability.md, provoked; tests/faults/provoked.md is made by this
-faults: $(VENV)/test
+faults: $(VENV)/test $(OPENMPI)/made
 	$(WITH_BIN) PYTHONPATH=tests python -m faults --write tests/faults/provoked.md $(FAULTS_ARGS)
 
 # the same under Open MPI: an environment that has an MPI library of its own and borrows all else from the other one
