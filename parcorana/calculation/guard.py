@@ -2,6 +2,8 @@
 
 import ctypes
 import inspect
+import os
+import threading
 from array import array
 from contextlib import contextmanager
 
@@ -9,7 +11,7 @@ import numpy as np
 
 from parcorana.calculation.base import BlockBase
 from parcorana.calculation.userbase import UserBase
-from parcorana.errors import ParCorAnaError, UserCodeError
+from parcorana.errors import ParCorAnaError, RunError, UserCodeError
 from parcorana.forks import forks, leave
 
 # What user code runs in this process, for those who watch it: the address of its name, 0 for none, and how many calls
@@ -47,6 +49,26 @@ def runs(what):
         RUNNING[0] = outer
         if forks() != process:
             leave(what, error)
+
+
+@contextmanager
+def hold_exits():
+    """Have `os._exit` raise in user code: a rank that ended by it left mpiexec with its status, 0 perhaps, and no word.
+
+    Processes that are forked end by it as ever, and so does who calls it in another thread.
+    """
+    leaves, mine, main = os._exit, os.getpid(), threading.main_thread()
+
+    def _exit(status):
+        if RUNNING[0] and os.getpid() == mine and threading.current_thread() is main:
+            raise RunError(f"os._exit({status}) would end this rank without a word: raise an exception instead")
+        leaves(status)
+
+    os._exit = _exit
+    try:
+        yield
+    finally:
+        os._exit = leaves
 
 
 def _array(value):

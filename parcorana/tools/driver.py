@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import replace
 
-from parcorana.calculation.guard import runs
+from parcorana.calculation.guard import hold_exits, runs
 from parcorana.correlation import cpu
 from parcorana.errors import ConfigError, put, say, shown, speaks
 from parcorana.files import limits
@@ -75,6 +75,7 @@ def _await(threads):
 
 
 @speaks("parCorAnaDriver")
+@hold_exits()
 def main(argv=None):
     """Run the command; return the exit status."""
     args = parsed(argv)

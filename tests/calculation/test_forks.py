@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from parcorana.calculation.guard import guarded, runs
+from parcorana.calculation.guard import guarded, hold_exits, runs
+from parcorana.errors import RunError
 from parcorana.pipeline.stop import Stop
 from parcorana.results.lock import FolderLock, writer_of
 
@@ -52,6 +53,17 @@ def test_a_child_does_not_come_out_of_user_code(capfd, ends, status, said, how):
             callback()
     assert found == [status]
     assert capfd.readouterr().err == (f"parCorAnaDriver: {said}\n" if said else "")
+
+
+def test_user_code_does_not_end_the_process_without_a_word():
+    def callback():
+        assert status_of_child(lambda: os._exit(5)) == 5
+        os._exit(0)
+
+    leaves = os._exit
+    with hold_exits(), pytest.raises(RunError, match=r"os\._exit\(0\) would end this rank") as caught:
+        guarded(callback, "Mine.enter", "worker")()
+    assert caught.value.where == "Mine.enter" and os._exit is leaves
 
 
 def test_a_child_that_calls_and_does_not_fork_comes_back():
