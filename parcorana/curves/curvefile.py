@@ -318,8 +318,10 @@ def read_intensity(group, colors):
 
 def _last(user):
     """Return the last update in `/user`, in a list; an empty one if there is none of the shipped classes."""
-    updates = [name for name in user if re.fullmatch(r"G2_results_at_\d{1,18}", name)]
-    return [user[max(updates, key=lambda name: int(name.rpartition("_")[2]))]] if updates else []
+    names = sorted(
+        (name for name in user if re.fullmatch(r"G2_results_at_\d{1,18}", name)), key=lambda name: int(name[14:])
+    )
+    return [group for group in map(user.get, names) if isinstance(group, h5py.Group)][-1:]
 
 
 def _has_names(group):

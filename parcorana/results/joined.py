@@ -93,7 +93,7 @@ class Joined:
         list of str
             What the log should say of the last update.
         """
-        with self._opened() as joined:
+        with self._opened() as joined, self._refused():
             self._describe(joined, described)
             said = curvefile.complete(joined["user"])
             if self.left_out:
@@ -119,6 +119,18 @@ class Joined:
                 why = str(damaged)
         path, why = next(iter(self.left_out.items()), (described[0], ""))
         raise ConfigError(f"{str(path)!r} {why or self.left_out[path]}, and no other update is whole")
+
+    @contextmanager
+    def _refused(self):
+        """Raise ConfigError for whatever h5py raises over what others have put into the updates."""
+        try:
+            yield
+        except (ConfigError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            if self._own:
+                raise
+            raise ConfigError(f"the updates are not those of a result: {one_line(error) or repr(error)}") from error
 
     @contextmanager
     def _opened(self):

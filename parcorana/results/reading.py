@@ -114,7 +114,8 @@ def classes_in(file):
         raise ConfigError(f"{str(file.filename)!r} has no group /user: it is no result of parcorana")
     if any(_AT.search(name) for name in user):
         return [""]
-    return [name for name in user if getattr(user[name], "keys", None) and any(_AT.search(key) for key in user[name])]
+    groups = {name: item for name in user if hasattr(item := user.get(name), "keys")}
+    return [name for name, group in groups.items() if any(_AT.search(key) for key in group)]
 
 
 def group_of(file, label, of):

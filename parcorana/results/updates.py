@@ -3,13 +3,15 @@
 import math
 import re
 
+import h5py
+
 from parcorana.errors import ConfigError, shown
 
 
 def updates_of(user, prefix):
     """Return the groups of one kind of update in the group of a class by number of events, oldest first."""
-    found = {int(name[len(prefix) :]): user[name] for name in user if re.fullmatch(rf"{prefix}\d{{1,18}}", name)}
-    return dict(sorted(found.items()))
+    found = {int(name[len(prefix) :]): user.get(name) for name in user if re.fullmatch(rf"{prefix}\d{{1,18}}", name)}
+    return {number: item for number, item in sorted(found.items()) if isinstance(item, h5py.Group)}
 
 
 def update_at(user, prefix, label, at=None, hint=""):

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _TURN, _ELSEWHERE = 2.0, 1.5  # s from rank to rank; and on a host where nobody is stopped
+_LOCAL = ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID")
 _RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 
 
@@ -27,12 +28,22 @@ def ranks_of(parent):
     return sorted(found)
 
 
+def turn_of(own, found):
+    """Return how many processes of this host come before one's own in telling; of those found it is one.
+
+    One that is just becoming this program has no environment for a moment, and is not
+    found. So what the launcher says counts, too.
+    """
+    place = next((k for k, (_, pid, _) in enumerate(found) if pid == own), 0)
+    local = next((int(value) for value in map(os.environ.get, _LOCAL) if value and value.isdecimal()), 0)
+    return max(place, local) - sum(state in "tT" for _, _, state in found[:place])
+
+
 def main():
     """Say who is stopped; of all that come to do so the first one ends the job."""
     found, host = ranks_of(os.getppid()), socket.gethostname()
     stopped = [f"rank {rank} on {host} (process {pid}) is stopped" for rank, pid, state in found if state in "tT"]
-    going = [pid for _, pid, state in found if state not in "tT"]
-    time.sleep(_TURN * min(going.index(os.getpid()) if os.getpid() in going else 0, 5) + (0 if stopped else _ELSEWHERE))
+    time.sleep(_TURN * min(turn_of(os.getpid(), found), 5) + (0 if stopped else _ELSEWHERE))
     reason = "; ".join(stopped[:5]) or (
         f"none of the {len(found)} ranks on {host} is stopped: is another host down, the link to it, or a file system?"
     )

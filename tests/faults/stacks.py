@@ -71,14 +71,28 @@ def in_child(action, *args):
 
 
 def dataset_at(file, src):
-    """Return the dataset at a path, or the one that the attributes of a NeXus group there name."""
-    item = file[src]
+    """Return the dataset at a path, or the one that the attributes of a NeXus group there name.
+
+    Without a path, it is what those of the file itself name, else its only frames of two axes and more.
+    """
+    item = file[src or "/"]
     for attribute in ("default", "default", "signal"):
         name = item.attrs.get(attribute) if isinstance(item, h5py.Group) else None
         name = name.decode() if isinstance(name, bytes) else name
         if isinstance(name, str) and name in item:
             item = item[name]
-    return item
+    if src or isinstance(item, h5py.Dataset):
+        return item
+    stacks = []
+    file.visititems(
+        lambda _, each: (
+            stacks.append(each)
+            if isinstance(each, h5py.Dataset) and each.ndim > 2 and each.dtype.kind in "iuf"
+            else None
+        )
+    )
+    (only,) = stacks
+    return only
 
 
 def read_stack(path, src, folder=None):

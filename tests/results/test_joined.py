@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from local import config_of_results
 
-from parcorana.errors import RunError
+from parcorana.curves.curvefile import complete
+from parcorana.errors import ConfigError, RunError
 from parcorana.files import aside, datasets, plain, sealed
 from parcorana.results import file as files
 from parcorana.results import joined
@@ -20,6 +21,7 @@ from parcorana.results.file import ResultFile
 from parcorana.results.folder import published, take_over
 from parcorana.results.join import join
 from parcorana.results.joined import Joined
+from parcorana.results.reading import classes_in, read_result, updates_in
 from parcorana.tools import compare, driver
 
 FACTS = {"account": {}, "first": 0, "last": 1, "merged": 0}
@@ -212,6 +214,44 @@ def test_links_within_the_file_stay_links(tmp_path, config, few):
         assert file["user"].get("self", getlink=True).path == "/user" and file["user/hard"][()] == 8
         assert file["user/last/deeper/counts"].shape == (8,)
     assert compare.main([str(tmp_path / "out.h5"), str(tmp_path / "out.h5")]) == 0
+
+
+def _no_group(group, number):
+    group[f"G2_results_at_{number:06d}"] = h5py.Empty("f4")
+
+
+def _no_table(group, number):
+    group.create_group(f"G2_results_at_{number:06d}")["delay_curves"] = 5
+
+
+def test_what_is_called_an_update_and_is_no_group_is_none(tmp_path, config, few):
+    def write(group, number):
+        if number == 5:
+            _no_group(group, number)
+
+    results, publish = begin(tmp_path / "out.h5", config, write)
+    for number in range(1, 6):
+        publish(number)
+    results.finish(at_end(5))
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert isinstance(file["user/G2_results_at_000005"], h5py.Dataset)
+        assert classes_in(file) == [""] and updates_in(file) == {}
+        with pytest.raises(ConfigError, match=r"^out: there is no G2_results_at_\* in /user;"):
+            read_result(file, "out")
+    with h5py.File(tmp_path / "out.h5", "r+") as file:
+        file["user/G2_results_at_000004"] = file["user/G_at_000004"]
+        assert list(updates_in(file)) == [4] and complete(file["user"]) == []
+
+
+def test_updates_that_are_no_result_are_refused_in_one_sentence(tmp_path, config):
+    results, publish = begin(tmp_path / "out.h5", config, _no_table)
+    publish(3)
+    results.release()
+    with pytest.raises(
+        RunError, match=r"^cannot write '.*/out\.h5': the updates are not those of a result: .*colors"
+    ) as raised:
+        join(results.folder)
+    assert "\n" not in str(raised.value) and [path.name for path in published(results.folder)] == ["update_000003.h5"]
 
 
 # -- damage ----------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from parcorana.calculation.guard import OF_PROGRAM, ROLE_OF, RUNNING, guarded
 from parcorana.calculation.userclass import CALLBACKS, METHODS
 from parcorana.tools import ranks as ranks_module
 from parcorana.tools.ranks import Ranks, set_log
-from parcorana.watch import links
+from parcorana.watch import links, start
 from parcorana.watch.watch import Watch
 
 
@@ -319,3 +319,21 @@ def test_a_peer_that_does_not_read_or_goes_does_no_harm():
     beats.stop()
     for link in (one, two, three):
         link.close()
+
+
+@pytest.mark.parametrize(
+    ("found", "local", "turns"),
+    [
+        ([(0, 70, "S"), (1, 71, "T"), (2, 72, "R"), (3, 73, "S")], None, {70: 0, 72: 1, 73: 2}),
+        ([(1, 71, "T"), (2, 72, "R")], "2", {72: 1}),  # rank 0 is not seen, for it is just becoming this program
+        ([(0, 70, "t"), (1, 71, "R")], "1", {71: 0}),
+        ([(8, 70, "S"), (9, 71, "S")], "0", {70: 0, 71: 1}),  # of each rank alike, as by mpiexec within a job of Slurm
+        ([], None, {70: 0}),
+    ],
+)
+def test_one_after_the_other_tells_why_mpi_has_not_started(monkeypatch, found, local, turns):
+    for name in start._LOCAL:
+        monkeypatch.delenv(name, raising=False)
+    if local is not None:
+        monkeypatch.setenv("SLURM_LOCALID" if found[0][0] == 8 else "MPI_LOCALRANKID", local)
+    assert {pid: start.turn_of(pid, found) for pid in turns} == turns
