@@ -48,12 +48,14 @@ lint-oldest: $(VENV)/test
 docs: $(VENV)/test
 	$(WITH_BIN) python -m sphinx -q -W --keep-going -E -c docs -d build/doctrees . build/docs
 
+# an environment that has an MPI library of its own, and borrows all else from the other one
+OPENMPI = $(VENV)-openmpi
+
 # every fault of docs/reliability.md, provoked; tests/faults/provoked.md is made by this
 faults: $(VENV)/test $(OPENMPI)/made
 	$(WITH_BIN) PYTHONPATH=tests python -m faults --write tests/faults/provoked.md $(FAULTS_ARGS)
 
-# the same under Open MPI: an environment that has an MPI library of its own and borrows all else from the other one
-OPENMPI = $(VENV)-openmpi
+# the same under Open MPI
 faults-openmpi: $(OPENMPI)/made
 	PATH="$(abspath $(OPENMPI)/bin):$$PATH" PYTHONPATH=tests $(OPENMPI)/bin/python -m faults --mpi openmpi \
 	  --write tests/faults/provoked.md $(FAULTS_ARGS)
