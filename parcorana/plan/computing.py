@@ -182,8 +182,7 @@ def _try(config, threads, elements, sample, blocks, events, seconds):
 def compute_some(config, threads, elements, sample, total=None, seconds=SECONDS):
     """Measure what a worker takes for its blocks.
 
-    A few of the elements are tried, as many as time allows, and once a fourth of these to know what does not go with
-    them.
+    A few of the elements are tried, and more, as many as time allows: so it is known what does not go with them.
 
     Parameters
     ----------
@@ -211,12 +210,16 @@ def compute_some(config, threads, elements, sample, total=None, seconds=SECONDS)
     most = max(1, min(elements, _MOST_BYTES // each))
     few = min(most, _STRIP * threads)
     small = _try(config, threads, few, sample, blocks, events, seconds / 2)
-    spent = sum(small.seconds)
-    # even where others keep the machine busy there must be some to tell what goes with the elements
-    many = min(most, max(4 * few, int(few * seconds / max(spent, 1e-4)) // _STRIP * _STRIP))
-    large = small
-    if many >= 2 * few:
+    large, until = small, time.perf_counter() + seconds
+    while True:
+        before, spent = large.elements, sum(large.seconds)
+        # what does not go with the elements is most of what few of them take, so one step may not be enough
+        many = min(most, max(4 * before, int(before * seconds / max(spent, 1e-4)) // _STRIP * _STRIP))
+        if many < 2 * before:
+            break
         large = _try(config, threads, many, sample, blocks, events, seconds)
+        if time.perf_counter() > until:
+            break
     return _scaled(small, large, elements, events, full)
 
 

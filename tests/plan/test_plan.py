@@ -251,7 +251,7 @@ def test_more_elements_take_more(monkeypatch):
         collect = last = 0.0
 
         def __init__(self, elements):
-            self.elements, self.wall = elements, [0.3] + [0.002 + 1e-6 * elements] * 4
+            self.elements, self.seconds = elements, [0.3] + [0.002 + 1e-6 * elements] * 4
 
     found = computing._scaled(Some(1000), Some(10_000), 100_000, 512, 1)
     assert found.steady == pytest.approx(0.102) and found.alone == pytest.approx(0.002)
