@@ -19,6 +19,7 @@ SECONDS = 0.2
 _STRIP = 128  # elements that a thread takes at a time
 _MOST_BYTES = 192 << 20  # of the elements that are tried
 _BUFFERS = 2  # that a worker has for blocks
+_LEAST = 2  # blocks that are measured after the first one, where the run has so many
 _STEADY = 6  # blocks at most that are measured once the buffer is full
 
 
@@ -166,12 +167,13 @@ class _Tried:
 
 def _try(config, threads, elements, sample, blocks, events, seconds):
     """Feed a worker so many blocks of so many events, as far as time allows."""
-    tried, until = _Tried(config, threads, elements, sample), time.perf_counter() + seconds
+    tried = _Tried(config, threads, elements, sample)
     try:
         tried.warm(events)
-        for _ in range(blocks):
+        until = time.perf_counter() + seconds
+        for count in range(blocks):
             tried.feed(events)
-            if time.perf_counter() > until:
+            if time.perf_counter() > until and count >= _LEAST:
                 break
         tried.collected()
         return tried
@@ -210,9 +212,9 @@ def compute_some(config, threads, elements, sample, total=None, seconds=SECONDS)
     most = max(1, min(elements, _MOST_BYTES // each))
     few = min(most, _STRIP * threads)
     small = _try(config, threads, few, sample, blocks, events, seconds / 2)
-    large, until = small, time.perf_counter() + seconds
+    large, until = small, time.perf_counter() + 2 * seconds
     while True:
-        before, spent = large.elements, sum(large.seconds)
+        before, spent = large.elements, min(large.seconds) * len(large.seconds)
         # what does not go with the elements is most of what few of them take, so one step may not be enough
         many = min(most, max(4 * before, int(before * seconds / max(spent, 1e-4)) // _STRIP * _STRIP))
         if many < 2 * before:
@@ -226,8 +228,9 @@ def compute_some(config, threads, elements, sample, total=None, seconds=SECONDS)
 def _scaled(small, large, elements, events, full):
     """Return what all elements take, from what few and many of them did."""
 
-    def steady(tried, choose=np.median):
-        return float(choose(tried.seconds[min(full, len(tried.seconds) - 1) :]))
+    def steady(tried):
+        """Return the least: threads that wait for one whose core others have would count."""
+        return min(tried.seconds[min(full, len(tried.seconds) - 1) :])
 
     def line(one, other):
         """Return what does not go with the elements, and what each takes."""
@@ -241,8 +244,7 @@ def _scaled(small, large, elements, events, full):
         fixed, slope = line(one, other)
         return fixed + slope * elements
 
-    # of few elements a block is short, and what else the machine does would count
-    alone, slope = line(steady(small, min) if large is not small else steady(small), steady(large))
+    alone, slope = line(steady(small), steady(large))
     now = alone + slope * elements
     ratio = now / max(steady(large), 1e-9)
     return Computed(
