@@ -96,7 +96,7 @@ def test_a_live_run_and_one_without_a_file(setup):
 
 def test_a_busy_host_is_said():
     assert busy(1.4, 2) == busy(40, 128) == ""
-    assert busy(9.31, 2).startswith("other work keeps this host busy (load 9.3 on 2 cores), and these numbers are of ")
+    assert busy(9.31, 2).startswith("other work keeps this host busy (load 9.3 on 2 cores), and beside it a run ")
 
 
 def test_no_event(setup):
