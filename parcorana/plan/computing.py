@@ -19,12 +19,13 @@ SECONDS = 0.2
 _STRIP = 128  # elements that a thread takes at a time
 _MOST_BYTES = 192 << 20  # of the elements that are tried
 _BUFFERS = 2  # that a worker has for blocks
+_LEAST = 2  # blocks that are measured after the first one, where the run has so many
 _STEADY = 6  # blocks at most that are measured once the buffer is full
 
 
 @dataclass(frozen=True)
 class Computed:
-    """What a worker takes, with all of its elements.
+    """What a worker takes, with all of its elements and as many cores as it has threads.
 
     Attributes
     ----------
@@ -76,13 +77,28 @@ def drain(network):
             box.clear()
 
 
+def _now():
+    """Return the time, and that of the processor in all threads."""
+    return time.perf_counter(), time.process_time()
+
+
+def _undisturbed(start, threads):
+    """Return the seconds since `start` as they are with a core for each thread.
+
+    While it is measured other ranks, and other programs, may have the cores. The model counts how ranks share them, so
+    that must not count here.
+    """
+    wall, processor = (now - then for now, then in zip(_now(), start, strict=True))
+    return min(max(wall, processor / threads), processor)
+
+
 class _Tried:
     """A worker with some elements, fed block by block.
 
     Attributes
     ----------
-    wall : list of float [s]
-        Of each block.
+    seconds : list of float
+        Of each block, as `_undisturbed`.
     collect, last : float [s]
     pieces, last_pieces : list
     """
@@ -92,7 +108,7 @@ class _Tried:
         self.elements = elements
         self._network, self._feeder = network, Feeder(config, network, elements, sample)
         self._worker = Worker(part_of_job(config, network, WORKER, threads, elements))
-        self._steps, self.wall = self._worker.run(), []
+        self._steps, self.seconds, self._threads = self._worker.run(), [], threads
 
     def warm(self, events):
         """Get all the memory that the worker has: how long that takes depends on how much it is, not on what it does.
@@ -109,12 +125,12 @@ class _Tried:
             self.feed(events)
         self._feeder.run = 1
         self.feed(1)  # that the other run has ended takes time, too
-        self.wall = []
+        self.seconds = []
 
     def feed(self, events):
         """Let a block enter."""
         handles = self._feeder.send(events)
-        start = time.perf_counter()
+        start = _now()
         while True:
             step = next(self._steps, self)
             if step is self:
@@ -122,7 +138,7 @@ class _Tried:
             drain(self._network)
             if step is not WORKED and all(handle.done() for handle in handles):
                 break
-        self.wall.append(time.perf_counter() - start)
+        self.seconds.append(_undisturbed(start, self._threads))
 
     def collected(self):
         """Make what an update has, and the last one."""
@@ -133,7 +149,7 @@ class _Tried:
 
     def _collected(self, last):
         worker = self._worker
-        start = time.perf_counter()
+        start = _now()
         worker.monitors.settle()
         worker.calculation.mpiParams.processed = worker.events.processed
         arrays = worker._collected(last)
@@ -142,7 +158,7 @@ class _Tried:
             for n, a in sorted(arrays.items())
             if isinstance(a, PerElement)
         ]
-        return time.perf_counter() - start, whole
+        return _undisturbed(start, self._threads), whole
 
     def close(self):
         """End the worker where it is."""
@@ -151,12 +167,13 @@ class _Tried:
 
 def _try(config, threads, elements, sample, blocks, events, seconds):
     """Feed a worker so many blocks of so many events, as far as time allows."""
-    tried, until = _Tried(config, threads, elements, sample), time.perf_counter() + seconds
+    tried = _Tried(config, threads, elements, sample)
     try:
         tried.warm(events)
-        for _ in range(blocks):
+        until = time.perf_counter() + seconds
+        for count in range(blocks):
             tried.feed(events)
-            if time.perf_counter() > until:
+            if time.perf_counter() > until and count >= _LEAST:
                 break
         tried.collected()
         return tried
@@ -167,8 +184,7 @@ def _try(config, threads, elements, sample, blocks, events, seconds):
 def compute_some(config, threads, elements, sample, total=None, seconds=SECONDS):
     """Measure what a worker takes for its blocks.
 
-    A few of the elements are tried, as many as time allows, and once a fourth of these to know what does not go with
-    them.
+    A few of the elements are tried, and more, as many as time allows: so it is known what does not go with them.
 
     Parameters
     ----------
@@ -196,20 +212,25 @@ def compute_some(config, threads, elements, sample, total=None, seconds=SECONDS)
     most = max(1, min(elements, _MOST_BYTES // each))
     few = min(most, _STRIP * threads)
     small = _try(config, threads, few, sample, blocks, events, seconds / 2)
-    spent = sum(small.wall)
-    # even where others keep the machine busy there must be some to tell what goes with the elements
-    many = min(most, max(4 * few, int(few * seconds / max(spent, 1e-4)) // _STRIP * _STRIP))
-    large = small
-    if many >= 2 * few:
+    large, until = small, time.perf_counter() + 2 * seconds
+    while True:
+        before, spent = large.elements, min(large.seconds) * len(large.seconds)
+        # what does not go with the elements is most of what few of them take, so one step may not be enough
+        many = min(most, max(4 * before, int(before * seconds / max(spent, 1e-4)) // _STRIP * _STRIP))
+        if many < 2 * before:
+            break
         large = _try(config, threads, many, sample, blocks, events, seconds)
+        if time.perf_counter() > until:
+            break
     return _scaled(small, large, elements, events, full)
 
 
 def _scaled(small, large, elements, events, full):
     """Return what all elements take, from what few and many of them did."""
 
-    def steady(tried, choose=np.median):
-        return float(choose(tried.wall[min(full, len(tried.wall) - 1) :]))
+    def steady(tried):
+        """Return the least: threads that wait for one whose core others have would count."""
+        return min(tried.seconds[min(full, len(tried.seconds) - 1) :])
 
     def line(one, other):
         """Return what does not go with the elements, and what each takes."""
@@ -223,12 +244,11 @@ def _scaled(small, large, elements, events, full):
         fixed, slope = line(one, other)
         return fixed + slope * elements
 
-    # of few elements a block is short, and what else the machine does would count
-    alone, slope = line(steady(small, min) if large is not small else steady(small), steady(large))
+    alone, slope = line(steady(small), steady(large))
     now = alone + slope * elements
     ratio = now / max(steady(large), 1e-9)
     return Computed(
-        blocks=np.array(large.wall) * ratio,
+        blocks=np.array(large.seconds) * ratio,
         steady=now,
         alone=alone,
         events=events,

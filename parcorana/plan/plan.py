@@ -198,7 +198,7 @@ def costs_of(config, layout, found):
     if not workers:
         return None
     slowest = max(workers, key=lambda each: each.steady)
-    busy = min(layout.workers * layout.threads, layout.cores)
+    threads = layout.workers * layout.threads
     servers = [each.value for each in found.reads if each.value is not None]
     read = max((each.seconds for each in servers), default=0.0)
     nbytes = max((each.nbytes for each in servers), default=0)
@@ -215,11 +215,11 @@ def costs_of(config, layout, found):
         read=read,
         read_processor=max((each.processor for each in servers), default=0.0),
         alone=slowest.alone * scale,
-        elements=(steady - slowest.alone) * busy * scale,
+        elements=(steady - slowest.alone) * threads * scale,
         filling=float((slowest.blocks - steady).sum()) / steady / scale,
         moving=found.messages * nbytes / layout.servers,
-        collect=slowest.collect * busy,
-        last=slowest.last * busy,
+        collect=slowest.collect * threads,
+        last=slowest.last * threads,
         publish=publish,
         publish_last=publish_last,
         start=found.start,

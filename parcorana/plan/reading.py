@@ -33,7 +33,8 @@ class Read:
     events : int
         That were read.
     seconds, processor : float [s]
-        For each event; the second one counts all threads.
+        For each event; the second one counts all threads. Where nothing came from a disk the first one is without what
+        others had of the cores.
     nbytes : int
         Of an event on its way to the workers.
     sample : parcorana.plan.miniature.Sample or None
@@ -181,7 +182,10 @@ def _found(config, buffer, few, read, from_disk):
         values = dict(zip(buffer.names, table[:, 2:].view(np.float64).T.copy(), strict=True))
         sample = sample_of(table[:, 0].copy(), values, rows, bool(header[PULSES]), config.rate)
     nbytes = dtype.itemsize * config.elements
-    return Read(read, wall / events, processor / events, nbytes, sample, from_disk < nbytes * read / 2)
+    from_memory = from_disk < nbytes * read / 2
+    # who waits for no disk has waited for a core, and how ranks share these the model counts
+    seconds = min(wall, processor) if from_memory else wall
+    return Read(read, seconds / events, processor / events, nbytes, sample, from_memory)
 
 
 class _Alone:

@@ -47,8 +47,8 @@ def busy(load, cores):
     if load < _BUSY * cores:
         return ""
     return (
-        f"other work keeps this host busy (load {load:.1f} on {cores} cores), and these numbers are of that; they "
-        "change from one measurement to the next, and alone on the host a run is faster"
+        f"other work keeps this host busy (load {load:.1f} on {cores} cores), and beside it a run is slower than "
+        "these numbers, which leave out most of what it takes; they change from one measurement to the next"
     )
 
 

@@ -96,7 +96,7 @@ def test_a_live_run_and_one_without_a_file(setup):
 
 def test_a_busy_host_is_said():
     assert busy(1.4, 2) == busy(40, 128) == ""
-    assert busy(9.31, 2).startswith("other work keeps this host busy (load 9.3 on 2 cores), and these numbers are of ")
+    assert busy(9.31, 2).startswith("other work keeps this host busy (load 9.3 on 2 cores), and beside it a run ")
 
 
 def test_no_event(setup):
@@ -251,7 +251,7 @@ def test_more_elements_take_more(monkeypatch):
         collect = last = 0.0
 
         def __init__(self, elements):
-            self.elements, self.wall = elements, [0.3] + [0.002 + 1e-6 * elements] * 4
+            self.elements, self.seconds = elements, [0.3] + [0.002 + 1e-6 * elements] * 4
 
     found = computing._scaled(Some(1000), Some(10_000), 100_000, 512, 1)
     assert found.steady == pytest.approx(0.102) and found.alone == pytest.approx(0.002)
