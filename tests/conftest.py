@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 from effort import PATIENCE  # which registers profiles before pytest asks hypothesis for one
 
+from parcorana.results.lock import writer_of
 from parcorana.tools import driver, failure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,9 +39,20 @@ def run_command(*args, cwd, ranks=0, seconds=PATIENCE, env=None):
     if ranks:
         command = ["mpiexec", "-n", str(ranks), *command]
     env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONWARNINGS": "error", **(env or {})}
-    return subprocess.run(
+    done = subprocess.run(
         ["timeout", "-k", "5", str(seconds), *command], cwd=cwd, env=env, capture_output=True, text=True, check=False
     )
+    if ranks and done.returncode:
+        await_ranks(cwd)
+    return done
+
+
+def await_ranks(folder):
+    """Wait until no rank of a run that was killed holds its folder any more: they outlive mpiexec for a moment."""
+    until, mine = time.monotonic() + 10, f"process {os.getpid()}"
+    for each in Path(folder).glob("*.inprogress"):
+        while (writer := writer_of(each)) and mine not in writer and time.monotonic() < until:
+            time.sleep(0.05)
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ def classes_in(file):
     """Return the names of the groups of classes in an open result file, [""] if it is that of a single class."""
     user = file.get("user")
     if not hasattr(user, "keys"):
-        raise ConfigError(f"{str(file.filename)!r} has no group /user: it is no result of parcorana")
+        raise ConfigError(f"{str(file.filename)!r} is not a readable result file: it has no group /user")
     if any(_AT.search(name) for name in user):
         return [""]
     groups = {name: item for name in user if hasattr(item := user.get(name), "keys")}

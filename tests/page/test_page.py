@@ -255,7 +255,7 @@ def test_a_page_in_a_file(made, tmp_path):
         (["none.h5"], "there is no result 'none.h5', and no run that is writing it"),
         (["config.py"], "'config.py' is not a readable result file"),
         ([".inprogress"], "is a folder: name a result in it"),
-        (["void.h5"], "'void.h5' has no group /user: it is no result of parcorana"),
+        (["void.h5"], "'void.h5' is not a readable result file: it has no group /user"),
         (["out.h5", "--html", "page.txt"], "--html page.txt: its name must end with .html"),
         (["out.h5", "--html", "none/page.html"], "No such file or directory"),
         (["out.h5", "--port", "70000"], "'70000' is not a whole number from 0 to 65,535"),
