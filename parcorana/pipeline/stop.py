@@ -15,6 +15,7 @@ from functools import partial
 
 import numpy as np
 
+from parcorana.files import aside
 from parcorana.forks import in_children
 from parcorana.pipeline.transport import TAG_STOP
 from parcorana.results.folder import asked_to_stop
@@ -26,6 +27,7 @@ _AGAIN = 1.0  # s within which launcher and terminal may bring the same signal t
 _BY_FILE, _BY_ERROR = 0, -1  # in place of the number of a signal
 _REASONS = {_BY_FILE: "--stop", _BY_ERROR: "an error"}
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_LATER = 0.05  # s
 _ACTION = 1024  # bytes, more than any system's `struct sigaction` has
 
 
@@ -113,15 +115,15 @@ class Stop:
                 "second " if self._code > 0 else "",
             )
 
-    def _on_signal(self, number, _frame):
+    def _on_signal(self, number, frame):
         now = time.monotonic()
         if self._code in (_BY_FILE, _BY_ERROR):
-            raise KeyboardInterrupt  # asked otherwise before, so this is the second time
+            _interrupt(number, frame)  # asked otherwise before, so this is the second time
         if self._signalled is None:  # that another rank has told of the same one makes no second of it
             self._signalled = now
             self._code = number if self._code is None else self._code
         elif now - self._signalled > _AGAIN:
-            raise KeyboardInterrupt
+            _interrupt(number, frame)
 
     def _stand_back(self):
         """Let signals do to a process that user code has forked what they do to any: its parent ends it by them."""
@@ -157,6 +159,18 @@ class _OfC:
 
     def put_back(self, number):
         ctypes.CDLL(None).sigaction(int(number), self._action, None)
+
+
+def _interrupt(number, frame):
+    """Raise KeyboardInterrupt; a moment later where HDF5 has called for the disk: what is raised there is lost."""
+    while frame is not None:
+        if frame.f_code.co_filename == aside.__file__:
+            again = threading.Timer(_LATER, signal.pthread_kill, (threading.main_thread().ident, number))
+            again.daemon = True
+            again.start()
+            return
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def _itself(handler, number):

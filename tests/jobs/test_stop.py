@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import time
-from functools import partial
 from pathlib import Path
 
 import h5py
@@ -15,6 +14,7 @@ import pytest
 from conftest import BIN
 from effort import PATIENCE
 
+from parcorana.files import aside
 from parcorana.pipeline import stop as stops
 
 MINE = """\
@@ -74,7 +74,11 @@ def start(make_setup):
         launcher = ["mpiexec", "-n", str(ranks)] if ranks else []
         command = [*launcher, "parCorAnaDriver", "-c", "config.py", *map(str, args)]
         env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
-        hear = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+
+        def hear():  # what nohup or a shell in the background may have it ignore
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
         job = subprocess.Popen(command, cwd=setup.folder, env=env, stderr=subprocess.PIPE, text=True, preexec_fn=hear)  # noqa: PLW1509
         jobs.append(job)
         end = time.monotonic() + PATIENCE
@@ -212,6 +216,17 @@ def test_a_signal_after_stop_ends_at_once(start, command, ranks):
     log = job.communicate(timeout=PATIENCE)[1]
     assert job.returncode == 1, log
     assert log.count("parCorAnaDriver: interrupted") == 1
+
+
+def test_a_second_signal_is_not_lost_where_hdf5_calls_for_the_disk(monkeypatch):
+    """h5py prints what is raised there, and goes on."""
+    names = {"signal": signal}
+    exec(compile("def write():\n    signal.raise_signal(signal.SIGUSR1)\n    return 1", aside.__file__, "exec"), names)
+    monkeypatch.setattr(stops, "_AGAIN", -1)
+    with stops.Stop().on_signals([signal.SIGUSR1]):
+        signal.raise_signal(signal.SIGUSR1)
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(PATIENCE * names["write"]())
 
 
 def test_launcher_and_terminal_may_bring_the_same_signal_twice(monkeypatch):
