@@ -8,12 +8,10 @@ from parcorana.export.tables import aged_rows, curve_rows, photon_rows, two_time
 from parcorana.export.what import exported
 from parcorana.files.plain import plain_file
 from parcorana.results.aged import read_aged
-from parcorana.results.photons import GROUP as PHOTONS
+from parcorana.results.kinds import CURVES, PHOTONS, TWO_TIME, kinds_in
 from parcorana.results.photons import read_photons
-from parcorana.results.reading import classes_in, find_file, group_of, read_result, read_table, updates_in
-from parcorana.results.twotime import GROUP as TWO_TIME
+from parcorana.results.reading import find_file, group_of, read_result, read_table
 from parcorana.results.twotime import read_two_time
-from parcorana.results.updates import updates_of
 
 
 def read_exported(file, name, at=None, of=None, layout=None, given=None):
@@ -38,14 +36,13 @@ def read_exported(file, name, at=None, of=None, layout=None, given=None):
     ConfigError
         There is nothing that other programs want, or not that update.
     """
-    there = classes_in(file)
-    curves = [name for name in there if updates_in(file, name, name or None)]
+    there = kinds_in(file, name)
+    curves, times = ([each for each, kinds in there.items() if kind in kinds] for kind in (CURVES, TWO_TIME))
     if of is not None:
         group_of(file, name, of)  # says which there are
     if of is None and len(curves) > 1:
         raise ConfigError(f"{name}: several classes have delay curves: say which by --class: {', '.join(curves)}")
     curves = [of] if of in curves else curves if of is None else []
-    times = [name for name in there if updates_of(group_of(file, name, name or None), TWO_TIME)]
     if of is not None and of in times:
         times = [of]
     if len(times) > 1:
@@ -56,12 +53,11 @@ def read_exported(file, name, at=None, of=None, layout=None, given=None):
         raise ConfigError(f"{name}: it holds neither delay curves nor a two-time correlation: nothing to export")
     result = arrays = two_time = aged = None
     if curves:
-        result = read_result(file, name, at, curves[0] or None)
-        updates = updates_in(file, name, curves[0] or None)
-        arrays, aged = updates[result.processed], _aged(name, curves[0] or None, updates, at)
+        result, updates = read_result(file, name, at, curves[0]), there[curves[0]][CURVES]
+        arrays, aged = updates[result.processed], _aged(name, curves[0], updates, at)
     if times:
-        user = group_of(file, name, times[0] or None)
-        two_time = read_two_time(user, name, at if at in updates_of(user, TWO_TIME) or not curves else None)
+        user, updates = group_of(file, name, times[0]), there[times[0]][TWO_TIME]
+        two_time = read_two_time(user, name, at if at in updates or not curves else None)
     layout = segments_apart(file["system/mask"].shape) if layout is None else layout
     return exported(file, name, layout, result, arrays, two_time, given or {}, aged)
 
@@ -99,16 +95,15 @@ def read_tables(name, at=None, of=None):
     """
     curves, aged, times, counted = [], [], [], []
     with plain_file(find_file(name, at)) as file:
-        several = classes_in(file) if of is None else [of]
-        for each in (each or None for each in several):
+        for each, kinds in kinds_in(file, name, of).items():
             label, group = f"{name} {each}" if each else name, group_of(file, name, each)
-            if updates := updates_in(file, name, each):
+            if CURVES in kinds:
                 curves.append(dataclasses.replace(read_result(file, name, at, each), label=label))
-                if (found := _aged(name, each, updates, at)) is not None:
+                if (found := _aged(name, each, kinds[CURVES], at)) is not None:
                     aged.append(dataclasses.replace(found, label=label))
-            if updates_of(group, TWO_TIME):
+            if TWO_TIME in kinds:
                 times.append(dataclasses.replace(read_two_time(group, name, at), label=label))
-            if updates_of(group, PHOTONS):
+            if PHOTONS in kinds:
                 counted.append(dataclasses.replace(read_photons(group, name, at), label=label))
         table = read_table(file["system"], name)
     made = {

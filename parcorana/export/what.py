@@ -11,6 +11,7 @@ from parcorana.detector.geometry import KEV_ANGSTROM
 from parcorana.detector.images import Layout
 from parcorana.errors import ConfigError
 from parcorana.results.aged import AgedCurves
+from parcorana.results.means import mean_of_elements, means_of_colors
 from parcorana.results.reading import Result, read_table
 from parcorana.results.twotime import TwoTimeResult
 
@@ -225,17 +226,14 @@ def _number(system, name, given, doubts):
 
 def _mean(result, arrays, layout, bins, mask, doubts):
     """Return the mean intensity: of each element from IP of the delay with most pairs, else of each colour."""
-    if result is not None and arrays is not None and result.counts.any():
-        best = int(result.counts.argmax())
-        IP = arrays[f"IP/delay_{result.delays[best]:06d}"][:]
-        return layout.image(np.where(mask, IP / result.counts[best], 0.0))
+    if result is not None and (mean := mean_of_elements(result, arrays)) is not None:
+        return layout.image(np.where(mask, mean, 0.0))
     means = np.zeros(len(bins.colors) + 1)
     if result is None:
         doubts.append("the result has no intensities, which classes with delay curves write: they are 0")
         return means[bins.image]
-    for k, color in enumerate(bins.colors.tolist()):
-        line = result.intensity.get(color, np.zeros(0))
-        means[k + 1] = np.nanmean(line) if np.isfinite(line).any() else 0.0
+    of_colors = means_of_colors(result)
+    means[1:] = [of_colors.get(color, 0.0) for color in bins.colors.tolist()]
     doubts.append("the result has no full arrays (save_arrays): each pixel's mean intensity is that of its colour")
     return means[bins.image]
 

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from parcorana.curves.curvefile import path_of_sums
 from parcorana.curves.fits import Fit
 from parcorana.errors import ConfigError
 from parcorana.files.plain import plain_file
-from parcorana.results.photons import GROUP as PHOTONS
+from parcorana.results.kinds import CURVES, PHOTONS, TWO_TIME, kinds_in
 from parcorana.results.photons import Photons, read_photons
 from parcorana.results.reading import Result, classes_in, find_file, group_of, read_result, updates_in
-from parcorana.results.twotime import GROUP as TWO_TIME
 from parcorana.results.twotime import TwoTimeResult, read_two_time
-from parcorana.results.updates import updates_of
 
 if TYPE_CHECKING:  # it takes a second to load, and most jobs draw nothing
     from parcorana.view.texts import Picture
@@ -155,7 +154,7 @@ class OpenedResult:
         """
         with plain_file(self.path) as file:
             group = updates_in(file, self.path, self._curves.of)[self.processed]
-            place = f"{name}/delay_{int(delay):06d}"
+            place = path_of_sums(name, int(delay))
             if place not in group:
                 raise ConfigError(
                     f"{self.path}: there is no {name} of the delay {delay}: save_arrays says which updates have arrays"
@@ -252,11 +251,10 @@ def open_result(
     label = Path(path).name
     source = find_file(path, at)
     with plain_file(source) as file:
-        there = [None] if classes_in(file) == [""] else classes_in(file) if of is None else [of]
-        users = [(name, group_of(file, label, name)) for name in there]
-        curves = [name for name, _ in users if updates_in(file, label, name)]
-        times = [user for _, user in users if updates_of(user, TWO_TIME)]
-        counted = [user for _, user in users if updates_of(user, PHOTONS)]
+        there = kinds_in(file, label, None if classes_in(file) == [""] else of)
+        curves, times, counted = (
+            [name for name, kinds in there.items() if kind in kinds] for kind in (CURVES, TWO_TIME, PHOTONS)
+        )
         if not (curves or times or counted) and (at is not None or of is not None):
             raise ConfigError(f"{label}: it {_NOTHING}")
         result = read_result(file, label, at, curves[0]) if curves else None
@@ -272,8 +270,8 @@ def open_result(
         return OpenedResult(
             str(source),
             result,
-            read_two_time(times[0], label, at) if times else None,
-            read_photons(counted[0], label, at) if counted else None,
+            read_two_time(group_of(file, label, times[0]), label, at) if times else None,
+            read_photons(group_of(file, label, counted[0]), label, at) if counted else None,
             facts,
             keeps,
         )

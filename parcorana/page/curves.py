@@ -26,26 +26,19 @@ class Curves:
         self._lines, self._fits = source("xs", "ys", "color", "paint"), source("xs", "ys", "color", "paint")
         self._before = source("x", "y", "color", "paint")
         self._divisors = source("xs", "ys", "color", "paint")
-        made = self.figure
-        view = {
-            of: only_chosen(of, chosen) for of in (self._points, self._lines, self._fits, self._before, self._divisors)
-        }
-        made.segment(
-            "x", "low", "x", "high", source=self._points, view=view[self._points], color="paint", line_width=1.5
+        made, (points, lines, fits, before, divisors) = (
+            self.figure,
+            (
+                {"source": of, "view": only_chosen(of, chosen), "color": "paint"}
+                for of in (self._points, self._lines, self._fits, self._before, self._divisors)
+            ),
         )
-        made.multi_line("xs", "ys", source=self._lines, view=view[self._lines], color="paint", line_alpha=0.6)
-        made.multi_line("xs", "ys", source=self._fits, view=view[self._fits], color="paint", line_width=2)
-        made.multi_line(
-            "xs",
-            "ys",
-            source=self._divisors,
-            view=view[self._divisors],
-            color="paint",
-            line_dash="dotted",
-            line_width=1.5,
-        )
-        made.scatter("x", "y", source=self._before, view=view[self._before], color="paint", marker="x", size=6)
-        dots = made.scatter("x", "y", source=self._points, view=view[self._points], color="paint", size=6, name="dots")
+        made.segment("x", "low", "x", "high", line_width=1.5, **points)
+        made.multi_line("xs", "ys", line_alpha=0.6, **lines)
+        made.multi_line("xs", "ys", line_width=2, **fits)
+        made.multi_line("xs", "ys", line_dash="dotted", line_width=1.5, **divisors)
+        made.scatter("x", "y", marker="x", size=6, **before)
+        dots = made.scatter("x", "y", size=6, name="dots", **points)
         tips = [("", "@name"), ("delay", "@x{0,0.[0]} pulses, @seconds{0.000e+0} s"), ("g\u2082", "@said")]
         made.add_tools(HoverTool(renderers=[dots], tooltips=tips))
 

@@ -11,13 +11,12 @@ from parcorana.errors import ConfigError
 from parcorana.files.plain import plain_file
 from parcorana.files.sealed import is_damaged
 from parcorana.results.facts import ACCOUNT
-from parcorana.results.photons import GROUP as PHOTONS
+from parcorana.results.kinds import CURVES, PHOTONS, TWO_TIME, kinds_in
+from parcorana.results.means import mean_of_elements, means_of_colors
 from parcorana.results.photons import Photons, read_photons
-from parcorana.results.reading import Result, classes_in, params_of, read_result, updates_in
+from parcorana.results.reading import Result, group_of, params_of, read_result
 from parcorana.results.runlog import lines_of
-from parcorana.results.twotime import GROUP as TWO_TIME
 from parcorana.results.twotime import TwoTimeResult, read_two_time
-from parcorana.results.updates import updates_of
 from parcorana.results.values import read_values
 
 _SIDE = 360  # pixels of an image at most: what a page shows, and twenty viewers can be sent
@@ -118,11 +117,7 @@ def log_in(path):
 
 
 def _numbers(file):
-    found = set()
-    for of in classes_in(file):
-        user = file["user"][of] if of else file["user"]
-        for prefix in ("G2_results_at_", TWO_TIME, PHOTONS):
-            found.update(updates_of(user, prefix))
+    found = {number for kinds in kinds_in(file, "the result").values() for each in kinds.values() for number in each}
     return sorted(found) or [_account(file["system"])["processed"]]
 
 
@@ -152,18 +147,19 @@ def read_update(path, label, at, layout=None, own=False):
     """
     _check_seal(path)
     with plain_file(path, own) as file:
-        system, user = file["system"], file["user"]
+        system, there = file["system"], kinds_in(file, label)
         params = params_of(system, label)
         parts, frame_norm = {}, {}
-        for of in classes_in(file) or [""]:
-            group = user[of] if of else user
-            parts[of] = _part(file, group, label, at, of or None)
-            if (result := parts[of].result) is not None and result.frame_norm:
+        for of, kinds in (there or {None: {}}).items():
+            part = parts[of or ""] = _part(
+                file, {kind: each[at] for kind, each in kinds.items() if at in each}, label, at, of
+            )
+            if (result := part.result) is not None and result.frame_norm:
                 frame_norm[result.frame_norm] = None
         mask = system["mask"][:] != 0
         color = system["color"][:] if "color" in system else mask.astype(np.int64)
         for of, part in parts.items():
-            _add_images(part, mask, color, layout, _arrays(file, label, at, of or None))
+            _add_images(part, mask, color, layout, there.get(of or None, {}).get(CURVES, {}).get(at))
         values, ranges, rate = {}, {}, None
         if len(system.get("values", ())):
             values, ranges, rate = read_values(file, label)
@@ -191,15 +187,16 @@ def _ranks(system):
     return {role: roles.count(role) for role in dict.fromkeys(roles)}
 
 
-def _part(file, user, label, at, of):
-    found = Part()
-    if at in (updates := updates_in(file, label, of)):
-        found.aged = "aged" in updates[at]
+def _part(file, groups, label, at, of):
+    """Return what a class has, of the groups of an update by kind."""
+    found, user = Part(), group_of(file, label, of)
+    if CURVES in groups:
+        found.aged = "aged" in groups[CURVES]
         found.result = read_result(file, label, at, of)
         found.result.of = of
-    if at in updates_of(user, TWO_TIME):
+    if TWO_TIME in groups:
         found.two_time = _smaller(read_two_time(user, label, at))
-    if at in updates_of(user, PHOTONS):
+    if PHOTONS in groups:
         found.photons = read_photons(user, label, at)
     return found
 
@@ -229,37 +226,28 @@ def mean_of_blocks(image, k):
         return summed(np.where(good, image, 0.0)) / np.where(count > 0, count, np.nan)
 
 
-def _arrays(file, label, at, of):
-    group = updates_in(file, label, of).get(at)
-    return group if group is not None and "IP" in group else None
-
-
-def _add_images(part, mask, color, layout, arrays):
+def _add_images(part, mask, color, layout, group):
     """Add mean image and colours, laid out and as small as a page needs."""
     layout = segments_apart(mask.shape) if layout is None or layout.iX.shape != mask.shape else layout
     part.every = k = max(1, -(-max(layout.shape) // _SIDE))
     inside = layout.covered()
     colors = np.where(inside, layout.image(np.where(mask, color, 0).astype(np.int64)), -1)
     part.images["color"] = colors[::k, ::k]
-    mean, part.mean_is = _mean(part.result, mask, color, arrays)
+    mean, part.mean_is = _mean(part.result, mask, color, group)
     if mean is not None:
         image = np.where(inside, layout.image(np.where(mask, mean, np.nan)), np.nan)
         part.images["mean"] = mean_of_blocks(image, k)
 
 
-def _mean(result, mask, color, arrays):
-    """Return the mean intensity of each element, from IP of the delay with most pairs, else of each colour."""
+def _mean(result, mask, color, group):
+    """Return the mean intensity of each element, else of each colour, and which it is."""
     if result is None:
         return None, ""
-    if arrays is not None and result.counts.any():
-        best = int(result.counts.argmax())
-        name = f"IP/delay_{result.delays[best]:06d}"
-        if name in arrays and arrays[name].shape == mask.shape:
-            return arrays[name][:] / result.counts[best], "mean over the events, of each element"
+    if (mean := mean_of_elements(result, group)) is not None:
+        return mean, "mean over the events, of each element"
     if not result.intensity:
         return None, ""
     mean = np.full(mask.shape, np.nan)
-    for number, line in result.intensity.items():
-        if np.isfinite(line).any():
-            mean[mask & (color == number)] = np.nanmean(line)
+    for number, value in means_of_colors(result).items():
+        mean[mask & (color == number)] = value
     return mean, "mean of each colour: this update has no full arrays (save_arrays)"

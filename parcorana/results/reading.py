@@ -16,7 +16,7 @@ from parcorana.results.facts import ACCOUNT
 from parcorana.results.folder import published
 from parcorana.results.updates import rate_of, update_at, updates_of
 
-_GROUP = "G2_results_at_"
+GROUP = "G2_results_at_"
 _AT = re.compile(r"_at_\d{6,18}$")
 
 
@@ -143,7 +143,7 @@ def group_of(file, label, of):
 def updates_in(file, label="the result", of=None):
     """Return the groups of the updates of a class in an open result file by number of events, oldest first."""
     user = group_of(file, label, of)
-    return updates_of(user, _GROUP)
+    return updates_of(user, GROUP)
 
 
 def read_result(file, label, at=None, of=None):
@@ -165,7 +165,7 @@ def read_result(file, label, at=None, of=None):
         There is no such update.
     """
     only = "; only results of the G2 classes are drawn"
-    processed, group = update_at(group_of(file, label, of), _GROUP, label, at, only)
+    processed, group = update_at(group_of(file, label, of), GROUP, label, at, only)
     system = file["system"]
     rate = rate_of(group["delays"], label)
     curves = read_curves(group)

@@ -29,7 +29,6 @@ def make_parser():
         prog="parCorAnaDriver",
         description="Correlate the detector frames of a run, for every element and delay, over MPI or in one process.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-c", "--config", metavar="FILE", help="config file: Python with system_params and user_params")
     parser.add_argument("-v", "--verbosity", metavar="LEVEL", help="debug, info, warning or error (config: verbosity)")

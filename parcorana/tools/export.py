@@ -1,11 +1,9 @@
 """``parCorAnaExport``: a result as files that other programs open."""
 
-import argparse
 import os
 import sys
 from pathlib import Path
 
-from parcorana.detector.images import check_both, load_layout
 from parcorana.errors import ConfigError, printable, put, say, speaks, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.export.read import read_exported, read_tables
@@ -15,7 +13,7 @@ from parcorana.files.plain import plain_file
 from parcorana.results.folder import give_back, identity
 from parcorana.results.name import resolve_name
 from parcorana.results.reading import find_file
-from parcorana.tools.parser import Parser, numbers, positive
+from parcorana.tools.parser import Parser, layout_of, numbers, positive
 
 _PROG = "parCorAnaExport"
 _EPILOG = """\
@@ -37,7 +35,6 @@ def make_parser():
         description="Write delay curves, two-time correlations, maps and mean intensities of a result into one file "
         "that opens in pyXpcsViewer (/xpcs) and is valid NXxpcs (/entry), or its curves into tables.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", metavar="RESULT", help="result file, or that of a run in progress")
     parser.add_argument("-o", "--output", metavar="OUT", help="file to write, .hdf or .h5")
@@ -50,8 +47,7 @@ def make_parser():
     parser.add_argument("--at", metavar="N", help="the update at N events; without it the last")
     parser.add_argument("--class", metavar="NAME", dest="of", help="whose delay curves, of several classes")
     parser.add_argument("--no-arrays", action="store_true", help="leave out G2, IP and IF of each pixel")
-    parser.add_argument("--iX", metavar="FILE", help="row of each element in the image")
-    parser.add_argument("--iY", metavar="FILE", help="column of each element in the image")
+    parser.add_index_files()
     for name, metavar, what in (
         ("--energy", "KEV", "energy of the photons"),
         ("--distance", "MM", "from sample to detector"),
@@ -84,10 +80,9 @@ def _export(args):
 
 
 def _write_file(args, at):
-    check_both(args.iX, args.iY)
+    layout = layout_of(args)
     if Path(args.output).suffix not in (".hdf", ".h5"):
         raise ConfigError(f"-o {args.output}: its name must end with .hdf or .h5, for pyXpcsViewer lists no others")
-    layout = load_layout(args.iX, args.iY) if args.iX else None
     source = find_file(args.file, at)
     if identity(args.output) is not None and identity(args.output) == identity(source):
         raise ConfigError(f"-o {args.output}: it is the result that is exported")

@@ -38,7 +38,6 @@ def make_parser():
         prog=_PROG,
         description="Make one result of several runs by adding their sums; or new curves from the sums of one.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="result file of a G2 class")
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="result file to write")

@@ -5,6 +5,8 @@ import math
 import re
 import sys
 
+from parcorana.detector.images import check_both, load_layout
+
 _MOST = 1 << 60
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*")
 _NEGATIVE = re.compile(r"-\.?\d")
@@ -55,13 +57,33 @@ def tolerance(text):
     return value
 
 
+def layout_of(args):
+    """Return the layout of the index files that a command was given, None without any.
+
+    Raises
+    ------
+    ConfigError
+        There is only one of them, or they are none.
+    """
+    check_both(args.iX, args.iY)
+    return load_layout(args.iX, args.iY) if args.iX else None
+
+
 class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` that takes ``--center -200.5,30`` for what it means.
 
     argparse's own takes a word that begins with a minus for an option, unless
     it is a single number without an exponent. No command has an option that
-    begins like a number.
+    begins like a number. Lines of the epilog stay as they are.
     """
+
+    def __init__(self, *args, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs):
+        super().__init__(*args, formatter_class=formatter_class, **kwargs)
+
+    def add_index_files(self, more=""):
+        """Add ``--iX`` and ``--iY``, of which `layout_of` makes a layout; `more` is what else there is to say."""
+        self.add_argument("--iX", metavar="FILE", help=f"row of each element in the image{more}")
+        self.add_argument("--iY", metavar="FILE", help="column of each element in the image")
 
     def parse_known_args(self, args=None, namespace=None):
         """Parse; a word that begins like a negative number is the value of the option before it."""

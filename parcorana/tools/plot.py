@@ -1,28 +1,26 @@
 """``parCorAnaPlot``: pictures of results."""
 
-import argparse
 import dataclasses
 import sys
 
 import numpy as np
 
+from parcorana.curves.curvefile import path_of_sums
 from parcorana.curves.fits import KINDS, check_kind, fit_curves
 from parcorana.curves.rounding import time_with_error, with_error
-from parcorana.detector.images import check_both, is_data, load_layout, segments_apart
+from parcorana.detector.images import check_both, is_data, segments_apart
 from parcorana.detector.masks import check_shape
 from parcorana.errors import ConfigError, printable, put, say, speaks, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.export.tables import curve_rows, write_table
 from parcorana.files.plain import plain_file
-from parcorana.results.photons import GROUP as PHOTONS
+from parcorana.results.kinds import CURVES, PHOTONS, TWO_TIME, kinds_in
 from parcorana.results.photons import read_photons
 from parcorana.results.reading import classes_in, find_file, group_of, read_result, updates_in
-from parcorana.results.twotime import GROUP as TWO_TIME
 from parcorana.results.twotime import read_two_time
-from parcorana.results.updates import updates_of
 from parcorana.results.values import read_values
 from parcorana.tools import aged
-from parcorana.tools.parser import Parser
+from parcorana.tools.parser import Parser, layout_of
 
 _PLAIN_MAPS = ("saturated", "mask", "color", "finecolor")
 _DELAY_MAPS = ("G2", "IP", "IF", "g2")
@@ -55,7 +53,6 @@ def make_parser():
         prog="parCorAnaPlot",
         description="Draw delay curves, intensity over time, pairs, what became of the events, and maps.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="result file, or that of a run in progress")
     parser.add_argument("-o", "--output", metavar="PICTURE", help=".png, .pdf or .svg; without it a window")
@@ -68,8 +65,7 @@ def make_parser():
         help="draw an array of the detector's shape, too: G2:10, IP:10, IF:10, g2:10 (each element's own), "
         "saturated, mask, color, finecolor; may be repeated",
     )  # fmt: skip
-    parser.add_argument("--iX", metavar="FILE", help="row of each element in the image, for maps")
-    parser.add_argument("--iY", metavar="FILE", help="column of each element in the image")
+    parser.add_index_files(", for maps")
     parser.add_argument(
         "--tau-q", action="store_true", help="draw the decay times of the fits against q, with their power law, instead"
     )
@@ -87,7 +83,7 @@ def make_parser():
 
 def _maps(args, file, result):
     """Return image, covered and label of each map that is asked for."""
-    layout = load_layout(args.iX, args.iY) if args.iX else segments_apart(result.mask.shape)
+    layout = layout_of(args) or segments_apart(result.mask.shape)
     if args.iX:
         check_shape("iX", args.iX, layout.iX.shape, result.mask.shape, "the result")
     made = []
@@ -119,7 +115,7 @@ def _array(file, result, text):
         raise ConfigError(f"--map {text}: {number} is none of the delays {', '.join(map(str, result.delays))}")
     if "G2" not in group:
         raise ConfigError(f"--map {text}: the update has no arrays; user_params['save_arrays'] says which updates have")
-    G2, IP, IF = (group[f"{each}/delay_{number:06d}"][:] for each in ("G2", "IP", "IF"))
+    G2, IP, IF = (group[path_of_sums(each, number)][:] for each in ("G2", "IP", "IF"))
     n = result.counts[list(result.delays).index(number)]
     data = is_data(IP / max(n, 1))
     gaps = np.count_nonzero((result.mask != 0) & ~data)
@@ -152,10 +148,9 @@ def _draw_other(args, colors):
     at = parse_numbers(args.at, "--at") if args.at else (None,)
     name = args.files[0]
     with plain_file(find_file(name, at[0])) as file:
-        there = classes_in(file) if args.of is None else [args.of]
-        users = [group_of(file, name, of or None) for of in there]
-        found = [(user, kind) for user in users for kind in _OTHERS if updates_of(user, kind)]
-        if not found or any(updates_in(file, name, of or None) for of in there):
+        there = kinds_in(file, name, args.of)
+        found = [(group_of(file, name, of), kind) for of, kinds in there.items() for kind in _OTHERS if kind in kinds]
+        if not found or any(CURVES in kinds for kinds in there.values()):
             return False
         if len(found) > 1:
             named = ", ".join(user.name.rpartition("/")[2] for user, _ in found)
@@ -188,14 +183,14 @@ def _check_colors(chosen, there):
 
 def _classes(args, file, name):
     """Return the classes of a result that are to be drawn; those that have no curves are said."""
-    there = classes_in(file)
-    if args.of is not None or len(there) < 2:
+    if args.of is not None or len(classes_in(file)) < 2:
         return [args.of]
-    drawn = [of for of in there if updates_in(file, name, of)]
+    there = kinds_in(file, name)
+    drawn = [of for of, kinds in there.items() if CURVES in kinds]
     if left := [of for of in there if of not in drawn]:
         text = f"{name}: not drawn, for they have no delay curves: {', '.join(left)} (--class)"
         say(f"parCorAnaPlot: {printable(text)}")
-    return drawn or there[:1]
+    return drawn or [*there][:1]
 
 
 def _draw(args):

@@ -1,15 +1,13 @@
 """``parCorAnaWatch``: a page of a run while it goes on, or of a result."""
 
-import argparse
 import getpass
 import importlib.util
 import socket
 import sys
 from pathlib import Path
 
-from parcorana.detector.images import check_both, load_layout
 from parcorana.errors import ConfigError, put, say, speaks, told
-from parcorana.tools.parser import Parser, positive, whole
+from parcorana.tools.parser import Parser, layout_of, positive, whole
 
 _PROG = "parCorAnaWatch"
 _EPILOG = """\
@@ -30,7 +28,6 @@ def make_parser():
         prog=_PROG,
         description="Show a run in a browser while it goes on, or a result: curves, images, warnings, events.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", metavar="RESULT", help="result file, that of a run in progress, or its folder")
     parser.add_argument("--html", metavar="FILE", help="write the page into one file, and serve none")
@@ -42,8 +39,7 @@ def make_parser():
         "--quiet", type=positive, metavar="SECONDS",
         help="without an update for so long the run is called silent; without it a minute or five times an update",
     )  # fmt: skip
-    parser.add_argument("--iX", metavar="FILE", help="row of each element in the image")
-    parser.add_argument("--iY", metavar="FILE", help="column of each element in the image")
+    parser.add_index_files()
     return parser
 
 
@@ -57,12 +53,12 @@ def _user():
 def _watch(args):
     if importlib.util.find_spec("bokeh") is None:
         raise ConfigError("bokeh is not installed, which makes the page: pip install 'parcorana[watch]'")
-    check_both(args.iX, args.iY)
+    layout = layout_of(args)
     if args.html and Path(args.html).suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--html {args.html}: its name must end with .html")
     from parcorana.page.follow import Follower
 
-    run = Follower(args.file, load_layout(args.iX, args.iY) if args.iX else None, args.quiet)
+    run = Follower(args.file, layout, args.quiet)
     if args.html:
         from parcorana.page.static import write_page
 

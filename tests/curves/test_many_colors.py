@@ -9,7 +9,7 @@ import time
 import h5py
 import numpy as np
 import pytest
-from conftest import BIN, write_class
+from conftest import BIN, await_ranks, write_class
 from effort import PATIENCE
 
 from parcorana import reference
@@ -218,11 +218,8 @@ def test_join_of_a_killed_run(many, start):
         (group,) = file["user"].values()
         check_tables(group)
         assert not names_in(group)
-    until = time.monotonic() + PATIENCE
+    await_ranks(many.folder)
     run = many.drive("--join", folder)
-    while "is being written by a run" in run.stderr and time.monotonic() < until:  # ranks outlive mpiexec for a moment
-        time.sleep(0.1)
-        run = many.drive("--join", folder)
     assert run.returncode == 0, run.stderr
     check_whole(many.folder / "out.h5", updates)
 

@@ -62,7 +62,6 @@ def make_parser():
         prog="parCorAnaMaskColorTool",
         description="Make, convert, draw and check masks and colour files.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_start(commands.add_parser("start", help="make all files from some events of a dataset"))
