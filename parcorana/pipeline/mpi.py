@@ -148,6 +148,13 @@ def _unlink_shared_memory():
                 os.unlink(path)
 
 
+def is_of_mpi(error):
+    """Tell whether an error is one of MPI, as of a rank that is there no more."""
+    from mpi4py import MPI
+
+    return isinstance(error, MPI.Exception)
+
+
 def abort(status):
     """End all ranks of the job, this one too."""
     from mpi4py import MPI

@@ -5,7 +5,7 @@ import os
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from parcorana.errors import ConfigError, escaped
+from parcorana.errors import ConfigError, RunError, escaped
 from parcorana.job.alike import Fact, differences, named, sentence
 from parcorana.job.fingerprint import digest
 from parcorana.pipeline import mpi
@@ -15,6 +15,7 @@ from parcorana.watch.links import connect
 from parcorana.watch.watch import Watch, end_without
 
 log = logging.getLogger("parcorana")
+_LOST = 0.05  # s: a socket may say a little later than MPI that a rank has gone
 
 
 class Ranks:
@@ -64,6 +65,10 @@ class Ranks:
         watch = Watch(self.start_limit, known, rank, links, ends)
         try:
             yield watch.start()
+        except Exception as error:
+            if self.comm is not None and mpi.is_of_mpi(error) and (lost := watch.lost(_LOST)):
+                raise RunError(lost) from error
+            raise
         finally:
             watch.close()
 

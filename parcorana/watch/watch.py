@@ -181,6 +181,18 @@ class Watch:
         self._quit.close()
         self._wake.close()
 
+    def lost(self, seconds):
+        """Return what to say of a rank that has gone, waiting so long for it; empty if none has, or one has told why.
+
+        For the main thread, which MPI may tell first that something is wrong, but not with whom.
+        """
+        links = {peer.link.fileno(): peer for peer in self._peers.values() if not peer.finished}
+        poll = select.poll()
+        for link in links:
+            poll.register(link, select.POLLRDHUP)
+        gone = [links[link] for link, _ in poll.poll(1e3 * seconds)]
+        return _ended(gone) if gone and time.monotonic() - self._finished > _GONE else ""
+
     # -- the thread -------------------------------------------------------------
 
     def _run(self):
@@ -279,8 +291,7 @@ class Watch:
         late = self._turn + (0 if self._judges_own else 2 * self.interval)  # the viewer judges its callbacks itself
         gone = [peer for peer in watched if peer.gone is not None and now - peer.gone >= self._grace(peer, now)]
         if gone:
-            reason = f"{gone[0]} has ended without a word; the last heard of it: {gone[0].last}{_more(gone)}"
-            self._end_all(reason, now - gone[0].gone < _GONE)
+            self._end_all(_ended(gone), now - gone[0].gone < _GONE)
         silent = [peer for peer in watched if peer.gone is None and now - peer.heard > self.limit + self._turn]
         if self.limit and silent:
             peer = silent[0]
@@ -341,6 +352,10 @@ class Watch:
                 # a machine that is busy, or much to calculate, is no fault
                 level = logging.INFO if name.startswith(OF_PROGRAM) else logging.WARNING
                 log.log(level, "%s: %s since %.0f s%s", where, doing, seconds, _more(ranks))
+
+
+def _ended(gone):
+    return f"{gone[0]} has ended without a word; the last heard of it: {gone[0].last}{_more(gone)}"
 
 
 def _more(ranks):

@@ -293,6 +293,21 @@ def test_what_the_program_does_itself_is_no_warning(caplog, module, level, name)
     assert first.levelname == level and first.message.startswith(f"worker, at the start: {name} runs since ")
 
 
+def test_who_loses_mpi_is_told_which_rank_has_gone():
+    pairs = {rank: socket.socketpair() for rank in (1, 2)}
+    known = [(0, "viewer", "here"), (1, "server", "here"), (2, "worker", "there")]
+    watch = Watch(0.0, known, 0, {rank: own for rank, (own, _) in pairs.items()}, pytest.fail)
+    try:
+        assert watch.lost(0.01) == ""
+        pairs[2][1].close()
+        assert watch.lost(PATIENCE).startswith("rank 2 (worker on there) has ended without a word; the last heard of")
+        watch._finished = time.monotonic()  # one has told why the job ends
+        assert watch.lost(0.01) == ""
+    finally:
+        watch.close()
+        pairs[1][1].close()
+
+
 def test_the_methods_of_the_shipped_classes_go_by_documented_names(tmp_path):
     """In the log a user reads no name that no document has."""
     frames = np.ones((30, 2, 3), np.uint16)
