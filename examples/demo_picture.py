@@ -115,17 +115,18 @@ def draw(data, path):
             paint = paint_of[number]
             tau = options.tau / number**2
             top.plot(fine, true_g2(options, fine, number), color=paint, lw=1.2, alpha=0.7, zorder=1)
-            label = rf"ring {number}: $\tau_c$ = {tau:.3g} pulses ({tau / data['rate']:.3g} s)"
+            label = f"ring {number}: \N{GREEK SMALL LETTER TAU} = {tau:.3g} pulses ({tau / data['rate']:.3g} s)"
             dots = {"fmt": "o", "ms": 4, "color": paint, "capsize": 2, "elinewidth": 1, "zorder": 2}
             handles.append(top.errorbar(delays, g2, errors, label=label, **dots))
             bottom.plot(delays, (g2 - truth) / errors, "o-", ms=3, lw=0.8, color=paint)
-        handles.append(*top.plot([], [], color="0.4", lw=1.2, label=r"true: $1 + \beta\,\exp(-2\,d/\tau_c)$"))
-        top.set_ylabel(r"$g_2(d)$")
+        model = "1 + \N{GREEK SMALL LETTER BETA} exp(\N{MINUS SIGN}2 d / \N{GREEK SMALL LETTER TAU})"
+        handles.append(*top.plot([], [], color="0.4", lw=1.2, label=f"true: {model}"))
+        top.set_ylabel("g\N{SUBSCRIPT TWO}(d)")
         top.legend(handles=handles, frameon=False, loc="upper right", fontsize=9)
         # room for the legend
         low, high = top.get_ylim()
         top.set_ylim(low, high + 0.1 * (high - low))
-        title = f"Embedded speckle simulator, {data['processed']:,} events: delay curves and true g$_2$"
+        title = f"Embedded speckle simulator, {data['processed']:,} events: delay curves and true g\N{SUBSCRIPT TWO}"
         top.set_title(title, fontsize=11)
         bottom.axhspan(-1, 1, color="0.9", zorder=0)
         for level in (-3, 0, 3):
