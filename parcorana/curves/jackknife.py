@@ -4,7 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def deviations(value: NDArray[np.float64], without: NDArray[np.float64], part: NDArray[np.float64]) -> NDArray[np.float64]:
+def deviations(
+    value: NDArray[np.float64], without: NDArray[np.float64], part: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return what each group deviates by, scaled so that the sum of squares is the variance of `value`.
 
     Of K groups of equal size the variance is ``(K - 1) / K sum (g_k - mean)^2``;
