@@ -114,8 +114,7 @@ class ColorSums:
         """
         G2, IP, IF = (arrays.get(name) for name in ("G2", "IP", "IF"))
         G2, IP, IF = (None if array is None else np.ascontiguousarray(array.T) for array in (G2, IP, IF))
-        ok = saturated == 0
-        group = np.where(ok, self._group[part], -1)
+        ok, group = saturated == 0, self.group_of(saturated, part)
         fine, fines = None, 0
         if self.normalization == "finecolor":
             # fine colours are means over all their elements, whatever the colour
@@ -128,6 +127,15 @@ class ColorSums:
         else:
             sums = _core.sum_pending(*pending, G2, IP, IF, *last)
         return self._named(sums, group, fine, counts)
+
+    def group_of(self, saturated: NDArray[np.int8], part: slice) -> NDArray[np.int64]:
+        """Return of each of one worker's elements the row of `reduce`'s tables that it counts in; -1: in none."""
+        return np.where(saturated == 0, self._group[part], -1)
+
+    @property
+    def color_of_groups(self) -> NDArray[np.int64]:
+        """Index of the colour of each row of these tables."""
+        return self._pairs // len(self._fine) if self.normalization == "finecolor" else np.arange(len(self.colors))
 
     def nbytes(self, delays: int) -> int:
         """Return the bytes of what `reduce` returns for so many delays, with however many elements."""
@@ -168,7 +176,7 @@ class ColorSums:
         if self.normalization != "finecolor":
             return groups
         added = np.zeros((len(self.colors), groups.shape[1]))
-        np.add.at(added, self._pairs // len(self._fine), groups)
+        np.add.at(added, self.color_of_groups, groups)
         return added
 
     def of_means(self, values: NDArray[Any]) -> NDArray[Any]:
