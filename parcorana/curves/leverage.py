@@ -55,10 +55,18 @@ class Pulls:
     element: NDArray[np.int64]
     change: NDArray[np.float64]
 
+    @classmethod
+    def none(cls, colors: int, delays: int) -> "Pulls":
+        """Return the list of no elements."""
+        most = listed(colors)
+        element = np.full((colors, most), -1)
+        return cls(np.zeros((colors, delays)), np.zeros((colors, most)), element, np.zeros((colors, most, delays)))
+
     def table(self) -> NDArray[np.float64]:
         """Return what is sent of it beside `square`, (C M, 2 + D)."""
         lists = self.score[..., None], self.element[..., None], self.change
-        return np.concatenate(lists, axis=2).reshape(-1, 2 + self.change.shape[2])
+        rows: NDArray[np.float64] = np.concatenate(lists, axis=2)
+        return rows.reshape(-1, 2 + self.change.shape[2])
 
     @classmethod
     def of_table(cls, rows: NDArray[np.float64], square: NDArray[np.float64]) -> "Pulls":
@@ -236,8 +244,7 @@ def judge(pulls: Pulls, curve: Curve, divisor: NDArray[np.float64] | None = None
     element, over, change = pulls.element[color, k], over[color, k, delay], change[color, k, delay]
     # the last digits, which depend on how the work was divided, must not decide
     order = np.lexsort((element, -np.abs(over).astype(np.float32)))
-    each = element, color, delay, change, over, far[color, k]
-    return Leverage(*(array[order] for array in each), error)
+    return Leverage(element[order], color[order], delay[order], change[order], over[order], far[color, k][order], error)
 
 
 def _part(sums, which, change, left):
