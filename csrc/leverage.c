@@ -8,7 +8,8 @@ enum { LANES = 4 };
 
 /* Return the largest |change| x weight of an element. */
 static double find_changes(const pca_leverage *c, int64_t group, const double *restrict g2, const double *restrict ip,
-                           const double *restrict fut, double *restrict change, double *restrict square)
+                           const double *restrict fut, double *restrict change, double *restrict sum,
+                           double *restrict square)
 {
     const int64_t n = c->delays, at = group * n;
     const double *restrict const all_g2 = c->g2 + at;
@@ -22,6 +23,7 @@ static double find_changes(const pca_leverage *c, int64_t group, const double *r
         const double bottom = (all_ip[d] - ip[d]) * (all_fut[d] - fut[d]);
         const double by = rest[d] + factor[d] * (all_g2[d] - g2[d]) / (bottom == 0 ? 1 : bottom);
         change[d] = bottom == 0 ? 0 : by;
+        sum[d] += change[d];
         square[d] += change[d] * change[d];
     }
     int64_t d = 0;
@@ -85,7 +87,7 @@ static void find_part(const pca_leverage *c, const pca_plan *plan, const pca_arr
                 continue;
             const double *const g2 = arrays->g2 + (p + k) * n;
             const float score = (float)find_changes(c, group, g2, ip + k * n, fut + k * n, change,
-                                                    pulls->square + color * n);
+                                                    pulls->sum + color * n, pulls->square + color * n);
             list(c, pulls, color, p + k, (double)score, change);
             if (pulls->largest)
                 note_largest(c, pulls, p + k, group, score, change);
@@ -94,7 +96,7 @@ static void find_part(const pca_leverage *c, const pca_plan *plan, const pca_arr
 }
 
 /* A thread's memory: what the plan needs, IP and IF of a tile and its deferred sums, the changes of an element; its own
- * squares, scores, elements and changes. */
+ * sums, squares, scores, elements and changes. */
 static size_t of_plan(const pca_plan *plan, int is_double)
 {
     return plan ? (pca_scratch(plan, is_double ? 8 : 4) + 7) / 8 * 8 : 0;
@@ -107,7 +109,7 @@ static int64_t of_tile(const pca_leverage *c, const pca_plan *plan)
 
 static size_t of_thread(const pca_leverage *c, const pca_plan *plan, int is_double)
 {
-    const int64_t lists = c->colors * c->delays + c->colors * c->most * (2 + c->delays);
+    const int64_t lists = 2 * c->colors * c->delays + c->colors * c->most * (2 + c->delays);
     const size_t numbers = (size_t)(of_tile(c, plan) + c->delays + lists);
     return (of_plan(plan, is_double) + numbers * sizeof(double) + 63) / 64 * 64;
 }
@@ -121,7 +123,8 @@ size_t pca_leverage_scratch(const pca_leverage *levers, const pca_plan *plan, in
 static pca_pulls own_pulls(const pca_leverage *c, const pca_pulls *pulls, double *memory)
 {
     pca_pulls own = *pulls;
-    own.square = memory;
+    own.sum = memory;
+    own.square = own.sum + c->colors * c->delays;
     own.score = own.square + c->colors * c->delays;
     own.element = (int64_t *)(void *)(own.score + c->colors * c->most);
     own.change = own.score + 2 * c->colors * c->most;
@@ -140,15 +143,17 @@ void pca_find_pulls(const pca_leverage *levers, const pca_plan *plan, const pca_
         double *const values = (double *)(void *)(mine + before), *const change = values + tile;
         const pca_pulls to = k ? own_pulls(levers, pulls, change + n) : *pulls;
         if (k)
-            memset(to.square, 0, (size_t)(levers->colors * n + slots) * sizeof(double));
+            memset(to.sum, 0, (size_t)(2 * levers->colors * n + slots) * sizeof(double));
         find_part(levers, plan, arrays, is_double, arrays->elements * k / threads, arrays->elements * (k + 1) / threads,
                   mine, values, change, &to);
     }
     for (int k = 1; k < threads; k++) {
         double *const values = (double *)(void *)(scratch + own * (size_t)k + before);
         const pca_pulls from = own_pulls(levers, pulls, values + tile + n);
-        for (int64_t j = 0; j < levers->colors * n; j++)
+        for (int64_t j = 0; j < levers->colors * n; j++) {
+            pulls->sum[j] += from.sum[j];
             pulls->square[j] += from.square[j];
+        }
         for (int64_t j = 0; j < slots; j++)
             if (from.score[j] > 0)
                 list(levers, pulls, j / levers->most, from.element[j], from.score[j], from.change + j * n);

@@ -26,6 +26,7 @@ typedef struct {
 /* The elements of a colour are listed from the largest of |change| x weight on, at the delay where that is largest; of
  * those that are alike to the digits of a float, in their order: the last digits depend on how the work is divided. */
 typedef struct {
+    double *sum;      /* colors x delays, += changes */
     double *square;   /* colors x delays, += changes^2 */
     double *score;    /* colors x most: the largest |change| x weight, above 0 */
     int64_t *element; /* colors x most */

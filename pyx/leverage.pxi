@@ -14,6 +14,7 @@ cdef extern from "leverage.h" nogil:
         int64_t delays
         int64_t most
     ctypedef struct pca_pulls:
+        double *sum
         double *square
         double *score
         int64_t *element
@@ -48,8 +49,8 @@ def find_pulls(g2 not None, ip, fut, group, color, const double[:, :, ::1] lever
 
     Returns
     -------
-    square : (colors, D) float64
-        Sums of the squares of the changes.
+    moments : (2, colors, D) float64
+        Sums of the changes, and of their squares.
     score : (colors, most) float64
         From the largest on; 0 where fewer elements change anything.
     element : (colors, most) int64
@@ -78,7 +79,7 @@ cdef pulls_of(g2, group, color, const double[:, :, ::1] levers, int64_t colors, 
     cdef pca_leverage c
     cdef pca_pulls pulls
     cdef int64_t n = len(g2), groups = levers.shape[1], delays = levers.shape[2]
-    cdef double[::1] squares, scores, changes
+    cdef double[::1] sums, scores, changes
     cdef int64_t[::1] elements
     cdef int32_t[::1] where
     cdef char[::1] scratch
@@ -86,9 +87,9 @@ cdef pulls_of(g2, group, color, const double[:, :, ::1] levers, int64_t colors, 
     same_length(b"levers", levers.shape[0], 6)
     if most < 1 or colors < 0:
         raise ValueError(f"most is {most} and colors {colors}, they should be 1, and 0, or more")
-    square, score, element = np.zeros((colors, delays)), np.zeros((colors, most)), np.full((colors, most), -1)
+    moments, score, element = np.zeros((2, colors, delays)), np.zeros((colors, most)), np.full((colors, most), -1)
     change = np.zeros((colors, most, delays))
-    found = square, score, element, change
+    found = moments, score, element, change
     c.group, c.color = checked(b"group", group, n, -1, groups), checked(b"color", color, groups, 0, colors)
     if n == 0 or groups == 0 or delays == 0:
         return found
@@ -97,8 +98,9 @@ cdef pulls_of(g2, group, color, const double[:, :, ::1] levers, int64_t colors, 
     c.colors, c.delays, c.most = colors, delays, most
     arrays.g2, arrays.elements = doubles(b"g2", g2, n, delays), n
     arrays.energy = NULL
-    squares, scores, elements, changes = square.reshape(-1), score.reshape(-1), element.reshape(-1), change.reshape(-1)
-    pulls.square, pulls.score, pulls.element, pulls.change = &squares[0], &scores[0], &elements[0], &changes[0]
+    sums, scores, elements, changes = moments.reshape(-1), score.reshape(-1), element.reshape(-1), change.reshape(-1)
+    pulls.sum, pulls.square = &sums[0], &sums[colors * delays]
+    pulls.score, pulls.element, pulls.change = &scores[0], &elements[0], &changes[0]
     pulls.largest, pulls.delay = NULL, NULL
     if largest is not None:
         where = delay

@@ -17,7 +17,7 @@ from parcorana.curves.sums import ColorSums, Curve
 
 _LISTED, _LISTED_IN_ALL = 8, 512  # elements of a colour, if there are not more colours than makes so many
 _FEWEST = 16  # elements of a colour from which on one of them can be told from the others; of twice as many two
-_FAR, _FAR_OF_FEW = 10, 20  # root mean squares of the changes of others; of few elements more: times 1 + 20 / n
+_FAR, _FAR_OF_FEW = 10, 40  # root mean squares of the changes of others; of few elements more: times 1 + 40 / n
 _ROUNDED = 1e-12  # of g2: a change that may be rounding alone
 _NAMES = ("elements", "fine_elements", "excess", "excess_squared", "zero", "G2", "G2_squared", "IP", "IF", "IP_IF")
 
@@ -40,8 +40,8 @@ class Pulls:
 
     Attributes
     ----------
-    square : (C, D) float64
-        Sum of the squares of the changes over all elements.
+    moments : (2, C, D) float64
+        Sums of the changes, and of their squares, over all elements.
     score : (C, M) float64
         0 where there is no element.
     element : (C, M) int64
@@ -50,7 +50,7 @@ class Pulls:
         Of g2, if the element were left out.
     """
 
-    square: NDArray[np.float64]
+    moments: NDArray[np.float64]
     score: NDArray[np.float64]
     element: NDArray[np.int64]
     change: NDArray[np.float64]
@@ -60,32 +60,32 @@ class Pulls:
         """Return the list of no elements."""
         most = listed(colors)
         element = np.full((colors, most), -1)
-        return cls(np.zeros((colors, delays)), np.zeros((colors, most)), element, np.zeros((colors, most, delays)))
+        return cls(np.zeros((2, colors, delays)), np.zeros((colors, most)), element, np.zeros((colors, most, delays)))
 
     def table(self) -> NDArray[np.float64]:
-        """Return what is sent of it beside `square`, (C M, 2 + D)."""
+        """Return what is sent of it beside `moments`, (C M, 2 + D)."""
         lists = self.score[..., None], self.element[..., None], self.change
         rows: NDArray[np.float64] = np.concatenate(lists, axis=2)
         return rows.reshape(-1, 2 + self.change.shape[2])
 
     @classmethod
-    def of_table(cls, rows: NDArray[np.float64], square: NDArray[np.float64]) -> "Pulls":
+    def of_table(cls, rows: NDArray[np.float64], moments: NDArray[np.float64]) -> "Pulls":
         """Return what the tables of several workers, one below the other, make together."""
-        colors, delays = square.shape
+        _, colors, delays = moments.shape
         most = listed(colors)
         each = rows.reshape(-1, colors, most, 2 + delays).swapaxes(0, 1).reshape(colors, -1, 2 + delays)
-        return cls(square, each[..., 0], each[..., 1].astype(np.int64), each[..., 2:])._first(most)
+        return cls(moments, each[..., 0], each[..., 1].astype(np.int64), each[..., 2:])._first(most)
 
     def beside(self, other: "Pulls") -> "Pulls":
         """Return the same of these elements and others."""
         pairs = zip((self.score, self.element, self.change), (other.score, other.element, other.change), strict=True)
         lists = (np.concatenate(pair, axis=1) for pair in pairs)
-        return Pulls(self.square + other.square, *lists)._first(self.score.shape[1])
+        return Pulls(self.moments + other.moments, *lists)._first(self.score.shape[1])
 
     def _first(self, most):
         order = np.lexsort((self.element, -self.score), axis=1)[:, :most]
         score, element = (np.take_along_axis(each, order, axis=1) for each in (self.score, self.element))
-        return Pulls(self.square, score, element, np.take_along_axis(self.change, order[..., None], axis=1))
+        return Pulls(self.moments, score, element, np.take_along_axis(self.change, order[..., None], axis=1))
 
 
 class Levers:
@@ -148,8 +148,8 @@ class Levers:
             found = _core.find_pulls(*sums, *about, largest, delay)
         else:
             found = _core.find_pulls_pending(*pending, *sums, *about, largest, delay)
-        square, score, element, change = found
-        return Pulls(square, score, element + part.start, change)
+        moments, score, element, change = found
+        return Pulls(moments, score, element + part.start, change)
 
 
 def _scatter(normalization, sums, curve):
@@ -185,11 +185,13 @@ class Leverage:
     change : (R,) float64
         Of g2 there, if the element were left out.
     over_error : (R,) float64
-        `change` over the error that the curve has without the elements that are `far`.
+        What `change` is beyond that without any other element, on average, over `error`.
     far : (R,) bool
-        Whether it moves the curve by more than that, and stands far apart from the other elements.
+        Whether that moves the curve by more than its error, and stands far apart from the other elements.
+    others : (C, D) float64
+        Mean change of the elements that are not `far`: next to nothing, unless a curve is all of those that are.
     error : (C, D) float64
-        That error.
+        Error of the curves without the elements that are `far`.
     """
 
     element: NDArray[np.int64]
@@ -198,6 +200,7 @@ class Leverage:
     change: NDArray[np.float64]
     over_error: NDArray[np.float64]
     far: NDArray[np.bool_]
+    others: NDArray[np.float64]
     error: NDArray[np.float64]
 
 
@@ -219,46 +222,50 @@ def judge(pulls: Pulls, curve: Curve, divisor: NDArray[np.float64] | None = None
     """
     by = np.ones((1, curve.g2.shape[1])) if divisor is None else divisor
     with np.errstate(divide="ignore", invalid="ignore"):
-        change, square = pulls.change / by[:, None], pulls.square / by**2
+        change, moments = pulls.change / by[:, None], pulls.moments / [by, by**2]
         known = np.isfinite(change) & (np.abs(change) > _ROUNDED * np.abs(curve.g2[:, None]))
         change = np.where(known & (pulls.score[..., None] > 0), change, 0.0)
         size, n = np.abs(change), curve.elements[:, None]
         larger = size[:, :, None] <= size[:, None]  # (C, M, M, D): of each those that pull as much
-        left = n - np.count_nonzero(larger & (change != 0)[:, None], axis=2)
-        without = _part("ckjd,cjd->ckd", larger, change, left)
-        rest = square[:, None] - without
-        over = size / _error(curve.error[:, None], rest, without, n)
-        apart = size / np.sqrt(np.maximum(rest, 0) / left)
+        left, mean, rest, without = _rest("ckjd,cjd->ckd", larger, change, moments[:, :, None], n)
+        beyond = np.abs(change - mean)
         few = _FEWEST * (n - left) <= n  # without many the rest would look alike, whatever they are
-        far = few & (change != 0) & (over > 1) & (apart > _FAR * (1 + _FAR_OF_FEW / left))
+        far = few & (change != 0) & (beyond > _error(curve.error[:, None], rest, without, left))
+        far &= beyond > np.sqrt(rest / left) * _FAR * (1 + _FAR_OF_FEW / left)
         # one that is far takes along those that pull more, which hide each other
         far = (far[:, :, None] & larger).any(axis=(1, 3))
-        left = curve.elements - np.count_nonzero(far[..., None] & (change != 0), axis=1)
-        without = _part("cj,cjd->cd", far, change, left)
-        error = _error(curve.error, square - without, without, curve.elements)
-        over = change / error[:, None]
-    size = np.where(change == 0, 0.0, np.abs(over))
-    at = np.argmax(size.astype(np.float32), axis=2)
-    color, k = np.nonzero(np.take_along_axis(size, at[..., None], axis=2)[..., 0] > 0)
+        left, others, rest, without = _rest("cj,cjd->cd", far, change, moments, curve.elements)
+        error = _error(curve.error, rest, without, left)
+        over = np.where(change == 0, 0.0, (change - others[:, None]) / error[:, None])
+    size = np.nan_to_num(np.abs(over), posinf=np.finfo(np.float32).max).astype(np.float32)
+    at = np.argmax(size, axis=2)
+    color, k = np.nonzero(size.max(axis=2, initial=0) > 0)
     delay = at[color, k]
     element, over, change = pulls.element[color, k], over[color, k, delay], change[color, k, delay]
     # the last digits, which depend on how the work was divided, must not decide
-    order = np.lexsort((element, -np.abs(over).astype(np.float32)))
-    return Leverage(element[order], color[order], delay[order], change[order], over[order], far[color, k][order], error)
+    order = np.lexsort((element, -size[color, k, delay]))
+    return Leverage(
+        element[order], color[order], delay[order], change[order], over[order], far[color, k][order], others, error
+    )
 
 
-def _part(sums, which, change, left):
-    """Return the part of some elements in the squares of all changes: theirs, and that they moved the mean of the rest.
+def _rest(sums, which, change, moments, n):
+    """Return of the elements but some how many they are, mean and summed squared deviation of their changes.
 
-    All changes together add up to nothing, for they are distances from the mean.
+    And what those some add to the same of all.
     """
-    return np.einsum(sums, which, change**2) + np.einsum(sums, which, change) ** 2 / left
+    some = np.einsum(sums, which, (change != 0).astype(float))
+    total, square = (moments[k] - np.einsum(sums, which, change ** (k + 1)) for k in (0, 1))
+    left, mean = n - some, total / (n - some)
+    rest = np.maximum(square - total * mean, _ROUNDED * moments[1])
+    return left, mean, rest, np.maximum(moments[1] - moments[0] ** 2 / n - rest, 0.0)
 
 
 def _error(error, rest, without, n):
-    """Return the error of a curve without some elements, from the squares of the changes: of the rest, and theirs.
+    """Return the error of a curve without some elements: of n elements, of whose changes `_rest` tells.
 
-    It is at least that of elements as if they were independent, the jackknife of each of them.
+    It is at least that of elements as if they were independent, the jackknife of each of them. What they say is all
+    that is known where most of the error is that of the elements left out.
     """
-    own = np.where(np.isfinite(error), error**2 - without, 0.0)
-    return np.sqrt(np.maximum(np.maximum(own, (n - 1) / n * rest), 0.0))
+    own = np.where(error**2 > 2 * without, error**2 - without, 0.0)
+    return np.sqrt(np.maximum(own, (n - 1) / n * rest))

@@ -6,7 +6,7 @@ from parcorana.curves.leverage import listed
 from parcorana.files.datasets import write_dataset
 
 _CHANGE = "change of g2 at that delay if the element were left out"
-_OVER = "that change over the standard error that the curve has without the elements that are far"
+_OVER = "that change, beyond the mean one of other elements, over the error of the curve without those that are far"
 _PIECE = 1 << 16  # elements
 
 
@@ -57,19 +57,21 @@ def write_maps(group, change, delay, mask, color, found, divisor=None):
     divisor : (C or 1, D) float64, optional
         What the curves were divided by.
     """
-    values, delay = change[mask], delay[mask]
-    by = np.ones_like(found.error) if divisor is None else np.broadcast_to(divisor, found.error.shape)
+    values, delay, colors = change[mask], delay[mask], len(found.error)
+    by = np.ones(found.error.shape) if divisor is None else np.broadcast_to(divisor, found.error.shape)
     what = (
         "change of g2 of its colour if the element were left out, at the delay where that is most; 0: no curve has it"
     )
-    for name, parts, long_name in (
-        ("map", by, what),
-        ("map_over_error", found.error, f"{what}. Over the standard error of the curve without the elements far apart"),
+    beyond = "beyond the mean one of other elements, over the error of the curve without those that are far"
+    for name, less, parts, long_name in (
+        ("map", np.zeros((colors, 1)), by, what),
+        ("map_over_error", found.others, found.error, f"{what}; {beyond}"),
     ):
+        less = np.broadcast_to(less, parts.shape)
         with np.errstate(divide="ignore", invalid="ignore"):
             for first in range(0, len(values), _PIECE):  # that memory is bounded
                 part = slice(first, first + _PIECE)
-                divided = values[part] / parts[color[part], delay[part]]
-                values[part] = np.where(values[part] == 0, 0.0, divided)
+                at = color[part], delay[part]
+                values[part] = np.where(values[part] == 0, 0.0, (values[part] - less[at]) / parts[at])
         change[mask] = values
         write_dataset(group, name, change, "1", long_name)

@@ -29,7 +29,7 @@ class Leveraged:
         colors = len(made.colors)
         if not leverage_of(user_params) or not colors:
             return 0
-        return made.nbytes(delays) + 8 * colors * (delays + listed(colors) * (2 + delays))
+        return made.nbytes(delays) + 8 * colors * (2 * delays + listed(colors) * (2 + delays))
 
     # -- on a worker --------------------------------------------------------------
 
@@ -66,7 +66,7 @@ class Leveraged:
         self.last_sums = None
         if found is None:
             found = Pulls.none(len(made.colors), len(counts))
-        about = {"leverage.rows": Joined(found.table()), "leverage.square": Summed(found.square)}
+        about = {"leverage.rows": Joined(found.table()), "leverage.moments": Summed(found.moments)}
         return about, ({_CHANGE: PerElement(largest), _DELAY: PerElement(delay)} if full else {})
 
     # -- on the viewer --------------------------------------------------------------
@@ -96,7 +96,7 @@ class Leveraged:
         """
         if "leverage.rows" not in reduced:
             return
-        pulls = Pulls.of_table(reduced["leverage.rows"], reduced["leverage.square"])
+        pulls = Pulls.of_table(reduced["leverage.rows"], reduced["leverage.moments"])
         found = judge(pulls, curve, None if norm is None else norm.g2)
         made, mask = self.color_sums, self.mpiParams.mask
         where = np.flatnonzero(mask)[found.element]
