@@ -16,7 +16,7 @@ from parcorana import _core
 from parcorana.curves.sums import ColorSums, Curve
 
 _LISTED, _LISTED_IN_ALL = 8, 512  # elements of a colour, if there are not more colours than makes so many
-_FEWEST = 16  # elements of a colour from which on one of them can be told from the others; of twice as many two
+_FEWEST, _MOST = 16, 8  # elements of a colour of which some can be told from the others; one in so many at most
 _FAR, _FAR_OF_FEW = 10, 40  # root mean squares of the changes of others; of few elements more: times 1 + 40 / n
 _ROUNDED = 1e-12  # of g2: a change that may be rounding alone
 _NAMES = ("elements", "fine_elements", "excess", "excess_squared", "zero", "G2", "G2_squared", "IP", "IF", "IP_IF")
@@ -229,7 +229,7 @@ def judge(pulls: Pulls, curve: Curve, divisor: NDArray[np.float64] | None = None
         larger = size[:, :, None] <= size[:, None]  # (C, M, M, D): of each those that pull as much
         left, mean, rest, without = _rest("ckjd,cjd->ckd", larger, change, moments[:, :, None], n)
         beyond = np.abs(change - mean)
-        few = _FEWEST * (n - left) <= n  # without many the rest would look alike, whatever they are
+        few = (n >= _FEWEST) & (_MOST * (n - left) <= n)  # without many the rest would look alike
         far = few & (change != 0) & (beyond > _error(curve.error[:, None], rest, without, left))
         far &= beyond > np.sqrt(rest / left) * _FAR * (1 + _FAR_OF_FEW / left)
         # one that is far takes along those that pull more, which hide each other
@@ -237,7 +237,7 @@ def judge(pulls: Pulls, curve: Curve, divisor: NDArray[np.float64] | None = None
         left, others, rest, without = _rest("cj,cjd->cd", far, change, moments, curve.elements)
         error = _error(curve.error, rest, without, left)
         over = np.where(change == 0, 0.0, (change - others[:, None]) / error[:, None])
-    size = np.nan_to_num(np.abs(over), posinf=np.finfo(np.float32).max).astype(np.float32)
+    size = np.where(np.isfinite(over), np.abs(over), 0.0).astype(np.float32)
     at = np.argmax(size, axis=2)
     color, k = np.nonzero(size.max(axis=2, initial=0) > 0)
     delay = at[color, k]
