@@ -6,10 +6,14 @@
 
 enum { LANES = 4 };
 
+typedef double find_changes(const pca_leverage *c, int64_t group, const double *restrict g2, const double *restrict ip,
+                            const double *restrict fut, double *restrict change, double *restrict sum,
+                            double *restrict square);
+
 /* Return the largest |change| x weight of an element. */
-static double find_changes(const pca_leverage *c, int64_t group, const double *restrict g2, const double *restrict ip,
-                           const double *restrict fut, double *restrict change, double *restrict sum,
-                           double *restrict square)
+static inline __attribute__((always_inline)) double
+find_by_any(const pca_leverage *c, int64_t group, const double *restrict g2, const double *restrict ip,
+            const double *restrict fut, double *restrict change, double *restrict sum, double *restrict square)
 {
     const int64_t n = c->delays, at = group * n;
     const double *restrict const all_g2 = c->g2 + at;
@@ -39,6 +43,32 @@ static double find_changes(const pca_leverage *c, int64_t group, const double *r
     for (int k = 0; k < LANES; k++)
         largest = most[k] > largest ? most[k] : largest;
     return largest;
+}
+
+/* The same for each code path: divisions are most of the work, and wider vectors do more of them at once. */
+static double find_generic(const pca_leverage *c, int64_t group, const double *restrict g2, const double *restrict ip,
+                           const double *restrict fut, double *restrict change, double *restrict sum,
+                           double *restrict square)
+{
+    return find_by_any(c, group, g2, ip, fut, change, sum, square);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2,fma,bmi2"))) static double
+find_v3(const pca_leverage *c, int64_t group, const double *restrict g2, const double *restrict ip,
+        const double *restrict fut, double *restrict change, double *restrict sum, double *restrict square)
+{
+    return find_by_any(c, group, g2, ip, fut, change, sum, square);
+}
+#endif
+
+static find_changes *chosen(void)
+{
+#if defined(__x86_64__)
+    if (pca_chosen() <= PCA_V3)
+        return find_v3;
+#endif
+    return find_generic;
 }
 
 /* Put an element into its place in the list of its colour, if it has one there. */
@@ -75,6 +105,7 @@ static void find_part(const pca_leverage *c, const pca_plan *plan, const pca_arr
                       int64_t p1, char *scratch, double *values, double *change, const pca_pulls *pulls)
 {
     const int64_t n = c->delays;
+    find_changes *const find = chosen();
     for (int64_t p = p0; p < p1; p += PCA_COLOR_TILE) {
         const int64_t count = p1 - p < PCA_COLOR_TILE ? p1 - p : PCA_COLOR_TILE;
         const double *ip = plan ? values : arrays->ip + p * n;
@@ -86,8 +117,8 @@ static void find_part(const pca_leverage *c, const pca_plan *plan, const pca_arr
             if (group < 0)
                 continue;
             const double *const g2 = arrays->g2 + (p + k) * n;
-            const float score = (float)find_changes(c, group, g2, ip + k * n, fut + k * n, change,
-                                                    pulls->sum + color * n, pulls->square + color * n);
+            const float score = (float)find(c, group, g2, ip + k * n, fut + k * n, change, pulls->sum + color * n,
+                                            pulls->square + color * n);
             list(c, pulls, color, p + k, (double)score, change);
             if (pulls->largest)
                 note_largest(c, pulls, p + k, group, score, change);

@@ -8,6 +8,19 @@ from parcorana.files.datasets import write_dataset
 _CHANGE = "change of g2 at that delay if the element were left out"
 _OVER = "that change, beyond the mean one of other elements, over the error of the curve without those that are far"
 _PIECE = 1 << 16  # elements
+_NAMED = 5  # elements that a sentence names
+
+
+def sentence(found, where, colors):
+    """Return what is said of the elements that move a curve by more than its error; empty if there are none."""
+    far = np.flatnonzero(found.far)
+    if not len(far):
+        return ""
+    named = [
+        f"{where[k]} (colour {colors[found.color[k]]}, {abs(found.over_error[k]):.2g} times)" for k in far[:_NAMED]
+    ]
+    which = "element moves a curve" if len(far) == 1 else "elements move curves"
+    return f"{len(far):,} {which} by more than its error: {', '.join(named)}{', ...' * (len(far) > _NAMED)}"
 
 
 def write_leverage(group, found, where, shape, made, delays, rate):
@@ -29,6 +42,7 @@ def write_leverage(group, found, where, shape, made, delays, rate):
     """
     group.attrs["listed"] = listed(len(made.colors))
     group.attrs["normalization"] = made.normalization
+    group.attrs["said"] = sentence(found, where, made.colors)
     places = np.stack(np.unravel_index(where, shape), axis=-1) if len(where) else np.zeros((0, len(shape)), np.int64)
     what = "delay at which the element pulls the curve of its colour most"
     write_dataset(group, "elements", where, "1", "place in the flat array of the detector, from what pulls most on")
