@@ -73,7 +73,7 @@ class Leveraged:
 
     def viewer_state(self):
         """Return what a checkpoint keeps of the elements that were named, and of the rest."""
-        return super().viewer_state() | {"leverage": self._pulling}
+        return super().viewer_state() | ({"leverage": self._pulling} if len(self._pulling) else {})
 
     def restore_viewer(self, state):
         """Take up the elements that were named where a run goes on, and the rest."""
