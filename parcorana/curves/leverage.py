@@ -18,6 +18,7 @@ from parcorana.curves.sums import ColorSums, Curve
 _LISTED, _LISTED_IN_ALL = 8, 512  # elements of a colour, if there are not more colours than makes so many
 _FEWEST, _MOST = 16, 8  # elements of a colour of which some can be told from the others; one in so many at most
 _FAR, _FAR_OF_FEW = 10, 40  # root mean squares of the changes of others; of few elements more: times 1 + 40 / n
+_ERRORS = 2  # by which an element moves a curve, beyond doubt; neighbours in a speckle are not independent
 _ROUNDED = 1e-12  # of g2: a change that may be rounding alone
 _NAMES = ("elements", "fine_elements", "excess", "excess_squared", "zero", "G2", "G2_squared", "IP", "IF", "IP_IF")
 
@@ -187,7 +188,7 @@ class Leverage:
     over_error : (R,) float64
         What `change` is beyond that without any other element, on average, over `error`.
     far : (R,) bool
-        Whether that moves the curve by more than its error, and stands far apart from the other elements.
+        Whether that moves the curve by more than twice its error, and stands far apart from the other elements.
     others : (C, D) float64
         Mean change of the elements that are not `far`: next to nothing, unless a curve is all of those that are.
     error : (C, D) float64
@@ -230,7 +231,7 @@ def judge(pulls: Pulls, curve: Curve, divisor: NDArray[np.float64] | None = None
         left, mean, rest, without = _rest("ckjd,cjd->ckd", larger, change, moments[:, :, None], n)
         beyond = np.abs(change - mean)
         few = (n >= _FEWEST) & (_MOST * (n - left) <= n)  # without many the rest would look alike
-        far = few & (change != 0) & (beyond > _error(curve.error[:, None], rest, without, left))
+        far = few & (change != 0) & (beyond > _ERRORS * _error(curve.error[:, None], rest, without, left))
         far &= beyond > np.sqrt(rest / left) * _FAR * (1 + _FAR_OF_FEW / left)
         # one that is far takes along those that pull more, which hide each other
         far = (far[:, :, None] & larger).any(axis=(1, 3))

@@ -12,7 +12,7 @@ _NAMED = 5  # elements that a sentence names
 
 
 def sentence(found, where, colors):
-    """Return what is said of the elements that move a curve by more than its error; empty if there are none."""
+    """Return what is said of the elements that move a curve by more than twice its error; empty if there are none."""
     far = np.flatnonzero(found.far)
     if not len(far):
         return ""
@@ -20,7 +20,7 @@ def sentence(found, where, colors):
         f"{where[k]} (colour {colors[found.color[k]]}, {abs(found.over_error[k]):.2g} times)" for k in far[:_NAMED]
     ]
     which = "element moves a curve" if len(far) == 1 else "elements move curves"
-    return f"{len(far):,} {which} by more than its error: {', '.join(named)}{', ...' * (len(far) > _NAMED)}"
+    return f"{len(far):,} {which} by more than twice its error: {', '.join(named)}{', ...' * (len(far) > _NAMED)}"
 
 
 def write_leverage(group, found, where, shape, made, delays, rate):
@@ -51,7 +51,7 @@ def write_leverage(group, found, where, shape, made, delays, rate):
     write_dataset(group, "delays", delays[found.delay], "pulses", f"{what}; one pulse is 1/{rate} s", rate=rate)
     write_dataset(group, "changes", found.change, "1", _CHANGE)
     write_dataset(group, "changes_over_error", found.over_error, "1", _OVER)
-    far = "1 where an element moves the curve by more than that error, and stands far apart from the others"
+    far = "1 where an element moves the curve by more than twice that error, and stands far apart from the others"
     write_dataset(group, "far", found.far.astype(np.int8), "1", far)
 
 

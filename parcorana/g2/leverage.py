@@ -81,7 +81,7 @@ class Leveraged:
         self._pulling = np.array(state.get("leverage", self._pulling), np.int64)
 
     def publish_leverage(self, group, reduced, curve, norm):
-        """Write what pulls the curves of an update, and name in the log what moves them by more than their error.
+        """Write what pulls the curves of an update, and name in the log what moves them by more than twice their error.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class Leveraged:
         self._name_new(found, where)
 
     def _name_new(self, found, where):
-        """Log the elements that move a curve by more than its error, each once in a run."""
+        """Log the elements that move a curve by more than twice its error, each once in a run."""
         new = np.flatnonzero(found.far & ~np.isin(where, self._pulling))
         if not len(new):
             return
@@ -123,7 +123,9 @@ class Leveraged:
                 "user_params['saturated_value'] below its flashes"
             )
         if more := len(new) - len(named):
-            log(f"{at}: {more:,} more elements move a curve by more than its error: leverage in the result has them")
+            log(
+                f"{at}: {more:,} more elements move a curve by more than twice its error: leverage in the file has them"
+            )
         self._pulling = np.union1d(self._pulling, where[new])
 
     def take_map(self, name, ndarray, group):

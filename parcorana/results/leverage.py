@@ -29,7 +29,7 @@ class Leverage:
     changes_over_error : (R,) float64
         That, beyond the mean change without other elements, over the error of the curve without those that are `far`.
     far : (R,) bool
-        Whether it moves the curve by more than that error, and stands far apart from the other elements.
+        Whether it moves the curve by more than twice that error, and stands far apart from the other elements.
     map, map_over_error : (detector's shape) float64 or None
         The same of every element; None where the update has no full arrays.
     """

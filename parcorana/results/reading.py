@@ -51,7 +51,7 @@ class Result:
     before, divisors : dict of int to (D,) float64
         The curves without that, and that g2, by colour.
     pulls : str
-        What is said of elements that move a curve by more than its error; empty if none does.
+        What is said of elements that move a curve by more than twice its error; empty if none does.
     of : str or None
         Which of several classes it is of.
     """

@@ -49,7 +49,9 @@ def test_an_update_before_the_last_has_no_map(made, tmp_path):
 
 
 def test_pictures_of_curves_say_it(made):
-    assert f"1 element moves a curve by more than its error: {FLAT} (colour 1, " in notes_on(open_result(made)._curves)
+    assert f"1 element moves a curve by more than twice its error: {FLAT} (colour 1, " in notes_on(
+        open_result(made)._curves
+    )
     assert "moves" not in notes_on(open_result(made, at=100)._curves)
 
 
