@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from parcorana.curves import fits
+from parcorana.curves.fitchoice import choice_in
 from parcorana.curves.sums import Curve
 from parcorana.errors import ConfigError
 from parcorana.files.datasets import make_dataset, write_dataset
@@ -225,12 +226,13 @@ def _write_colors(group, colors):
     write_dataset(group, "colors", colors, "1", "colour of each row of the tables")
 
 
-def write_fits(group, delays, curves, kind, rate, stands_for=None):
+def write_fits(group, delays, curves, choice, rate, stands_for=None):
     """Fit the curves, ``{colour: Curve}``, and write it; above `NAMED` colours say that the last result has fits."""
     if len(curves) > NAMED:
-        group.attrs[_MADE_AT_END] = kind
+        group.attrs[_MADE_AT_END] = choice.text
     else:
-        fits.write(group.create_group("fits"), fits.fit_curves(delays, curves, kind), rate, stands_for)
+        found = fits.fit_curves(delays, curves, choice)
+        fits.write(group.create_group("fits"), found, rate, stands_for, choice)
 
 
 def complete(user):
@@ -260,8 +262,8 @@ def complete(user):
                 _spell_out_all(group["aged"], colors, {name: off[name] for name in off.keys() - _BIAS.keys()})
             if "means" in group.get("intensity", ()):
                 _spell_out(group["intensity"], "means", "color", colors)
-        if (kind := group.attrs.get(_MADE_AT_END)) is not None:
-            said += _fit_at_end(group, kind)
+        if (text := group.attrs.get(_MADE_AT_END)) is not None:
+            said += _fit_at_end(group, str(text))
         if text := group.attrs.get("normalization_error"):
             said.append(text if group.parent.name == user.name else f"{group.parent.name.rpartition('/')[2]}: {text}")
     return said
@@ -362,14 +364,14 @@ def _write_rows(group, name, colors, values, attributes, own=()):
             h5py.h5a.open(dataset, key.encode()).write(np.array(own[key][k]))
 
 
-def _fit_at_end(group, kind):
+def _fit_at_end(group, text):
     """Fit the curves of the last update; return what the log should say of it."""
     try:
-        fits.check_kind(kind)
+        choice = choice_in(text)
     except ConfigError as error:  # joined elsewhere than it was run
         return [f"the result has no fits: {error}"]
     del group.attrs[_MADE_AT_END]
     delays = group["delays"]
-    found = fits.fit_curves(delays[:], read_curves(group), kind)
-    fits.write(group.create_group("fits"), found, delays.attrs["rate"], _read_stands_for(group))
+    found = fits.fit_curves(delays[:], read_curves(group), choice)
+    fits.write(group.create_group("fits"), found, delays.attrs["rate"], _read_stands_for(group), choice)
     return []

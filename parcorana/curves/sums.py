@@ -34,16 +34,32 @@ class Curve:
         Elements that counted.
     left_out : int64
         Unsaturated elements left out for a zero denominator.
+    deviations : (R, D) or (C, R, D) float64, optional
+        Of groups that the errors are from: sums of their products over the rows are the covariances between delays.
+    groups : int or (C,) int64
+        How many groups; 0: the errors are those of elements as if they were independent.
     """
 
     g2: NDArray[np.float64]
     error: NDArray[np.float64]
     elements: NDArray[np.int64]
     left_out: NDArray[np.int64]
+    deviations: NDArray[np.float64] | None = None
+    groups: int | NDArray[np.int64] = 0
+
+    @property
+    def covariance(self) -> NDArray[np.float64] | None:
+        """Covariance between delays, (D, D) or (C, D, D); None without deviations."""
+        if self.deviations is None:
+            return None
+        found: NDArray[np.float64] = np.swapaxes(self.deviations, -1, -2) @ self.deviations
+        return found
 
     def each(self, colors: Sequence[int] | NDArray[np.int64]) -> "dict[int, Curve]":
         """Return ``{colour: Curve}`` of the curves of all colours, (C,)."""
-        rows = zip(self.g2, self.error, self.elements, self.left_out, strict=True)
+        deviations = [None] * len(self.g2) if self.deviations is None else self.deviations
+        groups = np.broadcast_to(self.groups, len(self.g2)).tolist()
+        rows = zip(self.g2, self.error, self.elements, self.left_out, deviations, groups, strict=True)
         return {int(c): Curve(*row) for c, row in zip(colors, rows, strict=True)}
 
 
