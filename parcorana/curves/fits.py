@@ -32,6 +32,7 @@ _LONG_NAMES = {
 _NAMES_OF = {"single": "a single exponential", "stretched": "a stretched exponential", "double": "two exponentials"}
 _LINEAR_ALGEBRA = 40 << 20  # bytes: OpenBLAS, in SciPy, asks for 32 MiB again and again for ever, where it gets none
 _SIGNIFICANT = 9  # decimals: what rounding does beyond them must not reach the fit
+_ROUNDED = 10.0 ** (1 - _SIGNIFICANT)  # contrast that rounding alone may make
 _UNLIKELY = 1e-3  # p-value below which the model is doubted
 #: What the errors of fits come from, by `error_from`.
 ERRORS = {
@@ -197,7 +198,7 @@ def _judged(choice, d, values, errors, held, found):
             return _none(found, f"{name} is uncertain by more than itself")
         if name in errors and not d[0] / 2 <= value <= 5 * d[-1]:
             return _none(found, f"{name} {value:.3g} is beyond the delays")
-        if contrast in errors and (values[contrast] <= 0 or values[contrast] <= errors[contrast]):
+        if contrast in errors and (values[contrast] <= _ROUNDED or values[contrast] <= errors[contrast]):
             return _none(found, f"no{which} decay")
     if "exponent" in errors and not 0.1 <= values["exponent"] <= 10:
         return _none(found, f"exponent {values['exponent']:.3g}")

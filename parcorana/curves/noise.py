@@ -58,7 +58,8 @@ class Independent:
         sigma = 1.0 if self.sigma is None else self.sigma
         weighted, left = jacobian / np.reshape(sigma, (-1, 1)), residuals / sigma
         free = len(left) - jacobian.shape[1]
-        return np.sqrt(np.diag(np.linalg.inv(weighted.T @ weighted)) * (left @ left) / free)
+        inverse = np.linalg.inv(np.linalg.qr(weighted, mode="r"))
+        return np.sqrt((inverse**2).sum(axis=1) * (left @ left) / free)
 
     def chi_square(self, jacobian, residuals):
         """Return that there is none: the size of the noise is not known."""
