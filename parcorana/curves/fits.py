@@ -36,9 +36,11 @@ _ROUNDED = 10.0 ** (1 - _SIGNIFICANT)  # contrast that rounding alone may make
 _UNLIKELY = 1e-3  # p-value below which the model is doubted
 #: What the errors of fits come from, by `error_from`.
 ERRORS = {
-    "covariance": "errors by the covariance of the curves' points",
-    "errors": "errors as if the curve's points were independent, which is too small",
-    "scatter": "errors from the scatter of the curve's points, as if they were independent, which is too small",
+    "pixel groups": "errors by the covariance of the curve's points, from groups of pixels",
+    "time blocks": "errors by the covariance of the curve's points, from stretches of the run",
+    "covariance": "errors by the covariance of the curve's points",
+    "pixels": "errors too small: weights by errors over pixels, and points as if independent",
+    "scatter": "errors too small: from the scatter of the curve's points, as if independent",
 }
 
 
@@ -55,10 +57,11 @@ class Fit:
         Of two decays the slow one; NaN where there is one.
     contrast_err, tau_err, exponent_err, baseline_err, contrast_slow_err, tau_slow_err : float
         Standard errors; 0 for what is held, NaN at a bound.
-    error_from : {'covariance', 'errors', 'scatter'}
-        Where they come from: the covariance of the curve's points; or the
-        scatter of the points about the fit, as if these were independent,
-        with weights by their errors or with equal ones.
+    error_from : {'pixel groups', 'time blocks', 'covariance', 'pixels', 'scatter'}
+        Where they come from: the covariance of the curve's points, from
+        groups of pixels, stretches of the run, or what nobody has said; or
+        the scatter of the points about the fit, as if these were independent,
+        with weights by their errors over pixels, or with equal ones.
     groups : int
         What the covariance is from; 0 without one.
     chi_square, degrees_of_freedom, p_value : float, int, float

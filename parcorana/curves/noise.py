@@ -34,12 +34,14 @@ def noise_of(curve, good):
         known = np.isfinite(curve.deviations).all(axis=0) & good
         known &= np.where(known, np.abs(curve.deviations).max(axis=0, initial=0), 0) > 0
         if known.any():
-            return Covariance(curve.deviations[:, known], int(curve.groups)), known
+            return Covariance(curve.deviations[:, known], int(curve.groups), str(curve.source)), known
     return Independent(np.round(curve.error[good], 9)), good
 
 
 class Independent:
-    """Points as if they were independent, of given errors or of equal ones; their scatter about the fit scales these.
+    """Points as if they were independent ('pixels'), of given errors, or ('scatter') of equal ones.
+
+    Their scatter about the fit says how large these are.
 
     Parameters
     ----------
@@ -50,7 +52,7 @@ class Independent:
     groups = 0
 
     def __init__(self, error):
-        self.name, self.sigma = ("errors", error) if (error > 0).all() else ("scatter", None)
+        self.name, self.sigma = ("pixels", error) if (error > 0).all() else ("scatter", None)
         self.sigmas = (self.sigma,)
 
     def errors(self, jacobian, residuals):
@@ -75,12 +77,12 @@ class Covariance:
         Sums of their products are the covariances, with the factor ``(groups - 1) / (groups - 3)``.
     groups : int
         What the deviations are of.
+    source : str
+        What these groups are; empty if nobody has said.
     """
 
-    name = "covariance"
-
-    def __init__(self, deviations, groups):
-        self.groups = groups
+    def __init__(self, deviations, groups, source=""):
+        self.groups, self.name = groups, source or "covariance"
         self.error = np.array([float(f"{each:.{_DIGITS}e}") for each in np.sqrt((deviations**2).sum(axis=0))])
         self._rows = np.round(deviations / self.error, _DIGITS)
         self._keeps = 1 - _shrinkage(self._rows)

@@ -418,7 +418,11 @@ def test_pictures_of_a_run(setup, monkeypatch, capsys):
             {},
             "fit: its delays 21: leave 3 of the run's 9, and 3 parameters take 4 or more",
         ),
-        ({"fit": "triple"}, {}, "fit must be one of single, stretched, double, a dict with such a kind, or None, not 'triple'"),
+        (
+            {"fit": "triple"},
+            {},
+            "fit must be one of single, stretched, double, a dict with such a kind, or None, not 'triple'",
+        ),
         ({"plot_colors": "1"}, {}, "user_params['plot_colors'] must be a list of colours"),
     ],
 )
