@@ -154,6 +154,8 @@ def choice_in(text: str) -> Choice:
         As `choice_of`, or the text has another form.
     """
     kind, *parts = (part.strip() for part in text.split(","))
+    if kind not in KINDS:
+        raise ConfigError(f"fit must be one of {', '.join(KINDS)}, not {shown(kind)}{nearest(kind, KINDS)}")
     found: dict[str, Any] = {"kind": kind, "fixed": {}, "bounds": {}, "start": {}}
     for part in parts:
         sign = "~" if "~" in part else "="

@@ -35,7 +35,7 @@ _SIGNIFICANT = 9  # decimals: what rounding does beyond them must not reach the 
 _ROUNDED = 10.0 ** (1 - _SIGNIFICANT)  # contrast that rounding alone may make
 _UNLIKELY = 1e-3  # p-value below which the model is doubted
 #: What the errors of fits come from, by `error_from`.
-ERRORS = {
+SOURCES = {
     "pixel groups": "errors by the covariance of the curve's points, from groups of pixels",
     "time blocks": "errors by the covariance of the curve's points, from stretches of the run",
     "covariance": "errors by the covariance of the curve's points",
@@ -296,7 +296,7 @@ def write(
     for name in ("tau", "tau_err", "tau_slow", "tau_slow_err"):
         what = f"standard error, as {name}" if name.endswith("_err") else _LONG_NAMES[name][1]
         write_dataset(group, f"{name}_seconds", _column(found, name) / rate, "s", what)
-    what = "what errors come from: " + "; ".join(f"{name}: {text}" for name, text in ERRORS.items())
+    what = "what errors come from: " + "; ".join(f"{name}: {text}" for name, text in SOURCES.items())
     sources = np.array([fit.error_from.encode() for fit in found.values()], "S12")
     write_dataset(group, "error_from", sources, "1", what)
     what = "groups of the curve's elements, or stretches of the run, that the covariance is from; 0 without one"
