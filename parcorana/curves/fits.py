@@ -169,13 +169,14 @@ def fit_curve(delays: NDArray[np.int64], curve: Curve, fit: str | Mapping[str, A
     held = model.at_limits(best)
     if held.all():
         return Fit(**found, why="all parameters are at their bounds")
-    jacobian, residuals = model.jacobian(d, *best)[:, ~held], g2 - model(d, *best)
     errors = np.full(len(best), np.nan)
     try:
-        errors[~held] = noise.errors(jacobian, residuals)
-        names = ("chi_square", "degrees_of_freedom", "p_value")
-        found |= dict(zip(names, noise.chi_square(jacobian, residuals), strict=True))
-    except np.linalg.LinAlgError:
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            jacobian, residuals = model.jacobian(d, *best)[:, ~held], g2 - model(d, *best)
+            errors[~held] = noise.errors(jacobian, residuals)
+            names = ("chi_square", "degrees_of_freedom", "p_value")
+            found |= dict(zip(names, noise.chi_square(jacobian, residuals), strict=True))
+    except np.linalg.LinAlgError:  # parameters of which the curve tells nothing
         return Fit(**found, why="no errors")
     if not (np.isfinite(best).all() and np.isfinite(errors[~held]).all()):
         return Fit(**found, why="no errors")

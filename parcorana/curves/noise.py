@@ -135,7 +135,10 @@ class Covariance:
         together = (bins == np.arange(count + freedom)[:, None]) / self.error
         basis = np.linalg.qr(together @ jacobian, mode="complete")[0][:, count:]  # what no parameter can do
         rows, left = (self._rows * self.error) @ together.T @ basis, residuals @ together.T @ basis
-        inverse = np.linalg.inv(rows.T @ rows)
+        try:
+            inverse = np.linalg.inv(rows.T @ rows)
+        except np.linalg.LinAlgError:  # groups that do not differ
+            return np.nan, 0, np.nan
         own = (rows @ inverse * rows).sum(axis=1)
         mean = (own / (1 - np.minimum(own, _BELOW_1))).sum() * (known - 2) / known  # without the factor for few groups
         chi_square = freedom * float(left @ inverse @ left) / mean
