@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parcorana.curves.fitchoice import PARAMETERS, TIMES, Choice, choice_of
+from parcorana.curves.fitchoice import KINDS, PARAMETERS, TIMES, Choice, choice_of
 from parcorana.curves.fitmodel import FORMULAS, Model
 from parcorana.curves.noise import noise_of
 from parcorana.curves.rounding import time_with_error, with_error
 from parcorana.curves.sums import Curve
+from parcorana.errors import ConfigError, shown
 from parcorana.files.datasets import write_dataset
 
 _LONG_NAMES = {
@@ -110,11 +111,14 @@ class Fit:
     @classmethod
     def read(cls, group: Any) -> "dict[int, Fit]":
         """Return ``{colour: Fit}`` from what `write` has written, now or in an older version."""
+        kind = str(group.attrs["kind"])
+        if kind not in KINDS and len(group["colors"]):
+            raise ConfigError(f"{group.name} has fits of the kind {shown(kind)}, which is none of {', '.join(KINDS)}")
         names = [field.name for field in fields(cls)[1:] if field.name in group]
         columns = {name: group[name].asstr()[:] if name in ("why", "error_from") else group[name][:] for name in names}
         kinds = {name: type(getattr(cls, name)) for name in names}
         return {
-            int(c): cls(str(group.attrs["kind"]), **{name: kinds[name](columns[name][k]) for name in names})
+            int(c): cls(kind, **{name: kinds[name](columns[name][k]) for name in names})
             for k, c in enumerate(group["colors"][:])
         }
 

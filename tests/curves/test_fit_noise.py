@@ -9,6 +9,7 @@ from parcorana.curves.fitchoice import choice_of
 from parcorana.curves.jackknife import deviations
 from parcorana.curves.noise import Covariance, _shrinkage
 from parcorana.curves.sums import Curve
+from parcorana.errors import ConfigError
 
 pytest.importorskip("scipy")
 
@@ -124,6 +125,9 @@ def test_the_file_has_what_was_asked_for():
         fits.write(file.create_group("none"), {}, 120.0, choice=choice)
         attributes, again = dict(file["fits"].attrs), fits.Fit.read(file["fits"])
         assert fits.Fit.read(file["none"]) == {}
+        file["fits"].attrs["kind"] = "triple"
+        with pytest.raises(ConfigError, match=r"/fits has fits of the kind 'triple', which is none of single, str"):
+            fits.Fit.read(file["fits"])
     assert attributes["fixed_baseline"] == 1 and attributes["bounds_tau"].tolist() == [1, np.inf]
     assert attributes["delays"].tolist() == [1, 500] and "tau_slow" in attributes["model"]
     assert found[2].ok and found[2] == again[2] and again[3].why == "no decay"
