@@ -51,7 +51,7 @@ def test_delays():
     ("asked", "sentence"),
     [
         ("singel", "fit must be one of single, stretched, double, a dict with such a kind, or None, not 'singel'; did"),
-        ({"fixed": {"baseline": 1}}, "fit must be one of"),
+        ({"fixed": {"baseline": 1}}, "a dict with such a kind, or None, not {'fixed': {'baseline': 1}}"),
         (5, "fit must be one of"),
         (
             {"kind": "single", "fixd": {}},
