@@ -194,7 +194,7 @@ def _judged(choice, d, values, errors, held, found):
     """Return the fit, unless it says what the curve cannot tell."""
     if choice.kind == "double" and values["tau_slow"] < values["tau"]:
         if any(name.startswith(("tau", "contrast")) for name in (*choice.fixed, *choice.bounds)):
-            return _none(found, "tau is above tau_slow: keep them apart by bounds")
+            return Fit(**found, why="tau is above tau_slow: keep them apart by bounds")
         for one, other in (("tau", "tau_slow"), ("contrast", "contrast_slow")):
             for of in (values, errors):
                 of[one], of[other] = of[other], of[one]
@@ -203,13 +203,13 @@ def _judged(choice, d, values, errors, held, found):
             continue
         value, contrast = values[name], name.replace("tau", "contrast")
         if errors.get(name, 0) > value:
-            return _none(found, f"{name} is uncertain by more than itself")
+            return Fit(**found, why=f"{name} is uncertain by more than itself")
         if name in errors and not d[0] / 2 <= value <= 5 * d[-1]:
-            return _none(found, f"{name} {value:.3g} is beyond the delays")
+            return Fit(**found, why=f"{name} {value:.3g} is beyond the delays")
         if contrast in errors and (values[contrast] <= _ROUNDED or values[contrast] <= errors[contrast]):
-            return _none(found, f"no{which} decay")
+            return Fit(**found, why=f"no{which} decay")
     if "exponent" in errors and not 0.1 <= values["exponent"] <= 10:
-        return _none(found, f"exponent {values['exponent']:.3g}")
+        return Fit(**found, why=f"exponent {values['exponent']:.3g}")
     said = [f"{name} is at its bound {values[name]:.4g}" for name in held]
     if found["p_value"] < _UNLIKELY:
         part = f"{found['chi_square']:.3g}/{found['degrees_of_freedom']}"
@@ -217,10 +217,6 @@ def _judged(choice, d, values, errors, held, found):
     numbers = {name: float(value) for name, value in values.items()}
     numbers |= {f"{name}_err": float(errors.get(name, 0.0)) for name in values}
     return Fit(**found, **numbers, ok=True, why="; ".join(said))
-
-
-def _none(found, why):
-    return Fit(**found, why=why)
 
 
 def fit_curves(
