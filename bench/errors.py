@@ -1,0 +1,277 @@
+"""Are the errors of curves and fits right? ``python bench/errors.py [--seeds 200] [--scenario slow fast ...]``.
+
+Speckle is simulated again and again, with another seed each time, and correlated by the shipped classes. Where errors
+are right, (measured - true) / error has the standard deviation 1 and the mean 0 over the seeds. The table has both for
+every class, normalization and `frame_norm`, over all colours: the median of the delays up to a twentieth of the run, the
+worst of them in brackets; the same of the decay time and the contrast of the fits. ``*`` marks what is outside of
+
+    curves: standard deviation 0.8 to 1.25; fits: 0.75 to 1.35; mean -0.3 to 0.3.
+
+A normalization that is too low by more than its error has a mean below that. What the file itself says of it
+(`too_low_by`, here of each delay) is added in the column "mean, bias added".
+
+The truth is that of the simulator; for multi-tau, of the means over 2^L pulses that it correlates.
+"""
+
+import argparse
+import logging
+import math
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from parcorana import make_multitau_delays, run
+from parcorana.correlation.delays import multitau_levels
+from parcorana.curves.bias import bias_of
+from parcorana.curves.curvefile import read_curves
+from parcorana.events.brownian import Brownian
+from parcorana.events.protocol import Share
+from parcorana.events.simulated import SimulatedSource, colors, true_g2
+from parcorana.files.datasets import write_dataset
+from parcorana.fits import Fit
+from parcorana.g2.parameters import PARAMS
+from parcorana.multitau import MultiTauG2
+from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
+
+PULSES, SIDE, RINGS, SECTORS, LARGEST = 2000, 72, 3, 6, 448
+PART = 20  # of the run, up to which delays are judged
+FEWEST = 50  # pairs of a delay that is judged: of missing pulses multi-tau has few
+CURVES, FITS, MEAN = (0.8, 1.25), (0.75, 1.35), 0.3
+NOISE = 0.1  # relative, of the monitor
+SCENARIOS = {
+    "slow": {"tau": 100},
+    "fast": {"tau": 8},
+    "0.01 photons": {"tau": 20, "poisson": 1, "mean": 0.01},
+    "0.1 photons": {"tau": 20, "poisson": 1, "mean": 0.1},
+    "beam": {"tau": 20, "sase": 0.5},
+    "gaps": {"tau": 20, "gaps": 0.1},
+}
+FORMS = {
+    "accumulator": G2IncrementalAccumulator,
+    "windowed": G2IncrementalWindowed,
+    "at end": G2atEnd,
+    "multi-tau": MultiTauG2,
+}
+#: Form, normalization, frame_norm, errors: what is looked at everywhere, and what with pulses that vary.
+EVERYWHERE = [
+    *(("accumulator", normalization, None, "auto") for normalization in ("color", "finecolor", "pixel")),
+    ("accumulator", "finecolor", None, "pixels"),
+    ("accumulator", "pixel", None, "pixels"),
+    ("accumulator", "color", None, "time blocks"),
+    ("accumulator", "color", None, "pixel groups"),
+    ("accumulator", "color", "mean", "auto"),
+    ("windowed", "color", None, "auto"),
+    ("windowed", "pixel", None, "auto"),
+    ("at end", "finecolor", None, "auto"),
+    ("multi-tau", "color", None, "auto"),
+    ("multi-tau", "finecolor", None, "auto"),
+]
+WITH_BEAM = [
+    ("accumulator", "color", "color", "auto"),
+    ("accumulator", "color", "monitor", "auto"),
+    ("accumulator", "finecolor", "mean", "auto"),
+    ("accumulator", "pixel", "monitor", "auto"),
+    ("windowed", "color", "mean", "auto"),
+    ("multi-tau", "color", "mean", "auto"),
+    ("multi-tau", "color", "monitor", "auto"),
+]
+
+
+class TellsBias:
+    """Writes of each delay what its normalization gets wrong, where the file has the largest of all delays."""
+
+    def viewerPublishReduced(self, counts, relsec, reduced, h5UserGroup):
+        super().viewerPublishReduced(counts, relsec, reduced, h5UserGroup)
+        sums = {name.removeprefix("parcorana."): array for name, array in reduced.items()}
+        bias = bias_of(self.color_sums, sums, counts, self.delays, int(sums["events"][0]), not sums["not_whole"].any())
+        (group,) = h5UserGroup.values()
+        write_dataset(group, "too_low", bias.low, "1", "part of g2 by which each curve is too low, an estimate")
+
+
+def wanted(scenario):
+    """Return what is looked at: class name to (form, normalization, frame_norm, errors)."""
+    listed = EVERYWHERE + (WITH_BEAM if "sase" in SCENARIOS[scenario] else [])
+    listed = [each for each in listed if "errors" in PARAMS or each[3] in ("auto", "pixels")]
+    return {f"Variant{k}": each for k, each in enumerate(listed)}
+
+
+def truth(options, delays, form):
+    """Return g2 that is expected, (D,): of multi-tau that of the means over 2^L pulses."""
+    g2 = true_g2(options, delays)
+    if form == "multi-tau":
+        width, rate = 2.0 ** multitau_levels(delays, 8), 2 / options.tau
+        g2 = 1 + (g2 - 1) * (np.sinh(width * rate / 2) / (width * np.sinh(rate / 2))) ** 2
+    return g2
+
+
+def maps():
+    """Return colours, rings, and sectors of them as fine colours."""
+    color = colors({"shape": (SIDE, SIDE), "colors": RINGS})
+    y, x = np.indices(color.shape) - (SIDE - 1) / 2
+    sector = np.floor((np.arctan2(y, x) / (2 * math.pi) + 0.5) * SECTORS).astype(int) % SECTORS
+    return color, 1 + (color - 1) * SECTORS + sector
+
+
+def simulate(folder, options):
+    """Write a run as HDF5: frames, their pulses, a monitor of the pulses with noise of its own."""
+    source = SimulatedSource(options, Share())
+    light = np.array([source.pulse(pulse) for pulse in source.pulses])
+    noise = 1 + NOISE * np.random.default_rng(options.seed).standard_normal(len(light))
+    with h5py.File(folder / "frames.h5", "w") as file:
+        shape = len(source.pulses), *options.shape
+        frames = file.create_dataset("run/frames", shape, source.dtype)
+        for k, pulse in enumerate(source.pulses.tolist()):
+            frames[k] = source.frame(pulse)
+        file["run/counter"], file["run/monitor"] = source.pulses, light * noise
+    source.close()
+
+
+def measure(task):
+    """Simulate and correlate one run; return of each variant the pulls of curves and fits."""
+    logging.getLogger("parcorana").setLevel(logging.ERROR)
+    scenario, seed = task
+    gaps = SCENARIOS[scenario].get("gaps", 0)
+    given = {"shape": (SIDE, SIDE), "events": round(PULSES * (1 - gaps)), "seed": seed, "modes": 1}
+    options = Brownian.of(given | SCENARIOS[scenario])
+    delays = np.array(make_multitau_delays(LARGEST))
+    variants = wanted(scenario)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        simulate(folder, options)
+        for key, array in zip(("color", "fine", "mask"), (*maps(), np.ones((SIDE, SIDE), np.int8)), strict=True):
+            np.save(folder / f"{key}.npy", array)
+        user = {"color": str(folder / "color.npy"), "finecolor": str(folder / "fine.npy"), "fit": "single"}
+        user |= {"save_arrays": False}
+        for which, (_, normalization, frame_norm, errors) in variants.items():
+            user[which] = {"normalization": normalization, "frame_norm": frame_norm}
+            user[which] |= {"errors": errors} if "errors" in PARAMS else {}
+        system = {
+            "dataset": f"h5={folder / 'frames.h5'}",
+            "mask": str(folder / "mask.npy"),
+            "values": {"monitor": "run/monitor"},
+            "times": PULSES // 2,
+            "delays": delays,
+            "user_class": [type(which, (TellsBias, FORMS[form]), {}) for which, (form, *_) in variants.items()],
+            "h5output": str(folder / "out.h5"),
+            "threads": 1,
+            "verbosity": "ERROR",
+        }
+        run(system, user)
+        with h5py.File(folder / "out.h5") as file:
+            updates = {which: next(iter(file["user"][which].values())) for which in variants}
+            found = {which: pulls(updates[which], options, form) for which, (form, *_) in variants.items()}
+    return scenario, found
+
+
+def pulls(update, options, form):
+    """Return (measured - true) / error: of curves and with the bias added (C, D), of tau and contrast (C,)."""
+    curves = read_curves(update).values()
+    g2, error = (np.array([getattr(curve, name) for curve in curves]) for name in ("g2", "error"))
+    expected = truth(options, update["delays"][:], form)
+    error = np.where((update["delay_counts"][:] >= FEWEST) & (error > 0), error, np.nan)
+    one = {"curve": (g2 - expected) / error, "unbiased": (g2 / (1 - update["too_low"][:]) - expected) / error}
+    fits = Fit.read(update["fits"]).values()
+    for name, true in (("tau", options.tau), ("contrast", options.contrast)):
+        one[name] = np.array([(getattr(fit, name) - true) / getattr(fit, f"{name}_err") for fit in fits])
+    return one
+
+
+def spread(values):
+    """Return standard deviation and mean over all but the last axis of pulls (seeds, C, D); NaN of too few."""
+    values = values.reshape(-1, values.shape[-1])
+    many = np.isfinite(values).sum(axis=0) >= max(8, len(values) // 2)
+    values = np.where(many, values, np.nan)
+    kept = values[:, many]
+    std, mean = np.full((2, values.shape[1]), np.nan)
+    std[many], mean[many] = np.nanstd(kept, axis=0), np.nanmean(kept, axis=0)
+    return std, mean
+
+
+def cell(values, low, high, ratio=False):
+    """Return the median and the value that is worst, marked where it is outside."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return "none"
+    worst = values[np.argmax(np.abs(np.log(values)) if ratio else np.abs(values))]
+    mark = "" if low <= values.min() and values.max() <= high else " *"
+    if len(values) == 1:
+        return f"{worst:.2f}{mark}"
+    return f"{np.median(values):.2f} ({worst:.2f}){mark}"
+
+
+def rows(scenario, collected):
+    """Return a row of the table for each variant."""
+    delays = np.array(make_multitau_delays(LARGEST))
+    for which, (form, normalization, frame_norm, errors) in wanted(scenario).items():
+        several = collected[which]
+        window = PULSES // 2 if form in ("windowed", "at end") else PULSES
+        judged = delays <= window // PART
+        std, mean = (values[judged] for values in spread(several["curve"]))
+        unbiased = spread(several["unbiased"])[1][judged]
+        row = [scenario, form, normalization, frame_norm or "", errors]
+        row += [cell(std, *CURVES, ratio=True), cell(mean, -MEAN, MEAN), cell(unbiased, -MEAN, MEAN)]
+        for name in ("tau", "contrast"):
+            fit = several[name].reshape(-1, 1)
+            std, mean = spread(fit)
+            row += [cell(std, *FITS, ratio=True), cell(mean, -MEAN, MEAN)]
+        row.append(f"{100 * np.isfinite(fit).mean():.0f}%")
+        yield row
+
+
+HEAD = ["scenario", "class", "normalization", "frame_norm", "errors"]
+HEAD += ["curve: std", "mean", "mean, bias added", "tau: std", "mean", "contrast: std", "mean", "fits"]
+
+
+def table(rows):
+    """Return rows as a table of Markdown, as wide as its cells."""
+    rows = [HEAD, *rows]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(HEAD))]
+    lines = [
+        "| " + " | ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    return "\n".join([lines[0], "| " + " | ".join("-" * width for width in widths) + " |", *lines[1:]])
+
+
+def collect(scenarios, seeds, processes):
+    """Return {scenario: {variant: {name: (seeds, C, ...)}}}, over so many seeds each."""
+    tasks = [(scenario, seed) for seed in range(1, seeds + 1) for scenario in scenarios]
+    found = {scenario: [] for scenario in scenarios}
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        for k, (scenario, one) in enumerate(pool.imap_unordered(measure, tasks), 1):
+            found[scenario].append(one)
+            if sys.stderr.isatty():
+                print(f"\r{k} of {len(tasks)} runs", end="", file=sys.stderr)
+    return {
+        scenario: {
+            which: {name: np.array([one[which][name] for one in several]) for name in several[0][which]}
+            for which in several[0]
+        }
+        for scenario, several in found.items()
+    }
+
+
+def main():
+    """Print the table, and write it where that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=200, help="runs of each scenario (default: 200)")
+    parser.add_argument("--scenario", nargs="*", choices=[*SCENARIOS], default=[*SCENARIOS], help="only these")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: one for each core")
+    parser.add_argument("--out", type=Path, help="file for the table")
+    args = parser.parse_args()
+    start = time.perf_counter()
+    found = collect(args.scenario, args.seeds, args.processes)
+    text = table([row for scenario in args.scenario for row in rows(scenario, found[scenario])])
+    print(text)
+    print(f"\n{args.seeds} seeds, {(time.perf_counter() - start) / 60:.1f} minutes", file=sys.stderr)
+    if args.out:
+        args.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
