@@ -1,9 +1,10 @@
 """Are the errors of curves and fits right? ``python bench/errors.py [--seeds 200] [--scenario slow fast ...]``.
 
 Speckle is simulated again and again, with another seed each time, and correlated by the shipped classes. Where errors
-are right, (measured - true) / error has the standard deviation 1 and the mean 0 over the seeds. The table has both for
-every class, normalization and `frame_norm`, over all colours: the median of the delays up to a twentieth of the run, the
-worst of them in brackets; the same of the decay time and the contrast of the fits. ``*`` marks what is outside of
+are right, (measured - true) / error has the standard deviation 1 and the mean 0 over the seeds. The table has both
+for every class, normalization and `frame_norm`, over all colours: the median of the delays up to a twentieth of the
+run, the worst of them in brackets; the same of the decay time and the contrast of the fits. ``*`` marks what is
+outside of
 
     curves: standard deviation 0.8 to 1.25; fits: 0.75 to 1.35; mean -0.3 to 0.3.
 
