@@ -38,9 +38,11 @@ from parcorana.files.datasets import write_dataset
 from parcorana.fits import Fit
 from parcorana.g2.parameters import PARAMS
 from parcorana.multitau import MultiTauG2
+from parcorana.twotime import TwoTime
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 
 PULSES, SIDE, RINGS, SECTORS, LARGEST = 2000, 72, 3, 6, 448
+AGES = 128  # most bins of two times
 PART = 20  # of the run, up to which delays are judged
 FEWEST = 50  # pairs of a delay that is judged: of missing pulses multi-tau has few
 CURVES, FITS, MEAN = (0.8, 1.25), (0.75, 1.35), 0.3
@@ -58,6 +60,7 @@ FORMS = {
     "windowed": G2IncrementalWindowed,
     "at end": G2atEnd,
     "multi-tau": MultiTauG2,
+    "two times": TwoTime,
 }
 #: Form, normalization, frame_norm, errors: what is looked at everywhere, and what with pulses that vary.
 EVERYWHERE = [
@@ -72,6 +75,7 @@ EVERYWHERE = [
     ("at end", "finecolor", None, "auto"),
     ("multi-tau", "color", None, "auto"),
     ("multi-tau", "finecolor", None, "auto"),
+    ("two times", "color", None, "auto"),
 ]
 WITH_BEAM = [
     ("accumulator", "color", "color", "auto"),
@@ -93,6 +97,11 @@ class TellsBias:
         bias = bias_of(self.color_sums, sums, counts, self.delays, int(sums["events"][0]), not sums["not_whole"].any())
         (group,) = h5UserGroup.values()
         write_dataset(group, "too_low", bias.low, "1", "part of g2 by which each curve is too low, an estimate")
+
+
+def made(name, form):
+    """Return a class of that name."""
+    return type(name, (form,) if form is TwoTime else (TellsBias, form), {})
 
 
 def wanted(scenario):
@@ -149,16 +158,18 @@ def measure(task):
             np.save(folder / f"{key}.npy", array)
         user = {"color": str(folder / "color.npy"), "finecolor": str(folder / "fine.npy"), "fit": "single"}
         user |= {"save_arrays": False}
-        for which, (_, normalization, frame_norm, errors) in variants.items():
+        for which, (form, normalization, frame_norm, errors) in variants.items():
             user[which] = {"normalization": normalization, "frame_norm": frame_norm}
             user[which] |= {"errors": errors} if "errors" in PARAMS else {}
+            if form == "two times":
+                user[which] = {"ages": AGES, "fit": None}
         system = {
             "dataset": f"h5={folder / 'frames.h5'}",
             "mask": str(folder / "mask.npy"),
             "values": {"monitor": "run/monitor"},
             "times": PULSES // 2,
             "delays": delays,
-            "user_class": [type(which, (TellsBias, FORMS[form]), {}) for which, (form, *_) in variants.items()],
+            "user_class": [made(which, FORMS[form]) for which, (form, *_) in variants.items()],
             "h5output": str(folder / "out.h5"),
             "threads": 1,
             "verbosity": "ERROR",
@@ -172,11 +183,15 @@ def measure(task):
 
 def pulls(update, options, form):
     """Return (measured - true) / error: of curves and with the bias added (C, D), of tau and contrast (C,)."""
+    expected = truth(options, update["delays"][:], form)
+    if form == "two times":
+        names = ("g2_age_mean_color", "g2_age_mean_err_color")
+        g2, error = (np.array([update[f"{name}_{c + 1}"][:] for c in range(RINGS)]) for name in names)
+        return {"curve": (g2 - expected) / error}
     curves = read_curves(update).values()
     g2, error = (np.array([getattr(curve, name) for curve in curves]) for name in ("g2", "error"))
-    expected = truth(options, update["delays"][:], form)
     error = np.where((update["delay_counts"][:] >= FEWEST) & (error > 0), error, np.nan)
-    one = {"curve": (g2 - expected) / error, "unbiased": (g2 / (1 - update["too_low"][:]) - expected) / error}
+    one = {"curve": (g2 - expected) / error, "bias added": (g2 / (1 - update["too_low"][:]) - expected) / error}
     fits = Fit.read(update["fits"]).values()
     for name, true in (("tau", options.tau), ("contrast", options.contrast)):
         one[name] = np.array([(getattr(fit, name) - true) / getattr(fit, f"{name}_err") for fit in fits])
@@ -213,15 +228,13 @@ def rows(scenario, collected):
         several = collected[which]
         window = PULSES // 2 if form in ("windowed", "at end") else PULSES
         judged = delays <= window // PART
-        std, mean = (values[judged] for values in spread(several["curve"]))
-        unbiased = spread(several["unbiased"])[1][judged]
         row = [scenario, form, normalization, frame_norm or "", errors]
-        row += [cell(std, *CURVES, ratio=True), cell(mean, -MEAN, MEAN), cell(unbiased, -MEAN, MEAN)]
-        for name in ("tau", "contrast"):
-            fit = several[name].reshape(-1, 1)
-            std, mean = spread(fit)
-            row += [cell(std, *FITS, ratio=True), cell(mean, -MEAN, MEAN)]
-        row.append(f"{100 * np.isfinite(fit).mean():.0f}%")
+        for name in ("curve", "bias added", "tau", "contrast"):
+            pulled = several.get(name, np.full((1, RINGS, len(delays)), np.nan))
+            std, mean = spread(pulled[..., judged] if pulled.ndim > 2 else pulled[..., None])
+            row += [cell(std, *(CURVES if pulled.ndim > 2 else FITS), ratio=True)] if name != "bias added" else []
+            row.append(cell(mean, -MEAN, MEAN))
+        row.append(f"{100 * np.isfinite(pulled).mean():.0f}%" if "tau" in several else "")
         yield row
 
 
