@@ -93,6 +93,14 @@ class TwoTimeResult:
                 found[lag] = np.nanmean(values)
         return np.arange(len(middle)) * self.width, found
 
+    def cut_error(self, color: int) -> NDArray[np.float64]:
+        """Return the standard error of the `cut` of all ages, (A,) float64; NaN where there is none, as of `error`."""
+        matrix, bins = self.maps[color], len(self.ages)
+        along = np.full((bins, bins), np.nan)  # (age, delay)
+        for lag in range(bins):
+            along[lag // 2 : lag // 2 + bins - lag, lag] = matrix.diagonal(lag)
+        return over_ages(along, np.ones(along.shape), self.width, np.arange(bins) * self.width)[1]
+
 
 def write_two_time(group, colors, maps, ages, width, delays, g2, weights, rate, stands_for=None):
     """Write an update.

@@ -17,7 +17,7 @@ from local import run_local
 from parcorana import ConfigError, MpiParams, PerElement
 from parcorana.correlation.settled import Settled
 from parcorana.reference import ReferenceBuffer, two_time
-from parcorana.results.twotime import read_two_time
+from parcorana.results.twotime import TwoTimeResult, read_two_time
 from parcorana.twotime import TwoTime, gram
 from parcorana.twotime.ages import LAGS, levels_of
 from parcorana.twotime.matrices import Matrices
@@ -127,6 +127,18 @@ def test_mean_along_a_diagonal(tmp_path):
         top = (data[lag:] * data[:-lag]).sum(axis=1) * data.shape[1]
         assert g2[delays == lag][0] == pytest.approx(np.mean(top / (s[lag:] * s[:-lag])), rel=1e-12)
     assert np.isnan(g2[0])
+
+
+def test_error_of_a_cut():
+    """Of ages that know nothing of each other it is the standard error of a mean; where it cannot be told NaN."""
+    ages, rng = np.arange(0, 2560, 10), np.random.default_rng(4)
+    noise = np.triu(rng.standard_normal((256, 256)))
+    matrix = 1 + np.exp(-2 * abs(ages[:, None] - ages) / 20) + 0.1 * (noise + np.triu(noise, 1).T)
+    result = TwoTimeResult("by hand", 2560, 1.0, ages, 10, np.array([10]), {1: matrix}, {})
+    error = result.cut_error(1)
+    lags = np.arange(1, 30)
+    assert error[lags] == pytest.approx(0.1 / np.sqrt(256 - lags), rel=0.5)
+    assert np.isnan(error[33:]).all()  # fewer than eight stretches of such a delay
 
 
 def taken(data):
