@@ -11,9 +11,10 @@ from parcorana.calculation.checks import adjust_in_place, check_reduced, check_r
 from parcorana.calculation.guard import callback
 from parcorana.calculation.says import saved_arrays
 from parcorana.calculation.userclass import Apart, calls_inherited, is_own
-from parcorana.curves import curvefile, fits
+from parcorana.curves import curvefile
 from parcorana.curves.bias import bias_of, not_whole, sentence
 from parcorana.curves.curvefile import SUMS
+from parcorana.curves.fitchoice import choice_of
 from parcorana.curves.precision import doubt
 from parcorana.curves.sums import ColorSums
 from parcorana.curves.timeline import Timeline
@@ -21,6 +22,7 @@ from parcorana.errors import RunError
 from parcorana.files.datasets import write_dataset
 from parcorana.g2.aged import AgedCurves
 from parcorana.g2.beside import draw_beside, picture_of
+from parcorana.g2.errored import WithErrors, groups_of
 from parcorana.g2.frames import FrameNormed
 from parcorana.g2.parameters import (
     PARAMS,
@@ -28,6 +30,7 @@ from parcorana.g2.parameters import (
     check_colors,
     check_picture,
     colors_of,
+    errors_of,
     has_aged,
     normalization_of,
     number_of,
@@ -46,7 +49,7 @@ def _without_own(arrays):
     return {name.removeprefix(_OWN): array for name, array in arrays.items() if name.startswith(_OWN)}
 
 
-class G2Base(PlainG2, AgedCurves, FrameNormed, Apart, BlockBase):
+class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
     """What the G2 classes have in common: parameters, saturation, delay curves."""
 
     takes_pieces = True
@@ -68,14 +71,16 @@ class G2Base(PlainG2, AgedCurves, FrameNormed, Apart, BlockBase):
         self.delays = np.asarray(system_params["delays"], np.int64)
         self.saturated_value = number_of(user_params, "saturated_value")
         self.notzero = number_of(user_params, "notzero")
-        self.fit = user_params.get("fit") or None
+        self.fit = choice_of(user_params.get("fit"))
         self.picture = picture_of(user_params, system_params)
         self._warn_of_own_adjust()
         color, finecolor, colors = colors_of(user_params, mpiParams.mask)
         self.color, self.finecolor = color, finecolor
-        self.color_sums = ColorSums(color, finecolor, normalization_of(user_params), colors)
+        self.groups = groups_of(user_params, mpiParams.mask, color, colors, len(self.delays))
+        self.color_sums = ColorSums(color, finecolor, normalization_of(user_params), colors, self.groups)
         self.color_sizes = np.bincount(np.searchsorted(colors, color[color > 0]), minlength=len(colors))
         self._own_color = color[mpiParams.part]
+        self.begin_errors()
         self.begin_frame_norm()
         self.begin_aged()
         table = table_of(user_params) if mpiParams.role in ("viewer", "alone") else None
@@ -97,15 +102,19 @@ class G2Base(PlainG2, AgedCurves, FrameNormed, Apart, BlockBase):
             number_of(user_params, key)
         normalization_of(user_params)
         check_colors(user_params, mask, log)
-        fits.check_kind(user_params.get("fit"))
+        choice_of(user_params.get("fit"))
         check_picture(user_params)
         aged_of(user_params)
+        errors_of(user_params)
 
     @classmethod
     def reducedBytes(cls, system_params, user_params, mask):
         """Return the bytes of the sums per colour, of the timeline, and of the bits of saturated elements."""
+        if fit := choice_of(user_params.get("fit")):
+            fit.check_delays(system_params["delays"])
         color, finecolor, colors = colors_of(user_params, mask)
-        sums = ColorSums(color, finecolor, normalization_of(user_params), colors)
+        group = groups_of(user_params, mask, color, colors, len(system_params["delays"]))
+        sums = ColorSums(color, finecolor, normalization_of(user_params), colors, group)
         of_delays = sums.nbytes(len(system_params["delays"]))
         size = of_delays + Timeline(color[:0], colors).nbytes
         size += 16  # `not_whole` and `events`
@@ -263,7 +272,10 @@ class G2Base(PlainG2, AgedCurves, FrameNormed, Apart, BlockBase):
         whole = not reduced["not_whole"].any()
         events = max(int(reduced["events"][0]), int(counts.max(initial=0)))  # 0: a class with a calculation of its own
         bias = bias_of(self.color_sums, reduced, counts, self.delays, events, whole)
+        curve = self.with_errors(curve, reduced, counts)
         curve, norm = self.normed(curve, counts)
+        curve = self.with_scatter(curve, counts)
+        self.say_errors(curve)
         self.write_results(group, counts, curve, saturated, bias, norm)
         line = {name.removeprefix("intensity."): array for name, array in reduced.items() if "intensity." in name}
         colors, rate = self.color_sums.colors, self.system_params["rate"]

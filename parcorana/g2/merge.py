@@ -63,8 +63,8 @@ def merge(runs, common, group, fit=None, keep=True, threads=1):
     common : parcorana.results.common.Common
     group : h5py.Group
         Of the update, empty.
-    fit : str, optional
-        Kind of fit.
+    fit : parcorana.curves.fitchoice.Choice, optional
+        Which fit.
     keep : bool
         Whether the full arrays are written, too.
     threads : int
