@@ -1,10 +1,10 @@
 """Are the errors of curves and fits right? ``python bench/errors.py [--seeds 200] [--scenario slow fast ...]``.
 
 Speckle is simulated again and again, with another seed each time, and correlated by the shipped classes. Where errors
-are right, (measured - true) / error has the standard deviation 1 and the mean 0 over the seeds. The table has both
-for every class, normalization and `frame_norm`, over all colours: the median of the delays up to a twentieth of the
-run, the worst of them in brackets; the same of the decay time and the contrast of the fits. ``*`` marks what is
-outside of
+are right, (measured - true) / error has the standard deviation 1 and the mean 0 over the seeds. (Where what is measured
+is not the true value on the average, the standard deviation is about that average.) The table has both for every class,
+normalization and `frame_norm`, over all colours: the median of the delays up to a twentieth of the run, the worst of
+them in brackets; the same of the decay time and the contrast of the fits. ``*`` marks what is outside of
 
     curves: standard deviation 0.8 to 1.25; fits: 0.75 to 1.35; mean -0.3 to 0.3.
 
@@ -40,11 +40,13 @@ from parcorana.g2.parameters import PARAMS
 from parcorana.multitau import MultiTauG2
 from parcorana.twotime import TwoTime
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
+from parcorana.view.pictures import PALETTE, shown
 
 PULSES, SIDE, RINGS, SECTORS, LARGEST = 2000, 72, 3, 6, 448
 AGES = 128  # most bins of two times
 PART = 20  # of the run, up to which delays are judged
 FEWEST = 50  # pairs of a delay that is judged: of missing pulses multi-tau has few
+PAINTS = {"color": PALETTE[0], "finecolor": PALETTE[1], "pixel": PALETTE[2]}
 CURVES, FITS, MEAN = (0.8, 1.25), (0.75, 1.35), 0.3
 NOISE = 0.1  # relative, of the monitor
 SCENARIOS = {
@@ -177,35 +179,41 @@ def measure(task):
         run(system, user)
         with h5py.File(folder / "out.h5") as file:
             updates = {which: next(iter(file["user"][which].values())) for which in variants}
-            found = {which: pulls(updates[which], options, form) for which, (form, *_) in variants.items()}
+            found = {which: off(updates[which], options, form) for which, (form, *_) in variants.items()}
     return scenario, found
 
 
-def pulls(update, options, form):
-    """Return (measured - true) / error: of curves and with the bias added (C, D), of tau and contrast (C,)."""
+def off(update, options, form):
+    """Return (measured - true, error): of curves and with the bias added (2, C, D), of tau and contrast (2, C)."""
     expected = truth(options, update["delays"][:], form)
     if form == "two times":
         names = ("g2_age_mean_color", "g2_age_mean_err_color")
         g2, error = (np.array([update[f"{name}_{c + 1}"][:] for c in range(RINGS)]) for name in names)
-        return {"curve": (g2 - expected) / error}
+        return {"curve": np.array([g2 - expected, error])}
     curves = read_curves(update).values()
     g2, error = (np.array([getattr(curve, name) for curve in curves]) for name in ("g2", "error"))
     error = np.where((update["delay_counts"][:] >= FEWEST) & (error > 0), error, np.nan)
-    one = {"curve": (g2 - expected) / error, "bias added": (g2 / (1 - update["too_low"][:]) - expected) / error}
+    one = {"curve": np.array([g2 - expected, error])}
+    one["bias added"] = np.array([g2 / (1 - update["too_low"][:]) - expected, error])
     fits = Fit.read(update["fits"]).values()
     for name, true in (("tau", options.tau), ("contrast", options.contrast)):
-        one[name] = np.array([(getattr(fit, name) - true) / getattr(fit, f"{name}_err") for fit in fits])
+        values = np.array([[getattr(fit, name), getattr(fit, f"{name}_err")] for fit in fits]).T
+        one[name] = values - np.array([[true], [0.0]])
     return one
 
 
 def spread(values):
-    """Return standard deviation and mean over all but the last axis of pulls (seeds, C, D); NaN of too few."""
-    values = values.reshape(-1, values.shape[-1])
-    many = np.isfinite(values).sum(axis=0) >= max(8, len(values) // 2)
-    values = np.where(many, values, np.nan)
-    kept = values[:, many]
-    std, mean = np.full((2, values.shape[1]), np.nan)
-    std[many], mean[many] = np.nanstd(kept, axis=0), np.nanmean(kept, axis=0)
+    """Return standard deviation about what is measured on the average, and mean about the truth, in errors, (D,).
+
+    Of (seeds, 2, C, D), as `off` returns; NaN of too few.
+    """
+    deviation, error = np.moveaxis(values, 1, 0).reshape(2, -1, values.shape[-1])
+    there = np.isfinite(deviation / error)
+    many = there.sum(axis=0) >= max(8, len(error) // 2)
+    deviation, error = (np.where(there & many, each, np.nan)[:, many] for each in (deviation, error))
+    std, mean = np.full((2, len(many)), np.nan)
+    std[many] = np.nanstd((deviation - np.nanmedian(deviation, axis=0)) / error, axis=0)
+    mean[many] = np.nanmean(deviation / error, axis=0)
     return std, mean
 
 
@@ -230,11 +238,12 @@ def rows(scenario, collected):
         judged = delays <= window // PART
         row = [scenario, form, normalization, frame_norm or "", errors]
         for name in ("curve", "bias added", "tau", "contrast"):
-            pulled = several.get(name, np.full((1, RINGS, len(delays)), np.nan))
-            std, mean = spread(pulled[..., judged] if pulled.ndim > 2 else pulled[..., None])
-            row += [cell(std, *(CURVES if pulled.ndim > 2 else FITS), ratio=True)] if name != "bias added" else []
+            values = several.get(name, np.full((1, 2, RINGS, len(delays)), np.nan))
+            of_curve = values.ndim > 3
+            std, mean = spread(values[..., judged] if of_curve else values[..., None])
+            row += [cell(std, *(CURVES if of_curve else FITS), ratio=True)] if name != "bias added" else []
             row.append(cell(mean, -MEAN, MEAN))
-        row.append(f"{100 * np.isfinite(pulled).mean():.0f}%" if "tau" in several else "")
+        row.append(f"{100 * np.isfinite(values).mean():.0f}%" if "tau" in several else "")
         yield row
 
 
@@ -270,21 +279,61 @@ def collect(scenarios, seeds, processes):
     }
 
 
+def draw(found, path):
+    """Draw the standard deviation over the delay, of errors as they are and as if pixels were independent."""
+    delays = np.array(make_multitau_delays(LARGEST))
+    judged = delays <= PULSES // PART
+    with shown(path, size=(10, 6)) as figure:
+        panels = figure.subplots(2, 3, sharex=True, sharey=True).flat
+        for axes, (scenario, several) in zip(panels, found.items(), strict=False):
+            for which, (form, normalization, frame_norm, errors) in wanted(scenario).items():
+                if form == "accumulator" and frame_norm is None and errors in ("auto", "pixels"):
+                    std = spread(several[which]["curve"][..., judged])[0]
+                    style = "o-" if errors == "auto" else "x--"
+                    label = f"{normalization!r}" + ", as if independent" * (errors == "pixels")
+                    axes.plot(delays[judged], std, style, ms=4, lw=1, color=PAINTS[normalization], label=label)
+            axes.axhspan(*CURVES, color="0.9", zorder=0)
+            axes.set(xscale="log", yscale="log", title=scenario, ylim=(0.5, 20))
+            axes.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
+        figure.supxlabel("delay [pulses]")
+        figure.supylabel("standard deviation of (measured - true) / error")
+        axes.legend(fontsize=7)
+
+
 def main():
     """Print the table, and write it where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=200, help="runs of each scenario (default: 200)")
     parser.add_argument("--scenario", nargs="*", choices=[*SCENARIOS], default=[*SCENARIOS], help="only these")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: one for each core")
+    parser.add_argument("--keep", type=Path, metavar="FILE.npz", help="file for what was found; if it is there, use it")
     parser.add_argument("--out", type=Path, help="file for the table")
+    parser.add_argument("--picture", type=Path, help="file for a picture of standard deviations over the delay")
     args = parser.parse_args()
-    start = time.perf_counter()
-    found = collect(args.scenario, args.seeds, args.processes)
-    text = table([row for scenario in args.scenario for row in rows(scenario, found[scenario])])
+    if args.keep and args.keep.exists():
+        with np.load(args.keep) as file:
+            found = {}
+            for name in file:
+                scenario, which, part = name.split("/")
+                found.setdefault(scenario, {}).setdefault(which, {})[part] = file[name]
+    else:
+        start = time.perf_counter()
+        found = collect(args.scenario, args.seeds, args.processes)
+        print(f"\n{args.seeds} seeds, {(time.perf_counter() - start) / 60:.1f} minutes", file=sys.stderr)
+    if args.keep and not args.keep.exists():
+        flat = {
+            f"{scenario}/{which}/{name}": values
+            for scenario, several in found.items()
+            for which, one in several.items()
+            for name, values in one.items()
+        }
+        np.savez_compressed(args.keep, **flat)
+    text = table([row for scenario in found for row in rows(scenario, found[scenario])])
     print(text)
-    print(f"\n{args.seeds} seeds, {(time.perf_counter() - start) / 60:.1f} minutes", file=sys.stderr)
     if args.out:
         args.out.write_text(text + "\n", encoding="utf-8")
+    if args.picture:
+        draw(found, args.picture)
 
 
 if __name__ == "__main__":
