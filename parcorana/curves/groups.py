@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 #: Groups of a colour, at the most, and fewest that tell anything.
 MOST, FEWEST = 32, 8
-_LEAST = 8  # elements of a group
+_WANTED, _LEAST = 16, 4  # elements of a group
 _NUMBERS = 1 << 19  # groups times delays, of all colours: sums of each are added over the workers at every update
 
 
@@ -43,8 +43,8 @@ def pixel_groups(
     most = min(MOST, _NUMBERS // max(1, len(colors) * delays))
     index = np.where(np.isin(color, colors), np.searchsorted(colors, color), len(colors))
     sizes = np.bincount(index, minlength=len(colors) + 1)
-    groups = np.minimum(sizes // _LEAST, most)
-    groups = np.where(groups >= FEWEST, groups, 1)
+    groups = np.minimum(np.maximum(sizes // _WANTED, FEWEST), most)
+    groups = np.where((groups >= FEWEST) & (sizes >= FEWEST * _LEAST), groups, 1)
     groups[-1] = 1
     order = np.lexsort((_along(mask), index))
     place = np.empty(len(color), np.int64)

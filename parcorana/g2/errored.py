@@ -38,13 +38,12 @@ class WithErrors:
             Sums over all workers.
         counts : (D,) int64
         """
-        rows, groups = of_groups(self.color_sums, reduced, counts)
-        return replace(with_rows(curve, rows, groups), source=np.where(groups > 0, "pixel groups", "pixels"))
+        return with_groups(curve, *of_groups(self.color_sums, reduced, counts))
 
     def with_scatter(self, curve, counts):
         """Add what all elements share to the errors of curves, once these are as they are to be."""
         shared = self.scatter(counts)
-        if not curve.g2.size or not len(shared):
+        if curve.deviations is None or not len(shared):
             return curve
         rows = np.nan_to_num(curve.g2)[:, None, :] * shared
         return with_rows(curve, np.concatenate([curve.deviations, rows], axis=1), curve.groups)
@@ -62,6 +61,13 @@ class WithErrors:
             f"errors: {len(few):,} of {len(colors):,} colours are too small for {FEWEST} pixel groups, and {what}: "
             f"colour {listed}"
         )
+
+
+def with_groups(curve: Any, rows: Any, groups: Any) -> Any:
+    """Return curves with the errors of pixel groups, where a colour has some."""
+    if not groups.any():
+        return replace(curve, source="pixels", groups=groups)
+    return replace(with_rows(curve, rows, groups), source=np.where(groups > 0, "pixel groups", "pixels"))
 
 
 def with_rows(curve: Any, rows: Any, groups: Any) -> Any:

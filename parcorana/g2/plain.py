@@ -5,15 +5,13 @@ element: nothing here is shared with kernels, plans or sums per colour. Written
 from docs/definitions.md.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from parcorana.curves.aged import Aged
 from parcorana.curves.apart import chosen
 from parcorana.curves.framenorm import divide
 from parcorana.curves.sums import Curve
-from parcorana.g2.errored import with_rows
+from parcorana.g2.errored import with_groups
 from parcorana.g2.parameters import COLOR
 
 
@@ -120,7 +118,7 @@ class PlainG2:
     def _with_groups_plainly(self, table, arrays, counts, ok, normalization):
         """Return curves with the errors of pixel groups: each curve once more without each group."""
         if self.color_sums.parts is None:
-            return replace(table, groups=np.zeros(len(table.g2), np.int64))
+            return with_groups(table, None, np.zeros(len(table.g2), np.int64))
         own = self.groups
         many = np.array([own[self.color == color].max(initial=0) + 1 for color in self.color_sums.colors])
 
@@ -135,9 +133,7 @@ class PlainG2:
             part = np.array([1 - each.elements / np.where(full, full, np.nan) for each in left])
             return table.g2[c], np.array([each.g2 for each in left]), part
 
-        rows, groups = chosen(many, len(counts), without)
-        source = np.where(groups > 0, "pixel groups", "pixels")
-        return replace(with_rows(table, rows, groups), source=source)
+        return with_groups(table, *chosen(many, len(counts), without))
 
 
 def plain_sums(counters, data, delays, times):

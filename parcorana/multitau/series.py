@@ -41,14 +41,13 @@ class MultiTauSeries(SeriesG2):
         buffer.store(entry, numbers)
 
     def _settled(self):
-        *sums, counts = self._levels.ahead((), slice(None))
+        *sums, counts = self._levels.ahead(self._buffer.waiting(), slice(None))
         return np.array(sums), counts
 
     def sums(self):
         """Return G2, IP and IF, (3, S, D) float64, and the counts of pairs, (D,) int64."""
         self._let_in(len(self._waiting[0]))
-        *sums, counts = self._levels.ahead(self._buffer.waiting(), slice(None))
-        return np.array(sums), counts
+        return self._settled()
 
     def state(self):
         """Return what a checkpoint keeps."""
