@@ -229,10 +229,12 @@ def cell(values, low, high, ratio=False):
     return f"{np.median(values):.2f} ({worst:.2f}){mark}"
 
 
-def rows(scenario, collected):
-    """Return a row of the table for each variant."""
+def rows(scenario, collected, only=None):
+    """Return a row of the table for each variant, or for those named."""
     delays = np.array(make_multitau_delays(LARGEST))
     for which, (form, normalization, frame_norm, errors) in wanted(scenario).items():
+        if only is not None and which not in only:
+            continue
         several = collected[which]
         window = PULSES // 2 if form in ("windowed", "at end") else PULSES
         judged = delays <= window // PART
@@ -251,10 +253,24 @@ HEAD = ["scenario", "class", "normalization", "frame_norm", "errors"]
 HEAD += ["curve: std", "mean", "mean, bias added", "tau: std", "mean", "contrast: std", "mean", "fits"]
 
 
-def table(rows):
+def short(found):
+    """Return two tables: standard deviations of curves by scenario, and those of decay times and contrasts."""
+    names = {which: None for several in found for which in wanted(several)}
+    for columns in ([5], [8, 10]):
+        lines = []
+        for which in names:
+            of = {name: row for name, several in found.items() for row in rows(name, several, [which])}
+            about = next(iter(of.values()))[1:5]
+            cells = [" / ".join(of[name][k] for k in columns) if name in of else "" for name in found]
+            if set("".join(cells)) - set("none/ "):
+                lines.append([*about, *cells])
+        yield table(lines, [*HEAD[1:5], *found])
+
+
+def table(rows, head):
     """Return rows as a table of Markdown, as wide as its cells."""
-    rows = [HEAD, *rows]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(HEAD))]
+    rows = [head, *rows]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
     lines = [
         "| " + " | ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)) + " |" for row in rows
     ]
@@ -307,7 +323,7 @@ def main():
     parser.add_argument("--scenario", nargs="*", choices=[*SCENARIOS], default=[*SCENARIOS], help="only these")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: one for each core")
     parser.add_argument("--keep", type=Path, metavar="FILE.npz", help="file for what was found; if it is there, use it")
-    parser.add_argument("--out", type=Path, help="file for the table")
+    parser.add_argument("--out", type=Path, help="file for short tables, of standard deviations alone")
     parser.add_argument("--picture", type=Path, help="file for a picture of standard deviations over the delay")
     args = parser.parse_args()
     if args.keep and args.keep.exists():
@@ -328,10 +344,9 @@ def main():
             for name, values in one.items()
         }
         np.savez_compressed(args.keep, **flat)
-    text = table([row for scenario in found for row in rows(scenario, found[scenario])])
-    print(text)
+    print(table([row for scenario in found for row in rows(scenario, found[scenario])], HEAD))
     if args.out:
-        args.out.write_text(text + "\n", encoding="utf-8")
+        args.out.write_text("\n\n".join(short(found)) + "\n", encoding="utf-8")
     if args.picture:
         draw(found, args.picture)
 
