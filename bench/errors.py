@@ -11,7 +11,8 @@ them in brackets; the same of the decay time and the contrast of the fits. ``*``
 A normalization that is too low by more than its error has a mean below that. What the file itself says of it
 (`too_low_by`, here of each delay) is added in the column "mean, bias added".
 
-The truth is that of the simulator; for multi-tau, of the means over 2^L pulses that it correlates.
+The truth is that of the simulator; for multi-tau, of the means over 2^L pulses that it correlates. Ctrl-C ends with the
+table of what has been run.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import logging
 import math
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -278,21 +280,53 @@ def table(rows, head):
 
 
 def collect(scenarios, seeds, processes):
-    """Return {scenario: {variant: {name: (seeds, C, ...)}}}, over so many seeds each."""
+    """Yield (scenario, {variant: {name: (2, C, ...)}}) of so many seeds, until somebody interrupts."""
     tasks = [(scenario, seed) for seed in range(1, seeds + 1) for scenario in scenarios]
-    found = {scenario: [] for scenario in scenarios}
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        for k, (scenario, one) in enumerate(pool.imap_unordered(measure, tasks), 1):
-            found[scenario].append(one)
-            if sys.stderr.isatty():
-                print(f"\r{k} of {len(tasks)} runs", end="", file=sys.stderr)
+    start = time.perf_counter()
+    with multiprocessing.get_context("spawn").Pool(processes, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        try:
+            for k, one in enumerate(pool.imap_unordered(measure, tasks), 1):
+                yield one
+                if sys.stderr.isatty() or k == len(tasks):
+                    minutes = (time.perf_counter() - start) / 60
+                    print(f"\r{k} of {len(tasks)} runs, {minutes:.1f} minutes ", end="", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            pass
+    print(file=sys.stderr)
+
+
+def together(several):
+    """Return {scenario: {variant: {name: (seeds, 2, C, ...)}}} of what `collect` yields."""
+    found = {}
+    for scenario, one in several:
+        found.setdefault(scenario, []).append(one)
     return {
         scenario: {
-            which: {name: np.array([one[which][name] for one in several]) for name in several[0][which]}
-            for which in several[0]
+            which: {name: np.array([one[which][name] for one in runs]) for name in runs[0][which]} for which in runs[0]
         }
-        for scenario, several in found.items()
+        for scenario, runs in found.items()
     }
+
+
+def keep(path, found):
+    """Keep what `together` returns."""
+    flat = {
+        f"{scenario}/{which}/{name}": values
+        for scenario, several in found.items()
+        for which, one in several.items()
+        for name, values in one.items()
+    }
+    np.savez_compressed(path, **flat)
+
+
+def kept(path):
+    """Return what `keep` has kept."""
+    found = {}
+    with np.load(path) as file:
+        for key in file:
+            scenario, which, name = key.split("/")
+            found.setdefault(scenario, {}).setdefault(which, {})[name] = file[key]
+    return found
 
 
 def draw(found, path):
@@ -326,24 +360,10 @@ def main():
     parser.add_argument("--out", type=Path, help="file for short tables, of standard deviations alone")
     parser.add_argument("--picture", type=Path, help="file for a picture of standard deviations over the delay")
     args = parser.parse_args()
-    if args.keep and args.keep.exists():
-        with np.load(args.keep) as file:
-            found = {}
-            for name in file:
-                scenario, which, part = name.split("/")
-                found.setdefault(scenario, {}).setdefault(which, {})[part] = file[name]
-    else:
-        start = time.perf_counter()
-        found = collect(args.scenario, args.seeds, args.processes)
-        print(f"\n{args.seeds} seeds, {(time.perf_counter() - start) / 60:.1f} minutes", file=sys.stderr)
-    if args.keep and not args.keep.exists():
-        flat = {
-            f"{scenario}/{which}/{name}": values
-            for scenario, several in found.items()
-            for which, one in several.items()
-            for name, values in one.items()
-        }
-        np.savez_compressed(args.keep, **flat)
+    there = args.keep and args.keep.exists()
+    found = kept(args.keep) if there else together(collect(args.scenario, args.seeds, args.processes))
+    if args.keep and not there:
+        keep(args.keep, found)
     print(table([row for scenario in found for row in rows(scenario, found[scenario])], HEAD))
     if args.out:
         args.out.write_text("\n\n".join(short(found)) + "\n", encoding="utf-8")
