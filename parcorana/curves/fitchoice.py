@@ -111,9 +111,8 @@ def choice_of(value: Any) -> Choice | None:
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         like = nearest(kind, KINDS) if isinstance(kind, str) else ""
-        raise ConfigError(
-            f"fit must be one of {', '.join(KINDS)}, a dict with such a kind, or None, not {shown(kind)}{like}"
-        )
+        what = shown(kind if "kind" in value else dict(value))
+        raise ConfigError(f"fit must be one of {', '.join(KINDS)}, a dict with such a kind, or None, not {what}{like}")
     for key in value:
         if key not in _KEYS:
             raise ConfigError(f"fit has {', '.join(_KEYS)}, not {shown(key)}{nearest(key, _KEYS)}")
@@ -154,6 +153,8 @@ def choice_in(text: str) -> Choice:
         As `choice_of`, or the text has another form.
     """
     kind, *parts = (part.strip() for part in text.split(","))
+    if kind not in KINDS:
+        raise ConfigError(f"fit must be one of {', '.join(KINDS)}, not {shown(kind)}{nearest(kind, KINDS)}")
     found: dict[str, Any] = {"kind": kind, "fixed": {}, "bounds": {}, "start": {}}
     for part in parts:
         sign = "~" if "~" in part else "="

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parcorana.curves.fitchoice import PARAMETERS, TIMES, Choice, choice_of
+from parcorana.curves.fitchoice import KINDS, PARAMETERS, TIMES, Choice, choice_of
 from parcorana.curves.fitmodel import FORMULAS, Model
 from parcorana.curves.noise import noise_of
 from parcorana.curves.rounding import time_with_error, with_error
 from parcorana.curves.sums import Curve
+from parcorana.errors import ConfigError, shown
 from parcorana.files.datasets import write_dataset
 
 _LONG_NAMES = {
@@ -35,7 +36,7 @@ _SIGNIFICANT = 9  # decimals: what rounding does beyond them must not reach the 
 _ROUNDED = 10.0 ** (1 - _SIGNIFICANT)  # contrast that rounding alone may make
 _UNLIKELY = 1e-3  # p-value below which the model is doubted
 #: What the errors of fits come from, by `error_from`.
-ERRORS = {
+SOURCES = {
     "pixel groups": "errors by the covariance of the curve's points, from groups of pixels",
     "time blocks": "errors by the covariance of the curve's points, from stretches of the run",
     "covariance": "errors by the covariance of the curve's points",
@@ -110,11 +111,14 @@ class Fit:
     @classmethod
     def read(cls, group: Any) -> "dict[int, Fit]":
         """Return ``{colour: Fit}`` from what `write` has written, now or in an older version."""
+        kind = str(group.attrs["kind"])
+        if kind not in KINDS and len(group["colors"]):
+            raise ConfigError(f"{group.name} has fits of the kind {shown(kind)}, which is none of {', '.join(KINDS)}")
         names = [field.name for field in fields(cls)[1:] if field.name in group]
         columns = {name: group[name].asstr()[:] if name in ("why", "error_from") else group[name][:] for name in names}
         kinds = {name: type(getattr(cls, name)) for name in names}
         return {
-            int(c): cls(str(group.attrs["kind"]), **{name: kinds[name](columns[name][k]) for name in names})
+            int(c): cls(kind, **{name: kinds[name](columns[name][k]) for name in names})
             for k, c in enumerate(group["colors"][:])
         }
 
@@ -169,13 +173,14 @@ def fit_curve(delays: NDArray[np.int64], curve: Curve, fit: str | Mapping[str, A
     held = model.at_limits(best)
     if held.all():
         return Fit(**found, why="all parameters are at their bounds")
-    jacobian, residuals = model.jacobian(d, *best)[:, ~held], g2 - model(d, *best)
     errors = np.full(len(best), np.nan)
     try:
-        errors[~held] = noise.errors(jacobian, residuals)
-        names = ("chi_square", "degrees_of_freedom", "p_value")
-        found |= dict(zip(names, noise.chi_square(jacobian, residuals), strict=True))
-    except np.linalg.LinAlgError:
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            jacobian, residuals = model.jacobian(d, *best)[:, ~held], g2 - model(d, *best)
+            errors[~held] = noise.errors(jacobian, residuals)
+            names = ("chi_square", "degrees_of_freedom", "p_value")
+            found |= dict(zip(names, noise.chi_square(jacobian, residuals), strict=True))
+    except np.linalg.LinAlgError:  # parameters of which the curve tells nothing
         return Fit(**found, why="no errors")
     if not (np.isfinite(best).all() and np.isfinite(errors[~held]).all()):
         return Fit(**found, why="no errors")
@@ -189,7 +194,7 @@ def _judged(choice, d, values, errors, held, found):
     """Return the fit, unless it says what the curve cannot tell."""
     if choice.kind == "double" and values["tau_slow"] < values["tau"]:
         if any(name.startswith(("tau", "contrast")) for name in (*choice.fixed, *choice.bounds)):
-            return _none(found, "tau is above tau_slow: keep them apart by bounds")
+            return Fit(**found, why="tau is above tau_slow: keep them apart by bounds")
         for one, other in (("tau", "tau_slow"), ("contrast", "contrast_slow")):
             for of in (values, errors):
                 of[one], of[other] = of[other], of[one]
@@ -198,13 +203,13 @@ def _judged(choice, d, values, errors, held, found):
             continue
         value, contrast = values[name], name.replace("tau", "contrast")
         if errors.get(name, 0) > value:
-            return _none(found, f"{name} is uncertain by more than itself")
+            return Fit(**found, why=f"{name} is uncertain by more than itself")
         if name in errors and not d[0] / 2 <= value <= 5 * d[-1]:
-            return _none(found, f"{name} {value:.3g} is beyond the delays")
+            return Fit(**found, why=f"{name} {value:.3g} is beyond the delays")
         if contrast in errors and (values[contrast] <= _ROUNDED or values[contrast] <= errors[contrast]):
-            return _none(found, f"no{which} decay")
+            return Fit(**found, why=f"no{which} decay")
     if "exponent" in errors and not 0.1 <= values["exponent"] <= 10:
-        return _none(found, f"exponent {values['exponent']:.3g}")
+        return Fit(**found, why=f"exponent {values['exponent']:.3g}")
     said = [f"{name} is at its bound {values[name]:.4g}" for name in held]
     if found["p_value"] < _UNLIKELY:
         part = f"{found['chi_square']:.3g}/{found['degrees_of_freedom']}"
@@ -212,10 +217,6 @@ def _judged(choice, d, values, errors, held, found):
     numbers = {name: float(value) for name, value in values.items()}
     numbers |= {f"{name}_err": float(errors.get(name, 0.0)) for name in values}
     return Fit(**found, **numbers, ok=True, why="; ".join(said))
-
-
-def _none(found, why):
-    return Fit(**found, why=why)
 
 
 def fit_curves(
@@ -296,7 +297,7 @@ def write(
     for name in ("tau", "tau_err", "tau_slow", "tau_slow_err"):
         what = f"standard error, as {name}" if name.endswith("_err") else _LONG_NAMES[name][1]
         write_dataset(group, f"{name}_seconds", _column(found, name) / rate, "s", what)
-    what = "what errors come from: " + "; ".join(f"{name}: {text}" for name, text in ERRORS.items())
+    what = "what errors come from: " + "; ".join(f"{name}: {text}" for name, text in SOURCES.items())
     sources = np.array([fit.error_from.encode() for fit in found.values()], "S12")
     write_dataset(group, "error_from", sources, "1", what)
     what = "groups of the curve's elements, or stretches of the run, that the covariance is from; 0 without one"

@@ -3,13 +3,18 @@
 Errors of the points come from few groups (`parcorana.curves.jackknife`), so their covariance
 between many delays is singular. Its correlations, shrunk towards none by the factor of Schaefer
 and Strimmer (Statistical Applications in Genetics and Molecular Biology 4, 2005, 32), are the
-weights; errors are right whatever these are, for they follow from the deviations themselves.
+weights; of few groups they are the errors of the points alone. Errors are right whatever the
+weights are, for they follow from the deviations: by the sandwich formula, with each deviation
+weighted by what all the others say (as HC3 of MacKinnon and White, Journal of Econometrics 29,
+1985, 305). Weights of the same few deviations fit them too well: errors would be too small by up
+to a half.
 """
 
 import numpy as np
 
 #: Groups from which on there is a covariance.
 FEWEST = 4
+_CORRELATED = 16  # groups from which on correlations are known well enough to be weights
 _DIGITS = 6  # of deviations: what the division of the work does to the last ones must not reach the fit
 _LEAST = 1e-3  # of the shrinkage, that weights have an end
 _BELOW_1 = 1 - 1e-9
@@ -52,12 +57,11 @@ class Independent:
     groups = 0
 
     def __init__(self, error):
-        self.name, self.sigma = ("pixels", error) if (error > 0).all() else ("scatter", None)
-        self.sigmas = (self.sigma,)
+        self.name, self.sigmas = ("pixels", (error,)) if (error > 0).all() else ("scatter", (None,))
 
     def errors(self, jacobian, residuals):
         """Return the standard errors of parameters, (p,), from derivatives, (D, p), and residuals, (D,)."""
-        sigma = 1.0 if self.sigma is None else self.sigma
+        sigma = 1.0 if self.sigmas[0] is None else self.sigmas[0]
         weighted, left = jacobian / np.reshape(sigma, (-1, 1)), residuals / sigma
         free = len(left) - jacobian.shape[1]
         inverse = np.linalg.inv(np.linalg.qr(weighted, mode="r"))
@@ -85,27 +89,35 @@ class Covariance:
         self.groups, self.name = groups, source or "covariance"
         self.error = np.array([float(f"{each:.{_DIGITS}e}") for each in np.sqrt((deviations**2).sum(axis=0))])
         self._rows = np.round(deviations / self.error, _DIGITS)
-        self._keeps = 1 - _shrinkage(self._rows)
-        self._weight = self._keeps * (self._rows.T @ self._rows)
-        np.fill_diagonal(self._weight, 1.0)
-        self.sigma = self._weight * np.outer(self.error, self.error)
-        self.sigmas = (self.error, self.sigma)  # with the first the search gets near
+        self.sigmas = (self.error,)
+        if groups >= _CORRELATED:
+            self._keeps = 1 - _shrinkage(self._rows)
+            self._weight = self._keeps * (self._rows.T @ self._rows)
+            np.fill_diagonal(self._weight, 1.0)
+            self.sigmas += (self._weight * np.outer(self.error, self.error),)  # with the first the search gets near
 
     def errors(self, jacobian, residuals):
-        """Return the standard errors of parameters, (p,), from derivatives, (D, p), and residuals, (D,).
+        """Return the standard errors of parameters, (p,), from derivatives, (D, p), and residuals, (D,)."""
+        scaled = jacobian / self.error[:, None]
+        moved = self._moved(scaled) if len(self.sigmas) == 1 else self._moved_together(scaled)
+        return np.sqrt((moved**2).sum(axis=0))
 
-        The sandwich formula, with each deviation weighted by what all the
-        others say (as HC3 of MacKinnon and White, Journal of Econometrics 29,
-        1985, 305): weights made of the same few deviations fit them too well,
-        and errors would be too small by up to a half.
-        """
-        scaled, rows = jacobian / self.error[:, None], self._rows
+    def _moved(self, scaled):
+        """Return by what each row moves the parameters, (R, p), with weights by the size of the others."""
+        weights = 1 / np.maximum(1 - self._rows**2, 1 - _BELOW_1)
+        seen = (weights * self._rows) @ scaled
+        matrices = np.einsum("kd,dp,dq->kpq", weights, scaled, scaled, optimize=True)
+        return np.linalg.solve(matrices, seen[:, :, None])[:, :, 0]
+
+    def _moved_together(self, scaled):
+        """Return the same with weights by the correlations of the others, whose inverse follows from that of all."""
+        rows = self._rows
         solved = np.linalg.solve(self._weight, np.concatenate([scaled, rows.T], axis=1))
         count = scaled.shape[1]
         seen = rows @ solved[:, :count]
         moved = np.linalg.solve(scaled.T @ solved[:, :count], seen.T).T
         own = self._keeps * ((rows * solved[:, count:].T).sum(axis=1) - (seen * moved).sum(axis=1))
-        return np.sqrt(((moved / (1 - np.clip(own, 0, _BELOW_1))[:, None]) ** 2).sum(axis=0))
+        return moved / (1 - np.clip(own, 0, _BELOW_1))[:, None]
 
     def chi_square(self, jacobian, residuals):
         """Return chi-square, degrees of freedom and p-value of a fit, from derivatives, (D, p), and residuals, (D,).
@@ -123,7 +135,10 @@ class Covariance:
         together = (bins == np.arange(count + freedom)[:, None]) / self.error
         basis = np.linalg.qr(together @ jacobian, mode="complete")[0][:, count:]  # what no parameter can do
         rows, left = (self._rows * self.error) @ together.T @ basis, residuals @ together.T @ basis
-        inverse = np.linalg.inv(rows.T @ rows)
+        try:
+            inverse = np.linalg.inv(rows.T @ rows)
+        except np.linalg.LinAlgError:  # groups that do not differ
+            return np.nan, 0, np.nan
         own = (rows @ inverse * rows).sum(axis=1)
         mean = (own / (1 - np.minimum(own, _BELOW_1))).sum() * (known - 2) / known  # without the factor for few groups
         chi_square = freedom * float(left @ inverse @ left) / mean

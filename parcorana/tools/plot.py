@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 from parcorana.curves.curvefile import path_of_sums
-from parcorana.curves.fits import ERRORS, fit_curves, said_of
+from parcorana.curves.fits import SOURCES, fit_curves, said_of
 from parcorana.detector.images import check_both, is_data, segments_apart
 from parcorana.detector.masks import check_shape
 from parcorana.errors import ConfigError, printable, put, say, speaks, told
@@ -257,7 +257,7 @@ def _speaks_utf():
 def _print_fits(result):
     plus = "±" if _speaks_utf() else "+-"
     sources = {fit.error_from: None for fit in result.fits.values()}
-    put(f"{result.label}: one pulse is 1/{result.rate:g} s; {'; '.join(map(ERRORS.get, sources))}")
+    put(f"{result.label}: one pulse is 1/{result.rate:g} s; {'; '.join(map(SOURCES.get, sources))}")
     names = ("contrast", "contrast_slow", "baseline", "exponent", "chi_square")
     for color, fit in result.fits.items():
         put(f"  {result.name_of(color)}: {said_of(fit, result.rate, names, plus, 'tau')}")
