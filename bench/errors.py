@@ -280,8 +280,8 @@ def table(rows, head):
 
 
 def collect(scenarios, seeds, processes):
-    """Yield (scenario, {variant: {name: (2, C, ...)}}) of so many seeds, until somebody interrupts."""
-    tasks = [(scenario, seed) for seed in range(1, seeds + 1) for scenario in scenarios]
+    """Yield (scenario, {variant: {name: (2, C, ...)}}) of some seeds, until somebody interrupts."""
+    tasks = [(scenario, seed) for seed in seeds for scenario in scenarios]
     start = time.perf_counter()
     with multiprocessing.get_context("spawn").Pool(processes, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         try:
@@ -291,7 +291,8 @@ def collect(scenarios, seeds, processes):
                     minutes = (time.perf_counter() - start) / 60
                     print(f"\r{k} of {len(tasks)} runs, {minutes:.1f} minutes ", end="", file=sys.stderr, flush=True)
         except KeyboardInterrupt:
-            pass
+            for process in multiprocessing.active_children():
+                process.kill()  # a job that is asked to stop does so in its own time
     print(file=sys.stderr)
 
 
@@ -354,6 +355,7 @@ def main():
     """Print the table, and write it where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=200, help="runs of each scenario (default: 200)")
+    parser.add_argument("--first", type=int, default=1, metavar="SEED", help="the first of the seeds (default: 1)")
     parser.add_argument("--scenario", nargs="*", choices=[*SCENARIOS], default=[*SCENARIOS], help="only these")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: one for each core")
     parser.add_argument("--keep", type=Path, metavar="FILE.npz", help="file for what was found; if it is there, use it")
@@ -361,7 +363,8 @@ def main():
     parser.add_argument("--picture", type=Path, help="file for a picture of standard deviations over the delay")
     args = parser.parse_args()
     there = args.keep and args.keep.exists()
-    found = kept(args.keep) if there else together(collect(args.scenario, args.seeds, args.processes))
+    seeds = range(args.first, args.first + args.seeds)
+    found = kept(args.keep) if there else together(collect(args.scenario, seeds, args.processes))
     if args.keep and not there:
         keep(args.keep, found)
     print(table([row for scenario in found for row in rows(scenario, found[scenario])], HEAD))
