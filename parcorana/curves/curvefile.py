@@ -254,8 +254,8 @@ def complete(user):
     nested = [name for name in user if "_at_" not in name and isinstance(user.get(name, getlink=True), h5py.HardLink)]
     nested = [user[name] for name in nested if isinstance(user[name], h5py.Group)]
     for group in [*_last(user), *(each for part in nested for each in _last(part))]:
-        if errorfile.DEVIATIONS in group and len(colors := [*read_rows(group, "delay_curves")]) <= NAMED:
-            errorfile.write_covariances(group, colors)
+        if errorfile.DEVIATIONS in group and len(group[errorfile.GROUPS]) <= NAMED:
+            errorfile.write_covariances(group, read_curves(group))
         if "delay_curves" in group and not _has_names(group):
             colors = group["colors"][:]
             off = {name: group[name][:] for name in _BIAS if name in group}
@@ -286,20 +286,11 @@ def read_curves(group):
         colors = [*read_rows(group, "delay_curves")]
         curves = {c: Curve(*(group[f"{name}_{c}"][:] for name in _NAME_OF.values())) for c in colors}
         source = group[f"delay_curve_err_color_{colors[0]}"].attrs.get("error_from", "") if colors else ""
+    curves = {c: replace(curve, source=str(source)) for c, curve in curves.items()}
     try:
-        rows, groups = errorfile.read_errors(group, (len(curves), *group["delays"].shape))
+        return errorfile.read_errors(group, curves)
     except ValueError as error:
         raise ConfigError(f"{group.name}: its errors do not belong to its curves: {error}") from None
-    groups = np.broadcast_to(groups, len(curves))
-    return {
-        c: replace(
-            curve,
-            deviations=None if rows is None or not groups[k] else rows[k],
-            groups=int(groups[k]),
-            source=str(source) if groups[k] or rows is None else "pixels",
-        )
-        for k, (c, curve) in enumerate(curves.items())
-    }
 
 
 def read_rows(group, table):

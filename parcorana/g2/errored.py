@@ -42,11 +42,7 @@ class WithErrors:
 
     def with_scatter(self, curve, counts):
         """Add what all elements share to the errors of curves, once these are as they are to be."""
-        shared = self.scatter(counts)
-        if curve.deviations is None or not len(shared):
-            return curve
-        rows = np.nan_to_num(curve.g2)[:, None, :] * shared
-        return with_rows(curve, np.concatenate([curve.deviations, rows], axis=1), curve.groups)
+        return with_shared(curve, self.scatter(counts))
 
     def say_errors(self, curve):
         """Say, once, of which colours errors are those of independent elements."""
@@ -68,6 +64,14 @@ def with_groups(curve: Any, rows: Any, groups: Any) -> Any:
     if not groups.any():
         return replace(curve, source="pixels", groups=groups)
     return replace(with_rows(curve, rows, groups), source=np.where(groups > 0, "pixel groups", "pixels"))
+
+
+def with_shared(curve: Any, shared: Any) -> Any:
+    """Return curves with what all colours deviate by alike, (S, D) as parts of g2, in their errors."""
+    if curve.deviations is None or not len(shared):
+        return curve
+    rows = np.nan_to_num(curve.g2)[:, None, :] * shared
+    return replace(with_rows(curve, np.concatenate([curve.deviations, rows], axis=1), curve.groups), shared=shared)
 
 
 def with_rows(curve: Any, rows: Any, groups: Any) -> Any:
