@@ -28,12 +28,14 @@ from parcorana.g2.parameters import (
     check_colors,
     check_picture,
     colors_of,
+    frame_norm_of,
     has_aged,
     normalization_of,
     number_of,
     table_of,
 )
 from parcorana.g2.plain import PlainG2
+from parcorana.g2.snapshots import TimeBlocked
 
 _OWN = "parcorana."  # before the names of what is reduced and kept here: a class made from these adds its own
 
@@ -46,7 +48,7 @@ def _without_own(arrays):
     return {name.removeprefix(_OWN): array for name, array in arrays.items() if name.startswith(_OWN)}
 
 
-class G2Base(PlainG2, AgedCurves, FrameNormed, Apart, BlockBase):
+class G2Base(PlainG2, TimeBlocked, AgedCurves, FrameNormed, Apart, BlockBase):
     """What the G2 classes have in common: parameters, saturation, delay curves."""
 
     takes_pieces = True
@@ -78,6 +80,7 @@ class G2Base(PlainG2, AgedCurves, FrameNormed, Apart, BlockBase):
         self._own_color = color[mpiParams.part]
         self.begin_frame_norm()
         self.begin_aged()
+        self.begin_snapshots()
         table = table_of(user_params) if mpiParams.role in ("viewer", "alone") else None
         #: What the colours stand for: name, unit and (C,) float64, as q of rings; None if nobody has said.
         self.stands_for = table and table.stands_for(colors)
@@ -113,6 +116,9 @@ class G2Base(PlainG2, AgedCurves, FrameNormed, Apart, BlockBase):
             size += 16 + of_delays // 2  # of two updates, where the viewer holds four times what is said here
         if number_of(user_params, "saturated_value") is not None:
             size += -(-len(color) // 8) * 8  # eight elements to a number, summed as 64 bit
+        size += cls.snapshot_bytes(
+            system_params, user_params, sums, len(colors) + 1 if frame_norm_of(user_params) else 0
+        )
         return size + cls.frame_norm_bytes(system_params, user_params, len(colors))
 
     def arrays(self, elements):
@@ -121,7 +127,8 @@ class G2Base(PlainG2, AgedCurves, FrameNormed, Apart, BlockBase):
         line = self.timeline
         kept = {"saturated": PerElement(self.saturated), "timeline.sums": Summed(line.sums)}
         kept |= {f"timeline.{name}": Common(array) for name, array in line.common().items()}
-        return kept | self.arrays_of_frame_norm(self._own_color[:elements]) | self.arrays_of_aged()
+        kept |= self.arrays_of_frame_norm(self._own_color[:elements])
+        return kept | self.arrays_of_aged() | self.arrays_of_snapshots()
 
     def initWorker(self, numElementsWorker):
         """Allocate what marks saturated elements, and the intensity over time; a form of G2 adds its sums."""
@@ -203,6 +210,11 @@ class G2Base(PlainG2, AgedCurves, FrameNormed, Apart, BlockBase):
         arrays, counts, int8array = self.workerCalc(T, numTimesFilled, X)
         return self._reduced(arrays, counts, int8array), counts
 
+    def own_sums(self, T, numTimesFilled, X):
+        """Return the sums of each colour by their own names, and the counts."""
+        sums, counts = self._sums_of_colors(T, numTimesFilled, X)
+        return _without_own(sums), counts
+
     def named(self, name):
         """Name the callback that makes an array."""
         who = type(self).__name__
@@ -273,6 +285,7 @@ class G2Base(PlainG2, AgedCurves, FrameNormed, Apart, BlockBase):
         if self.fit:
             curvefile.write_fits(group, self.delays, curve.each(colors), self.fit, rate, self.stands_for)
         self.write_aged(group, reduced, counts)
+        self.write_stationarity(group, reduced, counts)
         if self.picture:
             self._draw(h5UserGroup)
 

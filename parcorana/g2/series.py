@@ -177,6 +177,10 @@ class SeriesG2:
         _core.correlate(plan, buffer.X, None, *sums)
         return sums, plan.counts
 
+    def settled(self) -> NDArray[np.float64]:
+        """Return G2, IP and IF, (3, S, D) float64, of pairs that the elements have without looking ahead."""
+        return self.sums()[0]
+
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what a checkpoint keeps."""
         kept = {"about": np.array([self._buffer.filled, self._run, self._entered]), "counts": self._counts}

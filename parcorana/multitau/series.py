@@ -44,6 +44,11 @@ class MultiTauSeries(SeriesG2):
         *sums, counts = self._levels.ahead(self._buffer.waiting(), slice(None))
         return np.array(sums), counts
 
+    def settled(self):
+        """Return G2, IP and IF of the events that have left the buffer, (3, S, D) float64."""
+        self._let_in(len(self._waiting[0]))
+        return np.array(self._levels.ahead((), slice(None))[:3])
+
     def state(self):
         """Return what a checkpoint keeps."""
         return super().state() | {f"levels {name}": kept.value for name, kept in self._levels.arrays().items()}
