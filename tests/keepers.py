@@ -39,6 +39,8 @@ class _Watching(Timeline):
 
 
 class Struck:
+    """Writes the sums at the ends of stretches, too."""
+
     def initWorker(self, numElementsWorker):
         super().initWorker(numElementsWorker)
         self.timeline.__class__ = _Watching
@@ -50,6 +52,8 @@ class Struck:
 
     def viewerPublishReduced(self, *args):
         super().viewerPublishReduced(*args)
+        for name, array in ({} if self.snapshots is None else self.snapshots.state()).items():
+            args[-1][f"snapshots_at_{self.mpiParams.processed:06d}/of {name}"] = array
         strike("viewer", self.mpiParams.processed)
 
 
@@ -83,6 +87,8 @@ class PhotonStatistics(photons.PhotonStatistics):
         strike("viewer", update.processed)
 
 
+# stretches of 15 events
+userg2.G2IncrementalAccumulator.snapshot_events = multitau.MultiTauG2.snapshot_events = 0.3
 userg2.G2IncrementalWindowed.TURNOVERS = 2  # sums are computed anew twice in a test, too
 
 

@@ -63,10 +63,10 @@ class TimeBlocks:
 
     def _parts(self) -> list[int]:
         """Return in how many stretches the run is looked at, most first."""
-        found = [len(self.sums)]
-        while found[-1] * 3 // 4 >= FEWEST:
-            found.append(found[-1] * 3 // 4)
-        return [parts for parts in found if parts >= FEWEST]
+        found = [len(self.sums)] if len(self.sums) >= FEWEST else []
+        while found and found[-1] > FEWEST:
+            found.append(max(found[-1] * 3 // 4, FEWEST))
+        return found
 
     def _lengths(self, edges: Sequence[int]) -> NDArray[np.float64]:
         """Return how many pulses each stretch has."""

@@ -1,0 +1,172 @@
+"""The sums of the colours at the ends of stretches of a run, on their way from the workers to the viewer."""
+
+from functools import partial
+
+import h5py
+import numpy as np
+import pytest
+from effort import examples
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from local import opened_with_light, run_local
+from test_aged import CHANNELS, COLOR, FINE, _of_frames, added, pairs_of, saturated_until, streams
+
+from parcorana import reference
+from parcorana.curves.snapshots import KEPT
+from parcorana.multitau import MultiTauG2
+from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator
+
+KINDS = G2IncrementalAccumulator, MultiTauG2
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Return a function that says after how many events a stretch may end."""
+
+    def set_width(width):
+        for kind in KINDS:
+            monkeypatch.setattr(kind, "snapshot_events", width * 0.02)
+
+    return set_width
+
+
+def viewer_of(folder, kind, stream, user, delays, **more):
+    """Run a stream; return the viewer's calculation."""
+    for name, array in (("color", COLOR), ("fine", FINE)):
+        np.save(folder / f"{name}.npy", array)
+    user = {"color": str(folder / "color.npy"), "save_arrays": False, "saturated_value": 20} | user
+    if user["normalization"] == "finecolor":
+        user["finecolor"] = str(folder / "fine.npy")
+    about = stream["counters"], stream["frames"], stream["runs"], stream["light"]
+    given = {"times": stream["times"], "delays": delays, "values": {"light": "light"}} | stream["system"] | more
+    given |= {"h5output": str(folder / "out.h5"), "overwrite": True}
+    roles = run_local(folder, kind, *about[:2], user=user, opened=partial(opened_with_light, *about), **given)
+    return roles[0].calculation
+
+
+def until(stream, rows, processed, delays, channels, settled):
+    """Return the pairs until so many events; of frames of which all events have left the buffer, if `settled`."""
+    counters = stream["counters"] - stream["counters"][0]
+    if not settled:
+        pairs, _ = pairs_of(counters, rows, stream["runs"], stream["times"], delays, channels)
+        return [pair for pair in pairs if pair[0] < processed]
+    buffer, before, kept, found = None, None, {}, []
+    for counter, row, run in zip(counters.tolist(), rows, stream["runs"], strict=True):
+        if run != before:
+            found += _of_frames(kept, delays, channels)
+            buffer, before, kept = reference.ReferenceBuffer(stream["times"]), run, {}
+        if processed and buffer.enter(counter, row) == "processed":
+            kept[counter] = 0, row
+            processed -= 1
+        if not processed:
+            break
+    newest = sorted(kept)[-stream["times"] :]
+    return found + _of_frames({t: kept[t] for t in kept if t not in newest}, delays, channels)
+
+
+def by_color(sums, ok, normalization):
+    """Add up sums of elements, (3, D, n), as `ColorSums.reduce` does: dict of arrays."""
+    color, fine = COLOR.ravel(), FINE.ravel()
+    colored = [(c, None) for c in (1, 2)]
+    if normalization == "finecolor":
+        colored = [(c, f) for c in (1, 2) for f in np.unique(fine) if ((color == c) & (fine == f)).any()]
+    which = [ok & (color == c) & ((fine == f) if f else True) for c, f in colored]
+    divides = which if normalization == "color" else [ok & (fine == f) for f in np.unique(fine)]
+    found = {"elements": [one.sum() for one in which], "G2": [sums[0][:, one].sum(axis=1) for one in which]}
+    found |= {name: [sums[k][:, one].sum(axis=1) for one in divides] for k, name in ((1, "IP"), (2, "IF"))}
+    return found | ({"fine_elements": [one.sum() for one in divides]} if normalization == "finecolor" else {})
+
+
+@settings(max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(streams(), st.sampled_from([3, 6]), st.booleans())
+def test_sums_at_the_ends_of_stretches_are_of_the_pairs_until_then(tmp_path, short, stream, width, updates):
+    """With gaps, disorder, runs, elements that saturate, a series to divide by; the same of one worker."""
+    short(width)
+    if not updates:
+        stream["system"]["update"] = 0
+    delays, channels, kind = [0, 1, 2, 5], None, G2IncrementalAccumulator
+    user = {"normalization": stream["normalization"], "frame_norm": stream["frame_norm"]}
+    if stream["multi"]:
+        delays, channels, kind = [0, 1, 2, 4, 8, 12, 16], CHANNELS, MultiTauG2
+        user["channels"] = CHANNELS
+    made = viewer_of(tmp_path, kind, stream, user, delays)
+    kept, events = made.snapshots.state(), made.snapshots.ends.events.tolist()
+    update, rows = stream["system"]["update"], stream["frames"].reshape(-1, 12).astype(float)
+    by_updates = 0 < update <= width
+    _, entered = pairs_of(stream["counters"] - stream["counters"][0], rows, stream["runs"], stream["times"], delays)
+    assert events == sorted({end for end in events if 0 < end <= len(entered)})
+    assert len({end // width for end in events}) == len(events)  # no two in one
+    if by_updates or (kind is G2IncrementalAccumulator and stream["system"]["block"] == 1):
+        assert len(events) == len(entered) // (update if by_updates else width)
+    for k, end in enumerate(events):
+        about = end, delays, channels, kind is MultiTauG2 and not by_updates
+        sums, counts = added(until(stream, rows, *about), delays, 12)
+        assert kept["counts"][k].tolist() == counts.tolist()
+        wanted = by_color(sums, ~saturated_until(entered, end, 20), stream["normalization"])
+        assert kept.keys() == wanted.keys() | {"counts", "ends"} | ({"series"} if stream["frame_norm"] else set())
+        for name, array in wanted.items():
+            np.testing.assert_allclose(kept[name][k], array, rtol=1e-6, atol=1e-9, err_msg=name)
+        if stream["frame_norm"]:
+            series, _ = added(until(stream, stream["light"][:, None], *about), delays, 1)
+            np.testing.assert_allclose(kept["series"][k], series.transpose(0, 2, 1), rtol=1e-12, atol=1e-12)
+    alone = viewer_of(tmp_path, kind, stream, user, delays, workers=1, servers=1).snapshots.state()
+    for name, array in kept.items():
+        np.testing.assert_allclose(array, alone[name], rtol=1e-13, atol=1e-12)
+
+
+def speckle(changes=False, events=300):
+    """Return a stream of speckle that is new at every event; if it changes, at less and less of them."""
+    rng = np.random.default_rng(7)
+    frames = rng.integers(1, 9, (events, 3, 4)).astype(np.float32)
+    for k in range(1, events):
+        if changes and rng.random() < 0.7 * k / events:
+            frames[k] = frames[k - 1]
+    about = {"counters": np.arange(events), "frames": frames, "runs": np.zeros(events, int), "light": np.ones(events)}
+    return about | {"times": 20, "system": {"block": 10}}
+
+
+def test_what_changes_with_age_is_said_once_and_written(tmp_path, short, caplog):
+    """At the first update that shows it; before it, why it is not known."""
+    short(20)
+    user = {"normalization": "color"}
+    viewer_of(
+        tmp_path,
+        G2IncrementalAccumulator,
+        speckle(changes=True, events=1200),
+        user,
+        [1, 2, 3, 5, 8, 12, 15, 17],
+        update=100,
+    )
+    with h5py.File(tmp_path / "out.h5") as file:
+        last = file["user/G2_results_at_001200"]
+        for color in (1, 2):
+            assert last[f"delay_curve_color_{color}"].attrs["stationarity_p"] < 5e-4
+        assert last.attrs["changes_with_age"].startswith("g2 of 2 of 2 colours changes with age: colour ")
+        assert last.attrs["stationarity_unknown"] == ""
+        first = file["user/G2_results_at_000100"]
+        assert np.isnan(first["delay_curve_color_1"].attrs["stationarity_p"])
+        assert first.attrs["stationarity_unknown"].startswith("of 2 of 2 colours: the run has not yet 8 stretches")
+    said = [line for line in caplog.messages if "changes with age" in line]
+    assert [" events: g2 of " in line for line in said] == [True, False]  # and once at the end
+
+
+@pytest.mark.parametrize("user", [{}, {"normalization": "pixel"}])
+def test_there_are_none_where_nothing_can_be_taken_away(tmp_path, short, user):
+    short(10)
+    kind = G2IncrementalAccumulator if user else G2atEnd
+    made = viewer_of(tmp_path, kind, speckle(), {"normalization": "color"} | user, [1, 2], update=100)
+    deviations, groups = made.time_blocks({}, np.zeros(2, int))
+    assert (deviations.shape, groups.tolist()) == ((2, 0, 2), [0, 0])
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert "stationarity_p" not in file["user/G2_results_at_000300/delay_curve_color_1"].attrs
+
+
+def test_what_is_kept_is_known_beforehand(tmp_path, short):
+    """Of more stretches than fit: at the most what is said of the viewer, which holds it four times."""
+    short(1)
+    stream = speckle() | {"system": {"block": 2}}
+    made = viewer_of(tmp_path, G2IncrementalAccumulator, stream, {"normalization": "color"}, [1, 2, 5])
+    assert made.snapshots.ends.events.tolist() == list(range(8, 301, 8))
+    about = made.system_params, made.user_params, made.color_sums, 0
+    kept = sum(array.nbytes for name, array in made.snapshots.state().items() if name in (*KEPT, "counts"))
+    assert kept <= 4 * made.snapshot_bytes(*about)
