@@ -8,11 +8,13 @@ long: docs/definitions.md, "Does it change?".
 
 import math
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from parcorana.errors import ConfigError
 from parcorana.files.datasets import write_dataset
 
 #: Stretches that it takes.
@@ -36,6 +38,7 @@ TOO_SHORT = (
     "longer ones)"
 )
 NO_DECAY = "g2 does not decay within the delays, so nobody knows how long stretches must be"
+NOTHING = "its stretches are all the same, or there is no light in them"
 CHANGED = f"elements saturated too late for {LEAST} stretches to come after it"
 
 
@@ -109,8 +112,11 @@ def summaries(curves, curve, delays):
 
     Which delays these are follows from the curve of all, which no order of the stretches changes.
     """
-    use = (delays > 0) & np.isfinite(curve) & np.isfinite(curves).all(axis=0)
-    if not use.any():
+    use = (delays > 0) & np.isfinite(curve)
+    lit = np.isfinite(curves[:, use][:, :1]).all(axis=1)  # the beam may be off for a while
+    use &= np.isfinite(curves[lit]).all(axis=0)
+    curves = curves[lit]
+    if len(curves) < LEAST or not use.any():
         return []
     own, y = curves[:, use] - 1, curve[use] - 1
     end = y[-max(1, len(y) // 5) :].mean()
@@ -127,13 +133,22 @@ def summaries(curves, curve, delays):
 
 
 def _trend(series):
-    """Return how probable such a trend is in a series without any (Kendall's tau, normal approximation)."""
-    n, (_, ties) = len(series), np.unique(series, return_counts=True)
-    variance = (n * (n - 1) * (2 * n + 5) - (ties * (ties - 1) * (2 * ties + 5)).sum()) / 18
-    if variance <= 0:
+    """Return how probable such a trend is in a series without any: Kendall's tau, its exact distribution."""
+    n = len(series)
+    if np.ptp(series) == 0:
         return np.nan
-    score = np.triu(np.sign(series[None] - series[:, None])).sum()
-    return math.erfc(max(abs(score) - 1, 0) / math.sqrt(2 * variance))
+    score = abs(np.triu(np.sign(series[None] - series[:, None])).sum())
+    turned = int(np.ceil((n * (n - 1) / 2 - score) / 2))  # pairs that go against the trend
+    return min(1.0, 2 * float(_inversions(n)[: turned + 1].sum()))
+
+
+@lru_cache(maxsize=128)
+def _inversions(n):
+    """Return how probable each number of inversions is of n things in any order."""
+    found = np.ones(1)
+    for k in range(2, n + 1):
+        found = np.convolve(found, np.full(k, 1 / k))
+    return found
 
 
 def _neighbours(series):
@@ -187,9 +202,21 @@ def write(group: Any, colors: NDArray[np.int64], found: NDArray[np.float64], why
 
 
 def read(group: Any, colors: Iterable[int]) -> dict[int, float]:
-    """Return the probabilities of an update by colour; those that are not known, or not there, are left out."""
+    """Return the probabilities of an update by colour; those that are not known, or not there, are left out.
+
+    Raises
+    ------
+    ConfigError
+        They are no numbers, or not as many as colours.
+    """
+    colors = list(colors)
     if TABLE in group:
-        found = dict(zip(group["colors"][:].tolist(), group[TABLE][:].tolist(), strict=True))
+        values = group[TABLE][:]
     else:
-        found = {c: float(group[f"delay_curve_color_{c}"].attrs.get(TABLE, np.nan)) for c in colors}
-    return {c: p for c, p in found.items() if np.isfinite(p)}
+        each = [np.asarray(group[f"delay_curve_color_{c}"].attrs.get(TABLE, np.nan)) for c in colors]
+        values = np.array(each) if {one.shape for one in each} == {()} else np.full(len(each), np.nan)
+    if values.shape != (len(colors),) or values.dtype.kind != "f":
+        raise ConfigError(
+            f"{group.name}: its {TABLE} has {values.dtype} {values.shape}, and must have a number per curve"
+        )
+    return {c: float(p) for c, p in zip(colors, values, strict=True) if np.isfinite(p)}

@@ -182,5 +182,5 @@ class TimeBlocks:
                 why[c] = stationarity.TOO_SHORT if np.isfinite(decay) else stationarity.NO_DECAY
                 if stationarity.DECAYS * decay <= lengths.min():
                     found[c] = stationarity.probability(own[:, c], total[c], self.delays)
-                    why[c], left[c] = "", False
+                    why[c], left[c] = "" if np.isfinite(found[c]) else stationarity.NOTHING, False
         return found, why

@@ -96,7 +96,7 @@ class G2IncrementalAccumulator(G2OfPairs):
     """
 
     forgets = False
-    snapshot_events = 40
+    snapshot_cost = (4.3, 0.45, 5.4, 0.02)
 
     def initWorker(self, numElementsWorker):
         """Allocate the sums, and the sum of what came while IP and IF are deferred."""

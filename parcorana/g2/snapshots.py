@@ -4,6 +4,8 @@ Where updates come often enough their sums serve. Else workers make them where a
 viewer.
 """
 
+import math
+
 import numpy as np
 
 from parcorana.calculation.arrays import Common, Summed
@@ -23,19 +25,29 @@ def _nbytes(delays, sizes):
     return 8 * (delays + sum(int(np.prod(shape)) for shape in sizes.values()))
 
 
+def width_of(cost, system_params):
+    """Return after how many events snapshots take no more than their part of a run."""
+    delay, reached, event, more = cost
+    delays = system_params["delays"]
+    reach = min(int(delays[-1]), system_params["times"])
+    snapshot = delay * len(delays) + reached * reach
+    return max(1, math.ceil(snapshot / (event + more * len(delays)) / _PART))
+
+
 class TimeBlocked:
     """The part of the G2 classes that is about stretches of the run: those of sums that only grow."""
 
-    #: Events, of which to add up the pairs and to move them takes about as long as to make one snapshot
-    #: (`bench/bench_kernels.py`).
-    snapshot_events = 0
+    #: Nanoseconds of a processor that a snapshot takes for each element: for each delay, and for each event within the
+    #: longest one; and those that an event takes in a whole job, where it does not come from a disk: some, and for
+    #: each delay (`bench/bench_kernels.py`, docs/performance.md). None for a class that makes none.
+    snapshot_cost = None
 
     @classmethod
     def snapshot_width(cls, system_params, user_params):
         """Return after how many events a stretch may end, 0 for never; and whether updates bring its sums."""
-        if cls.forgets or not cls.snapshot_events or normalization_of(user_params) == "pixel":
+        if cls.forgets or cls.snapshot_cost is None or normalization_of(user_params) == "pixel":
             return 0, False
-        width, update = round(cls.snapshot_events / _PART), system_params.get("update") or 0
+        width, update = width_of(cls.snapshot_cost, system_params), system_params.get("update") or 0
         # what a calculation of the user's own gives is known at updates only
         if any(is_own(cls, name) for name in ("workerCalc", "workerReduce")):
             return update, True

@@ -33,7 +33,7 @@ class MultiTauG2(G2Base):
     buffer = "C"
     in_order = True
     forgets = False
-    snapshot_events = 160
+    snapshot_cost = (37.0, 0.0, 5.0, 0.0)
     keeps_history = True
     takes_params = (*PARAMS, "channels")
 

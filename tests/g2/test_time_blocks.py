@@ -13,10 +13,9 @@ from test_aged import CHANNELS, COLOR, FINE, _of_frames, added, pairs_of, satura
 
 from parcorana import reference
 from parcorana.curves.snapshots import KEPT
+from parcorana.g2 import snapshots
 from parcorana.multitau import MultiTauG2
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator
-
-KINDS = G2IncrementalAccumulator, MultiTauG2
 
 
 @pytest.fixture
@@ -24,8 +23,7 @@ def short(monkeypatch):
     """Return a function that says after how many events a stretch may end."""
 
     def set_width(width):
-        for kind in KINDS:
-            monkeypatch.setattr(kind, "snapshot_events", width * 0.02)
+        monkeypatch.setattr(snapshots, "width_of", lambda cost, system_params: width)
 
     return set_width
 
@@ -170,3 +168,20 @@ def test_what_is_kept_is_known_beforehand(tmp_path, short):
     about = made.system_params, made.user_params, made.color_sums, 0
     kept = sum(array.nbytes for name, array in made.snapshots.state().items() if name in (*KEPT, "counts"))
     assert kept <= 4 * made.snapshot_bytes(*about)
+
+
+def test_a_stretch_is_long_where_its_sums_take_long():
+    """The longer the delays reach and the more there are; never longer than from one update to the next."""
+
+    def width(kind, **given):
+        system = {"delays": list(range(1, 101)), "times": 2000, "update": 0} | given
+        return kind.snapshot_width(system, {})
+
+    assert width(G2IncrementalAccumulator) == (3210, False)
+    far, few = [*range(1, 100), 25_000], [1, 2, 5]
+    assert width(G2IncrementalAccumulator, delays=far, times=30_000) == (78_919, False)
+    assert width(G2IncrementalAccumulator, delays=far)[0] < width(G2IncrementalAccumulator, delays=far, times=30_000)[0]
+    assert width(MultiTauG2, delays=few) == (1110, False)
+    assert width(MultiTauG2, delays=few, update=1000) == (1000, True)
+    assert width(MultiTauG2, delays=few, update=2000) == (1110, False)
+    assert width(G2atEnd) == (0, False)
