@@ -209,12 +209,12 @@ def read(group: Any, colors: Iterable[int]) -> dict[int, float]:
     ConfigError
         They are no numbers, or not as many as colours.
     """
-    colors = list(colors)
+    colors = list(colors) if TABLE in group or "delay_curves" not in group else []
     if TABLE in group:
         values = group[TABLE][:]
     else:
         each = [np.asarray(group[f"delay_curve_color_{c}"].attrs.get(TABLE, np.nan)) for c in colors]
-        values = np.array(each) if {one.shape for one in each} == {()} else np.full(len(each), np.nan)
+        values = np.array(each) if {one.shape for one in each} == {()} else np.full(len(colors), np.nan)
     if values.shape != (len(colors),) or values.dtype.kind != "f":
         raise ConfigError(
             f"{group.name}: its {TABLE} has {values.dtype} {values.shape}, and must have a number per curve"

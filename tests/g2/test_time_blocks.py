@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from local import opened_with_light, run_local
 from test_aged import CHANNELS, COLOR, FINE, _of_frames, added, pairs_of, saturated_until, streams
 
-from parcorana import reference
+from parcorana import ConfigError, reference
 from parcorana.curves.snapshots import KEPT
 from parcorana.g2 import snapshots
 from parcorana.multitau import MultiTauG2
+from parcorana.results.reading import read_result
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator
 
 
@@ -185,3 +186,38 @@ def test_a_stretch_is_long_where_its_sums_take_long():
     assert width(MultiTauG2, delays=few, update=1000) == (1000, True)
     assert width(MultiTauG2, delays=few, update=2000) == (1110, False)
     assert width(G2atEnd) == (0, False)
+
+
+def test_several_classes_have_what_each_has_alone(tmp_path, short):
+    short(30)
+    about = speckle() | {"system": {"block": 7, "workers": 2}}
+    kinds = [G2IncrementalAccumulator, MultiTauG2]
+    user = {"normalization": "color", "frame_norm": "color"}
+    together = viewer_of(tmp_path, kinds, about, user, [1, 2, 4]).parts
+    for kind in kinds:
+        alone = viewer_of(tmp_path, kind, about, user, [1, 2, 4]).snapshots.state()
+        found = together[kind.__name__].snapshots.state()
+        assert found.keys() == alone.keys() and len(alone["counts"]) >= 9
+        for name, array in found.items():
+            np.testing.assert_array_equal(array, alone[name])
+
+
+def test_many_colours_have_a_table_and_the_last_result_attributes(tmp_path, short):
+    """As pictures and the page read them, which refuse what is no probability."""
+    short(20)
+    np.save(tmp_path / "color.npy", np.arange(1, 81).reshape(8, 10))
+    frames = np.random.default_rng(2).integers(1, 9, (240, 8, 10)).astype(np.float32)
+    system = {"times": 20, "delays": [1, 2, 3], "update": 200, "h5output": str(tmp_path / "out.h5"), "block": 5}
+    user = {"color": str(tmp_path / "color.npy"), "save_arrays": False}
+    run_local(tmp_path, G2IncrementalAccumulator, np.arange(240), frames, user=user, **system)
+    with h5py.File(tmp_path / "out.h5", "r+") as file:
+        last, before = file["user/G2_results_at_000240"], file["user/G2_results_at_000200"]
+        table = last["stationarity_p"][:]
+        assert np.isfinite(table).all() and before["stationarity_p"].shape == (80,)
+        assert [last[f"delay_curve_color_{c}"].attrs["stationarity_p"] for c in range(1, 81)] == table.tolist()
+        assert read_result(file, "out.h5").stationarity == dict(zip(range(1, 81), table.tolist(), strict=True))
+        for wrong in (table[:3], np.zeros((80, 2)), np.full(80, b"x")):
+            del last["stationarity_p"]
+            last["stationarity_p"] = wrong
+            with pytest.raises(ConfigError, match="its stationarity_p has "):
+                read_result(file, "out.h5")
