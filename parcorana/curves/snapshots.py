@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 #: The most stretches of a run, and the fewest that many colours leave of these.
 POINTS, FEWEST = 64, 16
 #: Bytes that the viewer keeps at most, if that are not fewer than `FEWEST` stretches.
-_BYTES = 64 << 20
+_BYTES = 32 << 20
 #: Of what `ColorSums.reduce` returns.
 KEPT = ("elements", "fine_elements", "G2", "IP", "IF")
 

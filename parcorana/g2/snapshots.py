@@ -17,6 +17,7 @@ from parcorana.curves.timeblocks import TimeBlocks
 from parcorana.g2.parameters import normalization_of
 
 _PART = 0.02  # of the time of a run, that making snapshots may take
+_HELD = 3  # times what is kept: curves without each stretch, and how they deviate, are a third of it each
 _NAME = "snapshot."  # before the names of what is shared of them
 
 
@@ -55,13 +56,13 @@ class TimeBlocked:
 
     @classmethod
     def snapshot_bytes(cls, system_params, user_params, made, series):
-        """Return the bytes of what workers have not shared yet, and of a fourth of what the viewer keeps."""
+        """Return the bytes of what workers have not shared yet, and a fourth of what the viewer keeps, and makes of it."""
         width, by_updates = cls.snapshot_width(system_params, user_params)
         if not width:
             return 0
         delays = len(system_params["delays"])
         one = _nbytes(delays, made.shapes(delays)) + 24 * series * delays
-        return points_of(one) * one // 4 + (0 if by_updates else 2 * one)
+        return _HELD * points_of(one) * one // 4 + (0 if by_updates else 2 * one)
 
     def begin_snapshots(self):
         """Prepare what each role has of them, once colours and `frame_norm` are known."""

@@ -138,7 +138,7 @@ def test_ends_and_what_is_kept():
     assert again.ends.events.tolist() == [80, 164, 244]  # of 80
     for name, array in kept.state().items():
         assert array.tobytes() == again.state()[name].tobytes()
-    assert (points_of(1), points_of(2 << 20), points_of(1 << 30)) == (64, 32, 16)
+    assert (points_of(1), points_of(1 << 20), points_of(1 << 30)) == (64, 32, 16)
 
 
 @settings(max_examples=examples(50), deadline=None)
