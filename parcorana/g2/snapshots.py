@@ -41,7 +41,7 @@ class TimeBlocked:
     #: Nanoseconds of a processor that a snapshot takes for each element: for each delay, and for each event within the
     #: longest one; and those that an event takes in a whole job, where it does not come from a disk: some, and for
     #: each delay (`bench/bench_kernels.py`, docs/performance.md). None for a class that makes none.
-    snapshot_cost = None
+    snapshot_cost: tuple[float, float, float, float] | None = None
 
     @classmethod
     def snapshot_width(cls, system_params, user_params):
@@ -56,7 +56,7 @@ class TimeBlocked:
 
     @classmethod
     def snapshot_bytes(cls, system_params, user_params, made, series):
-        """Return the bytes of what workers have not shared yet, and a fourth of what the viewer keeps, and makes of it."""
+        """Return the bytes of what workers have not shared yet, and a fourth of what the viewer keeps and makes of it."""
         width, by_updates = cls.snapshot_width(system_params, user_params)
         if not width:
             return 0
