@@ -6,11 +6,12 @@ of a run alone gets the datasets per colour beside them, when it is joined (`com
 """
 
 import re
+from dataclasses import replace
 
 import h5py
 import numpy as np
 
-from parcorana.curves import fits, stationarity
+from parcorana.curves import errorfile, fits, stationarity
 from parcorana.curves.sums import Curve
 from parcorana.errors import ConfigError
 from parcorana.files.datasets import make_dataset, write_dataset
@@ -83,7 +84,8 @@ def write_curves(group, colors, curve, normalization, bias=None, stands_for=None
     norm = {"normalization": normalization}
     if stands_for is not None:
         norm[f"{stands_for[0]}_unit"] = stands_for[1]
-    error_is, source = "standard error over the colour's elements, as if they were independent", {}
+    source, error_is = errorfile.source_of(curve)
+    errorfile.write_errors(group, curve)
     if error_from is not None:
         source, error_is = {"error_from": error_from[0]}, error_from[1]
     said = {
@@ -250,6 +252,8 @@ def complete(user):
     nested = [name for name in user if "_at_" not in name and isinstance(user.get(name, getlink=True), h5py.HardLink)]
     nested = [user[name] for name in nested if isinstance(user[name], h5py.Group)]
     for group in [*_last(user), *(each for part in nested for each in _last(part))]:
+        if errorfile.DEVIATIONS in group and len(colors := [*read_rows(group, "delay_curves")]) <= NAMED:
+            errorfile.write_covariances(group, colors)
         if "delay_curves" in group and not _has_names(group):
             colors = group["colors"][:]
             off = {name: group[name][:] for name in (*_BIAS, stationarity.TABLE) if name in group}
@@ -276,9 +280,26 @@ def read_curves(group):
         if any(part.shape != (len(colors), *group["delays"].shape) or part.dtype.kind not in "iuf" for part in parts):
             shapes = ", ".join(f"{name} {group[name].shape}" for name in ("colors", "delays", *_NAME_OF))
             raise ConfigError(f"{group.name}: its tables of curves do not belong together: {shapes}")
-        return Curve(*parts).each(colors)
-    colors = read_rows(group, "delay_curves")
-    return {c: Curve(*(group[f"{name}_{c}"][:] for name in _NAME_OF.values())) for c in colors}
+        curves = Curve(*parts).each(colors)
+        source = group["delay_curve_errs"].attrs.get("error_from", "")
+    else:
+        colors = [*read_rows(group, "delay_curves")]
+        curves = {c: Curve(*(group[f"{name}_{c}"][:] for name in _NAME_OF.values())) for c in colors}
+        source = group[f"delay_curve_err_color_{colors[0]}"].attrs.get("error_from", "") if colors else ""
+    try:
+        rows, groups = errorfile.read_errors(group, (len(curves), *group["delays"].shape))
+    except ValueError as error:
+        raise ConfigError(f"{group.name}: its errors do not belong to its curves: {error}") from None
+    groups = np.broadcast_to(groups, len(curves))
+    return {
+        c: replace(
+            curve,
+            deviations=None if rows is None or not groups[k] else rows[k],
+            groups=int(groups[k]),
+            source=str(source) if groups[k] or rows is None else "pixels",
+        )
+        for k, (c, curve) in enumerate(curves.items())
+    }
 
 
 def read_rows(group, table):

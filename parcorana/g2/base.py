@@ -21,11 +21,13 @@ from parcorana.errors import RunError
 from parcorana.files.datasets import write_dataset
 from parcorana.g2.aged import AgedCurves
 from parcorana.g2.beside import draw_beside, picture_of
+from parcorana.g2.errored import WithErrors, groups_of
 from parcorana.g2.frames import FrameNormed
 from parcorana.g2.parameters import (
     PARAMS,
     aged_of,
     check_colors,
+    check_errors,
     check_picture,
     colors_of,
     frame_norm_of,
@@ -48,7 +50,7 @@ def _without_own(arrays):
     return {name.removeprefix(_OWN): array for name, array in arrays.items() if name.startswith(_OWN)}
 
 
-class G2Base(PlainG2, TimeBlocked, AgedCurves, FrameNormed, Apart, BlockBase):
+class G2Base(PlainG2, TimeBlocked, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
     """What the G2 classes have in common: parameters, saturation, delay curves."""
 
     takes_pieces = True
@@ -75,9 +77,11 @@ class G2Base(PlainG2, TimeBlocked, AgedCurves, FrameNormed, Apart, BlockBase):
         self._warn_of_own_adjust()
         color, finecolor, colors = colors_of(user_params, mpiParams.mask)
         self.color, self.finecolor = color, finecolor
-        self.color_sums = ColorSums(color, finecolor, normalization_of(user_params), colors)
+        self.groups = groups_of(user_params, mpiParams.mask, color, colors, len(self.delays))
+        self.color_sums = ColorSums(color, finecolor, normalization_of(user_params), colors, self.groups)
         self.color_sizes = np.bincount(np.searchsorted(colors, color[color > 0]), minlength=len(colors))
         self._own_color = color[mpiParams.part]
+        self.begin_errors()
         self.begin_frame_norm()
         self.begin_aged()
         self.begin_snapshots()
@@ -103,12 +107,14 @@ class G2Base(PlainG2, TimeBlocked, AgedCurves, FrameNormed, Apart, BlockBase):
         fits.check_kind(user_params.get("fit"))
         check_picture(user_params)
         aged_of(user_params)
+        check_errors(cls, user_params)
 
     @classmethod
     def reducedBytes(cls, system_params, user_params, mask):
         """Return the bytes of the sums per colour, of the timeline, and of the bits of saturated elements."""
         color, finecolor, colors = colors_of(user_params, mask)
-        sums = ColorSums(color, finecolor, normalization_of(user_params), colors)
+        group = groups_of(user_params, mask, color, colors, len(system_params["delays"]))
+        sums = ColorSums(color, finecolor, normalization_of(user_params), colors, group)
         of_delays = sums.nbytes(len(system_params["delays"]))
         size = of_delays + Timeline(color[:0], colors).nbytes
         size += 16  # `not_whole` and `events`
@@ -275,7 +281,11 @@ class G2Base(PlainG2, TimeBlocked, AgedCurves, FrameNormed, Apart, BlockBase):
         whole = not reduced["not_whole"].any()
         events = max(int(reduced["events"][0]), int(counts.max(initial=0)))  # 0: a class with a calculation of its own
         bias = bias_of(self.color_sums, reduced, counts, self.delays, events, whole)
+        curve = self.with_errors(curve, reduced, counts)
         curve, norm = self.normed(curve, counts)
+        curve = self.with_scatter(curve, counts)
+        curve = self.with_blocks(curve, reduced, counts)
+        self.say_errors(curve)
         self.write_results(group, counts, curve, saturated, bias, norm)
         line = {name.removeprefix("intensity."): array for name, array in reduced.items() if "intensity." in name}
         colors, rate = self.color_sums.colors, self.system_params["rate"]

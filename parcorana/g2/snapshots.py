@@ -21,9 +21,10 @@ _HELD = 3  # times what is kept: curves without each stretch, and how they devia
 _NAME = "snapshot."  # before the names of what is shared of them
 
 
-def _nbytes(delays, sizes):
-    """Return the bytes of the sums of one snapshot."""
-    return 8 * (delays + sum(int(np.prod(shape)) for shape in sizes.values()))
+def _sizes(made, delays):
+    """Return the shape of each array of the sums of one snapshot, and their bytes."""
+    sizes = {name: shape for name, shape in made.shapes(delays).items() if name in KEPT}
+    return sizes, 8 * (delays + sum(int(np.prod(shape)) for shape in sizes.values()))
 
 
 def width_of(cost, system_params):
@@ -56,12 +57,12 @@ class TimeBlocked:
 
     @classmethod
     def snapshot_bytes(cls, system_params, user_params, made, series):
-        """Return the bytes of what workers have not shared yet, and a fourth of what the viewer keeps and makes of it."""
+        """Return the bytes that workers have not shared yet, and a fourth of what the viewer keeps and makes of it."""
         width, by_updates = cls.snapshot_width(system_params, user_params)
         if not width:
             return 0
         delays = len(system_params["delays"])
-        one = _nbytes(delays, made.shapes(delays)) + 24 * series * delays
+        one = _sizes(made, delays)[1] + 24 * series * delays
         return _HELD * points_of(one) * one // 4 + (0 if by_updates else 2 * one)
 
     def begin_snapshots(self):
@@ -71,8 +72,8 @@ class TimeBlocked:
         width, self._by_updates = self.snapshot_width(self.system_params, self.user_params)
         if not width or self.mpiParams.role not in ("worker", "viewer"):
             return
-        self._sizes = {name: shape for name, shape in self.color_sums.shapes(len(self.delays)).items() if name in KEPT}
-        self.stretch_ends = Ends(width, points_of(_nbytes(len(self.delays), self._sizes)))
+        self._sizes, nbytes = _sizes(self.color_sums, len(self.delays))
+        self.stretch_ends = Ends(width, points_of(nbytes))
         if not self._by_updates:
             self.shares = min(self.shares or width, width)
         if self.mpiParams.role == "viewer":
@@ -118,11 +119,12 @@ class TimeBlocked:
         rest = {name: array for name, array in update.items() if not name.startswith(_NAME)}
         begin, length = 0, max(map(len, rest.values()), default=0)
         for k, processed in enumerate(mine.get("events", np.zeros(0, np.int64)).tolist()):
-            end = length - (update.processed - processed)
-            if self.series_g2 is not None:
+            series = None
+            if self.frame_norm is not None:
+                end = length - (update.processed - processed)
                 self._pass_on(rest, begin, end, update)
-                begin = end
-            sums, series = {name: mine[name][k] for name in self._sizes}, self.series_g2 and self.series_g2.settled()
+                begin, series = end, self.norm_sums(waiting=False)[0]
+            sums = {name: mine[name][k] for name in self._sizes}
             self.snapshots.take(processed, sums, mine["counts"][k], series)
         self._pass_on(rest, begin, length, update)
 
@@ -159,8 +161,8 @@ class TimeBlocked:
             return None
         ends, sums = self.snapshots.before(processed)
         now = {name: reduced[name] for name in KEPT if name in reduced} | {"counts": counts}
-        if self.series_g2 is not None:
-            now["series"] = self.series_g2.sums()[0]
+        if self.frame_norm is not None:
+            now["series"] = self.norm_sums()[0]
         if any((now["counts"] < one["counts"]).any() for one in sums):
             return None  # a calculation of its own has taken pairs away
         events = reduced["intensity.events"]
@@ -202,5 +204,5 @@ class TimeBlocked:
             self._changes_said = True
             self.mpiParams.logWarning(f"at {processed:,} events: {text}")
         if self._by_updates and processed % self.system_params["update"] == 0:
-            series = self.series_g2 and self.series_g2.sums()[0]
+            series = None if self.frame_norm is None else self.norm_sums()[0]
             self.snapshots.take(processed, reduced, counts, series)

@@ -48,9 +48,9 @@ class MultiTauG2(G2Base):
         _channels_of(user_params)
         super().checkParams(user_params, mask, log)
 
-    def series_sums(self, count):
+    def series_sums(self, count, marked):
         """Begin the sums of so many numbers of each event, averaged as the elements are."""
-        return MultiTauSeries(self.delays, self.channels, self.system_params["times"], count)
+        return MultiTauSeries(self.delays, self.channels, self.system_params["times"], count, marked)
 
     # -- on a worker --------------------------------------------------------------
 

@@ -252,7 +252,7 @@ def _check_alike(result, label):
     length, points = result.delays.shape, result.seconds.shape
     parts = [("delay_counts", result.counts)]
     for c, curve in result.curves.items():
-        parts += [(f"delay_curve_color_{c}, its error or elements", part) for part in vars(curve).values()]
+        parts += [(f"delay_curve_color_{c}, its error or elements", part) for part in curve.arrays]
         parts += [(f"what frame_norm did to colour {c}", each[c]) for each in (result.before, result.divisors) if each]
     for name, array in parts:
         if array.shape != length or array.dtype.kind not in "iuf":

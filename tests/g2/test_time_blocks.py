@@ -221,3 +221,38 @@ def test_many_colours_have_a_table_and_the_last_result_attributes(tmp_path, shor
             last["stationarity_p"] = wrong
             with pytest.raises(ConfigError, match="its stationarity_p has "):
                 read_result(file, "out.h5")
+
+
+def curves_of(folder):
+    with h5py.File(folder / "out.h5") as file:
+        return read_result(file, "out.h5").curves
+
+
+def test_errors_from_time_blocks(tmp_path, short):
+    """Where they are asked for; and of colours that are too small for pixel groups, as these are."""
+    short(10)
+    for errors in ("time blocks", "auto", "pixel groups", "pixels"):
+        user = {"normalization": "color", "errors": errors, "frame_norm": "light"}
+        made = viewer_of(tmp_path, G2IncrementalAccumulator, speckle(), user, [1, 2, 7, 15])
+        curve = curves_of(tmp_path)[1]
+        if errors.startswith("pixel"):
+            assert np.isnan(curve.error).all() and curve.groups == 0
+            continue
+        with h5py.File(tmp_path / "out.h5") as file:
+            group = file["user/G2_results_at_000300"]
+            about = dict(group["delay_curve_err_color_1"].attrs)
+            assert about["error_from"] == "time blocks"
+            assert about["long_name"] == "standard error from the scatter of stretches of the run"
+            covariance = group["delay_curve_cov_color_1"][:]
+        assert curve.groups == 30 and np.isfinite(curve.error[:3]).all() and np.isnan(curve.error[3])
+        np.testing.assert_allclose(np.sqrt(np.diag(covariance)), curve.error, rtol=1e-6)
+        # each of 299 pairs of 4 elements of independent speckle of contrast 5.25 / 20.25
+        assert 0.5 < curve.error[0] / (5.25 / 20.25 / np.sqrt(299 * 4)) < 2
+        assert made.has_scatter  # which is in them
+
+
+@pytest.mark.parametrize(("kind", "normalization"), [(G2atEnd, "color"), (MultiTauG2, "pixel")])
+def test_time_blocks_are_refused_where_there_are_none(tmp_path, kind, normalization):
+    user = {"normalization": normalization, "errors": "time blocks"}
+    with pytest.raises(ConfigError, match=f"errors'. is 'time blocks', but {kind.__name__} with the normalization"):
+        viewer_of(tmp_path, kind, speckle(), user, [1, 2])
