@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from parcorana.curves import errorfile, fits, stationarity
+from parcorana.curves.fitchoice import choice_in
 from parcorana.curves.sums import Curve
 from parcorana.errors import ConfigError
 from parcorana.files.datasets import make_dataset, write_dataset
@@ -227,12 +228,13 @@ def _write_colors(group, colors):
     write_dataset(group, "colors", colors, "1", "colour of each row of the tables")
 
 
-def write_fits(group, delays, curves, kind, rate, stands_for=None):
+def write_fits(group, delays, curves, choice, rate, stands_for=None):
     """Fit the curves, ``{colour: Curve}``, and write it; above `NAMED` colours say that the last result has fits."""
     if len(curves) > NAMED:
-        group.attrs[_MADE_AT_END] = kind
+        group.attrs[_MADE_AT_END] = choice.text
     else:
-        fits.write(group.create_group("fits"), fits.fit_curves(delays, curves, kind), rate, stands_for)
+        found = fits.fit_curves(delays, curves, choice)
+        fits.write(group.create_group("fits"), found, rate, stands_for, choice)
 
 
 def complete(user):
@@ -252,8 +254,8 @@ def complete(user):
     nested = [name for name in user if "_at_" not in name and isinstance(user.get(name, getlink=True), h5py.HardLink)]
     nested = [user[name] for name in nested if isinstance(user[name], h5py.Group)]
     for group in [*_last(user), *(each for part in nested for each in _last(part))]:
-        if errorfile.DEVIATIONS in group and len(colors := [*read_rows(group, "delay_curves")]) <= NAMED:
-            errorfile.write_covariances(group, colors)
+        if errorfile.DEVIATIONS in group and len(group[errorfile.GROUPS]) <= NAMED:
+            errorfile.write_covariances(group, read_curves(group))
         if "delay_curves" in group and not _has_names(group):
             colors = group["colors"][:]
             off = {name: group[name][:] for name in (*_BIAS, stationarity.TABLE) if name in group}
@@ -266,8 +268,8 @@ def complete(user):
                 )
             if "means" in group.get("intensity", ()):
                 _spell_out(group["intensity"], "means", "color", colors)
-        if (kind := group.attrs.get(_MADE_AT_END)) is not None:
-            said += _fit_at_end(group, kind)
+        if (text := group.attrs.get(_MADE_AT_END)) is not None:
+            said += _fit_at_end(group, str(text))
         for text in filter(None, map(group.attrs.get, ("normalization_error", stationarity.SENTENCE))):
             said.append(text if group.parent.name == user.name else f"{group.parent.name.rpartition('/')[2]}: {text}")
     return said
@@ -286,20 +288,11 @@ def read_curves(group):
         colors = [*read_rows(group, "delay_curves")]
         curves = {c: Curve(*(group[f"{name}_{c}"][:] for name in _NAME_OF.values())) for c in colors}
         source = group[f"delay_curve_err_color_{colors[0]}"].attrs.get("error_from", "") if colors else ""
+    curves = {c: replace(curve, source=str(source)) for c, curve in curves.items()}
     try:
-        rows, groups = errorfile.read_errors(group, (len(curves), *group["delays"].shape))
+        return errorfile.read_errors(group, curves)
     except ValueError as error:
         raise ConfigError(f"{group.name}: its errors do not belong to its curves: {error}") from None
-    groups = np.broadcast_to(groups, len(curves))
-    return {
-        c: replace(
-            curve,
-            deviations=None if rows is None or not groups[k] else rows[k],
-            groups=int(groups[k]),
-            source=str(source) if groups[k] or rows is None else "pixels",
-        )
-        for k, (c, curve) in enumerate(curves.items())
-    }
 
 
 def read_rows(group, table):
@@ -385,14 +378,14 @@ def _write_rows(group, name, colors, values, attributes, own=()):
             h5py.h5a.open(dataset, key.encode()).write(np.array(own[key][k]))
 
 
-def _fit_at_end(group, kind):
+def _fit_at_end(group, text):
     """Fit the curves of the last update; return what the log should say of it."""
     try:
-        fits.check_kind(kind)
+        choice = choice_in(text)
     except ConfigError as error:  # joined elsewhere than it was run
         return [f"the result has no fits: {error}"]
     del group.attrs[_MADE_AT_END]
     delays = group["delays"]
-    found = fits.fit_curves(delays[:], read_curves(group), kind)
-    fits.write(group.create_group("fits"), found, delays.attrs["rate"], _read_stands_for(group))
+    found = fits.fit_curves(delays[:], read_curves(group), choice)
+    fits.write(group.create_group("fits"), found, delays.attrs["rate"], _read_stands_for(group), choice)
     return []

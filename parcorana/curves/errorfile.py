@@ -1,6 +1,7 @@
 """Where errors come from, and how delays vary together, in a result file: docs/errors.md."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,8 +10,9 @@ from parcorana.files.datasets import write_dataset
 #: Numbers of deviations that an update has, and of covariances the last one, at the most.
 MOST = 1 << 20
 DEVIATIONS, GROUPS, COVARIANCE = "delay_curve_deviations", "error_groups", "delay_curve_cov_color"
+SHARED = "shared_deviations"
 #: Names of what is made anew where curves are.
-NAMES = rf"{DEVIATIONS}|{GROUPS}|{COVARIANCE}_\d+"
+NAMES = rf"{DEVIATIONS}|{SHARED}|{GROUPS}|{COVARIANCE}_\d+"
 _SAID = {
     "pixel groups": "standard error from the scatter of groups of neighbouring elements, and of what all share",
     "time blocks": "standard error from the scatter of stretches of the run",
@@ -36,45 +38,65 @@ def write_errors(group, curve):
         return
     what = "groups, or stretches, that errors of each colour come from; 0 where its elements count as independent"
     write_dataset(group, GROUPS, np.asarray(curve.groups, np.int64), "1", what)
-    if curve.deviations.size > MOST:
-        group[GROUPS].attrs["no_covariance"] = f"deviations would be {curve.deviations.size:,} numbers, above {MOST:,}"
+    shared = np.zeros((0, curve.g2.shape[1])) if curve.shared is None else curve.shared
+    rows = curve.deviations[:, : curve.deviations.shape[1] - len(shared)]
+    if rows.size > MOST:
+        group[GROUPS].attrs["no_covariance"] = f"deviations would be {rows.size:,} numbers, above {MOST:,}"
         return
-    what = "rows of each colour, the products of which added up are the covariance between delays"
-    write_dataset(group, DEVIATIONS, curve.deviations.astype(np.float32), "1", what)
+    what = (
+        "rows of each colour, the products of which added up are the covariance between delays, but for what is shared"
+    )
+    write_dataset(group, DEVIATIONS, rows.astype(np.float32), "1", what)
+    if len(shared):
+        what = "further rows, the same of all colours: parts of g2"
+        write_dataset(group, SHARED, shared.astype(np.float32), "1", what)
 
 
-def write_covariances(group, colors):
-    """Write the covariance between delays of each colour, from the deviations that are there."""
-    if DEVIATIONS not in group or len(colors) * group["delays"].size ** 2 > MOST:
+def write_covariances(group, curves):
+    """Write the covariance between delays of each colour, of curves that were read from the group."""
+    if DEVIATIONS not in group or len(curves) * group["delays"].size ** 2 > MOST:
         return
-    groups, source = group[GROUPS][:], group[DEVIATIONS]
-    for k, color in enumerate(colors):
-        if groups[k]:
-            rows = source[k].astype(np.float64)
+    for color, curve in curves.items():
+        if curve.groups:
             what = "covariance of the curve between delays; its diagonal is the square of the error"
-            write_dataset(group, f"{COVARIANCE}_{color}", rows.T @ rows, "1", what)
+            write_dataset(group, f"{COVARIANCE}_{color}", curve.covariance, "1", what)
 
 
-def read_errors(group, shape):
-    """Return deviations and groups of an update's curves, (C, D) is `shape`; (None, 0) where there are none.
+def read_errors(group, curves):
+    """Return curves, ``{colour: Curve}``, with what an update says of their errors.
 
     Raises
     ------
     ValueError
-        They do not belong to the curves.
+        That does not belong to the curves.
     """
     if GROUPS not in group:
-        return None, 0
+        return curves
+    shape = len(curves), *group["delays"].shape
     groups, rows = group[GROUPS][:], group[DEVIATIONS][:] if DEVIATIONS in group else None
+    shared = group[SHARED][:] if SHARED in group else None
     if groups.shape != shape[:1] or groups.dtype.kind not in "iu":
         raise ValueError(f"{GROUPS} {groups.shape}")
     if rows is not None and (rows.ndim != 3 or (len(rows), rows.shape[2]) != shape or rows.dtype.kind != "f"):
         raise ValueError(f"{DEVIATIONS} {rows.shape}")
-    return None if rows is None else rows.astype(np.float64), groups
+    if shared is not None and (shared.ndim != 2 or shared.shape[1] != shape[1] or shared.dtype.kind != "f"):
+        raise ValueError(f"{SHARED} {shared.shape}")
+    found = {}
+    for k, (c, curve) in enumerate(curves.items()):
+        if not groups[k]:
+            found[c] = replace(curve, source="pixels")
+            continue
+        own = None
+        if rows is not None:
+            own = rows[k].astype(np.float64)
+            if shared is not None:
+                own = np.concatenate([own, np.nan_to_num(curve.g2) * shared.astype(np.float64)])
+        found[c] = replace(curve, deviations=own, groups=int(groups[k]), shared=shared)
+    return found
 
 
 def update_of_errors(path):
     """Return the update of a dataset of errors, or of what is fitted by them; empty for others."""
-    what = rf"({DEVIATIONS}|{COVARIANCE}_\d+|delay_curve_errs?(_color_\d+)?|fits/[a-z_0-9]+)"
+    what = rf"({DEVIATIONS}|{SHARED}|{COVARIANCE}_\d+|delay_curve_errs?(_color_\d+)?|fits/[a-z_0-9]+)"
     found = re.fullmatch(rf"(.*)/{what}", path)
     return found[1] if found else ""

@@ -119,11 +119,14 @@ def summaries(curves, curve, delays):
     if len(curves) < LEAST or not use.any():
         return []
     own, y = curves[:, use] - 1, curve[use] - 1
-    end = y[-max(1, len(y) // 5) :].mean()
+    far = len(y) - max(1, len(y) // 5)
+    end = y[far:].mean()
     part = (y - end) / (y[0] - end) if y[0] > end else np.zeros(len(y))
     part[0] = 1
     after = np.argmax(part < _HIGH) or len(part)
     gone = after + (np.argmax(part[after:] < _LOW) or len(part) - after)
+    if after <= far:  # a beam that gets brighter or weaker raises all delays alike
+        own, y = own - own[:, far:].mean(axis=1, keepdims=True), y - end
     short = own[:, :after].mean(axis=1)
     found = [short]
     if gone > after and (level := y[:after].mean()):

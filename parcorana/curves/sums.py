@@ -40,6 +40,8 @@ class Curve:
         `error` is that of independent elements.
     groups : int64
         How many groups, or stretches, `deviations` come from; 0 without.
+    shared : (S, D) float64 or None
+        Those of the last rows of `deviations` that all colours have, as parts of g2.
     source : str
         'pixel groups', 'time blocks', 'pixels': what errors come from; empty where nobody has said.
     """
@@ -51,6 +53,7 @@ class Curve:
     deviations: NDArray[np.float64] | None = None
     groups: Any = 0
     source: Any = ""
+    shared: NDArray[np.float64] | None = None
 
     @property
     def arrays(self) -> tuple[NDArray[Any], ...]:
@@ -67,7 +70,7 @@ class Curve:
         groups, source = (np.broadcast_to(each, len(self.g2)) for each in (self.groups, self.source))
         rows = [None if self.deviations is None or not groups[k] else self.deviations[k] for k in range(len(groups))]
         each = zip(colors, *self.arrays, rows, groups.tolist(), source.tolist(), strict=True)
-        return {int(c): Curve(*row) for c, *row in each}
+        return {int(c): Curve(*row, self.shared) for c, *row in each}  # type: ignore[call-arg]
 
 
 def _tables(sums, groups, delays, divided):

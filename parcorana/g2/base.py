@@ -11,9 +11,10 @@ from parcorana.calculation.checks import adjust_in_place, check_reduced, check_r
 from parcorana.calculation.guard import callback
 from parcorana.calculation.says import saved_arrays
 from parcorana.calculation.userclass import Apart, calls_inherited, is_own
-from parcorana.curves import curvefile, fits
+from parcorana.curves import curvefile
 from parcorana.curves.bias import bias_of, not_whole, sentence
 from parcorana.curves.curvefile import SUMS
+from parcorana.curves.fitchoice import choice_of
 from parcorana.curves.precision import doubt
 from parcorana.curves.sums import ColorSums
 from parcorana.curves.timeline import Timeline
@@ -72,7 +73,7 @@ class G2Base(PlainG2, TimeBlocked, AgedCurves, WithErrors, FrameNormed, Apart, B
         self.delays = np.asarray(system_params["delays"], np.int64)
         self.saturated_value = number_of(user_params, "saturated_value")
         self.notzero = number_of(user_params, "notzero")
-        self.fit = user_params.get("fit") or None
+        self.fit = choice_of(user_params.get("fit"))
         self.picture = picture_of(user_params, system_params)
         self._warn_of_own_adjust()
         color, finecolor, colors = colors_of(user_params, mpiParams.mask)
@@ -104,7 +105,7 @@ class G2Base(PlainG2, TimeBlocked, AgedCurves, WithErrors, FrameNormed, Apart, B
             number_of(user_params, key)
         normalization_of(user_params)
         check_colors(user_params, mask, log)
-        fits.check_kind(user_params.get("fit"))
+        choice_of(user_params.get("fit"))
         check_picture(user_params)
         aged_of(user_params)
         check_errors(cls, user_params)
@@ -112,6 +113,8 @@ class G2Base(PlainG2, TimeBlocked, AgedCurves, WithErrors, FrameNormed, Apart, B
     @classmethod
     def reducedBytes(cls, system_params, user_params, mask):
         """Return the bytes of the sums per colour, of the timeline, and of the bits of saturated elements."""
+        if fit := choice_of(user_params.get("fit")):
+            fit.check_delays(system_params["delays"])
         color, finecolor, colors = colors_of(user_params, mask)
         group = groups_of(user_params, mask, color, colors, len(system_params["delays"]))
         sums = ColorSums(color, finecolor, normalization_of(user_params), colors, group)

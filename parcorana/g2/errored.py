@@ -42,11 +42,7 @@ class WithErrors:
 
     def with_scatter(self, curve, counts):
         """Add what all elements share to the errors of curves, once these are as they are to be."""
-        shared = self.scatter(counts)
-        if curve.deviations is None or not len(shared):
-            return curve
-        rows = np.nan_to_num(curve.g2)[:, None, :] * shared
-        return with_rows(curve, np.concatenate([curve.deviations, rows], axis=1), curve.groups)
+        return with_shared(curve, self.scatter(counts))
 
     def with_blocks(self, curve, reduced, counts):
         """Take errors from time blocks: where these are asked for, and 'auto' of colours too small for pixel groups."""
@@ -67,6 +63,7 @@ class WithErrors:
             deviations=deviations,
             groups=np.where(which, groups, curve.groups),
             source=np.where(which, "time blocks", curve.source),
+            shared=None,  # no part of time blocks, which have it: so it stays with each of the other colours
         )
 
     def say_errors(self, curve):
@@ -87,6 +84,14 @@ def with_groups(curve: Any, rows: Any, groups: Any) -> Any:
     if not groups.any():
         return replace(curve, source="pixels", groups=groups)
     return replace(with_rows(curve, rows, groups), source=np.where(groups > 0, "pixel groups", "pixels"))
+
+
+def with_shared(curve: Any, shared: Any) -> Any:
+    """Return curves with what all colours deviate by alike, (S, D) as parts of g2, in their errors."""
+    if curve.deviations is None or not len(shared):
+        return curve
+    rows = np.nan_to_num(curve.g2)[:, None, :] * shared
+    return replace(with_rows(curve, np.concatenate([curve.deviations, rows], axis=1), curve.groups), shared=shared)
 
 
 def with_rows(curve: Any, rows: Any, groups: Any) -> Any:

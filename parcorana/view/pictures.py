@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from parcorana.curves.rounding import time_with_error, with_error
+from parcorana.curves.fits import said_of
 from parcorana.files.aside import written
 from parcorana.view.library import Figure, ListedColormap, LogNorm, MaxNLocator, Normalize, Patch, matplotlib, windows
 from parcorana.view.names import check_picture_name
@@ -285,12 +285,8 @@ def _label(result, color):
         said = ": " + ("no element has intensity" if curve.left_out.any() else "no element, or no pairs")
     elif fit is None:
         said = ""
-    elif not fit.ok:
-        said = f": no fit ({fit.why})"
     else:
-        said = f": \u03c4 = {time_with_error(fit.tau / result.rate, fit.tau_err / result.rate)}"
-        said += f" ({with_error(fit.tau, fit.tau_err)} pulses)"
-        said += f", exponent {with_error(fit.exponent, fit.exponent_err)}" if fit.kind == "stretched" else ""
+        said = f": {said_of(fit, result.rate, ('exponent',))}"
     return textwrap.fill(_in_angstrom(result.name_of(color)) + said, 38)
 
 

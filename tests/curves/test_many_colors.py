@@ -242,13 +242,14 @@ def test_stopped_and_gone_on_with(many, start):
 
 
 def test_fits_are_made_of_the_last_result(many):
-    many.write(user=many.user | {"fit": "single"})
+    many.write(user=many.user | {"fit": {"kind": "single", "bounds": {"tau": (1, None)}}})
     assert many.drive(ranks=3).returncode == 0
     with h5py.File(many.folder / "out.h5") as file:
         groups = [file[f"user/G2_results_at_{n:06d}"] for n in (140, 228)]
-        assert "fits" not in groups[0] and groups[0].attrs["fit_of_the_last_result"] == "single"
+        assert "fits" not in groups[0] and groups[0].attrs["fit_of_the_last_result"] == "single,tau=1:"
         np.testing.assert_array_equal(groups[1]["fits/colors"], COLORS)
         assert "fit_of_the_last_result" not in groups[1].attrs
+        assert groups[1]["fits"].attrs["bounds_tau"].tolist() == [1, np.inf]
         assert groups[1]["fits"].attrs["kind"] == "single" and groups[1]["fits/tau"].attrs["rate"] == 120
 
 

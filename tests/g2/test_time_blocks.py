@@ -256,3 +256,24 @@ def test_time_blocks_are_refused_where_there_are_none(tmp_path, kind, normalizat
     user = {"normalization": normalization, "errors": "time blocks"}
     with pytest.raises(ConfigError, match=f"errors'. is 'time blocks', but {kind.__name__} with the normalization"):
         viewer_of(tmp_path, kind, speckle(), user, [1, 2])
+
+
+def test_of_several_colours_each_has_the_errors_that_it_can_have(tmp_path, short):
+    """Read as they were made: what all share is in both, and in time blocks once."""
+    short(20)
+    color = np.repeat([1, 2], (248, 8)).reshape(16, 16)
+    np.save(tmp_path / "color.npy", color)
+    rng = np.random.default_rng(4)
+    frames = (rng.gamma(1, 1, (400, 16, 16)) * rng.gamma(9, 1, (400, 1, 1))).astype(np.float32)
+    system = {"times": 20, "delays": [1, 2, 3], "h5output": str(tmp_path / "out.h5"), "block": 5}
+    user = {"color": str(tmp_path / "color.npy"), "save_arrays": False}
+    run_local(tmp_path, G2IncrementalAccumulator, np.arange(400), frames, user=user, **system)
+    curves = curves_of(tmp_path)
+    assert curves[1].groups >= 8 and curves[2].groups == 20
+    for curve in curves.values():
+        np.testing.assert_allclose(np.sqrt(np.square(curve.deviations).sum(axis=0)), curve.error, rtol=1e-5)
+    # the beam's part of both is the same
+    assert 0.5 < curves[2].error[0] / curves[1].error[0] < 3
+    with h5py.File(tmp_path / "out.h5") as file:
+        about = file["user/G2_results_at_000400/delay_curve_err_color_2"].attrs
+        assert about["error_from"] == "pixel groups, time blocks"
