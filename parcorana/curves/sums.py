@@ -196,6 +196,10 @@ class ColorSums:
         )  # each array has one number, or one per delay
         return one + (two - one) * (delays - 1)
 
+    def shapes(self, delays: int) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each array that `reduce` returns for so many delays."""
+        return {name: array.shape for name, array in self._of_no_element(delays).items()}
+
     def _of_no_element(self, delays):
         arrays = {name: np.zeros((delays, 0)) for name in ("G2", "IP", "IF")}
         return self.reduce(arrays, np.zeros(delays, np.int64), np.zeros(0, np.int8), slice(0, 0))

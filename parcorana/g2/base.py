@@ -28,15 +28,17 @@ from parcorana.g2.parameters import (
     PARAMS,
     aged_of,
     check_colors,
+    check_errors,
     check_picture,
     colors_of,
-    errors_of,
+    frame_norm_of,
     has_aged,
     normalization_of,
     number_of,
     table_of,
 )
 from parcorana.g2.plain import PlainG2
+from parcorana.g2.snapshots import TimeBlocked
 
 _OWN = "parcorana."  # before the names of what is reduced and kept here: a class made from these adds its own
 
@@ -49,7 +51,7 @@ def _without_own(arrays):
     return {name.removeprefix(_OWN): array for name, array in arrays.items() if name.startswith(_OWN)}
 
 
-class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
+class G2Base(PlainG2, TimeBlocked, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
     """What the G2 classes have in common: parameters, saturation, delay curves."""
 
     takes_pieces = True
@@ -83,6 +85,7 @@ class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
         self.begin_errors()
         self.begin_frame_norm()
         self.begin_aged()
+        self.begin_snapshots()
         table = table_of(user_params) if mpiParams.role in ("viewer", "alone") else None
         #: What the colours stand for: name, unit and (C,) float64, as q of rings; None if nobody has said.
         self.stands_for = table and table.stands_for(colors)
@@ -105,7 +108,7 @@ class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
         choice_of(user_params.get("fit"))
         check_picture(user_params)
         aged_of(user_params)
-        errors_of(user_params)
+        check_errors(cls, user_params)
 
     @classmethod
     def reducedBytes(cls, system_params, user_params, mask):
@@ -122,6 +125,9 @@ class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
             size += 16 + of_delays // 2  # of two updates, where the viewer holds four times what is said here
         if number_of(user_params, "saturated_value") is not None:
             size += -(-len(color) // 8) * 8  # eight elements to a number, summed as 64 bit
+        size += cls.snapshot_bytes(
+            system_params, user_params, sums, len(colors) + 1 if frame_norm_of(user_params) else 0
+        )
         return size + cls.frame_norm_bytes(system_params, user_params, len(colors))
 
     def arrays(self, elements):
@@ -130,7 +136,8 @@ class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
         line = self.timeline
         kept = {"saturated": PerElement(self.saturated), "timeline.sums": Summed(line.sums)}
         kept |= {f"timeline.{name}": Common(array) for name, array in line.common().items()}
-        return kept | self.arrays_of_frame_norm(self._own_color[:elements]) | self.arrays_of_aged()
+        kept |= self.arrays_of_frame_norm(self._own_color[:elements])
+        return kept | self.arrays_of_aged() | self.arrays_of_snapshots()
 
     def initWorker(self, numElementsWorker):
         """Allocate what marks saturated elements, and the intensity over time; a form of G2 adds its sums."""
@@ -212,6 +219,11 @@ class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
         arrays, counts, int8array = self.workerCalc(T, numTimesFilled, X)
         return self._reduced(arrays, counts, int8array), counts
 
+    def own_sums(self, T, numTimesFilled, X):
+        """Return the sums of each colour by their own names, and the counts."""
+        sums, counts = self._sums_of_colors(T, numTimesFilled, X)
+        return _without_own(sums), counts
+
     def named(self, name):
         """Name the callback that makes an array."""
         who = type(self).__name__
@@ -275,6 +287,7 @@ class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
         curve = self.with_errors(curve, reduced, counts)
         curve, norm = self.normed(curve, counts)
         curve = self.with_scatter(curve, counts)
+        curve = self.with_blocks(curve, reduced, counts)
         self.say_errors(curve)
         self.write_results(group, counts, curve, saturated, bias, norm)
         line = {name.removeprefix("intensity."): array for name, array in reduced.items() if "intensity." in name}
@@ -285,6 +298,7 @@ class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
         if self.fit:
             curvefile.write_fits(group, self.delays, curve.each(colors), self.fit, rate, self.stands_for)
         self.write_aged(group, reduced, counts)
+        self.write_stationarity(group, reduced, counts)
         if self.picture:
             self._draw(h5UserGroup)
 

@@ -139,6 +139,17 @@ def errors_of(user_params):
     return value
 
 
+def check_errors(user_class, user_params):
+    """Refuse errors from time blocks of a class whose sums do not only grow, and of ratios."""
+    normalization = normalization_of(user_params)
+    if errors_of(user_params) == "time blocks" and (user_class.forgets or normalization == "pixel"):
+        raise ConfigError(
+            f"user_params['errors'] is 'time blocks', but {user_class.__name__} with the normalization "
+            f"{normalization!r} has none: they need G2IncrementalAccumulator or MultiTauG2, and 'finecolor' or "
+            "'color'; or take 'pixel groups'"
+        )
+
+
 def series_of(user_params, colors):
     """Return how many numbers of each event are correlated on the viewer, beside so many colours.
 

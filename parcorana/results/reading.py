@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from parcorana.curves import stationarity
 from parcorana.curves.curvefile import read_curves, read_frame_norm, read_intensity
 from parcorana.curves.fits import Fit
 from parcorana.detector.colortable import ColorTable
@@ -52,6 +53,10 @@ class Result:
         The curves without that, and that g2, by colour.
     of : str or None
         Which of several classes it is of.
+    stationarity : dict of int to float
+        How probable it is that g2 changes as it does by chance, of the colours of which it is known.
+    changes : str
+        Which colours change with age; empty if none is seen to.
     """
 
     label: str
@@ -74,6 +79,8 @@ class Result:
     before: dict = field(default_factory=dict)
     divisors: dict = field(default_factory=dict)
     of: str | None = None
+    stationarity: dict = field(default_factory=dict)
+    changes: str = ""
 
     def name_of(self, color):
         """Return what a colour is called: its number, and its q if that is known."""
@@ -197,6 +204,8 @@ def read_result(file, label, at=None, of=None):
         frame_norm=frame_norm,
         before=before,
         divisors=divisors,
+        stationarity=stationarity.read(group, curves),
+        changes=str(group.attrs.get(stationarity.SENTENCE, "")),
     )
     _check_alike(result, label)
     return result
