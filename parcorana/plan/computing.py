@@ -153,6 +153,10 @@ class _Tried:
         worker.monitors.settle()
         worker.calculation.mpiParams.processed = worker.events.processed
         arrays = worker._collected(last)
+        try:
+            next(arrays)
+        except StopIteration as end:  # a worker that is alone waits for no other
+            arrays = end.value
         whole = [
             (n, a.value.dtype.str, list(a.value.shape[:-1]))
             for n, a in sorted(arrays.items())
