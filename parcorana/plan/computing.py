@@ -229,7 +229,7 @@ def compute_some(config, threads, elements, sample, total=None, each=0.0, second
     share = tried / threads
     most = max(1, min(int(elements * share), most))
     small = large = _try(config, tried, min(most, strip * tried), sample, blocks, events, seconds / 2)
-    until = time.perf_counter() + 2 * seconds
+    until = time.perf_counter() + _PATIENCE * seconds
     while time.perf_counter() < until:
         if large is small:
             many = _STEP * small.elements
