@@ -59,6 +59,14 @@ def test_calculate_at_update(benchmark, timed, steady, name):
     benchmark.pedantic(worker.calculate, setup=worker.feed, rounds=rounds, iterations=1)
 
 
+@pytest.mark.parametrize("case", ["usual", "10 delays", "delays to 25000"])
+def test_snapshot(benchmark, timed, steady, case):
+    """The sums at the end of a stretch of the run, of which `snapshot_cost` says what they take."""
+    worker = steady(ACCUMULATOR, **CASES[case])
+    buffer = worker.entering.buffer
+    timed(benchmark, lambda: worker.user.own_sums(buffer.T, buffer.filled, buffer.X), rounds=3)
+
+
 def test_store(benchmark, timed, steady):
     """Turning and storing a block, as G2atEnd does on entry."""
     worker = steady(AT_END)

@@ -1,6 +1,7 @@
 """The two ways a run can end badly, and the exit status of each."""
 
 import errno
+import io
 import os
 import resource
 import sys
@@ -175,6 +176,10 @@ def _fill_standard_streams():
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115
+    if sys.stderr is sys.__stderr__ and not getattr(sys.stderr, "write_through", True):
+        # what cannot be written, to a full disk, is not kept: Python would fail at it once more as it ends, status 120
+        old, raw = sys.stderr, io.FileIO(2, "w", closefd=False)
+        sys.stderr = io.TextIOWrapper(raw, old.encoding, old.errors, write_through=True)
 
 
 def _has_folder():

@@ -308,13 +308,12 @@ def two_time(
     ages: int,
     delays: Sequence[int] | NDArray[np.int64],
     lags: int,
-) -> tuple[NDArray[np.float64], NDArray[np.int64], int, NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.int64], int, NDArray[np.float64], NDArray[np.float64]]:
     """Compute the two-time correlation of one colour, pair by pair.
 
     Parameters
     ----------
-    counters : (m,) int64 [pulses]
-        Increasing.
+    counters : (m,) int64 [pulses], increasing
     data : (m, n) float64
     numbers, saturated_at : (m,) and (n,) int64
         When each event was processed, and which event saturated each element first.
@@ -330,13 +329,15 @@ def two_time(
     ages : (A,) int64
         First counter of each bin.
     width : int
-    g2 : (A, D) float64
+    g2, weights : (A, D) float64
+        And what it was divided by, by which it weighs among all ages.
     """
     width = 1
     while len(counters) and counters[-1] // width - counters[0] // width >= ages:
         width *= 2
     bins = range(counters[0] // width, counters[-1] // width + 1) if len(counters) else range(0)
     matrix, g2 = np.full((len(bins), len(bins)), np.nan), np.full((len(bins), len(delays)), np.nan)
+    weights = np.zeros(g2.shape)
     good = numbers[:, None] < saturated_at
     data = np.where(good, data, 0)
     n, s = good.sum(axis=1), data.sum(axis=1)
@@ -358,8 +359,8 @@ def two_time(
             found[0] += data[a] @ data[b]
             found[1] += s[a] / max(n[a], 1) * s[b]
         for age, (top, bottom) in sums.items():
-            g2[age, d] = top / bottom if bottom else np.nan
-    return matrix, np.array([k * width for k in bins], np.int64), width, g2
+            g2[age, d], weights[age, d] = top / bottom if bottom else np.nan, bottom
+    return matrix, np.array([k * width for k in bins], np.int64), width, g2, weights
 
 
 def photon_windows(

@@ -6,11 +6,13 @@ of a run alone gets the datasets per colour beside them, when it is joined (`com
 """
 
 import re
+from dataclasses import replace
 
 import h5py
 import numpy as np
 
-from parcorana.curves import fits
+from parcorana.curves import errorfile, fits, stationarity
+from parcorana.curves.fitchoice import choice_in
 from parcorana.curves.sums import Curve
 from parcorana.errors import ConfigError
 from parcorana.files.datasets import make_dataset, write_dataset
@@ -83,7 +85,8 @@ def write_curves(group, colors, curve, normalization, bias=None, stands_for=None
     norm = {"normalization": normalization}
     if stands_for is not None:
         norm[f"{stands_for[0]}_unit"] = stands_for[1]
-    error_is, source = "standard error over the colour's elements, as if they were independent", {}
+    source, error_is = errorfile.source_of(curve)
+    errorfile.write_errors(group, curve)
     if error_from is not None:
         source, error_is = {"error_from": error_from[0]}, error_from[1]
     said = {
@@ -225,12 +228,13 @@ def _write_colors(group, colors):
     write_dataset(group, "colors", colors, "1", "colour of each row of the tables")
 
 
-def write_fits(group, delays, curves, kind, rate, stands_for=None):
+def write_fits(group, delays, curves, choice, rate, stands_for=None):
     """Fit the curves, ``{colour: Curve}``, and write it; above `NAMED` colours say that the last result has fits."""
     if len(curves) > NAMED:
-        group.attrs[_MADE_AT_END] = kind
+        group.attrs[_MADE_AT_END] = choice.text
     else:
-        fits.write(group.create_group("fits"), fits.fit_curves(delays, curves, kind), rate, stands_for)
+        found = fits.fit_curves(delays, curves, choice)
+        fits.write(group.create_group("fits"), found, rate, stands_for, choice)
 
 
 def complete(user):
@@ -250,19 +254,23 @@ def complete(user):
     nested = [name for name in user if "_at_" not in name and isinstance(user.get(name, getlink=True), h5py.HardLink)]
     nested = [user[name] for name in nested if isinstance(user[name], h5py.Group)]
     for group in [*_last(user), *(each for part in nested for each in _last(part))]:
+        if errorfile.DEVIATIONS in group and len(group[errorfile.GROUPS]) <= NAMED:
+            errorfile.write_covariances(group, read_curves(group))
         if "delay_curves" in group and not _has_names(group):
             colors = group["colors"][:]
-            off = {name: group[name][:] for name in _BIAS if name in group}
+            off = {name: group[name][:] for name in (*_BIAS, stationarity.TABLE) if name in group}
             if stands_for := _read_stands_for(group):
                 off[stands_for[0]] = stands_for[2]
             _spell_out_all(group, colors, off)
             if "aged" in group:
-                _spell_out_all(group["aged"], colors, {name: off[name] for name in off.keys() - _BIAS.keys()})
+                _spell_out_all(
+                    group["aged"], colors, {name: off[name] for name in off.keys() - {*_BIAS, stationarity.TABLE}}
+                )
             if "means" in group.get("intensity", ()):
                 _spell_out(group["intensity"], "means", "color", colors)
-        if (kind := group.attrs.get(_MADE_AT_END)) is not None:
-            said += _fit_at_end(group, kind)
-        if text := group.attrs.get("normalization_error"):
+        if (text := group.attrs.get(_MADE_AT_END)) is not None:
+            said += _fit_at_end(group, str(text))
+        for text in filter(None, map(group.attrs.get, ("normalization_error", stationarity.SENTENCE))):
             said.append(text if group.parent.name == user.name else f"{group.parent.name.rpartition('/')[2]}: {text}")
     return said
 
@@ -274,9 +282,17 @@ def read_curves(group):
         if any(part.shape != (len(colors), *group["delays"].shape) or part.dtype.kind not in "iuf" for part in parts):
             shapes = ", ".join(f"{name} {group[name].shape}" for name in ("colors", "delays", *_NAME_OF))
             raise ConfigError(f"{group.name}: its tables of curves do not belong together: {shapes}")
-        return Curve(*parts).each(colors)
-    colors = read_rows(group, "delay_curves")
-    return {c: Curve(*(group[f"{name}_{c}"][:] for name in _NAME_OF.values())) for c in colors}
+        curves = Curve(*parts).each(colors)
+        source = group["delay_curve_errs"].attrs.get("error_from", "")
+    else:
+        colors = [*read_rows(group, "delay_curves")]
+        curves = {c: Curve(*(group[f"{name}_{c}"][:] for name in _NAME_OF.values())) for c in colors}
+        source = group[f"delay_curve_err_color_{colors[0]}"].attrs.get("error_from", "") if colors else ""
+    curves = {c: replace(curve, source=str(source)) for c, curve in curves.items()}
+    try:
+        return errorfile.read_errors(group, curves)
+    except ValueError as error:
+        raise ConfigError(f"{group.name}: its errors do not belong to its curves: {error}") from None
 
 
 def read_rows(group, table):
@@ -362,14 +378,14 @@ def _write_rows(group, name, colors, values, attributes, own=()):
             h5py.h5a.open(dataset, key.encode()).write(np.array(own[key][k]))
 
 
-def _fit_at_end(group, kind):
+def _fit_at_end(group, text):
     """Fit the curves of the last update; return what the log should say of it."""
     try:
-        fits.check_kind(kind)
+        choice = choice_in(text)
     except ConfigError as error:  # joined elsewhere than it was run
         return [f"the result has no fits: {error}"]
     del group.attrs[_MADE_AT_END]
     delays = group["delays"]
-    found = fits.fit_curves(delays[:], read_curves(group), kind)
-    fits.write(group.create_group("fits"), found, delays.attrs["rate"], _read_stands_for(group))
+    found = fits.fit_curves(delays[:], read_curves(group), choice)
+    fits.write(group.create_group("fits"), found, delays.attrs["rate"], _read_stands_for(group), choice)
     return []

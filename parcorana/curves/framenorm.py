@@ -65,6 +65,8 @@ def divide(
     divisor = g2[: len(colors)] if of_colors else g2
     good = np.where(divisor > 0, divisor, np.nan)
     divided = replace(curve, g2=curve.g2 / good, error=curve.error / good)
+    if curve.deviations is not None:
+        divided = replace(divided, deviations=np.nan_to_num(curve.deviations / good[:, None, :]))
     doubt = ""
     if of_colors and about is not None and len(colors):
         doubt = sentence(colors, of_speckles(divided, g2, *about))

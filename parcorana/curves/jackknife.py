@@ -36,5 +36,5 @@ def deviations(
     pseudo = np.where(counts, times * value - (times - 1) * np.where(counts, without, 0), 0)
     mean = np.where(counts, pseudo, 0).sum(axis=0) / np.maximum(groups, 1)
     apart = np.where(counts, (pseudo - mean) / np.sqrt(times - 1), 0) / np.sqrt(np.maximum(groups, 1))
-    apart *= np.where(groups > 3, np.sqrt((groups - 1) / np.maximum(groups - 3, 1)), 1)
+    apart *= np.where(groups > 3, np.sqrt(np.maximum(groups - 1, 0) / np.maximum(groups - 3, 1)), 1)
     return np.where(groups > 1, apart, np.nan)

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parcorana import _core
+from parcorana.curves.parts import Parts
 
 NORMALIZATIONS = ("pixel", "finecolor", "color")
+_DIVIDES = ("IP", "IF", "IP_IF")  # sums over what divides: colours or fine colours
 _ROUNDED = 1e-14  # of a sum, that a difference of two may have from rounding alone
 
 
@@ -27,24 +29,57 @@ class Curve:
     g2 : float64
         NaN where there is no pair or no element.
     error : float64
-        Standard error of the mean over the colour's elements, as if they were
-        independent; NaN where the normalization gives no ratio per element or
-        fewer than two elements counted.
+        Standard error: docs/errors.md. NaN where there is none, as from
+        independent elements with a normalization that gives no ratio per element.
     elements : int64
         Elements that counted.
     left_out : int64
         Unsaturated elements left out for a zero denominator.
+    deviations : (R, D) float64 or None
+        Rows whose products, added up, are the covariance between the delays: (C, R, D) of all colours. None where
+        `error` is that of independent elements.
+    groups : int64
+        How many groups, or stretches, `deviations` come from; 0 without.
+    shared : (S, D) float64 or None
+        Those of the last rows of `deviations` that all colours have, as parts of g2.
+    source : str
+        'pixel groups', 'time blocks', 'pixels': what errors come from; empty where nobody has said.
     """
 
     g2: NDArray[np.float64]
     error: NDArray[np.float64]
     elements: NDArray[np.int64]
     left_out: NDArray[np.int64]
+    deviations: NDArray[np.float64] | None = None
+    groups: Any = 0
+    source: Any = ""
+    shared: NDArray[np.float64] | None = None
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """g2, error, elements, left_out."""
+        return self.g2, self.error, self.elements, self.left_out
+
+    @property
+    def covariance(self) -> NDArray[np.float64] | None:
+        """Covariance between the delays, (D, D) or (C, D, D) float64; None where nothing is known of it."""
+        return None if self.deviations is None else np.swapaxes(self.deviations, -1, -2) @ self.deviations
 
     def each(self, colors: Sequence[int] | NDArray[np.int64]) -> "dict[int, Curve]":
         """Return ``{colour: Curve}`` of the curves of all colours, (C,)."""
-        rows = zip(self.g2, self.error, self.elements, self.left_out, strict=True)
-        return {int(c): Curve(*row) for c, row in zip(colors, rows, strict=True)}
+        groups, source = (np.broadcast_to(each, len(self.g2)) for each in (self.groups, self.source))
+        rows = [None if self.deviations is None or not groups[k] else self.deviations[k] for k in range(len(groups))]
+        each = zip(colors, *self.arrays, rows, groups.tolist(), source.tolist(), strict=True)
+        return {int(c): Curve(*row, self.shared) for c, *row in each}  # type: ignore[call-arg]
+
+
+def _tables(sums, groups, delays, divided):
+    """Return the tables of `_core.sum_colors` by name."""
+    if not divided:
+        names = "excess", "excess_squared", "zero", "inverse"
+        return dict(zip(names, sums.reshape(4, groups, delays), strict=True))
+    tables = dict(zip(("G2", "G2_squared"), sums[: 2 * groups].reshape(2, groups, delays), strict=True))
+    return tables | dict(zip(_DIVIDES, sums[2 * groups :].reshape(3, -1, delays), strict=True))
 
 
 class ColorSums:
@@ -60,6 +95,9 @@ class ColorSums:
     colors : sequence of int, optional
         Colours that get a curve, increasing; those of the included elements
         without it. One that no included element has gets NaN.
+    group : (N,) int64, optional
+        Number of each element's pixel group within its colour, as `parcorana.curves.groups.pixel_groups` makes it:
+        with it there are sums of each group, too, for errors.
     """
 
     def __init__(
@@ -68,21 +106,22 @@ class ColorSums:
         finecolor: Any,
         normalization: str,
         colors: Sequence[int] | NDArray[np.int64] | None = None,
+        group: NDArray[np.int64] | None = None,
     ) -> None:
         if normalization not in NORMALIZATIONS:
             raise ValueError(f"normalization must be one of {', '.join(NORMALIZATIONS)}, not {normalization!r}")
         self.normalization = normalization
         self.colors = np.unique(color[color > 0]) if colors is None else np.asarray(colors, np.int64)
-        self._color = color
+        self._group = index = np.where(color > 0, np.searchsorted(self.colors, color), -1)
+        self._fine_of: Any = None
         if normalization == "finecolor":
             self._fine, self._fine_of = np.unique(finecolor, return_inverse=True)
             # one group for each pair of colour and fine colour that occurs
-            number = np.searchsorted(self.colors, color) * len(self._fine) + self._fine_of
-            number = np.where(color > 0, number, -1)
+            number = np.where(color > 0, index * len(self._fine) + self._fine_of, -1)
             self._pairs = np.unique(number[number >= 0])
             self._group = np.where(number >= 0, np.searchsorted(self._pairs, number), -1)
-        else:
-            self._group = np.where(color > 0, np.searchsorted(self.colors, color), -1)
+        #: What is summed of each pixel group; None without any.
+        self.parts = Parts(index, self._fine_of, group) if group is not None and group.any() else None
 
     def reduce(
         self,
@@ -114,19 +153,41 @@ class ColorSums:
         """
         G2, IP, IF = (arrays.get(name) for name in ("G2", "IP", "IF"))
         G2, IP, IF = (None if array is None else np.ascontiguousarray(array.T) for array in (G2, IP, IF))
-        ok, group = saturated == 0, self.group_of(saturated, part)
-        fine, fines = None, 0
+        ok, groups = saturated == 0, self._groups()
+        group, fine, fines = self.group_of(saturated, part), None, 0
         if self.normalization == "finecolor":
             # fine colours are means over all their elements, whatever the colour
             fine, fines = np.where(ok, self._fine_of[part], -1), len(self._fine)
         elif self.normalization == "color":
-            fine, fines = group, self._groups()
-        last = counts.astype(np.float64), group, self._groups(), fine, fines, threads
+            fine, fines = group, groups
+        summed: tuple[Any, ...] = group, groups, fine, fines
+        if self.parts is not None:
+            colored, divides = self.parts.of(part, ok)
+            size = len(self.parts)
+            summed = colored, size, *((None, 0) if fine is None else (divides, size))
+        last = counts.astype(np.float64), *summed, threads
         if pending is None:
             sums = _core.sum_colors(G2, IP, IF, *last)
         else:
             sums = _core.sum_pending(*pending, G2, IP, IF, *last)
-        return self._named(sums, group, fine, counts)
+        tables = _tables(sums, summed[1], len(counts), fine is not None)
+        apart = {}
+        if self.parts is not None:
+            apart = self.parts.named(tables, divides)
+            of_group, of_fine = self._of_parts()
+            tables = {
+                name: self.parts.added(table, *((of_fine, fines) if name in _DIVIDES else (of_group, groups)))
+                for name, table in tables.items()
+            }
+        return self._named(tables, group, fine) | apart
+
+    def _of_parts(self):
+        """Return of each part the group that it is of, -1 for none, and what divides that."""
+        parts = self.parts
+        if self.normalization != "finecolor":
+            return parts.color, parts.fine
+        number = np.where(parts.color >= 0, parts.color * len(self._fine) + parts.fine, -1)
+        return np.where(parts.color >= 0, np.searchsorted(self._pairs, number), -1), parts.fine
 
     def group_of(self, saturated: NDArray[np.int8], part: slice) -> NDArray[np.int64]:
         """Return of each of one worker's elements the row of `reduce`'s tables that it counts in; -1: in none."""
@@ -144,26 +205,20 @@ class ColorSums:
         )  # each array has one number, or one per delay
         return one + (two - one) * (delays - 1)
 
+    def shapes(self, delays: int) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each array that `reduce` returns for so many delays."""
+        return {name: array.shape for name, array in self._of_no_element(delays).items()}
+
     def _of_no_element(self, delays):
         arrays = {name: np.zeros((delays, 0)) for name in ("G2", "IP", "IF")}
         return self.reduce(arrays, np.zeros(delays, np.int64), np.zeros(0, np.int8), slice(0, 0))
 
-    def _named(self, sums, group, fine, counts):
-        """Give the tables of `_core.sum_colors` their names, and add the numbers of elements."""
-        groups = self._groups()
-        elements = np.bincount(group[group >= 0], minlength=groups).astype(np.float64)
-        if self.normalization == "pixel":
-            excess, squared, zero, inverse = sums.reshape(4, groups, len(counts))
-            return {
-                "excess": excess,
-                "excess_squared": squared,
-                "elements": elements[:, None] - zero,
-                "zero": zero,
-                "inverse": inverse,
-            }
-        G2, squared = sums[: 2 * groups].reshape(2, groups, len(counts))
-        IP, IF, product = sums[2 * groups :].reshape(3, -1, len(counts))
-        named = {"elements": elements, "G2": G2, "G2_squared": squared, "IP": IP, "IF": IF, "IP_IF": product}
+    def _named(self, tables, group, fine):
+        """Add the numbers of elements to the tables."""
+        elements = np.bincount(group[group >= 0], minlength=self._groups()).astype(np.float64)
+        if "zero" in tables:
+            return tables | {"elements": elements[:, None] - tables["zero"]}
+        named = tables | {"elements": elements}
         if self.normalization == "finecolor":
             named["fine_elements"] = np.bincount(fine[fine >= 0], minlength=len(self._fine)).astype(np.float64)
         return named

@@ -73,7 +73,7 @@ class AgedCurves:
         if self.ages is None:
             return
         processed = self.mpiParams.processed
-        series = None if self.series_g2 is None else self.series_g2.sums()[0]
+        series = None if self.frame_norm is None else self.norm_sums()[0]
         aged, ends = self.ages.take(processed, reduced, counts, series), reduced.get("stretch", (0, -1))
         if aged is None or ends[0] > ends[1]:
             return

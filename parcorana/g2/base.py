@@ -11,9 +11,10 @@ from parcorana.calculation.checks import adjust_in_place, check_reduced, check_r
 from parcorana.calculation.guard import callback
 from parcorana.calculation.says import saved_arrays
 from parcorana.calculation.userclass import Apart, calls_inherited, is_own
-from parcorana.curves import curvefile, fits
+from parcorana.curves import curvefile
 from parcorana.curves.bias import bias_of, not_whole, sentence
 from parcorana.curves.curvefile import SUMS
+from parcorana.curves.fitchoice import choice_of
 from parcorana.curves.precision import doubt
 from parcorana.curves.sums import ColorSums
 from parcorana.curves.timeline import Timeline
@@ -21,14 +22,17 @@ from parcorana.errors import RunError
 from parcorana.files.datasets import write_dataset
 from parcorana.g2.aged import AgedCurves
 from parcorana.g2.beside import draw_beside, picture_of
+from parcorana.g2.errored import WithErrors, groups_of
 from parcorana.g2.frames import FrameNormed
 from parcorana.g2.leverage import Leveraged
 from parcorana.g2.parameters import (
     PARAMS,
     aged_of,
     check_colors,
+    check_errors,
     check_picture,
     colors_of,
+    frame_norm_of,
     has_aged,
     leverage_of,
     normalization_of,
@@ -36,6 +40,7 @@ from parcorana.g2.parameters import (
     table_of,
 )
 from parcorana.g2.plain import PlainG2
+from parcorana.g2.snapshots import TimeBlocked
 
 _OWN = "parcorana."  # before the names of what is reduced and kept here: a class made from these adds its own
 
@@ -48,7 +53,7 @@ def _without_own(arrays):
     return {name.removeprefix(_OWN): array for name, array in arrays.items() if name.startswith(_OWN)}
 
 
-class G2Base(PlainG2, Leveraged, AgedCurves, FrameNormed, Apart, BlockBase):
+class G2Base(PlainG2, Leveraged, TimeBlocked, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
     """What the G2 classes have in common: parameters, saturation, delay curves."""
 
     takes_pieces = True
@@ -70,16 +75,19 @@ class G2Base(PlainG2, Leveraged, AgedCurves, FrameNormed, Apart, BlockBase):
         self.delays = np.asarray(system_params["delays"], np.int64)
         self.saturated_value = number_of(user_params, "saturated_value")
         self.notzero = number_of(user_params, "notzero")
-        self.fit = user_params.get("fit") or None
+        self.fit = choice_of(user_params.get("fit"))
         self.picture = picture_of(user_params, system_params)
         self._warn_of_own_adjust()
         color, finecolor, colors = colors_of(user_params, mpiParams.mask)
         self.color, self.finecolor = color, finecolor
-        self.color_sums = ColorSums(color, finecolor, normalization_of(user_params), colors)
+        self.groups = groups_of(user_params, mpiParams.mask, color, colors, len(self.delays))
+        self.color_sums = ColorSums(color, finecolor, normalization_of(user_params), colors, self.groups)
         self.color_sizes = np.bincount(np.searchsorted(colors, color[color > 0]), minlength=len(colors))
         self._own_color = color[mpiParams.part]
+        self.begin_errors()
         self.begin_frame_norm()
         self.begin_aged()
+        self.begin_snapshots()
         table = table_of(user_params) if mpiParams.role in ("viewer", "alone") else None
         #: What the colours stand for: name, unit and (C,) float64, as q of rings; None if nobody has said.
         self.stands_for = table and table.stands_for(colors)
@@ -100,16 +108,20 @@ class G2Base(PlainG2, Leveraged, AgedCurves, FrameNormed, Apart, BlockBase):
             number_of(user_params, key)
         normalization_of(user_params)
         check_colors(user_params, mask, log)
-        fits.check_kind(user_params.get("fit"))
+        choice_of(user_params.get("fit"))
         check_picture(user_params)
         aged_of(user_params)
+        check_errors(cls, user_params)
         leverage_of(user_params)
 
     @classmethod
     def reducedBytes(cls, system_params, user_params, mask):
         """Return the bytes of the sums per colour, of the timeline, and of the bits of saturated elements."""
+        if fit := choice_of(user_params.get("fit")):
+            fit.check_delays(system_params["delays"])
         color, finecolor, colors = colors_of(user_params, mask)
-        sums = ColorSums(color, finecolor, normalization_of(user_params), colors)
+        group = groups_of(user_params, mask, color, colors, len(system_params["delays"]))
+        sums = ColorSums(color, finecolor, normalization_of(user_params), colors, group)
         of_delays = sums.nbytes(len(system_params["delays"]))
         size = of_delays + Timeline(color[:0], colors).nbytes
         size += cls.leverage_bytes(user_params, sums, len(system_params["delays"]))
@@ -118,6 +130,9 @@ class G2Base(PlainG2, Leveraged, AgedCurves, FrameNormed, Apart, BlockBase):
             size += 16 + of_delays // 2  # of two updates, where the viewer holds four times what is said here
         if number_of(user_params, "saturated_value") is not None:
             size += -(-len(color) // 8) * 8  # eight elements to a number, summed as 64 bit
+        size += cls.snapshot_bytes(
+            system_params, user_params, sums, len(colors) + 1 if frame_norm_of(user_params) else 0
+        )
         return size + cls.frame_norm_bytes(system_params, user_params, len(colors))
 
     def arrays(self, elements):
@@ -126,7 +141,8 @@ class G2Base(PlainG2, Leveraged, AgedCurves, FrameNormed, Apart, BlockBase):
         line = self.timeline
         kept = {"saturated": PerElement(self.saturated), "timeline.sums": Summed(line.sums)}
         kept |= {f"timeline.{name}": Common(array) for name, array in line.common().items()}
-        return kept | self.arrays_of_frame_norm(self._own_color[:elements]) | self.arrays_of_aged()
+        kept |= self.arrays_of_frame_norm(self._own_color[:elements])
+        return kept | self.arrays_of_aged() | self.arrays_of_snapshots()
 
     def initWorker(self, numElementsWorker):
         """Allocate what marks saturated elements, and the intensity over time; a form of G2 adds its sums."""
@@ -211,6 +227,11 @@ class G2Base(PlainG2, Leveraged, AgedCurves, FrameNormed, Apart, BlockBase):
         arrays, counts, int8array = self.workerCalc(T, numTimesFilled, X)
         return self._reduced(arrays, counts, int8array), counts
 
+    def own_sums(self, T, numTimesFilled, X):
+        """Return the sums of each colour by their own names, and the counts."""
+        sums, counts = self._sums_of_colors(T, numTimesFilled, X)
+        return _without_own(sums), counts
+
     def named(self, name):
         """Name the callback that makes an array."""
         who = type(self).__name__
@@ -276,7 +297,11 @@ class G2Base(PlainG2, Leveraged, AgedCurves, FrameNormed, Apart, BlockBase):
         whole = not reduced["not_whole"].any()
         events = max(int(reduced["events"][0]), int(counts.max(initial=0)))  # 0: a class with a calculation of its own
         bias = bias_of(self.color_sums, reduced, counts, self.delays, events, whole)
+        curve = self.with_errors(curve, reduced, counts)
         curve, norm = self.normed(curve, counts)
+        curve = self.with_scatter(curve, counts)
+        curve = self.with_blocks(curve, reduced, counts)
+        self.say_errors(curve)
         self.write_results(group, counts, curve, saturated, bias, norm)
         line = {name.removeprefix("intensity."): array for name, array in reduced.items() if "intensity." in name}
         colors, rate = self.color_sums.colors, self.system_params["rate"]
@@ -286,6 +311,7 @@ class G2Base(PlainG2, Leveraged, AgedCurves, FrameNormed, Apart, BlockBase):
         if self.fit:
             curvefile.write_fits(group, self.delays, curve.each(colors), self.fit, rate, self.stands_for)
         self.write_aged(group, reduced, counts)
+        self.write_stationarity(group, reduced, counts)
         self.publish_leverage(group, reduced, curve, norm)
         if self.picture:
             self._draw(h5UserGroup)

@@ -1,4 +1,4 @@
-"""`frame_norm` in the G2 classes: what they share of each event, and how curves are divided by it."""
+"""What the G2 classes share of each event: `frame_norm`, by which curves are divided, and what all elements do."""
 
 import numpy as np
 
@@ -6,8 +6,9 @@ from parcorana import _move
 from parcorana.calculation.arrays import Common
 from parcorana.curves.framenorm import divide, g2_of
 from parcorana.errors import RunError
-from parcorana.g2.parameters import COLOR, frame_norm_of
+from parcorana.g2.parameters import COLOR, frame_norm_of, series_of
 from parcorana.g2.saturation import mark_saturated
+from parcorana.g2.scatter import STRETCHES, common_deviations
 from parcorana.g2.series import Series, SeriesG2, events_shared
 
 
@@ -28,35 +29,34 @@ class FrameNormed:
         self.frame_norm = frame_norm_of(self.user_params)
         self.series = self.series_g2 = None
         self.plain_numbers = {}  # of each event by its counter, for the testing mode
-        if self.frame_norm is None:
+        count = series_of(self.user_params, len(self.color_sums.colors))
+        #: Whether the scatter is wanted that all elements share: what each colour is divided by takes it away.
+        self.has_scatter = count > 0 and self.frame_norm != COLOR
+        if not count:
             return
-        colors = len(self.color_sums.colors)
-        count = colors if self.frame_norm == COLOR else 1
         self.shares = events_shared(count)
-        if self.mpiParams.role == "viewer":
-            # with several colours their mean, too: what all of them do is the beam, not their speckles
-            count += self.frame_norm == COLOR and colors > 1
-            self.series_g2 = self.series_sums(count)
+        if self.mpiParams.role in ("viewer", "alone"):
+            self.series_g2 = self.series_sums(count, self.has_scatter)
 
-    def series_sums(self, count):
+    def series_sums(self, count, marked):
         """Begin the sums of so many numbers of each event, over the pairs of the class."""
-        return SeriesG2(self.delays, self.system_params["times"], count, self.forgets)
+        return SeriesG2(self.delays, self.system_params["times"], count, self.forgets, marked)
 
     @classmethod
     def frame_norm_bytes(cls, system_params, user_params, colors):
         """Return the bytes of what is shared, and of what the viewer keeps of it, for so many colours."""
-        name = frame_norm_of(user_params)
-        if name is None:
+        count = series_of(user_params, colors)
+        if not count:
             return 0
-        count = colors + 1 if name == COLOR else 1
         held = 2 * (events_shared(count) + system_params["block"])  # numbers, and elements that made them
-        return 8 * count * (held + system_params["times"] + 6 * len(system_params["delays"]))
+        kept = 6 if frame_norm_of(user_params) == COLOR else STRETCHES
+        return 8 * count * (held + system_params["times"] + kept * len(system_params["delays"]))
 
     # -- on a worker --------------------------------------------------------------
 
     def arrays_of_frame_norm(self, own):
         """Begin the series of a worker whose elements have these colours; return what is declared of it."""
-        if self.frame_norm is None:
+        if not series_of(self.user_params, len(self.color_sums.colors)):
             return {}
         saturates = self.saturated_value is not None
         self.series = Series(self.frame_norm, own, self.color_sums.colors, saturates)
@@ -80,11 +80,15 @@ class FrameNormed:
     def take_shared(self, update):
         """Correlate what the workers have shared."""
         numbers, elements = update["numbers"], update.get("elements")
-        if self.frame_norm == COLOR:
-            elements = np.broadcast_to(self.color_sizes, numbers.shape) if elements is None else elements
-            if numbers.shape[1] > 1:
-                numbers, elements = (np.c_[each, each.sum(axis=1)] for each in (numbers, elements))
-            numbers = numbers / np.maximum(elements, 1)
+        if elements is None:
+            sizes = self.color_sizes if self.frame_norm == COLOR else self.color_sizes.sum(keepdims=True)
+            elements = np.broadcast_to(sizes, numbers.shape)
+        if self.frame_norm == COLOR and numbers.shape[1] > 1:
+            # their mean, too: what all colours do is the beam, not their speckles
+            numbers, elements = (np.c_[each, each.sum(axis=1)] for each in (numbers, elements))
+        numbers = numbers / np.maximum(elements, 1)
+        if "value" in update:
+            numbers = np.c_[update["value"], numbers]
         self.series_g2.add(update["counters"], update["run"], numbers)
 
     def viewer_state(self):
@@ -112,7 +116,7 @@ class FrameNormed:
         """
         if self.frame_norm is None:
             return curve, None
-        sums, pairs = self.series_g2.sums()
+        sums, pairs = self.norm_sums()
         if not np.array_equal(pairs, counts):
             raise RunError(
                 f"{type(self).__name__}: frame_norm has {pairs.sum():,} pairs, the curves have {counts.sum():,}: with "
@@ -120,6 +124,20 @@ class FrameNormed:
             )
         about = self.color_sizes, self.delays, counts
         return divide(curve, self.frame_norm, g2_of(sums, counts), self.color_sums.colors, about)
+
+    def norm_sums(self, waiting=True):
+        """Return G2, IP and IF of what curves are divided by, (3, S, D) float64, and the pairs, (D,) int64."""
+        sums, pairs = self.series_g2.sums(waiting)
+        return sums if self.frame_norm == COLOR else sums[:, :1], pairs
+
+    def scatter(self, counts):
+        """Return how the scatter that all elements share makes curves deviate, (R, D) float64, as a part of g2."""
+        if not self.has_scatter:
+            return np.zeros((0, len(counts)))
+        sums, pairs = self.series_g2.stretches()
+        if not np.array_equal(pairs.sum(axis=0), counts):  # those of a class with pairs of its own
+            return np.zeros((0, len(counts)))
+        return common_deviations(sums, pairs, self.frame_norm is not None)
 
     # -- in the testing mode: the plain way is in plain.py ------------------------------
 

@@ -11,18 +11,22 @@ from typing import Any
 import numpy as np
 
 from parcorana.curves import curvefile
+from parcorana.curves.apart import of_groups
 from parcorana.curves.bias import SAID_HIGH, bias_of, not_whole, sentence
 from parcorana.curves.curvefile import SUMS
+from parcorana.curves.errorfile import NAMES
+from parcorana.curves.groups import pixel_groups
 from parcorana.curves.sums import ColorSums, Curve
 from parcorana.files.datasets import write_dataset
 from parcorana.g2 import forms
+from parcorana.g2.errored import with_groups, with_shared
 
 #: Runs from which on errors come from the scatter of their curves.
 MANY = 5
 _NAMED = 5  # things that are left out and named
 # of an update: what has other names with other colours, or is made at another place
 _MADE_ANEW = re.compile(
-    r"G2|IP|IF|fits|intensity|runs|colors|delay_curves|delay_curve_errs|elements|elements_left_out|too_(low|high)_by|"
+    rf"{NAMES}|G2|IP|IF|fits|intensity|runs|colors|delay_curves|delay_curve_errs|elements|elements_left_out|too_(low|high)_by|"
     r"q|radius|color_values|delay_curves_uncorrected|g2_of_frame_norms?|g2_of_frame_norm_color_\d+|"
     r"(delay_curve|delay_curve_uncorrected|delay_curve_err|elements|elements_left_out)_color_\d+"
 )
@@ -63,8 +67,8 @@ def merge(runs, common, group, fit=None, keep=True, threads=1):
     common : parcorana.results.common.Common
     group : h5py.Group
         Of the update, empty.
-    fit : str, optional
-        Kind of fit.
+    fit : parcorana.curves.fitchoice.Choice, optional
+        Which fit.
     keep : bool
         Whether the full arrays are written, too.
     threads : int
@@ -83,19 +87,21 @@ def merge(runs, common, group, fit=None, keep=True, threads=1):
     """
     color = np.ones(common.mask.shape, np.int64) if common.color is None else common.color
     finecolor = None if common.finecolor is None else common.finecolor[common.mask]
-    made = ColorSums(color[common.mask], finecolor, common.normalization, np.unique(color[color > 0]))
+    colors = np.unique(color[color > 0])
+    parts = pixel_groups(common.mask, color[common.mask], colors, len(common.delays))[0]
+    made = ColorSums(color[common.mask], finecolor, common.normalization, colors, parts)
     added = _add(runs, common, made, color[common.mask], group if keep else None, threads)
     curve = made.table(added.sums, common.counts)
     counts = [run.counts_at(common.delays) for run in runs]
-    of_runs = [made.table(*each) for each in zip(added.of_runs, counts, strict=bool(added.of_runs))]
-    error_from = None
-    if common.as_they_were:  # errors that the files have may be better than those over elements
-        own = [_own_errors(run, common, made.colors) for run in runs]
-        of_runs = [replace(each, error=error) for each, error in zip(of_runs, own, strict=bool(of_runs))]
-        if len(runs) == 1:
-            curve, error_from = replace(curve, error=own[0]), _said_in(runs[0])
-    if of_runs:
+    of_runs = [
+        _own_errors(run, common, made, *each)
+        for run, *each in zip(runs, added.of_runs or [added.sums], counts, strict=True)
+    ]
+    error_from = _said_in(runs[0]) if common.as_they_were and len(runs) == 1 else None
+    if len(runs) > 1:
         curve, error_from = _with_errors(curve, of_runs, counts)
+    else:
+        curve, of_runs = of_runs[0], []
     bias = bias_of(made, added.sums, common.counts, common.delays, sum(map(_events, runs)), added.whole)
     stands_for = common.table and common.table.stands_for(made.colors)
     curvefile.write_points(group, common.delays, common.counts, common.normalization, common.rate)
@@ -208,13 +214,22 @@ def _events(run):
     return max(events, int(run.result.counts.max(initial=0)))
 
 
-def _own_errors(run, common, colors):
-    """Return the errors that a file has, (C, D)."""
-    places = run.places_of(common.delays)
+def _own_errors(run, common, made, sums, counts):
+    """Return the curves of a run, (C, D), with the errors that its file has of them, else those of pixel groups."""
+    curve, places = made.table(sums, counts), run.places_of(common.delays)
+    there = [run.result.curves.get(c) for c in made.colors.tolist()]
+    if not common.as_they_were:
+        shared = next((each.shared for each in run.result.curves.values() if each.shared is not None), None)
+        curve = with_groups(curve, *of_groups(made, sums, counts))
+        return curve if shared is None else with_shared(curve, shared[:, places].astype(np.float64))
     nothing = np.full(len(places), np.nan)
-    return np.array(
-        [run.result.curves[c].error[places] if c in run.result.curves else nothing for c in colors.tolist()]
-    )
+    error = np.array([nothing if each is None else each.error[places] for each in there])
+    rows = [None if each is None or each.deviations is None else each.deviations[:, places] for each in there]
+    found = np.zeros((len(there), max((len(each) for each in rows if each is not None), default=0), len(places)))
+    for own, each in zip(found, rows, strict=True):
+        own[: 0 if each is None else len(each)] = 0 if each is None else each
+    groups = np.array([0 if each is None else each.groups for each in there], np.int64)
+    return replace(curve, error=error, deviations=found if found.shape[1] else None, groups=groups)
 
 
 def _said_in(run):
@@ -229,14 +244,22 @@ def _said_in(run):
 def _with_errors(curve: Curve, of_runs: list[Curve], counts: list[Any]):
     """Return the curve with errors from those of the runs, and what these come from."""
     error, error_from = combined(of_runs, counts), ("runs combined", "standard error combined from those of each run")
+    g2, weights = _weighted(of_runs, counts)
+    rows, groups = None, np.zeros(len(g2[0]), np.int64)
     if len(of_runs) >= MANY:
         scatter = scattered(of_runs, counts)
+        rows = np.nan_to_num(np.sqrt(weights / (len(of_runs) - 1)) * (g2 - (weights * g2).sum(axis=0)))
+        rows, groups = np.moveaxis(np.where(np.isfinite(scatter), rows, 0), 0, 1), groups + len(of_runs)
         error = np.where(np.isfinite(scatter), scatter, error)
         text = (
             f"standard error from the scatter of the {len(of_runs)} runs' own curves; combined where fewer than {MANY}"
         )
         error_from = "runs", f"{text} have pairs"
-    return replace(curve, error=np.where(np.isfinite(curve.g2), error, np.nan)), error_from
+    elif all(each.deviations is not None for each in of_runs):
+        own = [w[:, None, :] * each.deviations for w, each in zip(np.nan_to_num(weights), of_runs, strict=True)]
+        rows, groups = np.concatenate(own, axis=1), np.min([each.groups for each in of_runs], axis=0)
+    error = np.where(np.isfinite(curve.g2), error, np.nan)
+    return replace(curve, error=error, deviations=rows, groups=groups), error_from
 
 
 def _weighted(curves, counts):

@@ -25,8 +25,11 @@ PARAMS = (
     "fit",
     "frame_norm",
     "aged",
+    "errors",
     "leverage",
 )
+#: `errors`: where those of the curves come from.
+ERRORS = ("auto", "pixel groups", "time blocks", "pixels")
 #: `frame_norm`: the mean of each colour, no value of the events.
 COLOR = "color"
 _LARGEST = sys.float_info.max
@@ -123,6 +126,41 @@ def frame_norm_of(user_params):
             f"user_params['frame_norm'] must be the name of one of values, 'mean', 'color' or None, not {shown(value)}"
         )
     return value
+
+
+def errors_of(user_params):
+    """Return where errors are to come from, one of `ERRORS`."""
+    value = user_params.get("errors")
+    value = "auto" if value is None else value
+    if not isinstance(value, str) or value not in ERRORS:
+        raise ConfigError(
+            f"user_params['errors'] must be one of {', '.join(map(repr, ERRORS))}, not {shown(value)}"
+            + nearest(shown(value), ERRORS)
+        )
+    return value
+
+
+def check_errors(user_class, user_params):
+    """Refuse errors from time blocks of a class whose sums do not only grow, and of ratios."""
+    normalization = normalization_of(user_params)
+    if errors_of(user_params) == "time blocks" and (user_class.forgets or normalization == "pixel"):
+        raise ConfigError(
+            f"user_params['errors'] is 'time blocks', but {user_class.__name__} with the normalization "
+            f"{normalization!r} has none: they need G2IncrementalAccumulator or MultiTauG2, and 'finecolor' or "
+            "'color'; or take 'pixel groups'"
+        )
+
+
+def series_of(user_params, colors):
+    """Return how many numbers of each event are correlated on the viewer, beside so many colours.
+
+    They are what `frame_norm` divides by, and the mean of all coloured elements:
+    with 'color' where there are several, else for the errors.
+    """
+    name = frame_norm_of(user_params)
+    if name == COLOR:
+        return colors + (colors > 1)
+    return (name is not None) + (name is not None or errors_of(user_params) != "pixels")
 
 
 def aged_of(user_params):

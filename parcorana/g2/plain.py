@@ -8,8 +8,10 @@ from docs/definitions.md.
 import numpy as np
 
 from parcorana.curves.aged import Aged
+from parcorana.curves.apart import chosen
 from parcorana.curves.framenorm import divide
 from parcorana.curves.sums import Curve
+from parcorana.g2.errored import with_groups
 from parcorana.g2.parameters import COLOR
 
 
@@ -27,13 +29,16 @@ class PlainG2:
             saturated = (data >= self.saturated_value).any(axis=0)
         series = None
         if self.frame_norm == COLOR:
-            series = self._means_of_colors(counters, data)
+            series = self._means_of(counters, data, [self.color == color for color in self.color_sums.colors])
         elif self.frame_norm is not None:
             series = np.array([[self.plain_numbers[t]] for t in counters.tolist()])
+        if self.has_scatter:
+            self._correlate_mean(counters, data, series)
         if self.forgets:
             counters, data = counters[-times:], data[-times:]
         arrays, counts = self.sum_plainly(counters, data)
         table = self._curves_plainly(arrays, counts, ~saturated, normalization)
+        table = self._with_groups_plainly(table, arrays, counts, ~saturated, normalization)
         norm = None
         if series is not None:
             sums, _ = self.sum_plainly(counters, series[-len(counters) :])
@@ -41,6 +46,7 @@ class PlainG2:
                 g2 = (counts[:, None] * sums["G2"] / (sums["IP"] * sums["IF"])).T
             g2 = np.ascontiguousarray(np.where(counts > 0, g2, np.nan))
             table, norm = divide(table, self.frame_norm, g2, self.color_sums.colors)
+        table = self.with_scatter(table, counts) if self.has_scatter else table
         group = h5UserGroup.create_group(f"G2_results_at_{self.mpiParams.processed:06d}")
         mask = self.mpiParams.mask
         full = np.zeros(mask.shape, np.int8)
@@ -62,7 +68,7 @@ class PlainG2:
             plain_curve(arrays, counts, (self.color == color) & ~none, ok, normalization, self.finecolor)
             for color in self.color_sums.colors
         ]
-        rows = zip(*(vars(curve).values() for curve in curves), strict=True)
+        rows = zip(*(curve.arrays for curve in curves), strict=True)
         return Curve(*map(np.array, rows)) if curves else Curve(*np.zeros((4, 0, len(counts))))
 
     def _age_plainly(self, group, counters, data, series, sums, saturated):
@@ -89,16 +95,45 @@ class PlainG2:
         """Return the sums over all pairs that the class counts, as `plain_sums` does."""
         return plain_sums(counters, data, self.system_params["delays"], self.system_params["times"])
 
-    def _means_of_colors(self, counters, data):
-        """Return the mean of each colour at each event, (m, C): of the elements that nothing before it saturated."""
-        rows, colors = dict(zip(counters.tolist(), data, strict=True)), self.color_sums.colors
+    def _means_of(self, counters, data, groups):
+        """Return the mean of each group at each event, (m, C): of the elements that nothing before it saturated."""
+        rows = dict(zip(counters.tolist(), data, strict=True))
         ok, means = np.ones(data.shape[1], bool), {}
         for t in self.plain_numbers:  # in the order in which they came
             if self.saturated_value is not None:
                 ok &= rows[t] < self.saturated_value
-            which = [ok & (self.color == color) for color in colors]
+            which = [ok & one for one in groups]
             means[t] = [rows[t][one].mean() if one.any() else 0.0 for one in which]
-        return np.array([means[t] for t in counters.tolist()]).reshape(len(counters), len(colors))
+        return np.array([means[t] for t in counters.tolist()]).reshape(len(counters), len(groups))
+
+    def _correlate_mean(self, counters, data, series):
+        """Correlate the mean of all coloured elements, for the scatter that they share, in the order of the events."""
+        numbers = self._means_of(counters, data, [self.color > 0])
+        if series is not None:
+            numbers = np.concatenate([series, numbers], axis=1)
+        came = np.array([*self.plain_numbers], np.int64)
+        place = np.searchsorted(counters, came)
+        self.series_g2.add(came, np.zeros(len(came), np.int64), numbers[place])
+
+    def _with_groups_plainly(self, table, arrays, counts, ok, normalization):
+        """Return curves with the errors of pixel groups: each curve once more without each group."""
+        if self.color_sums.parts is None:
+            return with_groups(table, None, np.zeros(len(table.g2), np.int64))
+        own = self.groups
+        many = np.array([own[self.color == color].max(initial=0) + 1 for color in self.color_sums.colors])
+
+        def without(c, together, groups):
+            mine, left = self.color == self.color_sums.colors[c], []
+            for k in range(groups):
+                keep = ~(mine & (own // together == k))
+                some = {name: array[:, keep] for name, array in arrays.items()}
+                fine = None if self.finecolor is None else self.finecolor[keep]
+                left.append(plain_curve(some, counts, mine[keep], ok[keep], normalization, fine))
+            full = table.elements[c]
+            part = np.array([1 - each.elements / np.where(full, full, np.nan) for each in left])
+            return table.g2[c], np.array([each.g2 for each in left]), part
+
+        return with_groups(table, *chosen(many, len(counts), without))
 
 
 def plain_sums(counters, data, delays, times):

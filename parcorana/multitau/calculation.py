@@ -33,6 +33,7 @@ class MultiTauG2(G2Base):
     buffer = "C"
     in_order = True
     forgets = False
+    snapshot_cost = (37.0, 0.0, 5.0, 0.0)
     keeps_history = True
     takes_params = (*PARAMS, "channels")
 
@@ -47,9 +48,9 @@ class MultiTauG2(G2Base):
         _channels_of(user_params)
         super().checkParams(user_params, mask, log)
 
-    def series_sums(self, count):
+    def series_sums(self, count, marked):
         """Begin the sums of so many numbers of each event, averaged as the elements are."""
-        return MultiTauSeries(self.delays, self.channels, self.system_params["times"], count)
+        return MultiTauSeries(self.delays, self.channels, self.system_params["times"], count, marked)
 
     # -- on a worker --------------------------------------------------------------
 
@@ -79,6 +80,9 @@ class MultiTauG2(G2Base):
     def enter(self, events):
         """Add the pairs of frames that the events complete."""
         self.levels.add(events)
+        self.waiting = ()  # a stretch ends with what has settled
+        self.make_snapshot(None, 0, None)
+        self.waiting = None
 
     def end_run(self, buffer):
         """Forget the frames: no pair spans two runs."""

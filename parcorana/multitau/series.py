@@ -17,12 +17,14 @@ class MultiTauSeries(SeriesG2):
         Events in the rolling buffer, which puts them in order.
     series : int
         S, numbers of each event.
+    marked : bool
+        Whether there are sums of stretches of the run, too.
     """
 
     order = "C"
 
-    def __init__(self, delays, channels, times, series):
-        super().__init__(delays, times, series, forgets=False)
+    def __init__(self, delays, channels, times, series, marked=False):
+        super().__init__(delays, times, series, forgets=False, marked=marked)
         self._levels = Levels(delays, channels, series, np.float64)
 
     def _end_run(self):
@@ -38,11 +40,14 @@ class MultiTauSeries(SeriesG2):
             self._levels.add(settled)
         buffer.store(entry, numbers)
 
-    def sums(self):
+    def _settled(self, waiting=True):
+        *sums, counts = self._levels.ahead(self._buffer.waiting() if waiting else (), slice(None))
+        return np.array(sums), counts
+
+    def sums(self, waiting=True):
         """Return G2, IP and IF, (3, S, D) float64, and the counts of pairs, (D,) int64."""
         self._let_in(len(self._waiting[0]))
-        *sums, counts = self._levels.ahead(self._buffer.waiting(), slice(None))
-        return np.array(sums), counts
+        return self._settled(waiting)
 
     def state(self):
         """Return what a checkpoint keeps."""

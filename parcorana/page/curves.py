@@ -3,7 +3,8 @@
 import numpy as np
 from bokeh.models import ColorBar, CustomJSTickFormatter, HoverTool, LinearColorMapper
 
-from parcorana.curves.rounding import time_with_error, with_error
+from parcorana.curves.fits import said_of
+from parcorana.curves.rounding import with_error
 from parcorana.page.frames import add_top_axis, as_rows, frame, hexes, only_chosen, say, say_title, source
 from parcorana.view.pictures import on_log_axis
 from parcorana.view.times import power_law, times_of
@@ -104,11 +105,7 @@ def named(result, color):
         return f"{name}: no curve"
     if fit is None:
         return name
-    if not fit.ok:
-        return f"{name}: no fit ({fit.why})"
-    said = f"{name}: \u03c4 = {time_with_error(fit.tau / result.rate, fit.tau_err / result.rate)}"
-    said += f" ({with_error(fit.tau, fit.tau_err)} pulses), contrast {with_error(fit.contrast, fit.contrast_err)}"
-    return said + (f", exponent {with_error(fit.exponent, fit.exponent_err)}" if fit.kind == "stretched" else "")
+    return f"{name}: {said_of(fit, result.rate, ('contrast', 'contrast_slow', 'exponent', 'chi_square'))}"
 
 
 class Pairs:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from parcorana.curves import stationarity
 from parcorana.curves.curvefile import read_curves, read_frame_norm, read_intensity
 from parcorana.curves.fits import Fit
 from parcorana.detector.colortable import ColorTable
@@ -54,6 +55,10 @@ class Result:
         What is said of elements that move a curve by more than twice its error; empty if none does.
     of : str or None
         Which of several classes it is of.
+    stationarity : dict of int to float
+        How probable it is that g2 changes as it does by chance, of the colours of which it is known.
+    changes : str
+        Which colours change with age; empty if none is seen to.
     """
 
     label: str
@@ -77,6 +82,8 @@ class Result:
     divisors: dict = field(default_factory=dict)
     pulls: str = ""
     of: str | None = None
+    stationarity: dict = field(default_factory=dict)
+    changes: str = ""
 
     def name_of(self, color):
         """Return what a colour is called: its number, and its q if that is known."""
@@ -200,6 +207,8 @@ def read_result(file, label, at=None, of=None):
         frame_norm=frame_norm,
         before=before,
         divisors=divisors,
+        stationarity=stationarity.read(group, curves),
+        changes=str(group.attrs.get(stationarity.SENTENCE, "")),
         pulls=str(group["leverage"].attrs.get("said", "")) if "leverage" in group else "",
     )
     _check_alike(result, label)
@@ -247,7 +256,7 @@ def _check_alike(result, label):
     length, points = result.delays.shape, result.seconds.shape
     parts = [("delay_counts", result.counts)]
     for c, curve in result.curves.items():
-        parts += [(f"delay_curve_color_{c}, its error or elements", part) for part in vars(curve).values()]
+        parts += [(f"delay_curve_color_{c}, its error or elements", part) for part in curve.arrays]
         parts += [(f"what frame_norm did to colour {c}", each[c]) for each in (result.before, result.divisors) if each]
     for name, array in parts:
         if array.shape != length or array.dtype.kind not in "iuf":

@@ -34,6 +34,7 @@ from parcorana.tools.values import check_values_of
 
 log = logging.getLogger("parcorana")
 _PATIENCE = 2.0  # s to wait for threads without a word
+_FIRST = 1.0  # s that the first rank has for telling what all ranks have met
 
 
 def _overrides(args, mode):
@@ -121,6 +122,8 @@ def main(argv=None):
             return end_badly(text, ranks, names, place_of(roles))
         if (ranks.rank if ranks else mpi.rank_of_environment()) == 0:
             tell(error, str(error), args)
+        elif ranks is None:
+            time.sleep(_FIRST)  # mpiexec ends all of them at the first one that fails: let the first rank tell it
         return ranks.status(error.exit_status) if ranks else error.exit_status
     except StartError as error:
         if ranks.rank == 0:

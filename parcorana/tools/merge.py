@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 
 from parcorana.curves import curvefile
-from parcorana.curves.fits import KINDS, check_kind
+from parcorana.curves.fitchoice import choice_of
 from parcorana.curves.sums import NORMALIZATIONS
 from parcorana.errors import ConfigError, RunError, one_line, printable, put, say, speaks, told
 from parcorana.events.dataset import parse_dataset
@@ -53,7 +53,7 @@ def make_parser():
         "--at", type=whole(0), metavar="N", help="the update at N events of each file; without it the last"
     )
     parser.add_argument("--class", metavar="NAME", dest="of", help="the class to merge, of results that hold several")
-    parser.add_argument("--fit", choices=KINDS, help="fit the curves, in place of what the first run asked for")
+    parser.add_fit(", in place of what the first run asked for")
     parser.add_argument(
         "--save-arrays", action=argparse.BooleanOptionalAction, default=True,
         help="whether the file gets the full arrays, without which it cannot be merged again",
@@ -74,7 +74,6 @@ def _merge(args):
             f"{args.files[0]}: there is one file and nothing to change: name more files, or --mask, --color, "
             "--normalization or another option"
         )
-    check_kind(args.fit)
     output = resolve_name(args.output, args.overwrite, reserves=True)
     with opened_runs(args.files, args.at, args.of) as runs:
         for run, name in zip(runs, args.files, strict=True):
@@ -97,7 +96,7 @@ def _written(output, runs, common, asked, fit, args):
     """Write the file, aside and then renamed; return what is to be said of it, and of its errors."""
     path = Path(output).absolute()
     found, keep = version_of(path), args.save_arrays
-    more = {"save_arrays": "last" if keep else False, "fit": fit}
+    more = {"save_arrays": "last" if keep else False, "fit": fit and fit.plain}
     if asked.color:
         more["color_table"] = None
     try:
@@ -117,14 +116,12 @@ def _written(output, runs, common, asked, fit, args):
 
 
 def _fit_of(run):
-    """Return the kind of fit that a run had, if it can be made here."""
-    kind = run.user_params.get("fit") or None
+    """Return which fit a run had, if it can be made here."""
     try:
-        check_kind(kind)
+        return choice_of(run.user_params.get("fit"))
     except ConfigError as error:
         _warn(f"the result has no fits: {error}")
         return None
-    return kind
 
 
 def _warn_of_repeats(runs):

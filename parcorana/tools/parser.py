@@ -5,7 +5,9 @@ import math
 import re
 import sys
 
+from parcorana.curves.fitchoice import KINDS, choice_in
 from parcorana.detector.images import check_both, load_layout
+from parcorana.errors import ConfigError, printable
 
 _MOST = 1 << 60
 _OPTION = re.compile(r"--?[A-Za-z][\w-]*")
@@ -57,6 +59,13 @@ def tolerance(text):
     return value
 
 
+def _fit(text):
+    try:
+        return choice_in(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(printable(str(error))) from None
+
+
 def layout_of(args):
     """Return the layout of the index files that a command was given, None without any.
 
@@ -84,6 +93,15 @@ class Parser(argparse.ArgumentParser):
         """Add ``--iX`` and ``--iY``, of which `layout_of` makes a layout; `more` is what else there is to say."""
         self.add_argument("--iX", metavar="FILE", help=f"row of each element in the image{more}")
         self.add_argument("--iY", metavar="FILE", help="column of each element in the image")
+
+    def add_fit(self, more=""):
+        """Add ``--fit``, a `Choice`; `more` is what else there is to say."""
+        kinds = ", ".join(KINDS[:-1])
+        self.add_argument(
+            "--fit", type=_fit, metavar="KIND",
+            help=f"fit the curves{more}: {kinds} or {KINDS[-1]}; after it baseline=1 holds a parameter, tau=10:500 "
+            "bounds it, tau~50 is where the search starts, delays=1:1000 are those that count, all with commas between",
+        )  # fmt: skip
 
     def parse_known_args(self, args=None, namespace=None):
         """Parse; a word that begins like a negative number is the value of the option before it."""

@@ -6,8 +6,7 @@ import sys
 import numpy as np
 
 from parcorana.curves.curvefile import path_of_sums
-from parcorana.curves.fits import KINDS, check_kind, fit_curves
-from parcorana.curves.rounding import time_with_error, with_error
+from parcorana.curves.fits import SOURCES, fit_curves, said_of
 from parcorana.detector.images import check_both, is_data, segments_apart
 from parcorana.detector.masks import check_shape
 from parcorana.errors import ConfigError, printable, put, say, speaks, told
@@ -83,7 +82,7 @@ def make_parser():
         action="store_true",
         help="draw which elements pull the curves, and how much these would change without them, instead",
     )
-    parser.add_argument("--fit", choices=KINDS, help="fit the curves, in place of the fits in the file")
+    parser.add_fit(", in place of the fits in the file")
     return parser
 
 
@@ -213,7 +212,6 @@ def _draw(args):
     if _draw_other(args, colors):
         return
     check_both(args.iX, args.iY)
-    check_kind(args.fit)
     results, maps = [], []
     updates = parse_numbers(args.at, "--at") if args.at else (None,)
     for name, at in ((name, at) for name in args.files for at in updates):
@@ -258,7 +256,7 @@ def _check_tau_q(results):
                 "the colour file, which parCorAnaMaskColorTool start --by q writes (PREFIX_colors.csv)"
             )
         if not any(fit.ok for fit in result.fits.values()):
-            raise ConfigError(f"--tau-q: {result.label} has no fit: add --fit single, or --fit stretched")
+            raise ConfigError(f"--tau-q: {result.label} has no fit: add --fit single, or another one")
 
 
 def _speaks_utf():
@@ -267,16 +265,11 @@ def _speaks_utf():
 
 def _print_fits(result):
     plus = "±" if _speaks_utf() else "+-"
-    put(f"{result.label}: one pulse is 1/{result.rate:g} s; errors as if the curve's points were independent")
+    sources = {fit.error_from: None for fit in result.fits.values()}
+    put(f"{result.label}: one pulse is 1/{result.rate:g} s; {'; '.join(map(SOURCES.get, sources))}")
+    names = ("contrast", "contrast_slow", "baseline", "exponent", "chi_square")
     for color, fit in result.fits.items():
-        if not fit.ok:
-            put(f"  {result.name_of(color)}: no fit: {fit.why}")
-            continue
-        names = ("contrast", "baseline", *(["exponent"] if fit.kind == "stretched" else []))
-        numbers = [f"tau {time_with_error(fit.tau / result.rate, fit.tau_err / result.rate, plus)}"]
-        numbers[0] += f" ({with_error(fit.tau, fit.tau_err, plus)} pulses)"
-        numbers += [f"{name} {with_error(getattr(fit, name), getattr(fit, f'{name}_err'), plus)}" for name in names]
-        put(f"  {result.name_of(color)}: {', '.join(numbers)}")
+        put(f"  {result.name_of(color)}: {said_of(fit, result.rate, names, plus, 'tau')}")
 
 
 @speaks("parCorAnaPlot")

@@ -74,6 +74,10 @@ def power_law(result):
             text += "; no D, for n is not 2"
     if (missing := len(result.fits) - len(q)) > 0:
         text += f"; {missing} of {len(result.fits)} rings have no fit"
+    if doubtful := sum(bool(fit.doubt) for fit in result.fits.values()):
+        text += f"; {doubtful} of {len(result.fits)} fits are doubtful"
+    if any(fit.kind == "double" for fit in result.fits.values()):
+        text += "; of two decays the fast one"
     return found, text
 
 

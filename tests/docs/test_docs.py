@@ -495,7 +495,9 @@ def test_result_file(setup, headings):
         np.save(setup.folder / "color.npy", np.arange(setup.color.size).reshape(setup.color.shape) + 1)
     rows = "".join(f"{color},{0.01 * color}\n" for color in np.unique(np.load(setup.folder / "color.npy")) if color)
     (setup.folder / "color_colors.csv").write_text(f"color,q\n{rows}", encoding="utf-8")
-    user = setup.user | {"finecolor": "fine.npy", "fit": "single", "frame_norm": "color"}
+    fit = {"kind": "single", "fixed": {"baseline": 1}, "bounds": {"tau": (1, 500)}, "start": {"contrast": 0.1}}
+    fit |= {"delays": (1, 100)}
+    user = setup.user | {"finecolor": "fine.npy", "fit": fit, "frame_norm": "color"}
     setup.write("G2IncrementalAccumulator", user=user, select={"mean": (0, None)}, photons={"photon": 1})
     assert setup.drive().returncode == 0
     found = []

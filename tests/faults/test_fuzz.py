@@ -5,7 +5,7 @@ import pytest
 
 from faults import fuzz, parsers
 from parcorana.calculation.userclass import check_params
-from parcorana.curves.fits import check_kind
+from parcorana.curves.fitchoice import choice_of
 from parcorana.errors import ConfigError
 from parcorana.events.hdf5.stack import natural
 from parcorana.userg2 import G2atEnd
@@ -77,4 +77,4 @@ def test_keys_that_raised_something_else(tmp_path, key, value):
 def test_names_and_kinds_that_raised_something_else():
     assert sorted(["\u00b21.h5", "a10.h5", "a9.h5"], key=natural)[:2] == ["a9.h5", "a10.h5"]
     with pytest.raises(ConfigError, match="fit must be one of"):
-        check_kind(np.array([1, 2]))
+        choice_of(np.array([1, 2]))

@@ -125,7 +125,8 @@ def test_with_channels_above_the_largest_delay_it_is_the_accumulator(tmp_path):
         assert multi[limit].keys() == update.keys()
         for name, array in update.items():
             exact = name in ("G2", "IP", "IF", "delay_counts", "saturated")
-            np.testing.assert_allclose(multi[limit][name], array, rtol=0 if exact else 1e-12)
+            near = {"rtol": 1e-4, "atol": 1e-7} if "deviations" in name else {"rtol": 0 if exact else 1e-12}
+            np.testing.assert_allclose(multi[limit][name], array, **near)
 
 
 def test_the_levels_are_beside_the_delays(tmp_path):

@@ -55,7 +55,7 @@ ONLY_IN = {
     "tqdm": {"view.progress"},
     "matplotlib": {"view.library", "inprocess.result"},
     "pandas": {"inprocess.result"},
-    "scipy": {"curves.fits"},
+    "scipy": {"curves.fits", "curves.noise"},
     "bokeh": {"page"},
     "tornado": {"page.server"},  # bokeh brings it along
 }

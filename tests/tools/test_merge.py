@@ -256,10 +256,17 @@ def test_again_is_what_a_run_gives(made, user_class, normalization):
 
 def test_the_same_again(made):
     """Nothing but the fit changes."""
-    merged("r0.h5", "--fit", "stretched")
+    merged("r0.h5", "--fit", "stretched,baseline=1")
     assert compare.compare("out.h5", "r0.h5", subset=True, ignore=(f"{AT_90}/leverage",)) == []
     with h5py.File("out.h5") as file:
         assert last_group(file)["fits"].attrs["kind"] == "stretched"
+        assert last_group(file)["fits"].attrs["fixed_baseline"] == 1
+        fit = json.loads(file["system/user_params"].asstr()[()])["fit"]
+    assert fit == {"kind": "stretched", "fixed": {"baseline": 1.0}}
+    shutil.move("out.h5", "again.h5")
+    merged("again.h5", "--normalization", "pixel")
+    with h5py.File("out.h5") as file:
+        assert last_group(file)["fits"].attrs["fixed_baseline"] == 1
 
 
 def test_without_arrays(made, capsys):

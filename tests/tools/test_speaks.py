@@ -60,6 +60,14 @@ def test_a_full_disk(folder, name):
     assert "Traceback" not in ran.stderr and "Exception ignored" not in ran.stderr, ran.stderr
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+@pytest.mark.parametrize("name", ["a fault", "a log"])
+def test_a_full_disk_for_the_log(folder, name):
+    command, status = COMMANDS.get(name, ("parCorAnaDriver -c config.py -o full.h5 -n 5", 0))
+    ran = run(folder, f"export PYTHONUNBUFFERED=; {command} 2> /dev/full; exit $?")
+    assert ran.returncode == status
+
+
 @pytest.mark.parametrize(("name", "how"), [("compare", ">&- 2>&-"), ("compare others", ">&-"), ("compare", "SIGCHLD")])
 def test_streams_that_are_closed_and_children_nobody_waits_for(folder, name, how):
     command, status = COMMANDS[name]

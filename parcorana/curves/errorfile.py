@@ -1,0 +1,102 @@
+"""Where errors come from, and how delays vary together, in a result file: docs/errors.md."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+
+from parcorana.files.datasets import write_dataset
+
+#: Numbers of deviations that an update has, and of covariances the last one, at the most.
+MOST = 1 << 20
+DEVIATIONS, GROUPS, COVARIANCE = "delay_curve_deviations", "error_groups", "delay_curve_cov_color"
+SHARED = "shared_deviations"
+#: Names of what is made anew where curves are.
+NAMES = rf"{DEVIATIONS}|{SHARED}|{GROUPS}|{COVARIANCE}_\d+"
+_SAID = {
+    "pixel groups": "standard error from the scatter of groups of neighbouring elements, and of what all share",
+    "time blocks": "standard error from the scatter of stretches of the run",
+    "pixels": "standard error over the colour's elements, as if they were independent",
+}
+
+
+def source_of(curve):
+    """Return what is said of the errors of all colours: attributes, and what they are in a sentence."""
+    words = sorted({str(word) for word in np.unique(curve.source)} & _SAID.keys())
+    if not words:
+        return {}, _SAID["pixels"]
+    if len(words) == 1:
+        return {"error_from": words[0]}, _SAID[words[0]]
+    rest = f"; where {GROUPS} has 0, over the colour's elements, as if they were independent"
+    said = "; of other colours: ".join(_SAID[word] for word in words if word != "pixels")
+    return {"error_from": ", ".join(words)}, said + rest * ("pixels" in words)
+
+
+def write_errors(group, curve):
+    """Write how many groups errors come from, and how they make the curves deviate, of all colours (C, R, D)."""
+    if curve.deviations is None:
+        return
+    what = "groups, or stretches, that errors of each colour come from; 0 where its elements count as independent"
+    write_dataset(group, GROUPS, np.asarray(curve.groups, np.int64), "1", what)
+    shared = np.zeros((0, curve.g2.shape[1])) if curve.shared is None else curve.shared
+    rows = curve.deviations[:, : curve.deviations.shape[1] - len(shared)]
+    if rows.size > MOST:
+        group[GROUPS].attrs["no_covariance"] = f"deviations would be {rows.size:,} numbers, above {MOST:,}"
+        return
+    what = (
+        "rows of each colour, the products of which added up are the covariance between delays, but for what is shared"
+    )
+    write_dataset(group, DEVIATIONS, rows.astype(np.float32), "1", what)
+    if len(shared):
+        what = "further rows, the same of all colours: parts of g2"
+        write_dataset(group, SHARED, shared.astype(np.float32), "1", what)
+
+
+def write_covariances(group, curves):
+    """Write the covariance between delays of each colour, of curves that were read from the group."""
+    if DEVIATIONS not in group or len(curves) * group["delays"].size ** 2 > MOST:
+        return
+    for color, curve in curves.items():
+        if curve.groups:
+            what = "covariance of the curve between delays; its diagonal is the square of the error"
+            write_dataset(group, f"{COVARIANCE}_{color}", curve.covariance, "1", what)
+
+
+def read_errors(group, curves):
+    """Return curves, ``{colour: Curve}``, with what an update says of their errors.
+
+    Raises
+    ------
+    ValueError
+        That does not belong to the curves.
+    """
+    if GROUPS not in group:
+        return curves
+    shape = len(curves), *group["delays"].shape
+    groups, rows = group[GROUPS][:], group[DEVIATIONS][:] if DEVIATIONS in group else None
+    shared = group[SHARED][:] if SHARED in group else None
+    if groups.shape != shape[:1] or groups.dtype.kind not in "iu":
+        raise ValueError(f"{GROUPS} {groups.shape}")
+    if rows is not None and (rows.ndim != 3 or (len(rows), rows.shape[2]) != shape or rows.dtype.kind != "f"):
+        raise ValueError(f"{DEVIATIONS} {rows.shape}")
+    if shared is not None and (shared.ndim != 2 or shared.shape[1] != shape[1] or shared.dtype.kind != "f"):
+        raise ValueError(f"{SHARED} {shared.shape}")
+    found = {}
+    for k, (c, curve) in enumerate(curves.items()):
+        if not groups[k]:
+            found[c] = replace(curve, source="pixels")
+            continue
+        own = None
+        if rows is not None:
+            own = rows[k].astype(np.float64)
+            if shared is not None:
+                own = np.concatenate([own, np.nan_to_num(curve.g2) * shared.astype(np.float64)])
+        found[c] = replace(curve, deviations=own, groups=int(groups[k]), shared=shared)
+    return found
+
+
+def update_of_errors(path):
+    """Return the update of a dataset of errors, or of what is fitted by them; empty for others."""
+    what = rf"({DEVIATIONS}|{SHARED}|{COVARIANCE}_\d+|delay_curve_errs?(_color_\d+)?|fits/[a-z_0-9]+)"
+    found = re.fullmatch(rf"(.*)/{what}", path)
+    return found[1] if found else ""
