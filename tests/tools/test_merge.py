@@ -249,7 +249,9 @@ def test_again_is_what_a_run_gives(made, user_class, normalization):
     made.run("fresh.h5", 0, user=user, mask=made.smaller, user_class=user_class)
     with h5py.File("fresh.h5") as file:
         assert last_group(file)["delay_curve_color_1"].attrs["q"] == 0.01
-    of_other_mask = (*(f"{AT_90}/{name}" for name in ("intensity", "leverage")), "/system/values")
+    of_a_run = ["/intensity", "/leverage", "/stationarity_p", "@changes_with_age", "@stationarity_unknown"]
+    of_a_run += [f"/delay_curve_color_{c}@stationarity_p" for c in (1, 2)]
+    of_other_mask = (*(f"{AT_90}{name}" for name in of_a_run), "/system/values")
     lines = compare.compare("out.h5", "fresh.h5", ignore=of_other_mask)
     assert lines == []
 
