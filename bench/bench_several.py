@@ -26,8 +26,12 @@ RANKS, ROUNDS = 4, 3
 
 
 def run(folder, times, *classes):
-    """Run a job; return its seconds and those of the processor, which others on the machine change less."""
-    text = CONFIG.format(times=times, classes=", ".join(classes))
+    """Run a job of these classes; return as `seconds_of`."""
+    return seconds_of(folder, CONFIG.format(times=times, classes=", ".join(classes)))
+
+
+def seconds_of(folder, text):
+    """Run the job of a config; return its seconds and those of the processor, which others change less."""
     (folder / "config.py").write_text(text, encoding="ascii")
     command = ["timeout", "-k", "5", "900", "mpiexec", "-n", str(RANKS), "parCorAnaDriver", "-c", "config.py"]
     start, env = time.perf_counter(), os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}

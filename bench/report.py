@@ -90,6 +90,20 @@ def several(results):
             yield f"{name}: {facts['beside_ssyrk']:.2f} x as fast"
 
 
+def errors(results):
+    """Return lines on jobs with errors from blocks of time or groups of pixels, beside those of pixels alone."""
+    for b in results["benchmarks"]:
+        facts, name = b["extra_info"], b["name"].removeprefix("test_")
+        if "beside_pixels" in facts:
+            ratio, processor, (low, high) = (
+                facts[key] for key in ("beside_pixels", "processor_beside_pixels", "quartiles")
+            )
+            yield (
+                f"{name}: {processor:.3f} x the processor's seconds of a job with errors 'pixels' (quartiles {low:.3f} "
+                f"- {high:.3f}), {ratio:.3f} x from start to end"
+            )
+
+
 def main():
     """Print the table in Markdown, with the machine that it was measured on."""
     with open(sys.argv[1], encoding="utf-8") as file:
@@ -111,6 +125,7 @@ def main():
                 *sources(results),
                 *photons(results),
                 *several(results),
+                *errors(results),
             )
         )
     )

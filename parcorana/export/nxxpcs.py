@@ -94,4 +94,5 @@ def _write_two_time(entry, ex):
         group, "g2_from_two_time_corr_func", ex.cuts(), "1",
         storage_mode="one_array", baseline_reference=1, first_point_for_fit=1,
     )  # fmt: skip
+    _put(group, "g2_err_from_two_time_corr_func", ex.cut_errors(), "1", storage_mode="one_array")
     _put(group, "frames_per_bin", two.width, "1")

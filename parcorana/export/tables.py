@@ -82,22 +82,29 @@ def aged_rows(several, colors=None):
 def two_time_rows(several, table=None):
     """Generate a line for each colour, age and delay of two-time correlations, after the names of the columns.
 
+    Before those of a colour come the lines of all its ages together, with errors.
+
     Parameters
     ----------
     several : list of parcorana.results.twotime.TwoTimeResult
     table : ColorTable, optional
         What the colours stand for.
     """
-    yield ["file", *_OF_STRETCH, *_OF_COLORS, *_OF_PAIRS]
+    yield ["file", *_OF_STRETCH, *_OF_COLORS, *_OF_PAIRS, "error"]
     for two in several:
         seconds = [_text(delay / two.rate) for delay in two.delays]
         for color, g2 in two.g2.items():
             about = color, _q(table, color)
+            if color in two.mean:
+                ends = int(two.ages[0]), int(two.ages[-1]) + two.width - 1
+                pairs = zip(two.delays.tolist(), seconds, two.mean[color], two.error[color], strict=True)
+                for delay, second, mean, error in pairs:
+                    yield [two.label, *ends, "", *about, delay, second, _text(mean), _text(error)]
             for first, row in zip(two.ages.tolist(), g2, strict=True):
                 last = first + two.width - 1
                 age = _text((first + last) / 2 / two.rate)
                 for pair in zip(two.delays.tolist(), seconds, map(_text, row), strict=True):
-                    yield [two.label, first, last, age, *about, *pair]
+                    yield [two.label, first, last, age, *about, *pair, ""]
 
 
 def photon_rows(several, table=None):

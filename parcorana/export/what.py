@@ -126,6 +126,10 @@ class Exported:
         """Return the mean along each diagonal of each bin's two times, (A, C), within a band of age [pulses]."""
         return np.stack([self.two_time.cut(color, band)[1] for color in self.bins.colors.tolist()], axis=1)
 
+    def cut_errors(self):
+        """Return the standard errors of the `cuts` of all ages, (A, C)."""
+        return np.stack([self.two_time.cut_error(color) for color in self.bins.colors.tolist()], axis=1)
+
     def means(self, image):
         """Return the mean over the pixels of each bin, (C,); NaN of one without pixels."""
         used, count = self.bins.image > 0, len(self.bins.colors) + 1

@@ -24,6 +24,7 @@ from parcorana.g2.aged import AgedCurves
 from parcorana.g2.beside import draw_beside, picture_of
 from parcorana.g2.errored import WithErrors, groups_of
 from parcorana.g2.frames import FrameNormed
+from parcorana.g2.leverage import Leveraged
 from parcorana.g2.parameters import (
     PARAMS,
     aged_of,
@@ -33,6 +34,7 @@ from parcorana.g2.parameters import (
     colors_of,
     frame_norm_of,
     has_aged,
+    leverage_of,
     normalization_of,
     number_of,
     table_of,
@@ -51,7 +53,7 @@ def _without_own(arrays):
     return {name.removeprefix(_OWN): array for name, array in arrays.items() if name.startswith(_OWN)}
 
 
-class G2Base(PlainG2, TimeBlocked, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
+class G2Base(PlainG2, Leveraged, TimeBlocked, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
     """What the G2 classes have in common: parameters, saturation, delay curves."""
 
     takes_pieces = True
@@ -92,6 +94,7 @@ class G2Base(PlainG2, TimeBlocked, AgedCurves, WithErrors, FrameNormed, Apart, B
         self._warned = False
         self._save = saved_arrays(user_params)
         self.last_has_more = self._save == "last"
+        self.begin_leverage()
 
     @property
     def changes_rows(self):
@@ -109,6 +112,7 @@ class G2Base(PlainG2, TimeBlocked, AgedCurves, WithErrors, FrameNormed, Apart, B
         check_picture(user_params)
         aged_of(user_params)
         check_errors(cls, user_params)
+        leverage_of(user_params)
 
     @classmethod
     def reducedBytes(cls, system_params, user_params, mask):
@@ -120,6 +124,7 @@ class G2Base(PlainG2, TimeBlocked, AgedCurves, WithErrors, FrameNormed, Apart, B
         sums = ColorSums(color, finecolor, normalization_of(user_params), colors, group)
         of_delays = sums.nbytes(len(system_params["delays"]))
         size = of_delays + Timeline(color[:0], colors).nbytes
+        size += cls.leverage_bytes(user_params, sums, len(system_params["delays"]))
         size += 16  # `not_whole` and `events`
         if has_aged(cls, system_params, user_params):
             size += 16 + of_delays // 2  # of two updates, where the viewer holds four times what is said here
@@ -195,7 +200,7 @@ class G2Base(PlainG2, TimeBlocked, AgedCurves, WithErrors, FrameNormed, Apart, B
             np.maximum(data, self.notzero, out=data)
 
     def collect(self, last, buffer):
-        """Return the sums of each colour, and as `save_arrays` says the full arrays."""
+        """Return the sums of each colour, and as `save_arrays` says the full arrays; generate what workers exchange."""
         stored, full = (buffer.T, buffer.filled, buffer.X), self._save is True or (last and self._save == "last")
         found = {}
         if full or any(is_own(type(self), name) for name in ("workerCalc", "workerReduce")):
@@ -212,6 +217,9 @@ class G2Base(PlainG2, TimeBlocked, AgedCurves, WithErrors, FrameNormed, Apart, B
             found[f"sums.{_OWN}intensity.{name}"] = (Summed if name == "sums" else Common)(array)
         if self.has_aged:
             found[f"sums.{_OWN}stretch"] = Common(self.end_stretch())
+        if self.has_leverage and _OWN + "elements" in sums:
+            small, maps = yield from self.collect_leverage(_without_own(sums), counts, full)
+            found |= {f"sums.{_OWN}{name}": array for name, array in small.items()} | maps
         return found
 
     def _sums_of_colors(self, T, numTimesFilled, X):
@@ -243,6 +251,8 @@ class G2Base(PlainG2, TimeBlocked, AgedCurves, WithErrors, FrameNormed, Apart, B
     def _reduced(self, arrays, counts, int8array, pending=None):
         part, threads = self.mpiParams.part, self.mpiParams.threads
         sums = self.color_sums.reduce(arrays, counts, int8array, part, threads, pending)
+        if self.has_leverage:
+            self.last_sums = arrays, int8array, pending
         return self._with_rest(sums, int8array, not_whole(arrays["G2"]))
 
     def _with_rest(self, sums, int8array, parts):
@@ -262,7 +272,10 @@ class G2Base(PlainG2, TimeBlocked, AgedCurves, WithErrors, FrameNormed, Apart, B
         callback(self, "viewerPublishReduced")(update["counts"], update.relsec, reduced, group)
 
     def publish_piece(self, name, index, ndarray, group):
-        """Hand on what `viewerPublishArray` writes."""
+        """Hand on what `viewerPublishArray` writes; and what maps are made of."""
+        if not index:
+            self.take_map(name, ndarray, group)
+            return
         callback(self, "viewerPublishArray")(name, int(self.delays[index[0]]), ndarray, group)
 
     def viewerPublishReduced(self, counts, relsec, reduced, h5UserGroup):
@@ -299,6 +312,7 @@ class G2Base(PlainG2, TimeBlocked, AgedCurves, WithErrors, FrameNormed, Apart, B
             curvefile.write_fits(group, self.delays, curve.each(colors), self.fit, rate, self.stands_for)
         self.write_aged(group, reduced, counts)
         self.write_stationarity(group, reduced, counts)
+        self.publish_leverage(group, reduced, curve, norm)
         if self.picture:
             self._draw(h5UserGroup)
 

@@ -26,6 +26,7 @@ PARAMS = (
     "frame_norm",
     "aged",
     "errors",
+    "leverage",
 )
 #: `errors`: where those of the curves come from.
 ERRORS = ("auto", "pixel groups", "time blocks", "pixels")
@@ -168,6 +169,14 @@ def aged_of(user_params):
     if value is not None and not isinstance(value, bool | np.bool_):
         raise ConfigError(f"user_params['aged'] must be True or False, not {shown(value)}")
     return value if value is None else bool(value)
+
+
+def leverage_of(user_params):
+    """Return whether what pulls the curves is wanted; it is unless somebody says no."""
+    value = user_params.get("leverage")
+    if value is not None and not isinstance(value, bool | np.bool_):
+        raise ConfigError(f"user_params['leverage'] must be True or False, not {shown(value)}")
+    return value is None or bool(value)
 
 
 def has_aged(user_class, system_params, user_params):

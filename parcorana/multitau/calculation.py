@@ -90,9 +90,9 @@ class MultiTauG2(G2Base):
         self.levels.end_run()
 
     def collect(self, last, buffer):
-        """Return the sums of each colour, and as `save_arrays` says the full arrays."""
+        """Return the sums of each colour, and as `save_arrays` says the full arrays; generate what workers exchange."""
         self.waiting, self.last, self.events = buffer.waiting(), last, self.timeline.events
-        found = super().collect(last, buffer)
+        found = yield from super().collect(last, buffer)
         self.waiting = None
         return found
 
@@ -128,6 +128,14 @@ class MultiTauG2(G2Base):
             added = {name: array + added.get(name, 0) for name, array in reduced.items()}
             parts, counts = parts + not_whole(arrays["G2"]), pairs
         return self._with_rest(added, self.saturated, parts), counts
+
+    def pieces_of_sums(self):
+        """Generate the sums of some elements at a time, as they were added up."""
+        if self.last_sums is not None:
+            yield from super().pieces_of_sums()
+            return
+        for part, sums, _ in self._pieces():
+            yield part, {name: array.T for name, array in sums.items()}, self.saturated[part], None
 
     # -- on the viewer --------------------------------------------------------------
 

@@ -51,6 +51,8 @@ class Result:
         What the curves were divided by the g2 of; empty where that was nothing.
     before, divisors : dict of int to (D,) float64
         The curves without that, and that g2, by colour.
+    pulls : str
+        What is said of elements that move a curve by more than twice its error; empty if none does.
     of : str or None
         Which of several classes it is of.
     stationarity : dict of int to float
@@ -78,6 +80,7 @@ class Result:
     frame_norm: str = ""
     before: dict = field(default_factory=dict)
     divisors: dict = field(default_factory=dict)
+    pulls: str = ""
     of: str | None = None
     stationarity: dict = field(default_factory=dict)
     changes: str = ""
@@ -206,6 +209,7 @@ def read_result(file, label, at=None, of=None):
         divisors=divisors,
         stationarity=stationarity.read(group, curves),
         changes=str(group.attrs.get(stationarity.SENTENCE, "")),
+        pulls=str(group["leverage"].attrs.get("said", "")) if "leverage" in group else "",
     )
     _check_alike(result, label)
     return result

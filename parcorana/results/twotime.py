@@ -6,12 +6,19 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from parcorana.curves.overages import FEWEST, over_ages
 from parcorana.detector.colortable import attributes_of
 from parcorana.errors import ConfigError
 from parcorana.files.datasets import write_dataset
 from parcorana.results.updates import rate_of, update_at
 
 GROUP = "C2_at_"
+TIME = "time blocks"
+_OF_ALL = "mean_color", "mean_err_color"
+_ERROR = (
+    "standard error of g2 over all ages, from its scatter over `groups` stretches of the run; NaN where fewer than "
+    f"{FEWEST} stretches that are longer than the delay and the decay fit into the run"
+)
 
 
 @dataclass(repr=False)
@@ -35,6 +42,8 @@ class TwoTimeResult:
     g2 : dict of int to (A, D) float64
     stands_for : dict of int to str
         What a colour is, where that is known.
+    mean, error : dict of int to (D,) float64
+        g2 over all ages, and its standard error; empty in older files.
     """
 
     label: str
@@ -46,6 +55,8 @@ class TwoTimeResult:
     maps: dict[int, NDArray[np.float64]]
     g2: dict[int, NDArray[np.float64]]
     stands_for: dict[int, str] = field(default_factory=dict)
+    mean: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+    error: dict[int, NDArray[np.float64]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         of = f"{len(self.maps)} colours, {len(self.ages)} ages of {self.width} pulses, {len(self.delays)} delays"
@@ -82,8 +93,16 @@ class TwoTimeResult:
                 found[lag] = np.nanmean(values)
         return np.arange(len(middle)) * self.width, found
 
+    def cut_error(self, color: int) -> NDArray[np.float64]:
+        """Return the standard error of the `cut` of all ages, (A,) float64; NaN where there is none, as of `error`."""
+        matrix, bins = self.maps[color], len(self.ages)
+        along = np.full((bins, bins), np.nan)  # (age, delay)
+        for lag in range(bins):
+            along[lag // 2 : lag // 2 + bins - lag, lag] = matrix.diagonal(lag)
+        return over_ages(along, np.ones(along.shape), self.width, np.arange(bins) * self.width)[1]
 
-def write_two_time(group, colors, maps, ages, width, delays, g2, rate, stands_for=None):
+
+def write_two_time(group, colors, maps, ages, width, delays, g2, weights, rate, stands_for=None):
     """Write an update.
 
     Parameters
@@ -94,7 +113,8 @@ def write_two_time(group, colors, maps, ages, width, delays, g2, rate, stands_fo
     ages : (A,) int64 [pulses]
     width : int
     delays : (D,) int64 [pulses]
-    g2 : (C, A, D) float64
+    g2, weights : (C, A, D) float64
+        What g2 of each age was divided by weighs it among all ages.
     rate : float
     stands_for : (str, str, (C,) float64), optional
         As ``('q', '1/angstrom', values)``.
@@ -109,6 +129,10 @@ def write_two_time(group, colors, maps, ages, width, delays, g2, rate, stands_fo
         write_dataset(group, f"color_{color}", maps[k], "1", what, **known)
         what = "g2 of the colour, ages x delays: of the pairs whose middle is in the bin; NaN where there is no pair"
         write_dataset(group, f"g2_age_color_{color}", g2[k], "1", what, **known)
+        mean, error, groups = over_ages(g2[k], weights[k], width, delays)
+        what = "g2 of the colour over all ages: a ratio of sums; NaN where there is no pair"
+        write_dataset(group, f"g2_age_mean_color_{color}", mean, "1", what, **known)
+        write_dataset(group, f"g2_age_mean_err_color_{color}", error, "1", _ERROR, error_from=TIME, groups=groups)
 
 
 def read_two_time(user, label, at=None):
@@ -140,11 +164,16 @@ def read_two_time(user, label, at=None):
             raise ValueError
         if any(array.dtype.kind not in "iuf" for array in numbers):
             raise TypeError
+        both = [
+            {c: group[f"g2_age_{name}_{c}"][:] for c in colors if f"g2_age_{name}_{c}" in group} for name in _OF_ALL
+        ]
+        if any(array.shape != delays.shape or array.dtype.kind != "f" for each in both for array in each.values()):
+            raise ValueError
         known = {c: _name(maps[c].attrs) for c in colors}
         return TwoTimeResult(
             label, processed, rate_of(ages, label), ages[:], int(width[()]), delays[:],
             {c: each[:] for c, each in maps.items()}, {c: each[:] for c, each in g2.items()},
-            {c: name for c, name in known.items() if name},
+            {c: name for c, name in known.items() if name}, *both,
         )  # fmt: skip
     except (KeyError, ValueError, TypeError, AttributeError):
         raise ConfigError(f"{label}: {group.name} lacks a part, or its arrays do not belong together") from None

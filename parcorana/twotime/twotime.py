@@ -17,7 +17,7 @@ from parcorana.reference import two_time
 from parcorana.results.twotime import write_two_time
 from parcorana.twotime.ages import LAGS, Series
 from parcorana.twotime.gram import unheld_threads
-from parcorana.twotime.matrices import Matrices
+from parcorana.twotime.matrices import PIECE, Matrices
 
 PARAMS = ("color", "color_table", "saturated_value", "notzero", "ages", "window", "picture", "plot_colors", "export")
 _AGES = 512
@@ -47,6 +47,7 @@ class TwoTime(Apart, BlockBase):
 
     buffer, in_order = "C", True
     takes_params = PARAMS
+    strip = PIECE  # elements that a thread takes at a time: a plan has to try as many
 
     def __init__(self, user_params, system_params, mpiParams):
         super().__init__(user_params, system_params, mpiParams)
@@ -251,18 +252,18 @@ class TwoTime(Apart, BlockBase):
         series.take(
             np.repeat(update["run"], len(update["counters"])), update["counters"], update["sums"], update["elements"]
         )
-        maps, g2 = divided(update, series)
+        maps, g2, weights = divided(update, series)
         first, bins, width = series.about.tolist()
         ages = (first + np.arange(bins)) * width
-        self._write(group, update.processed, update.relsec, maps, ages, width, g2)
+        self._write(group, update.processed, update.relsec, maps, ages, width, g2, weights)
         if self.picture:
             self._draw(group)
 
-    def _write(self, user, processed, relsec, maps, ages, width, g2):
+    def _write(self, user, processed, relsec, maps, ages, width, g2, weights):
         group = user.create_group(f"C2_at_{processed:06d}")
         group.attrs["relsec"] = relsec
         rate = self.system_params["rate"]
-        write_two_time(group, self.colors, maps, ages, width, self.delays, g2, rate, self.stands_for)
+        write_two_time(group, self.colors, maps, ages, width, self.delays, g2, weights, rate, self.stands_for)
 
     def _draw(self, user):
         def prepare():
@@ -289,8 +290,8 @@ class TwoTime(Apart, BlockBase):
             for mine in (self.color == color for color in self.colors)
         ]
         ages, width = found[0][1:3]
-        maps, g2 = np.array([one[0] for one in found]), np.array([one[3] for one in found])
-        self._write(h5UserGroup, self.mpiParams.processed, np.nan, maps, ages, width, g2)
+        maps, g2, weights = (np.array([one[k] for one in found]) for k in (0, 3, 4))
+        self._write(h5UserGroup, self.mpiParams.processed, np.nan, maps, ages, width, g2, weights)
 
 
 def divided(update, series):
@@ -306,8 +307,8 @@ def divided(update, series):
     Returns
     -------
     maps : (C, A, A) float64
-    g2 : (C, A, D) float64
-        NaN where there is no pair, or no intensity.
+    g2, weights : (C, A, D) float64
+        NaN where there is no pair, or no intensity; what it was divided by.
     """
     bins, colors = int(series.about[1]), len(series.squares)
     sums, _, elements = (series.sums[:bins, k * colors : (k + 1) * colors].T for k in range(3))
@@ -324,4 +325,4 @@ def divided(update, series):
         maps[~np.isfinite(maps)] = np.nan
         g2 = update["pairs"] / series.pairs[:, :bins]
     g2[~np.isfinite(g2)] = np.nan
-    return maps, g2
+    return maps, g2, series.pairs[:, :bins]

@@ -297,6 +297,7 @@ def _in_angstrom(text):
 def notes_on(result, width=100):
     """Return what a reader of the curves has to know beside them, in lines of so many letters."""
     notes = [text for text in (result.bias, result.changes) if text]
+    notes += [f"{result.pulls} (--leverage shows where)"] if result.pulls else []
     none = result.counts == 0
     if none.any():
         which = "all from {:,} pulses on" if (np.diff(none.astype(int)) >= 0).all() else "the first is {:,} pulses"

@@ -69,8 +69,11 @@ def _draw_cuts(axes, result, color):
             number = np.isfinite(part).sum(axis=0)
             mean = np.nansum(part, axis=0) / np.where(number, number, np.nan)
         axes.plot(result.delays, mean, "o", ms=3.5, mfc="none", color=line.get_color())
+    if color in result.mean:
+        mean, error = result.mean[color], result.error[color]
+        axes.errorbar(result.delays, mean, error, fmt="k_", lw=1, capsize=2, label="all ages, with standard error")
     axes.set(xscale="log", xlabel="delay [pulses]", ylabel="g\u2082")
-    axes.set_title("lines: cuts of the map; circles: g2 by age and delay", fontsize=9)
+    axes.set_title("lines: cuts of the map; circles, bars: g2 by age and delay", fontsize=9)
     axes.axhline(1, color="0.6", lw=0.7)
     rate = result.rate
     axes.secondary_xaxis("top", functions=(lambda d: d / rate, lambda s: s * rate)).set_xlabel("delay [s]", fontsize=8)

@@ -96,6 +96,8 @@ def test_curves_maps_and_arrays_are_those_of_the_result(results, tmp_path, capsy
         two = result["user/TwoTime/C2_at_000200"]
         assert np.array_equal(file["xpcs/twotime/correlation_map/c2_00002"], np.triu(two["color_5"]), equal_nan=True)
         assert np.array_equal(file["entry/twotime/two_time_corr_func"][..., 1], two["color_5"], equal_nan=True)
+        cuts, errors = (file[f"entry/twotime/g2_{name}from_two_time_corr_func"] for name in ("", "err_"))
+        assert errors.shape == cuts.shape == (len(two["ages"]), 2)
         assert file["xpcs/twotime/config/avg_frame"][()] == two["width"][()]
     said = capsys.readouterr().err
     assert (
@@ -168,9 +170,14 @@ def test_tables_of_all_that_is_there(results, tmp_path, capsys, monkeypatch):
             assert numbers_of(rows, "seconds") == [delay / 50 for delay in DELAYS]
             late = numbers_of(aged, "g2", color=color, processed=200)
             assert np.allclose(late, group[f"aged/delay_curve_color_{color}"], rtol=1e-8)
-            found = np.reshape(numbers_of(cuts, "g2", color=color), two[f"g2_age_color_{color}"].shape)
+            whole, of_age = ([row for row in cuts if (row["age [s]"] == "") is all_ages] for all_ages in (True, False))
+            for column, part in (("g2", "mean"), ("error", "mean_err")):
+                written = two[f"g2_age_{part}_color_{color}"]
+                assert np.allclose(numbers_of(whole, column, color=color), written, rtol=1e-8, equal_nan=True)
+            assert {row["last [pulses]"] for row in whole} == {of_age[-1]["last [pulses]"]}
+            found = np.reshape(numbers_of(of_age, "g2", color=color), two[f"g2_age_color_{color}"].shape)
             assert np.allclose(found, two[f"g2_age_color_{color}"], rtol=1e-8, equal_nan=True)
-            begin = numbers_of(cuts, "first [pulses]", color=color)[:: len(DELAYS)]
+            begin = numbers_of(of_age, "first [pulses]", color=color)[:: len(DELAYS)]
             assert begin == two["ages"][:].tolist()
             assert numbers_of(counted, "k=3", color=color) == photons[f"counts_color_{color}"][:, 3].tolist()
             assert np.allclose(numbers_of(counted, "contrast", color=color), photons[f"contrast_color_{color}"])

@@ -17,7 +17,7 @@ from local import run_local
 from parcorana import ConfigError, MpiParams, PerElement
 from parcorana.correlation.settled import Settled
 from parcorana.reference import ReferenceBuffer, two_time
-from parcorana.results.twotime import read_two_time
+from parcorana.results.twotime import TwoTimeResult, read_two_time
 from parcorana.twotime import TwoTime, gram
 from parcorana.twotime.ages import LAGS, levels_of
 from parcorana.twotime.matrices import Matrices
@@ -94,13 +94,16 @@ def test_all_pairs(tmp_path, stream):
     with h5py.File(folder / "result.h5") as file:
         for name in file["user"]:
             result = read_two_time(file["user"], "result", int(name[6:]))
-            for color, (matrix, ages, width, g2) in wanted(stream, frames, result.processed).items():
+            for color, (matrix, ages, width, g2, weights) in wanted(stream, frames, result.processed).items():
                 np.testing.assert_array_equal(result.ages, ages)
                 assert result.width == width
                 np.testing.assert_allclose(result.maps[color], matrix, rtol=1e-5)
                 in_order = (np.diff(stream["counters"]) > 0).all() or not stream["saturated"]
                 if in_order:
                     np.testing.assert_allclose(result.g2[color], g2, rtol=1e-5)
+                    with np.errstate(invalid="ignore"):
+                        mean = np.nansum(g2 * weights, axis=0) / weights.sum(axis=0)
+                    np.testing.assert_allclose(result.mean[color], mean, rtol=1e-5)
 
 
 def test_delays_that_are_none():
@@ -124,6 +127,18 @@ def test_mean_along_a_diagonal(tmp_path):
         top = (data[lag:] * data[:-lag]).sum(axis=1) * data.shape[1]
         assert g2[delays == lag][0] == pytest.approx(np.mean(top / (s[lag:] * s[:-lag])), rel=1e-12)
     assert np.isnan(g2[0])
+
+
+def test_error_of_a_cut():
+    """Of ages that know nothing of each other it is the standard error of a mean; where it cannot be told NaN."""
+    ages, rng = np.arange(0, 2560, 10), np.random.default_rng(4)
+    noise = np.triu(rng.standard_normal((256, 256)))
+    matrix = 1 + np.exp(-2 * abs(ages[:, None] - ages) / 20) + 0.1 * (noise + np.triu(noise, 1).T)
+    result = TwoTimeResult("by hand", 2560, 1.0, ages, 10, np.array([10]), {1: matrix}, {})
+    error = result.cut_error(1)
+    lags = np.arange(1, 30)
+    assert error[lags] == pytest.approx(0.1 / np.sqrt(256 - lags), rel=0.5)
+    assert np.isnan(error[33:]).all()  # fewer than eight stretches of such a delay
 
 
 def taken(data):
