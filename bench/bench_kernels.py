@@ -5,7 +5,10 @@ import pytest
 
 from parcorana import kernels, make_multitau_delays
 from parcorana.correlation.levels import Levels
+from parcorana.correlation.lines import plan_tails
 from parcorana.correlation.settled import Settled
+from parcorana.curves.leverage import Levers
+from parcorana.curves.sums import ColorSums
 
 ACCUMULATOR, WINDOWED, AT_END = "G2IncrementalAccumulator", "G2IncrementalWindowed", "G2atEnd"
 FAR = {"largest": 25000, "times": 30000, "elements": 8192, "block": 4096}
@@ -56,6 +59,14 @@ def test_calculate_at_update(benchmark, timed, steady, name):
     benchmark.pedantic(worker.calculate, setup=worker.feed, rounds=rounds, iterations=1)
 
 
+@pytest.mark.parametrize("case", ["usual", "10 delays", "delays to 25000"])
+def test_snapshot(benchmark, timed, steady, case):
+    """The sums at the end of a stretch of the run, of which `snapshot_cost` says what they take."""
+    worker = steady(ACCUMULATOR, **CASES[case])
+    buffer = worker.entering.buffer
+    timed(benchmark, lambda: worker.user.own_sums(buffer.T, buffer.filled, buffer.X), rounds=3)
+
+
 def test_store(benchmark, timed, steady):
     """Turning and storing a block, as G2atEnd does on entry."""
     worker = steady(AT_END)
@@ -68,6 +79,27 @@ def test_sum_colors(benchmark, timed, steady):
     down, right = np.indices((256, 512))
     rings = np.minimum(np.hypot(down - 128, right - 256) // 28, 9).astype(np.int32).ravel()
     timed(benchmark, lambda: kernels.sum_indexed(worker.data, rings, 10), events=worker.block, bytes=worker.data.nbytes)
+
+
+@pytest.mark.parametrize("what", ["sums", "pulls"])
+@pytest.mark.parametrize("pending", [False, True])
+def test_colors_at_update(benchmark, timed, steady, what, pending):
+    """What curves are made of, and what pulls them: one pass each over G2, IP and IF of 20 delays, ten rings."""
+    worker = steady(ACCUMULATOR, delays=20)
+    user, n = worker.user, worker.elements
+    arrays = {name: getattr(user, name).T for name in ("G2", "IP", "IF")}
+    made, none, rest = ColorSums(np.arange(n) * 10 // n + 1, None, "color"), np.zeros(n, np.int8), None
+    if pending:
+        buffer = worker.entering.buffer
+        plan = plan_tails(buffer.T, buffer.filled, np.array(worker.delays), 1)
+        rest = plan, buffer.X, user.total
+    sums = made.reduce(arrays, user.counts, none, slice(0, n), 1, rest)
+    levers = Levers(made, sums, user.counts)
+    passes = {
+        "sums": lambda: made.reduce(arrays, user.counts, none, slice(0, n), 1, rest),
+        "pulls": lambda: levers.pulls(arrays, none, slice(0, n), 1, rest),
+    }
+    timed(benchmark, passes[what], bytes=3 * user.G2.nbytes)
 
 
 @pytest.mark.parametrize("elements", [64])

@@ -3,9 +3,6 @@
 
 #include <string.h>
 
-/* Elements at a time, whose IP and IF stay in the second cache. */
-enum { TILE = 64 };
-
 int64_t pca_color_sums(const pca_colors *colors)
 {
     return colors->delays * (colors->fine ? 2 * colors->groups + 3 * colors->fines : 4 * colors->groups);
@@ -75,7 +72,7 @@ static void add_element(const pca_colors *c, int64_t p, const double *g2, const 
 /* A thread's memory: what the plan needs, IP and IF of a tile and its deferred sums; its own table. */
 static size_t before_table(const pca_colors *colors, const pca_plan *plan, int is_double)
 {
-    const size_t values = (size_t)(2 * TILE * colors->delays + TILE);
+    const size_t values = (size_t)(2 * PCA_COLOR_TILE * colors->delays + PCA_COLOR_TILE);
     return plan ? pca_scratch(plan, is_double ? 8 : 4) + values * sizeof(double) : 0;
 }
 
@@ -90,9 +87,8 @@ size_t pca_colors_scratch(const pca_colors *colors, const pca_plan *plan, int is
     return of_thread(colors, plan, is_double) * (size_t)threads;
 }
 
-/* IP and IF of `count` elements from p on, with what the plan adds. */
-static void aside(const pca_plan *plan, const pca_arrays *arrays, int is_double, int64_t p, int64_t count,
-                  double *ip, void *scratch)
+void pca_sum_aside(const pca_plan *plan, const pca_arrays *arrays, int is_double, int64_t p, int64_t count, double *ip,
+                   void *scratch)
 {
     const size_t size = (size_t)(count * plan->delays) * sizeof(double);
     const size_t itemsize = is_double ? sizeof(double) : sizeof(float);
@@ -101,14 +97,14 @@ static void aside(const pca_plan *plan, const pca_arrays *arrays, int is_double,
     tile.elements = count;
     tile.g2 = tile.energy = NULL;
     tile.ip = ip;
-    tile.fut = ip + TILE * plan->delays;
+    tile.fut = ip + PCA_COLOR_TILE * plan->delays;
     if (plan->mode == PCA_ENDS) {
         memset(tile.ip, 0, size);
         memset(tile.fut, 0, size);
         pca_range(PCA_CORRELATE, is_double)(plan, &tile, 0, count, scratch);
         return;
     }
-    tile.total = tile.fut + TILE * plan->delays;
+    tile.total = tile.fut + PCA_COLOR_TILE * plan->delays;
     memcpy(tile.ip, arrays->ip + p * plan->delays, size);
     memcpy(tile.fut, arrays->fut + p * plan->delays, size);
     memcpy(tile.total, arrays->total + p, (size_t)count * sizeof(double));
@@ -120,12 +116,12 @@ static void sum_part(const pca_colors *colors, const pca_plan *plan, const pca_a
 {
     const int64_t n = colors->delays;
     double *const values = plan ? (double *)(void *)(scratch + pca_scratch(plan, is_double ? 8 : 4)) : NULL;
-    for (int64_t p = p0; p < p1; p += TILE) {
-        const int64_t count = p1 - p < TILE ? p1 - p : TILE;
+    for (int64_t p = p0; p < p1; p += PCA_COLOR_TILE) {
+        const int64_t count = p1 - p < PCA_COLOR_TILE ? p1 - p : PCA_COLOR_TILE;
         const double *ip = plan ? values : arrays->ip + p * n;
-        const double *fut = plan ? values + TILE * n : arrays->fut + p * n;
+        const double *fut = plan ? values + PCA_COLOR_TILE * n : arrays->fut + p * n;
         if (plan)
-            aside(plan, arrays, is_double, p, count, values, scratch);
+            pca_sum_aside(plan, arrays, is_double, p, count, values, scratch);
         for (int64_t k = 0; k < count; k++)
             add_element(colors, p + k, arrays->g2 + (p + k) * n, ip + k * n, fut + k * n, sums);
     }

@@ -4,6 +4,9 @@
 
 #include "correlate.h"
 
+/* Elements at a time, whose IP and IF stay in the second cache. */
+enum { PCA_COLOR_TILE = 64 };
+
 typedef struct {
     const int64_t *group; /* of each element's G2; -1: in no sum */
     const int64_t *fine;  /* of each element's IP and IF; NULL: each divides its own G2 */
@@ -25,5 +28,10 @@ size_t pca_colors_scratch(const pca_colors *colors, const pca_plan *plan, int is
  * aside, and changes no array: deferred sums (see pca_settle), or all of them (PCA_ENDS). */
 void pca_sum_colors(const pca_colors *colors, const pca_plan *plan, const pca_arrays *arrays, int is_double,
                     int threads, char *scratch, double *sums);
+
+/* IP and IF of `count` elements from p on, PCA_COLOR_TILE at most, with what the plan adds: into PCA_COLOR_TILE x
+ * `delays` of each, one behind the other, and PCA_COLOR_TILE more that it needs. `scratch` is that of the plan. */
+void pca_sum_aside(const pca_plan *plan, const pca_arrays *arrays, int is_double, int64_t p, int64_t count, double *ip,
+                   void *scratch);
 
 #endif

@@ -20,7 +20,7 @@ except ImportError as error:
         f"{__path__[0]} holds the sources of parcorana, and no compiled modules that fit this Python ({error}): work "
         "in another folder, where Python finds the installed package, or build it here by 'make demo'"
     ) from None
-from parcorana.calculation.arrays import Common, PerElement, Summed
+from parcorana.calculation.arrays import Common, Joined, PerElement, Summed
 from parcorana.calculation.base import BlockBase
 from parcorana.calculation.block import Block, Update
 from parcorana.calculation.params import MpiParams
@@ -39,6 +39,7 @@ __all__ = [
     "BlockBase",
     "Common",
     "ConfigError",
+    "Joined",
     "MpiParams",
     "ParCorAnaError",
     "Partial",

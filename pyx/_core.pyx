@@ -372,6 +372,9 @@ def settle(lines, const real[::1, :] x not None, ip not None, fut not None, tota
 include "sums.pxi"
 
 
+include "leverage.pxi"
+
+
 include "values.pxi"
 
 

@@ -45,12 +45,18 @@ def sum_pending(lines, const real[::1, :] x not None, total, g2 not None, ip, fu
     cdef pca_plan plan
     cdef pca_arrays arrays
     cdef pca_colors colors
-    cdef int64_t n = x.shape[1], delays = counts.shape[0]
-    fill_plan(&plan, lines, x.shape[0], 0, delays)
-    check_backwards(&plan)
+    set_pending[real](&plan, &arrays, lines, x, total, ip, fut, len(g2), counts.shape[0])
+    return sum_of_colors(g2, counts, group, groups, fine, fines, &colors, &plan, &arrays, sizeof(real) == 8, threads)
+
+
+cdef int set_pending(pca_plan *plan, pca_arrays *arrays, lines, const real[::1, :] x, total, ip, fut, int64_t n,
+                     int64_t delays) except -1:
+    """Fill in the plan of what `ip` and `fut` lack, and the arrays that it takes; the caller keeps them alive."""
+    fill_plan(plan, lines, x.shape[0], 0, delays)
+    check_backwards(plan)
     if plan.start != NULL:
         raise ValueError("a plan for the sums of colours has no runs of pairs")
-    same_length(b"x (elements)", n, len(g2))
+    same_length(b"x (elements)", x.shape[1], n)
     arrays.x, arrays.ld = <void *>&x[0, 0], x.shape[0]
     arrays.block = NULL
     arrays.ld_block = 0
@@ -59,7 +65,7 @@ def sum_pending(lines, const real[::1, :] x not None, total, g2 not None, ip, fu
     else:
         arrays.ip, arrays.fut = doubles(b"ip", ip, n, delays), doubles(b"fut", fut, n, delays)
         arrays.total = doubles(b"total", total, n, -1)
-    return sum_of_colors(g2, counts, group, groups, fine, fines, &colors, &plan, &arrays, sizeof(real) == 8, threads)
+    return 0
 
 
 cdef sum_of_colors(g2, const double[::1] counts, group, int64_t groups, fine, int64_t fines, pca_colors *colors,

@@ -12,8 +12,10 @@ import numpy as np
 import parcorana
 from parcorana import multitau, photons, userg2
 from parcorana.curves.timeline import Timeline
+from parcorana.g2 import snapshots
 
 VALID = "*.inprogress/checkpoint_*.json"
+WIDTH = 15  # events of a stretch of the run
 SEEN = []  # stamps of the events that a server of this process was asked about
 
 
@@ -39,6 +41,8 @@ class _Watching(Timeline):
 
 
 class Struck:
+    """Writes the sums at the ends of stretches, too."""
+
     def initWorker(self, numElementsWorker):
         super().initWorker(numElementsWorker)
         self.timeline.__class__ = _Watching
@@ -50,6 +54,8 @@ class Struck:
 
     def viewerPublishReduced(self, *args):
         super().viewerPublishReduced(*args)
+        for name, array in ({} if self.snapshots is None else self.snapshots.state()).items():
+            args[-1][f"snapshots_at_{self.mpiParams.processed:06d}/of {name}"] = array
         strike("viewer", self.mpiParams.processed)
 
 
@@ -83,6 +89,8 @@ class PhotonStatistics(photons.PhotonStatistics):
         strike("viewer", update.processed)
 
 
+if "STRIKE" in os.environ:  # in a process of its own
+    snapshots.width_of = lambda cost, system_params: WIDTH
 userg2.G2IncrementalWindowed.TURNOVERS = 2  # sums are computed anew twice in a test, too
 
 

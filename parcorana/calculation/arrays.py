@@ -48,8 +48,14 @@ class Own(Array):
     """What one worker has for itself: it is not gathered, and a run goes on with it on as many workers only."""
 
 
+class Joined(Array):
+    """A worker's rows, which come one below the other, in the order of the workers: only of what `collect` returns."""
+
+
 KINDS = {"elements": PerElement, "partial": Summed, "common": Common, "own": Own}
-NAMES = {kind: name for name, kind in KINDS.items()}
+#: What `collect` may return.
+COLLECTED = (*KINDS.values(), Joined)
+NAMES = {kind: name for name, kind in KINDS.items()} | {Joined: "rows"}
 
 
 def bytes_of(arrays: Mapping[str, Array], elements: int) -> int:

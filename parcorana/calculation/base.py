@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parcorana.calculation.arrays import KINDS, Array, PerElement, Summed
+from parcorana.calculation.arrays import COLLECTED, KINDS, Array, PerElement, Summed
 from parcorana.calculation.block import Block, Update
 from parcorana.calculation.params import MpiParams
 from parcorana.calculation.sums import NUMBERS
@@ -173,8 +173,11 @@ class BlockBase:
         Returns
         -------
         dict of str to PerElement, Summed or Common
-            Of the same names, types and leading axes on all workers. Without
-            this method: what `arrays` returned.
+            Of the same names, types and leading axes on all workers; or a
+            `Joined`, whose rows come one below the other. Without this method:
+            what `arrays` returned. It may be a generator: of a dict of `Summed`
+            that it yields it gets, as the value of the yield, a dict of the
+            sums over all workers.
         """
 
     def share(self) -> Mapping[str, Array]:
@@ -304,7 +307,9 @@ class BlockBase:
         """Calculate and publish once more, the plain slow way; as `UserBase.calcAndPublishForTestAlt`."""
 
 
-def check_arrays(who: str, arrays: Any, elements: int | None = None, numbers: str = "iufc") -> dict[str, Array]:
+def check_arrays(
+    who: str, arrays: Any, elements: int | None = None, numbers: str = "iufc", collected: bool = False
+) -> dict[str, Array]:
     """Return what a class says of its arrays, checked.
 
     Parameters
@@ -316,6 +321,8 @@ def check_arrays(who: str, arrays: Any, elements: int | None = None, numbers: st
         How long the last axis of a `PerElement` array must be.
     numbers : str
         Kinds of dtype that it may have.
+    collected : bool
+        Whether it is what `collect` returns.
 
     Raises
     ------
@@ -324,7 +331,7 @@ def check_arrays(who: str, arrays: Any, elements: int | None = None, numbers: st
     """
     if not isinstance(arrays, dict):
         raise RunError(f"{who} must return a dict of name to array, not {type(arrays).__name__}")
-    kinds = tuple(KINDS.values())
+    kinds = COLLECTED if collected else tuple(KINDS.values())
     for name, array in arrays.items():
         if not isinstance(name, str):
             raise RunError(f"{who}: the names must be strings, not {name!r}")

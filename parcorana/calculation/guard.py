@@ -6,6 +6,7 @@ import os
 import threading
 from array import array
 from contextlib import contextmanager
+from types import GeneratorType
 
 import numpy as np
 
@@ -114,6 +115,40 @@ def guarded(function, where, role, made=None):
             del raised
 
     return call
+
+
+def drive(user, name, made):
+    """Generate what a method yields, if it has made a generator; each step of it is guarded as the method is.
+
+    Parameters
+    ----------
+    user : object
+    name : str
+        Of the method.
+    made : object
+        What it has returned.
+
+    Returns
+    -------
+    object
+        What it returns in the end.
+    """
+    if not isinstance(made, GeneratorType):
+        return made
+
+    def step(answer):
+        try:
+            return False, made.send(answer)
+        except StopIteration as end:
+            return True, end.value
+
+    if not getattr(type(user), "passes_on", False):
+        step.__module__ = type(user).__module__
+        step = guarded(step, f"{type(user).__name__}.{name}", getattr(getattr(user, "mpiParams", None), "role", None))
+    finished, value = step(None)
+    while not finished:
+        finished, value = step((yield value))
+    return value
 
 
 def callback(user, name):

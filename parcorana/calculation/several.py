@@ -7,7 +7,7 @@ from parcorana.calculation.arrays import Common, PerElement
 from parcorana.calculation.base import BlockBase, check_arrays
 from parcorana.calculation.block import Update
 from parcorana.calculation.checks import InPlace
-from parcorana.calculation.guard import callback
+from parcorana.calculation.guard import callback, drive
 from parcorana.calculation.says import reduced_bytes
 
 _SEP = "/"  # between the name of a class and that of its array
@@ -122,14 +122,15 @@ class Several(BlockBase):
             self.enterings[name].end_run()
 
     def collect(self, last, buffer):
-        """Return what the viewer gets of all."""
+        """Return what the viewer gets of all; generate what workers add up among themselves."""
         found = {}
         for name, part in self.parts.items():
             self._in_place[name].check()
             collect = callback(part, "collect")
             got = self._made[name]
             if collect is not None:
-                got = check_arrays(f"{name}.collect", collect(last, self.enterings[name].buffer), self._elements)
+                made = yield from drive(part, "collect", collect(last, self.enterings[name].buffer))
+                got = check_arrays(f"{name}.collect", made, self._elements, collected=True)
             found |= prefixed(name, got)
         return found
 

@@ -208,7 +208,8 @@ def _check_methods(user_class, who, names):
         if isinstance(static, property | cached_property) or isinstance(value, type) or not callable(value):
             raise ConfigError(f"{who}: {name} must be a method, not {shown(static)}")
         plain = inspect.unwrap(value)
-        if any(is_kind(plain) for is_kind in (inspect.isgeneratorfunction, inspect.iscoroutinefunction)):
+        yields = inspect.isgeneratorfunction(plain) and name != "collect"
+        if yields or inspect.iscoroutinefunction(plain):
             raise ConfigError(f"{who}: nothing in {name} would run, for it has a 'yield' or is 'async': make it plain")
         if name in _OF_CLASS and inspect.isfunction(static):
             raise ConfigError(f"{who}: {name} is called before there is an instance: put @classmethod above it")

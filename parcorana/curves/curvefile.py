@@ -11,7 +11,7 @@ from dataclasses import replace
 import h5py
 import numpy as np
 
-from parcorana.curves import errorfile, fits
+from parcorana.curves import errorfile, fits, stationarity
 from parcorana.curves.fitchoice import choice_in
 from parcorana.curves.sums import Curve
 from parcorana.errors import ConfigError
@@ -258,17 +258,19 @@ def complete(user):
             errorfile.write_covariances(group, read_curves(group))
         if "delay_curves" in group and not _has_names(group):
             colors = group["colors"][:]
-            off = {name: group[name][:] for name in _BIAS if name in group}
+            off = {name: group[name][:] for name in (*_BIAS, stationarity.TABLE) if name in group}
             if stands_for := _read_stands_for(group):
                 off[stands_for[0]] = stands_for[2]
             _spell_out_all(group, colors, off)
             if "aged" in group:
-                _spell_out_all(group["aged"], colors, {name: off[name] for name in off.keys() - _BIAS.keys()})
+                _spell_out_all(
+                    group["aged"], colors, {name: off[name] for name in off.keys() - {*_BIAS, stationarity.TABLE}}
+                )
             if "means" in group.get("intensity", ()):
                 _spell_out(group["intensity"], "means", "color", colors)
         if (text := group.attrs.get(_MADE_AT_END)) is not None:
             said += _fit_at_end(group, str(text))
-        if text := group.attrs.get("normalization_error"):
+        for text in filter(None, map(group.attrs.get, ("normalization_error", stationarity.SENTENCE))):
             said.append(text if group.parent.name == user.name else f"{group.parent.name.rpartition('/')[2]}: {text}")
     return said
 

@@ -28,7 +28,8 @@ def source_of(curve):
     if len(words) == 1:
         return {"error_from": words[0]}, _SAID[words[0]]
     rest = f"; where {GROUPS} has 0, over the colour's elements, as if they were independent"
-    return {"error_from": ", ".join(words)}, _SAID[words[0]] + rest * (words[-1] == "pixels")
+    said = "; of other colours: ".join(_SAID[word] for word in words if word != "pixels")
+    return {"error_from": ", ".join(words)}, said + rest * ("pixels" in words)
 
 
 def write_errors(group, curve):

@@ -154,7 +154,7 @@ class ColorSums:
         G2, IP, IF = (arrays.get(name) for name in ("G2", "IP", "IF"))
         G2, IP, IF = (None if array is None else np.ascontiguousarray(array.T) for array in (G2, IP, IF))
         ok, groups = saturated == 0, self._groups()
-        group, fine, fines = np.where(ok, self._group[part], -1), None, 0
+        group, fine, fines = self.group_of(saturated, part), None, 0
         if self.normalization == "finecolor":
             # fine colours are means over all their elements, whatever the colour
             fine, fines = np.where(ok, self._fine_of[part], -1), len(self._fine)
@@ -189,12 +189,25 @@ class ColorSums:
         number = np.where(parts.color >= 0, parts.color * len(self._fine) + parts.fine, -1)
         return np.where(parts.color >= 0, np.searchsorted(self._pairs, number), -1), parts.fine
 
+    def group_of(self, saturated: NDArray[np.int8], part: slice) -> NDArray[np.int64]:
+        """Return of each of one worker's elements the row of `reduce`'s tables that it counts in; -1: in none."""
+        return np.where(saturated == 0, self._group[part], -1)
+
+    @property
+    def color_of_groups(self) -> NDArray[np.int64]:
+        """Index of the colour of each row of these tables."""
+        return self._pairs // len(self._fine) if self.normalization == "finecolor" else np.arange(len(self.colors))
+
     def nbytes(self, delays: int) -> int:
         """Return the bytes of what `reduce` returns for so many delays, with however many elements."""
         one, two = (
             sum(array.nbytes for array in self._of_no_element(count).values()) for count in (1, 2)
         )  # each array has one number, or one per delay
         return one + (two - one) * (delays - 1)
+
+    def shapes(self, delays: int) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each array that `reduce` returns for so many delays."""
+        return {name: array.shape for name, array in self._of_no_element(delays).items()}
 
     def _of_no_element(self, delays):
         arrays = {name: np.zeros((delays, 0)) for name in ("G2", "IP", "IF")}
@@ -218,7 +231,7 @@ class ColorSums:
         if self.normalization != "finecolor":
             return groups
         added = np.zeros((len(self.colors), groups.shape[1]))
-        np.add.at(added, self._pairs // len(self._fine), groups)
+        np.add.at(added, self.color_of_groups, groups)
         return added
 
     def of_means(self, values: NDArray[Any]) -> NDArray[Any]:

@@ -24,19 +24,23 @@ from parcorana.g2.aged import AgedCurves
 from parcorana.g2.beside import draw_beside, picture_of
 from parcorana.g2.errored import WithErrors, groups_of
 from parcorana.g2.frames import FrameNormed
+from parcorana.g2.leverage import Leveraged
 from parcorana.g2.parameters import (
     PARAMS,
     aged_of,
     check_colors,
+    check_errors,
     check_picture,
     colors_of,
-    errors_of,
+    frame_norm_of,
     has_aged,
+    leverage_of,
     normalization_of,
     number_of,
     table_of,
 )
 from parcorana.g2.plain import PlainG2
+from parcorana.g2.snapshots import TimeBlocked
 
 _OWN = "parcorana."  # before the names of what is reduced and kept here: a class made from these adds its own
 
@@ -49,7 +53,7 @@ def _without_own(arrays):
     return {name.removeprefix(_OWN): array for name, array in arrays.items() if name.startswith(_OWN)}
 
 
-class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
+class G2Base(PlainG2, Leveraged, TimeBlocked, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
     """What the G2 classes have in common: parameters, saturation, delay curves."""
 
     takes_pieces = True
@@ -83,12 +87,14 @@ class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
         self.begin_errors()
         self.begin_frame_norm()
         self.begin_aged()
+        self.begin_snapshots()
         table = table_of(user_params) if mpiParams.role in ("viewer", "alone") else None
         #: What the colours stand for: name, unit and (C,) float64, as q of rings; None if nobody has said.
         self.stands_for = table and table.stands_for(colors)
         self._warned = False
         self._save = saved_arrays(user_params)
         self.last_has_more = self._save == "last"
+        self.begin_leverage()
 
     @property
     def changes_rows(self):
@@ -105,7 +111,8 @@ class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
         choice_of(user_params.get("fit"))
         check_picture(user_params)
         aged_of(user_params)
-        errors_of(user_params)
+        check_errors(cls, user_params)
+        leverage_of(user_params)
 
     @classmethod
     def reducedBytes(cls, system_params, user_params, mask):
@@ -117,11 +124,15 @@ class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
         sums = ColorSums(color, finecolor, normalization_of(user_params), colors, group)
         of_delays = sums.nbytes(len(system_params["delays"]))
         size = of_delays + Timeline(color[:0], colors).nbytes
+        size += cls.leverage_bytes(user_params, sums, len(system_params["delays"]))
         size += 16  # `not_whole` and `events`
         if has_aged(cls, system_params, user_params):
             size += 16 + of_delays // 2  # of two updates, where the viewer holds four times what is said here
         if number_of(user_params, "saturated_value") is not None:
             size += -(-len(color) // 8) * 8  # eight elements to a number, summed as 64 bit
+        size += cls.snapshot_bytes(
+            system_params, user_params, sums, len(colors) + 1 if frame_norm_of(user_params) else 0
+        )
         return size + cls.frame_norm_bytes(system_params, user_params, len(colors))
 
     def arrays(self, elements):
@@ -130,7 +141,8 @@ class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
         line = self.timeline
         kept = {"saturated": PerElement(self.saturated), "timeline.sums": Summed(line.sums)}
         kept |= {f"timeline.{name}": Common(array) for name, array in line.common().items()}
-        return kept | self.arrays_of_frame_norm(self._own_color[:elements]) | self.arrays_of_aged()
+        kept |= self.arrays_of_frame_norm(self._own_color[:elements])
+        return kept | self.arrays_of_aged() | self.arrays_of_snapshots()
 
     def initWorker(self, numElementsWorker):
         """Allocate what marks saturated elements, and the intensity over time; a form of G2 adds its sums."""
@@ -188,7 +200,7 @@ class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
             np.maximum(data, self.notzero, out=data)
 
     def collect(self, last, buffer):
-        """Return the sums of each colour, and as `save_arrays` says the full arrays."""
+        """Return the sums of each colour, and as `save_arrays` says the full arrays; generate what workers exchange."""
         stored, full = (buffer.T, buffer.filled, buffer.X), self._save is True or (last and self._save == "last")
         found = {}
         if full or any(is_own(type(self), name) for name in ("workerCalc", "workerReduce")):
@@ -205,12 +217,20 @@ class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
             found[f"sums.{_OWN}intensity.{name}"] = (Summed if name == "sums" else Common)(array)
         if self.has_aged:
             found[f"sums.{_OWN}stretch"] = Common(self.end_stretch())
+        if self.has_leverage and _OWN + "elements" in sums:
+            small, maps = yield from self.collect_leverage(_without_own(sums), counts, full)
+            found |= {f"sums.{_OWN}{name}": array for name, array in small.items()} | maps
         return found
 
     def _sums_of_colors(self, T, numTimesFilled, X):
         """Return the sums of each colour and the counts; a form of G2 may spare full arrays."""
         arrays, counts, int8array = self.workerCalc(T, numTimesFilled, X)
         return self._reduced(arrays, counts, int8array), counts
+
+    def own_sums(self, T, numTimesFilled, X):
+        """Return the sums of each colour by their own names, and the counts."""
+        sums, counts = self._sums_of_colors(T, numTimesFilled, X)
+        return _without_own(sums), counts
 
     def named(self, name):
         """Name the callback that makes an array."""
@@ -231,6 +251,8 @@ class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
     def _reduced(self, arrays, counts, int8array, pending=None):
         part, threads = self.mpiParams.part, self.mpiParams.threads
         sums = self.color_sums.reduce(arrays, counts, int8array, part, threads, pending)
+        if self.has_leverage:
+            self.last_sums = arrays, int8array, pending
         return self._with_rest(sums, int8array, not_whole(arrays["G2"]))
 
     def _with_rest(self, sums, int8array, parts):
@@ -250,7 +272,10 @@ class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
         callback(self, "viewerPublishReduced")(update["counts"], update.relsec, reduced, group)
 
     def publish_piece(self, name, index, ndarray, group):
-        """Hand on what `viewerPublishArray` writes."""
+        """Hand on what `viewerPublishArray` writes; and what maps are made of."""
+        if not index:
+            self.take_map(name, ndarray, group)
+            return
         callback(self, "viewerPublishArray")(name, int(self.delays[index[0]]), ndarray, group)
 
     def viewerPublishReduced(self, counts, relsec, reduced, h5UserGroup):
@@ -275,6 +300,7 @@ class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
         curve = self.with_errors(curve, reduced, counts)
         curve, norm = self.normed(curve, counts)
         curve = self.with_scatter(curve, counts)
+        curve = self.with_blocks(curve, reduced, counts)
         self.say_errors(curve)
         self.write_results(group, counts, curve, saturated, bias, norm)
         line = {name.removeprefix("intensity."): array for name, array in reduced.items() if "intensity." in name}
@@ -285,6 +311,8 @@ class G2Base(PlainG2, AgedCurves, WithErrors, FrameNormed, Apart, BlockBase):
         if self.fit:
             curvefile.write_fits(group, self.delays, curve.each(colors), self.fit, rate, self.stands_for)
         self.write_aged(group, reduced, counts)
+        self.write_stationarity(group, reduced, counts)
+        self.publish_leverage(group, reduced, curve, norm)
         if self.picture:
             self._draw(h5UserGroup)
 

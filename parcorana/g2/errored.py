@@ -44,6 +44,28 @@ class WithErrors:
         """Add what all elements share to the errors of curves, once these are as they are to be."""
         return with_shared(curve, self.scatter(counts))
 
+    def with_blocks(self, curve, reduced, counts):
+        """Take errors from time blocks: where these are asked for, and 'auto' of colours too small for pixel groups."""
+        wanted = curve.groups == 0 if self.errors == "auto" else np.full(len(curve.g2), self.errors == "time blocks")
+        if not wanted.any():
+            return curve
+        rows, groups = self.time_blocks(reduced, counts)
+        if not (which := wanted & (groups > 0)).any():
+            return curve
+        before = np.zeros((len(rows), 0, len(counts))) if curve.deviations is None else curve.deviations
+        most = max(before.shape[1], rows.shape[1])
+        before, rows = (np.pad(each, ((0, 0), (0, most - each.shape[1]), (0, 0))) for each in (before, rows))
+        deviations = np.where(which[:, None, None], rows, before)
+        error = np.where(np.isfinite(curve.g2), np.sqrt(np.square(rows).sum(axis=1)), np.nan)
+        return replace(
+            curve,
+            error=np.where(which[:, None], error, curve.error),
+            deviations=deviations,
+            groups=np.where(which, groups, curve.groups),
+            source=np.where(which, "time blocks", curve.source),
+            shared=None,  # no part of time blocks, which have it: so it stays with each of the other colours
+        )
+
     def say_errors(self, curve):
         """Say, once, of which colours errors are those of independent elements."""
         few = np.flatnonzero((curve.groups == 0) & (curve.elements.max(axis=1, initial=0) > 0))
@@ -53,10 +75,8 @@ class WithErrors:
         colors = self.color_sums.colors
         listed = ", ".join(str(colors[c]) for c in few[:_NAMED]) + ", ..." * (len(few) > _NAMED)
         what = "have no errors" if np.isnan(curve.error[few]).all() else "have errors as if elements were independent"
-        self.mpiParams.logInfo(
-            f"errors: {len(few):,} of {len(colors):,} colours are too small for {FEWEST} pixel groups, and {what}: "
-            f"colour {listed}"
-        )
+        why = f"are too small for {FEWEST} pixel groups" if self.errors != "time blocks" else "have too few time blocks"
+        self.mpiParams.logInfo(f"errors: {len(few):,} of {len(colors):,} colours {why}, and {what}: colour {listed}")
 
 
 def with_groups(curve: Any, rows: Any, groups: Any) -> Any:

@@ -56,7 +56,7 @@ class FrameNormed:
 
     def arrays_of_frame_norm(self, own):
         """Begin the series of a worker whose elements have these colours; return what is declared of it."""
-        if not self.shares:
+        if not series_of(self.user_params, len(self.color_sums.colors)):
             return {}
         saturates = self.saturated_value is not None
         self.series = Series(self.frame_norm, own, self.color_sums.colors, saturates)
@@ -125,9 +125,9 @@ class FrameNormed:
         about = self.color_sizes, self.delays, counts
         return divide(curve, self.frame_norm, g2_of(sums, counts), self.color_sums.colors, about)
 
-    def norm_sums(self):
+    def norm_sums(self, waiting=True):
         """Return G2, IP and IF of what curves are divided by, (3, S, D) float64, and the pairs, (D,) int64."""
-        sums, pairs = self.series_g2.sums()
+        sums, pairs = self.series_g2.sums(waiting)
         return sums if self.frame_norm == COLOR else sums[:, :1], pairs
 
     def scatter(self, counts):

@@ -26,6 +26,7 @@ PARAMS = (
     "frame_norm",
     "aged",
     "errors",
+    "leverage",
 )
 #: `errors`: where those of the curves come from.
 ERRORS = ("auto", "pixel groups", "time blocks", "pixels")
@@ -139,6 +140,17 @@ def errors_of(user_params):
     return value
 
 
+def check_errors(user_class, user_params):
+    """Refuse errors from time blocks of a class whose sums do not only grow, and of ratios."""
+    normalization = normalization_of(user_params)
+    if errors_of(user_params) == "time blocks" and (user_class.forgets or normalization == "pixel"):
+        raise ConfigError(
+            f"user_params['errors'] is 'time blocks', but {user_class.__name__} with the normalization "
+            f"{normalization!r} has none: they need G2IncrementalAccumulator or MultiTauG2, and 'finecolor' or "
+            "'color'; or take 'pixel groups'"
+        )
+
+
 def series_of(user_params, colors):
     """Return how many numbers of each event are correlated on the viewer, beside so many colours.
 
@@ -157,6 +169,14 @@ def aged_of(user_params):
     if value is not None and not isinstance(value, bool | np.bool_):
         raise ConfigError(f"user_params['aged'] must be True or False, not {shown(value)}")
     return value if value is None else bool(value)
+
+
+def leverage_of(user_params):
+    """Return whether what pulls the curves is wanted; it is unless somebody says no."""
+    value = user_params.get("leverage")
+    if value is not None and not isinstance(value, bool | np.bool_):
+        raise ConfigError(f"user_params['leverage'] must be True or False, not {shown(value)}")
+    return value is None or bool(value)
 
 
 def has_aged(user_class, system_params, user_params):

@@ -182,8 +182,14 @@ class SeriesG2:
         self._counts += plan.counts
         buffer.place(entry)
 
-    def sums(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Return G2, IP and IF, (3, S, D) float64, and the counts of pairs, (D,) int64."""
+    def sums(self, waiting: bool = True) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Return G2, IP and IF, (3, S, D) float64, and the counts of pairs, (D,) int64.
+
+        Parameters
+        ----------
+        waiting : bool
+            Of multi-tau: with the events that are still in the buffer, which put in order those that come.
+        """
         self._let_in(len(self._waiting[0]))
         if not self._forgets:
             return self._sums, self._counts

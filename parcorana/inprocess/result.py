@@ -13,6 +13,7 @@ from parcorana.curves.fits import Fit
 from parcorana.errors import ConfigError
 from parcorana.files.plain import plain_file
 from parcorana.results.kinds import CURVES, PHOTONS, TWO_TIME, kinds_in
+from parcorana.results.leverage import Leverage, read_leverage
 from parcorana.results.photons import Photons, read_photons
 from parcorana.results.reading import Result, classes_in, find_file, group_of, read_result, updates_in
 from parcorana.results.twotime import TwoTimeResult, read_two_time
@@ -143,6 +144,19 @@ class OpenedResult:
     def said(self) -> str:
         """What the normalization, or rounding, gets wrong; empty if nothing to speak of."""
         return self._curves.bias
+
+    @property
+    def leverage(self) -> Leverage:
+        """The elements that pull the curves most: `elements`, `colors`, `delays`, `changes`, ..., and maps.
+
+        Raises
+        ------
+        ConfigError
+            The update has none.
+        """
+        with plain_file(self.path) as file:
+            group = updates_in(file, self.path, self._curves.of)[self.processed]
+            return read_leverage(group, self.path, self.mask.shape)
 
     def array(self, name: str, delay: int) -> NDArray[np.float64]:
         """Return a full array, of the detector's shape: 'G2', 'IP' or 'IF' of a delay [pulses].

@@ -33,6 +33,7 @@ class MultiTauG2(G2Base):
     buffer = "C"
     in_order = True
     forgets = False
+    snapshot_cost = (37.0, 0.0, 5.0, 0.0)
     keeps_history = True
     takes_params = (*PARAMS, "channels")
 
@@ -79,6 +80,9 @@ class MultiTauG2(G2Base):
     def enter(self, events):
         """Add the pairs of frames that the events complete."""
         self.levels.add(events)
+        self.waiting = ()  # a stretch ends with what has settled
+        self.make_snapshot(None, 0, None)
+        self.waiting = None
 
     def end_run(self, buffer):
         """Forget the frames: no pair spans two runs."""
@@ -86,9 +90,9 @@ class MultiTauG2(G2Base):
         self.levels.end_run()
 
     def collect(self, last, buffer):
-        """Return the sums of each colour, and as `save_arrays` says the full arrays."""
+        """Return the sums of each colour, and as `save_arrays` says the full arrays; generate what workers exchange."""
         self.waiting, self.last, self.events = buffer.waiting(), last, self.timeline.events
-        found = super().collect(last, buffer)
+        found = yield from super().collect(last, buffer)
         self.waiting = None
         return found
 
@@ -124,6 +128,14 @@ class MultiTauG2(G2Base):
             added = {name: array + added.get(name, 0) for name, array in reduced.items()}
             parts, counts = parts + not_whole(arrays["G2"]), pairs
         return self._with_rest(added, self.saturated, parts), counts
+
+    def pieces_of_sums(self):
+        """Generate the sums of some elements at a time, as they were added up."""
+        if self.last_sums is not None:
+            yield from super().pieces_of_sums()
+            return
+        for part, sums, _ in self._pieces():
+            yield part, {name: array.T for name, array in sums.items()}, self.saturated[part], None
 
     # -- on the viewer --------------------------------------------------------------
 

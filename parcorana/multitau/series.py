@@ -40,14 +40,14 @@ class MultiTauSeries(SeriesG2):
             self._levels.add(settled)
         buffer.store(entry, numbers)
 
-    def _settled(self):
-        *sums, counts = self._levels.ahead(self._buffer.waiting(), slice(None))
+    def _settled(self, waiting=True):
+        *sums, counts = self._levels.ahead(self._buffer.waiting() if waiting else (), slice(None))
         return np.array(sums), counts
 
-    def sums(self):
+    def sums(self, waiting=True):
         """Return G2, IP and IF, (3, S, D) float64, and the counts of pairs, (D,) int64."""
         self._let_in(len(self._waiting[0]))
-        return self._settled()
+        return self._settled(waiting)
 
     def state(self):
         """Return what a checkpoint keeps."""

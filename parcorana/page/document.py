@@ -15,6 +15,7 @@ from parcorana.page.maps import Colors, MeanImage, TwoTimes, image_data, painted
 from parcorana.page.times import MONITORS, Intensity, Monitor, intensity_data, monitor_data
 from parcorana.view.pictures import scale_of
 
+TICK = 1000  # ms from one look of a viewer's page to the next
 _GRID = {
     "display": "grid", "grid-template-columns": "repeat(auto-fit, minmax(min(100%, 520px), 1fr))", "gap": "16px",
     "align-items": "start",
@@ -113,7 +114,7 @@ class Page:
         document.template = TEMPLATE
         document.add_root(self.layout)
         document.js_on_event(ConnectionLost, CustomJS(code=_LOST))
-        document.add_periodic_callback(self.tick, 1000)
+        document.add_periodic_callback(self.tick, TICK)
 
     def tick(self):
         """Show what has changed since it was called last."""

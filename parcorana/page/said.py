@@ -114,7 +114,8 @@ def warnings_of(seen, update):
         ("bad", "of another shape than the mask, unreadable or not finite"),
         ("late", "older than what the buffer holds: they are in no pair"),
         ("duplicate", "of a time that was there already"),
-        ("unused", "read, but not used" if update.facts.get("complete", True) is False and seen.state.is_over else ""),
+        # of a run that goes on, or was killed, they are those that were under way
+        ("unused", "read, but not used" if seen.state.kind == STOPPED and facts.get("ended_by") != "killed" else ""),
     ):
         if account[name] and why:
             found.append(f"{account[name]:,} of {account['read']:,} events are {name}: {why}")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from parcorana.calculation.arrays import NAMES, Summed
+from parcorana.calculation.arrays import NAMES, Joined, Summed
 from parcorana.calculation.sums import add, widened
 from parcorana.errors import RunError
 
@@ -37,7 +37,7 @@ class Gathered:
 
     def __init__(self, calculation, arrays, elements):
         self._calculation, self.elements = calculation, elements
-        self._described = _described(arrays, elements)
+        self._described, self._rows = _described(arrays, elements), {}
         # small whole numbers must not wrap
         self.small = {_name(key): widened(array) if _is_summed(key) else array for key, array in arrays.items()}
 
@@ -61,6 +61,9 @@ class Gathered:
             )
         for key, array in arrays.items():
             name = _name(key)
+            if key.startswith(f"{NAMES[Joined]} "):
+                self._rows.setdefault(name, [self.small[name]]).append(array)
+                continue
             if not _is_summed(key):
                 if not np.array_equal(array, self.small[name], equal_nan=array.dtype.kind in "fc"):
                     where, which = self._calculation.named(name)
@@ -71,6 +74,10 @@ class Gathered:
             except OverflowError as error:
                 where, which = self._calculation.named(name)
                 raise RunError(f"{where}: the sum of {which} over the workers is {error}: return float64") from None
+
+    def join(self):
+        """Put the rows of all workers one below the other, when all are there."""
+        self.small |= {name: np.concatenate(rows) for name, rows in self._rows.items()}
 
 
 def _described(arrays, elements):

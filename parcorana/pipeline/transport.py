@@ -19,6 +19,8 @@ TAG_ARRAY = 5  # worker -> viewer: one piece of a `PerElement` array
 TAG_TURN = 6  # server -> server, live runs: which block is ready
 TAG_STOP = 7  # any -> server, viewer: the run is to be stopped (see parcorana.pipeline.stop)
 TAG_MERGE = 8  # first worker -> other workers, live runs: whether an update is made or left to the next one
+TAG_SUMS = 9  # worker <-> first worker: what they add up among themselves (see parcorana.pipeline.together)
+TAG_SUMS_BODY = 10  # the bytes that belong to it
 # MPI takes small messages off their sender at once, however far behind the receiver is. So the sender
 # of these hears when they are being received: it waits for that, and memory stays bounded on both sides.
 PACED = frozenset({TAG_BLOCK, TAG_NOTE, TAG_ARRAY})

@@ -135,6 +135,7 @@ class Viewer:
             if other["account"] != facts["account"]:
                 raise RunError(f"workers disagree on the events: {facts['account']} and {other['account']}")
             gathered.add(arrays, other["elements"])
+        gathered.join()
         return gathered
 
     def _take_shared(self, facts, arrays):

@@ -8,7 +8,7 @@ import numpy as np
 from parcorana.calculation.arrays import PerElement
 from parcorana.calculation.base import check_arrays
 from parcorana.calculation.checks import InPlace, size_of_small
-from parcorana.calculation.guard import callback
+from parcorana.calculation.guard import callback, drive
 from parcorana.calculation.says import reduced_bytes
 from parcorana.calculation.userclass import begin
 from parcorana.curves.monitor import Monitors, as_arrays
@@ -23,6 +23,7 @@ from parcorana.pipeline.job import finished_facts
 from parcorana.pipeline.keep import Keeper
 from parcorana.pipeline.outbox import Outbox
 from parcorana.pipeline.rounds import Rounds
+from parcorana.pipeline.together import Together
 from parcorana.pipeline.transport import WORKED
 
 log = logging.getLogger("parcorana")
@@ -50,7 +51,7 @@ class Worker:
         self.entering = Entering(job, self.calculation, self._say)
         self.events = Account(config, self.first)
         self.monitors = Monitors(config.names)
-        self.outbox = Outbox(job)
+        self.outbox, self._together = Outbox(job), Together(job, self.calculation)
         self._coming = []  # messages of the next block
         self.error = self._failed_at = None  # an error to be raised when all is done
         self._shared = 0  # events of which the viewer has what the class shares
@@ -188,8 +189,7 @@ class Worker:
         self.merged -= self._left == events.processed  # the last one of all is made nevertheless
         self._left = -1
         self.at = f"the update at {events.processed} events"
-        with self._computing():
-            arrays = self._collected(last)
+        arrays = yield from self._collected(last)
         # in an order that all workers have, whatever that of their dictionaries
         whole = {name: arrays[name].value for name in sorted(arrays) if isinstance(arrays[name], PerElement)}
         with self.job.clock.on("moving"):
@@ -210,14 +210,24 @@ class Worker:
         return note.named("values", as_arrays(self.monitors.distributions())) if self.first else {}
 
     def _collected(self, last):
-        """Return what the viewer gets of an update: what the calculation says, or all its arrays."""
+        """Return what the viewer gets of an update: what the calculation says, or all its arrays.
+
+        Generate the steps in which workers add up among themselves what it yields.
+        """
         self._in_place.check()
         collect = callback(self.calculation, "collect")
         if collect is None:
             return self.arrays
-        return check_arrays(
-            f"{type(self.calculation).__name__}.collect", collect(last, self.entering.buffer), self.elements
-        )
+        who, answer = f"{type(self.calculation).__name__}.collect", None
+        with self._computing():
+            steps = drive(self.calculation, "collect", collect(last, self.entering.buffer))
+        while True:
+            try:
+                with self._computing():
+                    asked = steps.send(answer)
+            except StopIteration as end:
+                return check_arrays(who, end.value, self.elements, collected=True)
+            answer = yield from self._together.add(asked)
 
     # -- checkpoints ----------------------------------------------------------
 
@@ -250,4 +260,5 @@ class Worker:
         if self.error is not None:
             self.at, facts["error"] = self._failed_at, str(self.error)
         self.outbox.note(note.DONE, finished_facts(self.job, facts), self._distributions())
+        yield from self._together.empty()
         yield from self.outbox.empty()

@@ -16,11 +16,14 @@ from parcorana.pipeline.worker import Worker
 from parcorana.plan.miniature import VIEWER, WORKER, Feeder, harmless, part_of_job
 
 SECONDS = 0.2
-_STRIP = 128  # elements that a thread takes at a time
+_STRIP = 128  # elements that a thread takes at a time, of a class that does not say
+_PATIENCE = 5  # times as long may it take where others have the cores
 _MOST_BYTES = 192 << 20  # of the elements that are tried
 _BUFFERS = 2  # that a worker has for blocks
 _LEAST = 2  # blocks that are measured after the first one, where the run has so many
 _STEADY = 6  # blocks at most that are measured once the buffer is full
+_COLLECTED = 2  # updates that are collected
+_STEP = 4  # times as many elements are tried where nobody knows what does not go with them
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Computed:
     ----------
     blocks : (k,) float [s]
         For each of the first blocks.
+    full : int
+        How many there are until the buffer is full.
     steady : float [s]
         For a block once the buffer is full.
     alone : float [s]
@@ -46,6 +51,7 @@ class Computed:
     """
 
     blocks: np.ndarray
+    full: int
     steady: float
     alone: float
     events: int
@@ -108,6 +114,7 @@ class _Tried:
         self.elements = elements
         self._network, self._feeder = network, Feeder(config, network, elements, sample)
         self._worker = Worker(part_of_job(config, network, WORKER, threads, elements))
+        self._worker._publish = lambda: ()  # updates cut blocks, and what they take is measured by itself
         self._steps, self.seconds, self._threads = self._worker.run(), [], threads
 
     def warm(self, events):
@@ -125,6 +132,7 @@ class _Tried:
             self.feed(events)
         self._feeder.run = 1
         self.feed(1)  # that the other run has ended takes time, too
+        self._worker.events.account["processed"] = 0  # updates cut blocks where they would
         self.seconds = []
 
     def feed(self, events):
@@ -142,10 +150,15 @@ class _Tried:
 
     def collected(self):
         """Make what an update has, and the last one."""
-        self.collect, self.pieces = self._collected(False)
+        self.collect, self.pieces = self._least(False)
         self.last, self.last_pieces = self.collect, self.pieces
         if self._worker.calculation.last_has_more:
-            self.last, self.last_pieces = self._collected(True)
+            self.last, self.last_pieces = self._least(True)
+
+    def _least(self, last):
+        """Return the least of several: the first one gets memory that the others have."""
+        tried = [self._collected(last) for _ in range(_COLLECTED)]
+        return min(seconds for seconds, _ in tried), tried[0][1]
 
     def _collected(self, last):
         worker = self._worker
@@ -153,6 +166,10 @@ class _Tried:
         worker.monitors.settle()
         worker.calculation.mpiParams.processed = worker.events.processed
         arrays = worker._collected(last)
+        try:
+            next(arrays)
+        except StopIteration as end:  # a worker that is alone waits for no other
+            arrays = end.value
         whole = [
             (n, a.value.dtype.str, list(a.value.shape[:-1]))
             for n, a in sorted(arrays.items())
@@ -170,10 +187,11 @@ def _try(config, threads, elements, sample, blocks, events, seconds):
     tried = _Tried(config, threads, elements, sample)
     try:
         tried.warm(events)
-        until = time.perf_counter() + seconds
+        until = time.perf_counter() + _PATIENCE * seconds
         for count in range(blocks):
             tried.feed(events)
-            if time.perf_counter() > until and count >= _LEAST:
+            late = sum(tried.seconds) > 2 * seconds or time.perf_counter() > until
+            if late and count >= _LEAST:
                 break
         tried.collected()
         return tried
@@ -181,7 +199,7 @@ def _try(config, threads, elements, sample, blocks, events, seconds):
         tried.close()
 
 
-def compute_some(config, threads, elements, sample, total=None, seconds=SECONDS):
+def compute_some(config, threads, elements, sample, total=None, each=0.0, seconds=SECONDS):
     """Measure what a worker takes for its blocks.
 
     A few of the elements are tried, and more, as many as time allows: so it is known what does not go with them.
@@ -194,6 +212,8 @@ def compute_some(config, threads, elements, sample, total=None, seconds=SECONDS)
     sample : Sample
     total : int, optional
         Events of the run.
+    each : float
+        Bytes that the worker has for each element.
     seconds : float
         About how long to try.
 
@@ -206,23 +226,34 @@ def compute_some(config, threads, elements, sample, total=None, seconds=SECONDS)
     events = min(config.block, total)
     full = math.ceil(config.times / events)
     blocks = min(max(total // events, 1), full + _STEADY)
-    each = config.store_dtype.itemsize * (config.times + 3 * config.block) + 32 * len(config.delays) * max(
-        1, len(config.classes)
-    )
-    most = max(1, min(elements, _MOST_BYTES // each))
-    few = min(most, _STRIP * threads)
-    small = _try(config, threads, few, sample, blocks, events, seconds / 2)
-    large, until = small, time.perf_counter() + 2 * seconds
-    while True:
-        before, spent = large.elements, min(large.seconds) * len(large.seconds)
-        # what does not go with the elements is most of what few of them take, so one step may not be enough
-        many = min(most, max(4 * before, int(before * seconds / max(spent, 1e-4)) // _STRIP * _STRIP))
-        if many < 2 * before:
+    strip = max(getattr(own.user_class, "strip", _STRIP) for own in config.classes.values() or [config])
+    most = max(1, int(_MOST_BYTES // max(each, config.store_dtype.itemsize * (config.times + 3 * config.block))))
+    # where memory has room for the share of some threads alone, these are tried, each with its share
+    tried = min(threads, max(1, most // strip))
+    share = tried / threads
+    most = max(1, min(int(elements * share), most))
+    small = large = _try(config, tried, min(most, strip * tried), sample, blocks, events, seconds / 2)
+    until = time.perf_counter() + _PATIENCE * seconds
+    while time.perf_counter() < until:
+        if large is small:
+            many = _STEP * small.elements
+        else:
+            fixed, slope = _line(small, large, sum(small.seconds), sum(large.seconds))
+            many = int((seconds - fixed) / max(slope, 1e-12)) // strip * strip
+        many = min(most, many)
+        if many < 2 * large.elements:
             break
-        large = _try(config, threads, many, sample, blocks, events, seconds)
-        if time.perf_counter() > until:
-            break
-    return _scaled(small, large, elements, events, full)
+        large = _try(config, tried, many, sample, blocks, events, seconds)
+    return _scaled(small, large, elements * share, events, full)
+
+
+def _line(small, large, one, other):
+    """Return what of the seconds that few and many elements took does not go with them, and what each takes."""
+    if large is small:
+        return 0.0, one / small.elements
+    slope = max(other - one, 0.0) / (large.elements - small.elements)
+    slope = max(slope, 0.25 * other / large.elements)
+    return max(other - slope * large.elements, 0.0), slope
 
 
 def _scaled(small, large, elements, events, full):
@@ -232,23 +263,16 @@ def _scaled(small, large, elements, events, full):
         """Return the least: threads that wait for one whose core others have would count."""
         return min(tried.seconds[min(full, len(tried.seconds) - 1) :])
 
-    def line(one, other):
-        """Return what does not go with the elements, and what each takes."""
-        if large is small:
-            return 0.0, one / small.elements
-        slope = max(other - one, 0.0) / (large.elements - small.elements)
-        slope = max(slope, 0.25 * other / large.elements)
-        return max(other - slope * large.elements, 0.0), slope
-
     def of_all(one, other):
-        fixed, slope = line(one, other)
+        fixed, slope = _line(small, large, one, other)
         return fixed + slope * elements
 
-    alone, slope = line(steady(small), steady(large))
+    alone, slope = _line(small, large, steady(small), steady(large))
     now = alone + slope * elements
     ratio = now / max(steady(large), 1e-9)
     return Computed(
         blocks=np.array(large.seconds) * ratio,
+        full=full,
         steady=now,
         alone=alone,
         events=events,

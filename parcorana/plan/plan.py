@@ -125,7 +125,8 @@ def plan(ranks, config, division, cores, source, h5output=None, resume=None):
     worker = division.roles.workers[0] if together else ranks.rank
     works = worker in division.roles.workers
     elements = works and _elements(config, division, worker)
-    computed = _of_all(ranks, works, compute_some, config, division.threads[worker], elements, sample, left)
+    each = sum(division.parts.values()) / _elements(config, division, division.roles.workers[0])
+    computed = _of_all(ranks, works, compute_some, config, division.threads[worker], elements, sample, left, each)
     messages = _of_all(ranks, not together, moving.seconds_of_messages, ranks.comm, division.roles)
     lines = []
     if ranks.rank == 0:
@@ -216,7 +217,7 @@ def costs_of(config, layout, found):
         read_processor=max((each.processor for each in servers), default=0.0),
         alone=slowest.alone * scale,
         elements=(steady - slowest.alone) * threads * scale,
-        filling=float((slowest.blocks - steady).sum()) / steady / scale,
+        filling=float((slowest.blocks[: slowest.full] - steady).sum()) / steady / scale,
         moving=found.messages * nbytes / layout.servers,
         collect=slowest.collect * threads,
         last=slowest.last * threads,

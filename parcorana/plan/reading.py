@@ -18,10 +18,12 @@ from parcorana.pipeline.job import Job
 from parcorana.pipeline.reading import Reading
 from parcorana.plan.miniature import harmless, sample_of
 
-MOST_BYTES, MOST_EVENTS = 32 << 20, 4096  # that are read of a block
+MOST_BYTES, MOST_EVENTS = 64 << 20, 4096  # that are read of a block
 NOTHING = "there is no event"  # of this server
 _BLOCKS = 2
-_SECONDS = 0.12
+_SECONDS = 0.25  # of the processor
+_PATIENCE = 3  # times as long may it take where others have the cores, or a disk is waited for
+_SETTLES = 0.25  # of the events: caches and memory are got with the first ones
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,13 @@ class _Few:
 
     def __init__(self, events, most, until):
         self._events, self._most, self._until = events, most, until
-        self.marks = []
+        self.marks, self._enough = [], time.process_time() + _SECONDS
 
     def mark(self, count):
         """Note how far it is; tell whether it is time to end."""
         self.marks.append((count, time.perf_counter(), time.process_time()))
-        return count >= self._most or self.marks[-1][1] > self._until
+        _, now, processor = self.marks[-1]
+        return count >= self._most or now > self._until or processor > self._enough
 
     def one_by_one(self):
         """Generate events."""
@@ -143,7 +146,7 @@ def read_some(config, division, rank, source):
     buffer = BlockBuffer(most, widths, config.store_dtype, config.names, *of_header(config))
     for memory in buffer.memory:
         memory[:] = 0  # as after the first blocks of a run: the pages are there
-    before, until, few, events = _from_disk(), time.perf_counter() + _SECONDS, None, 0
+    before, until, few, events = _from_disk(), time.perf_counter() + _PATIENCE * _SECONDS, None, 0
     try:
         for block in islice(source.blocks(), _BLOCKS):
             few = _Few(block, most, until)
@@ -171,7 +174,9 @@ def _found(config, buffer, few, read, from_disk):
     if header[BAD] >= marks[-1][0]:
         raise RunError("all events that were read are bad")
     # the first piece opens what a run opens once
-    first = 1 if len(marks) > 2 else 0
+    settled = _SETTLES * marks[-1][0]
+    first = next(k for k, mark in enumerate(marks) if mark[0] >= settled) if len(marks) > 2 else 0
+    first = min(first, len(marks) - 2)
     events = marks[-1][0] - marks[first][0]
     wall, processor = (marks[-1][k] - marks[first][k] for k in (1, 2))
     dtype = _move.TYPES[header[TYPE]]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from parcorana.curves import stationarity
 from parcorana.curves.curvefile import read_curves, read_frame_norm, read_intensity
 from parcorana.curves.fits import Fit
 from parcorana.detector.colortable import ColorTable
@@ -50,8 +51,14 @@ class Result:
         What the curves were divided by the g2 of; empty where that was nothing.
     before, divisors : dict of int to (D,) float64
         The curves without that, and that g2, by colour.
+    pulls : str
+        What is said of elements that move a curve by more than twice its error; empty if none does.
     of : str or None
         Which of several classes it is of.
+    stationarity : dict of int to float
+        How probable it is that g2 changes as it does by chance, of the colours of which it is known.
+    changes : str
+        Which colours change with age; empty if none is seen to.
     """
 
     label: str
@@ -73,7 +80,10 @@ class Result:
     frame_norm: str = ""
     before: dict = field(default_factory=dict)
     divisors: dict = field(default_factory=dict)
+    pulls: str = ""
     of: str | None = None
+    stationarity: dict = field(default_factory=dict)
+    changes: str = ""
 
     def name_of(self, color):
         """Return what a colour is called: its number, and its q if that is known."""
@@ -197,6 +207,9 @@ def read_result(file, label, at=None, of=None):
         frame_norm=frame_norm,
         before=before,
         divisors=divisors,
+        stationarity=stationarity.read(group, curves),
+        changes=str(group.attrs.get(stationarity.SENTENCE, "")),
+        pulls=str(group["leverage"].attrs.get("said", "")) if "leverage" in group else "",
     )
     _check_alike(result, label)
     return result

@@ -7,6 +7,7 @@ writes them where it may wait anyway.
 import logging
 import os
 import re
+import threading
 import time
 from collections import deque
 
@@ -67,7 +68,7 @@ class RunLog(Lines):
 
     def __init__(self, folder):
         super().__init__()
-        self._path, self._fails = os.path.join(folder, LOG), False
+        self._path, self._fails, self._thread = os.path.join(folder, LOG), False, threading.get_ident()
         self.lines.extend(BEFORE.lines)
         BEFORE.lines.clear()
         log.removeHandler(BEFORE)
@@ -75,10 +76,17 @@ class RunLog(Lines):
 
     def emit(self, record):
         """Take down a record; where the program that runs the job has no log, see that Python prints it as ever."""
-        super().emit(record)
+        if self._is_mine(record):
+            super().emit(record)
         others = logging.lastResort
         if others is not None and record.levelno >= others.level and self._is_only(logging.getLogger(record.name)):
             others.handle(record)
+
+    def _is_mine(self, record):
+        """Tell whether a record is of this run: that no other one runs in the thread that it comes from."""
+        return record.thread == self._thread or all(
+            record.thread != each._thread for each in log.handlers[:] if isinstance(each, RunLog)
+        )
 
     def _is_only(self, logger):
         """Tell whether nobody else hears a log; of several runs at a time the first one does."""

@@ -10,7 +10,7 @@ from parcorana.results.aged import read_aged
 
 def draw(args, colors, check_colors):
     """Draw the aged curves of one run; write them as a table, too, if that is asked for."""
-    if len(args.files) > 1 or args.maps or args.fit or args.tau_q or args.values:
+    if len(args.files) > 1 or args.maps or args.fit or args.tau_q or args.values or args.leverage:
         raise ConfigError("--aged draws those of one run, with -o, --colors, --at, --class and --csv")
     (name,) = args.files
     aged = read_aged(name, args.of)

@@ -95,6 +95,9 @@ def _off(a, b):
     return abs(float(a) - float(b))
 
 
+_OVER_ERRORS = 1e4  # how much larger changes of g2 become when they are divided by errors
+
+
 def _widened(path, items, file):
     """Return by how much more rounding may show in an aged curve, a difference of sums, than in that of all pairs."""
     update = path.partition("/aged/")[0]
@@ -173,6 +176,9 @@ def _compare(path_a, path_b, rtol, atol, ignore, subset):
             if what and (update := update_of_errors(path)) and f"{update}/{GROUPS}" in a:
                 # small differences of large numbers, some of them kept in single precision
                 what = _difference(*values, rtol, atol + min(rtol * _ERRORS, 1e-6) * _largest(values[0]))
+            if what and "/leverage/" in path:  # differences of curves, which agree to rtol; or of these over errors
+                more = rtol if path.endswith(("/changes", "/map")) else _OVER_ERRORS * rtol
+                what = _difference(*values, max(rtol, more), max(atol, more))
             if what:
                 lines.append(f"{path}: {what}")
         of_a = [path for path in a if counts(path)]

@@ -18,7 +18,7 @@ from parcorana.results.photons import read_photons
 from parcorana.results.reading import classes_in, find_file, group_of, read_result, updates_in
 from parcorana.results.twotime import read_two_time
 from parcorana.results.values import read_values
-from parcorana.tools import aged
+from parcorana.tools import aged, leverage
 from parcorana.tools.parser import Parser, layout_of
 
 _PLAIN_MAPS = ("saturated", "mask", "color", "finecolor")
@@ -38,6 +38,7 @@ examples:
   parCorAnaPlot result.h5 --fit single --tau-q -o tau.png   decay times against q, and the diffusion coefficient
   parCorAnaPlot result.h5 --at 500,1000 -o grown.png        two updates of one run over each other
   parCorAnaPlot result.h5 --aged -o aged.png                how curves changed from update to update
+  parCorAnaPlot result.h5 --leverage -o leverage.png        which elements pull the curves
   parCorAnaPlot today.h5 yesterday.h5 -o both.png           curves of two runs over each other
   parCorAnaPlot result.h5 --values -o values.png            what the values of events were, of any user class
 While a run goes on, its name draws the last update published.
@@ -75,6 +76,11 @@ def make_parser():
         "--aged",
         action="store_true",
         help="draw the curves of each stretch between two updates, colour by colour, instead",
+    )
+    parser.add_argument(
+        "--leverage",
+        action="store_true",
+        help="draw which elements pull the curves, and how much these would change without them, instead",
     )
     parser.add_fit(", in place of the fits in the file")
     return parser
@@ -196,6 +202,9 @@ def _draw(args):
     colors = parse_numbers(args.colors, "--colors") if args.colors else None
     if args.aged:
         aged.draw(args, colors, _check_colors)
+        return
+    if args.leverage:
+        leverage.draw(args)
         return
     if args.values:
         _draw_values(args)

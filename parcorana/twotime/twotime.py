@@ -17,7 +17,7 @@ from parcorana.reference import two_time
 from parcorana.results.twotime import write_two_time
 from parcorana.twotime.ages import LAGS, Series
 from parcorana.twotime.gram import unheld_threads
-from parcorana.twotime.matrices import Matrices
+from parcorana.twotime.matrices import PIECE, Matrices
 
 PARAMS = ("color", "color_table", "saturated_value", "notzero", "ages", "window", "picture", "plot_colors", "export")
 _AGES = 512
@@ -47,6 +47,7 @@ class TwoTime(Apart, BlockBase):
 
     buffer, in_order = "C", True
     takes_params = PARAMS
+    strip = PIECE  # elements that a thread takes at a time: a plan has to try as many
 
     def __init__(self, user_params, system_params, mpiParams):
         super().__init__(user_params, system_params, mpiParams)

@@ -240,10 +240,19 @@ def draw_curves(axes, results, colors=None):
     title = "normalization: " + ", ".join(sorted({result.normalization for result in results}))
     if names := sorted({result.frame_norm for result in results if result.frame_norm}):
         title += f"\nframe_norm: {', '.join(names)}"
+    title += "".join(map(_on_age, results if len(results) == 1 else ()))
     if len(number) < every:
         title += f"\n{len(number):,} of {every:,} colours drawn"
     size = 8 if len(labels) <= _ROOMY else 6
     axes.legend(handles, labels, title=title, fontsize=size, title_fontsize=8, alignment="left", **_OUTSIDE)
+
+
+def _on_age(result):
+    """Return a line on whether g2 changes with age, of a legend; empty where it is not known."""
+    found = [p for c, p in result.stationarity.items() if c in result.curves]
+    if not found:
+        return ""
+    return "\ng\u2082 changes with age" if result.changes else f"\nno change with age seen (p \u2265 {min(found):.2g})"
 
 
 _BEFORE = {"ls": "none", "marker": "x", "ms": 3, "mew": 0.7, "alpha": 0.8}
@@ -287,7 +296,8 @@ def _in_angstrom(text):
 
 def notes_on(result, width=100):
     """Return what a reader of the curves has to know beside them, in lines of so many letters."""
-    notes = [result.bias] if result.bias else []
+    notes = [text for text in (result.bias, result.changes) if text]
+    notes += [f"{result.pulls} (--leverage shows where)"] if result.pulls else []
     none = result.counts == 0
     if none.any():
         which = "all from {:,} pulses on" if (np.diff(none.astype(int)) >= 0).all() else "the first is {:,} pulses"

@@ -175,7 +175,11 @@ def test_the_size_of_the_shipped_classes_is_known(tmp_path, kind, normalization)
     roles = run_local(
         tmp_path, Mine, np.arange(600), frames, workers=2, mask=mask, user=user, times=9, delays=[1, 2, 8]
     )
-    said = reduced_bytes(roles[0].config)
+    about = roles[0].calculation
+    given = about.system_params, about.user_params
+    # and not in an update
+    kept = about.snapshot_bytes(*given, about.color_sums, 0) + about.frame_norm_bytes(*given, len(about.color_sizes))
+    said = reduced_bytes(roles[0].config) - kept
     stretches = 512 - 300  # 600 events are 300 stretches of two
     assert seen["parcorana.intensity.events"] == 300 * 8
     assert said - sum(seen.values()) == stretches * (4 * 8 + 3 * 8)

@@ -384,6 +384,19 @@ def wrong_calls():
     yield "no runs", lambda: pending(replace(tails, run=runs((0, 1, 2)), start=numbers))
     yield "elements", lambda: pending(x=x[:, :2])
     yield "total", lambda: pending(total=total[:2])
+    levers, lists = np.zeros((6, 1, 1)), (np.zeros(1, np.int64), np.zeros((6, 1, 1)), 1, 1)
+    yield "group", lambda: _core.find_pulls(*sums, np.array([0, 1, 0]), *lists)
+    yield "color", lambda: _core.find_pulls(*sums, total.astype(np.int64), np.array([1]), levers, 1, 1)
+    yield "levers", lambda: _core.find_pulls(*sums, total.astype(np.int64), lists[0], levers[:5], 1, 1)
+    yield "most is 0", lambda: _core.find_pulls(*sums, total.astype(np.int64), *lists[:2], 1, 0)
+    yield "shape", lambda: _core.find_pulls(*sums, total.astype(np.int64), lists[0], np.zeros((6, 1, 2)), 1, 1)
+    yield "delay", lambda: _core.find_pulls(*sums, total.astype(np.int64), *lists, 1, total, np.zeros(2, np.int32))
+    yield (
+        "no runs",
+        lambda: _core.find_pulls_pending(
+            replace(tails, run=runs((0, 1, 2)), start=numbers), x, total, *sums, total.astype(np.int64), *lists
+        ),
+    )
     yield "is_new", lambda: _core.count_shifts(np.zeros(3, np.uint8), np.zeros(3, np.uint8), 1, np.array([1]))
     yield "rate_num", lambda: _core.counters(np.zeros(1, np.int64), 0, 1 << 33, 1, np.zeros(1, np.int64))
     yield "no code path", lambda: _core.choose_path("abacus")

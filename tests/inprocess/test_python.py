@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import os
+import signal
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -208,6 +209,32 @@ def test_what_a_class_of_ones_own_has_written_is_in_the_file():
         result.plot()
     with pytest.raises(ConfigError, match="it holds no delay curves"):
         open_result(result.path, at=3)
+
+
+class Interrupted(Counting):
+    def enter(self, block):
+        super().enter(block)
+        if block.first == 50:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_waits_for_the_block_in_hand_alone(tmp_path):
+    """In one process no block is read before the one in hand is done; the session goes on with what it has."""
+    np.save(tmp_path / "mask.npy", np.ones((2, 4), bool))
+    result = run(
+        {
+            "dataset": "sim=brownian:shape=2x4:events=500",
+            "mask": str(tmp_path / "mask.npy"),
+            "times": 10,
+            "delays": [1],
+            "block": 50,
+            "user_class": Interrupted,
+            "h5output": str(tmp_path / "out.h5"),
+        }
+    )
+    assert (result.ended_by, result.complete, result.processed) == ("stopped by SIGINT", False, 100)
+    with h5py.File(result.path) as file:
+        assert file["user/events"][0] == 100
 
 
 @pytest.mark.parametrize("name", ["out.h5", "out_%C.h5"])

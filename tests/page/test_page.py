@@ -5,6 +5,7 @@ import gc
 import os
 import re
 import shutil
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -142,6 +143,8 @@ def test_states(made, tmp_path):
     assert run.seen.state.kind == DIED and f"--join {folder}" in run.seen.state.text
     page = Page(run, live=False)
     assert "DIED" in page._banner.text and "1970-01-01" in page._banner.text
+    beyond = replace(run.seen.latest, account=run.seen.latest.account | {"unused": 7})
+    assert not any("unused" in line for line in said.warnings_of(run.seen, beyond))  # they were under way
     assert "has not answered" in said.banner(run.seen, looked=1.0) and "has not answered" not in page._banner.text
     shutil.rmtree(folder)
     run.poll()
@@ -153,7 +156,8 @@ def test_states(made, tmp_path):
         file["system"].attrs.update({"ended_by": "stopped by SIGTERM", "complete": False})
     run.poll()
     assert run.seen.state.kind == STOPPED
-    assert "the result is not complete: stopped by SIGTERM" in said.warnings_of(run.seen, run.seen.latest)
+    lines = said.warnings_of(run.seen, replace(run.seen.latest, account=beyond.account))
+    assert "the result is not complete: stopped by SIGTERM" in lines and any("7 of " in line for line in lines)
 
 
 def test_a_run_that_replaces_a_result(made, tmp_path):

@@ -13,7 +13,10 @@ from parcorana.events.protocol import Share
 from parcorana.events.simulated import SimulatedSource
 from parcorana.job.config import resolve_config
 from parcorana.job.division import divide
+from parcorana.pipeline.entering import Entering
+from parcorana.pipeline.worker import Worker
 from parcorana.plan import computing, plan, reading
+from parcorana.plan.miniature import made_up, of_updates
 from parcorana.plan.model import Costs, Layout, best, expected, times_as_fast
 from parcorana.plan.said import busy
 from parcorana.plan.writing import updates_of
@@ -241,6 +244,26 @@ def test_pieces_are_bounded(setup, monkeypatch):
     found = reading.read_some(config, division, 1, Source())
     assert found.events == 50 and taken == [0, 0, 23, 46]
     assert found.sample.pulses and set(found.sample.steps) == {1} and found.nbytes == 2 * config.elements
+
+
+def test_updates_are_not_in_the_blocks(source, monkeypatch):
+    """They cut these where those of the run do; what they take is measured once they are over."""
+    config, collected, stretches = of_updates(source[0], 400), [], []
+    collect, take = Worker._collected, Entering.take
+
+    def collecting(self, last):
+        collected.append(self.events.processed)
+        return collect(self, last)
+
+    def taking(self, counters, *args):
+        stretches.append(len(counters))
+        return take(self, counters, *args)
+
+    monkeypatch.setattr(Worker, "_collected", collecting)
+    monkeypatch.setattr(Entering, "take", taking)
+    found = computing.compute_some(config, 1, config.elements, made_up(config), 3000)
+    assert set(collected) == {2048} and found.events == 1024 and found.blocks.shape == (2,)
+    assert stretches[-7:] == [1024, 624, 224, 1024, 848, 448, 48]  # of what was offered, 400 at a time
 
 
 def test_more_elements_take_more(monkeypatch):

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parcorana.calculation.arrays import NAMES, Common, PerElement
+from parcorana.g2 import snapshots
 from parcorana.results import partfile
 from parcorana.results.lock import FolderLock
 from parcorana.tools.compare import compare
@@ -36,6 +37,7 @@ class Runs:
         self.setup, self.folder, self.patch = Setup(folder), folder, monkeypatch
         self.resumed = []
         monkeypatch.chdir(folder)
+        monkeypatch.setattr(snapshots, "width_of", lambda cost, system_params: keepers.WIDTH)
 
     def write(self, user_class, user=None, **system):
         """Write the config; return what distinguishes it."""

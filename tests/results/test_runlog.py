@@ -2,9 +2,12 @@
 
 import logging
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import pytest
+from effort import PATIENCE
 
 from parcorana.results import runlog
 from parcorana.results.join import join
@@ -84,6 +87,32 @@ def test_what_nobody_else_hears_is_on_standard_error(kept, tmp_path, monkeypatch
     logging.getLogger().addHandler(logging.NullHandler())
     log.warning("heard by others")
     assert not capsys.readouterr().err
+
+
+def test_of_runs_in_threads(tmp_path):
+    """Each has its own lines, and those of threads that are no run's."""
+    step = threading.Barrier(3, timeout=PATIENCE)
+
+    def run(folder):
+        kept = RunLog(folder)
+        step.wait()
+        log.warning("of %s", folder.name)
+        step.wait()
+        step.wait()  # the line of none has come
+        kept.end()
+
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(run, folder) for folder in folders]
+        step.wait()
+        step.wait()
+        log.warning("of none")
+        step.wait()
+        assert [each.result(PATIENCE) for each in runs] == [None, None]
+    for folder in folders:
+        assert [line for _, _, line in lines_of(read_log(folder)[0])] == [f"of {folder.name}", "of none"]
 
 
 def test_of_a_run(setup):
