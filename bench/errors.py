@@ -388,6 +388,7 @@ def main():
     )
     parser.add_argument("--picture", type=Path, help="file for a picture of standard deviations over the delay")
     args = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells have ignored of what is in the background
     there = args.keep and args.keep.exists()
     if there:
         print(f"{args.keep} is there: nothing is run", file=sys.stderr)
