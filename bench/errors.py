@@ -6,7 +6,9 @@ is not the true value on the average, the standard deviation is about that avera
 normalization and `frame_norm`, over all colours: the median of the delays up to a twentieth of the run, the worst of
 them in brackets; the same of the decay time and the contrast of the fits. ``*`` marks what is outside of
 
-    curves: standard deviation 0.8 to 1.25; fits: 0.75 to 1.35; mean -0.3 to 0.3.
+    curves: standard deviation 0.8 to 1.25; fits: 0.75 to 1.35; mean -0.3 to 0.3,
+
+by more than two standard errors of so many seeds.
 
 A normalization that is too low by more than its error has a mean below that. What the file itself says of it
 (`too_low_by`, here of each delay) is added in the column "mean, bias added".
@@ -49,6 +51,8 @@ AGES = 128  # most bins of two times
 PART = 20  # of the run, up to which delays are judged
 FEWEST = 50  # pairs of a delay that is judged: of missing pulses multi-tau has few
 PAINTS = {"color": PALETTE[0], "finecolor": PALETTE[1], "pixel": PALETTE[2]}
+BEGIN, END = "<!-- errors.py -->", "<!-- end -->"  # of the place in a page
+CHANCE = 2  # standard errors beyond these that are no fault
 CURVES, FITS, MEAN = (0.8, 1.25), (0.75, 1.35), 0.3
 NOISE = 0.1  # relative, of the monitor
 SCENARIOS = {
@@ -219,12 +223,16 @@ def spread(values):
     return std, mean
 
 
-def cell(values, low, high, ratio=False):
-    """Return the median and the value that is worst, marked where it is outside."""
+def cell(values, limits, seeds, ratio=False):
+    """Return the median and the value that is worst, marked where one is outside by more than chance makes it."""
     values = values[np.isfinite(values)]
     if not len(values):
         return "none"
     worst = values[np.argmax(np.abs(np.log(values)) if ratio else np.abs(values))]
+    # of as many runs; colours count as one, for all may scatter alike
+    low, high = limits if ratio else (-limits, limits)
+    by = CHANCE / math.sqrt(seeds)
+    low, high = (low * (1 - by / math.sqrt(2)), high * (1 + by / math.sqrt(2))) if ratio else (low - by, high + by)
     mark = "" if low <= values.min() and values.max() <= high else " *"
     if len(values) == 1:
         return f"{worst:.2f}{mark}"
@@ -245,8 +253,8 @@ def rows(scenario, collected, only=None):
             values = several.get(name, np.full((1, 2, RINGS, len(delays)), np.nan))
             of_curve = values.ndim > 3
             std, mean = spread(values[..., judged] if of_curve else values[..., None])
-            row += [cell(std, *(CURVES if of_curve else FITS), ratio=True)] if name != "bias added" else []
-            row.append(cell(mean, -MEAN, MEAN))
+            row += [cell(std, CURVES if of_curve else FITS, len(values), True)] if name != "bias added" else []
+            row.append(cell(mean, MEAN, len(values)))
         row.append(f"{100 * np.isfinite(values).mean():.0f}%" if "tau" in several else "")
         yield row
 
@@ -256,9 +264,15 @@ HEAD += ["curve: std", "mean", "mean, bias added", "tau: std", "mean", "contrast
 
 
 def short(found):
-    """Return two tables: standard deviations of curves by scenario, and those of decay times and contrasts."""
+    """Return two tables, with what they are: standard deviations of curves, and of decay times and contrasts."""
     names = {which: None for several in found for which in wanted(several)}
-    for columns in ([5], [8, 10]):
+    seeds = min(len(one["curve"]) for several in found.values() for one in several.values())
+    tables = {
+        f"Standard deviations of curves, with {seeds} seeds, the worst of their delays in brackets": [5],
+        "Of decay times / contrasts of their fits": [8, 10],
+    }
+    said = []
+    for what, columns in tables.items():
         lines = []
         for which in names:
             of = {name: row for name, several in found.items() for row in rows(name, several, [which])}
@@ -266,7 +280,14 @@ def short(found):
             cells = [" / ".join(of[name][k] for k in columns) if name in of else "" for name in found]
             if set("".join(cells)) - set("none/ "):
                 lines.append([*about, *cells])
-        yield table(lines, [*HEAD[1:5], *found])
+        said += [f"{what}:", table(lines, [*HEAD[1:5], *found])]
+    return "\n\n".join(said)
+
+
+def put(path, text):
+    """Write into a file; into a page, in the place that is there for it."""
+    before, _, rest = (path.read_text(encoding="utf-8") if path.exists() else "").partition(BEGIN)
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2] or chr(10)}", encoding="utf-8")
 
 
 def table(rows, head):
@@ -344,8 +365,9 @@ def draw(found, path):
                     label = f"{normalization!r}" + ", as if independent" * (errors == "pixels")
                     axes.plot(delays[judged], std, style, ms=4, lw=1, color=PAINTS[normalization], label=label)
             axes.axhspan(*CURVES, color="0.9", zorder=0)
-            axes.set(xscale="log", yscale="log", title=scenario, ylim=(0.5, 20))
-            axes.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
+            axes.set(xscale="log", yscale="log", title=scenario, ylim=(0.4, 7))
+            axes.set_yticks([0.5, 1, 2, 5], ["0.5", "1", "2", "5"])
+            axes.minorticks_off()
         figure.supxlabel("delay [pulses]")
         figure.supylabel("standard deviation of (measured - true) / error")
         axes.legend(fontsize=7)
@@ -359,17 +381,25 @@ def main():
     parser.add_argument("--scenario", nargs="*", choices=[*SCENARIOS], default=[*SCENARIOS], help="only these")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: one for each core")
     parser.add_argument("--keep", type=Path, metavar="FILE.npz", help="file for what was found; if it is there, use it")
-    parser.add_argument("--out", type=Path, help="file for short tables, of standard deviations alone")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="file for short tables, of standard deviations alone; a page with a place for them keeps the rest",
+    )
     parser.add_argument("--picture", type=Path, help="file for a picture of standard deviations over the delay")
     args = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells have ignored of what is in the background
     there = args.keep and args.keep.exists()
+    if there:
+        print(f"{args.keep} is there: nothing is run", file=sys.stderr)
     seeds = range(args.first, args.first + args.seeds)
     found = kept(args.keep) if there else together(collect(args.scenario, seeds, args.processes))
+    found = {scenario: found[scenario] for scenario in SCENARIOS if scenario in found}
     if args.keep and not there:
         keep(args.keep, found)
     print(table([row for scenario in found for row in rows(scenario, found[scenario])], HEAD))
     if args.out:
-        args.out.write_text("\n\n".join(short(found)) + "\n", encoding="utf-8")
+        put(args.out, short(found))
     if args.picture:
         draw(found, args.picture)
 
