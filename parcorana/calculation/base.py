@@ -65,6 +65,8 @@ class BlockBase:
     in_order = False
     #: The most events in one block; 0: as many as come together.
     most = 0
+    #: Blocks end where so many processed events, or a multiple of that, have come, as they do at updates; 0: anywhere.
+    cuts = 0
     #: Names of values that the class needs: those of the config's `values`, and 'mean', which servers add for it. Or a
     #: class method that returns them, of `user_params`.
     uses: Any = ()

@@ -27,8 +27,8 @@ def with_one_buffer(parts):
     """Return the names of calculations in groups, of which each has one rolling buffer.
 
     Those that are `in_order` only see events that leave it, and so can have one
-    together, unless they change what is stored, or take another number of
-    events at once (`most`).
+    together, unless they change what is stored, or take other events at once
+    (`most`, `cuts`).
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def with_one_buffer(parts):
     alone, together = [], {}
     for name, part in parts.items():
         if part.in_order and not part.changes_rows:
-            together.setdefault(int(part.most), []).append(name)
+            together.setdefault((int(part.most), int(part.cuts)), []).append(name)
         else:
             alone.append([name])
     return alone + list(together.values())

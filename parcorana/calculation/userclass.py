@@ -172,7 +172,7 @@ def _check_needs(calculation, who):
     if calculation.buffer not in (None, "C", "F"):
         raise ConfigError(f"{who}: buffer must be 'C', 'F' or None, not {shown(calculation.buffer)}")
     pairs = calculation.pairs
-    for name, none in (("most", "any"), ("shares", "never")):
+    for name, none in (("most", "any"), ("cuts", "anywhere"), ("shares", "never")):
         events = getattr(calculation, name)
         if not isinstance(events, int | np.integer) or isinstance(events, bool) or events < 0:
             raise ConfigError(f"{who}: {name} must be a whole number of events, 0 for {none}, not {shown(events)}")

@@ -47,6 +47,7 @@ class WithErrors:
     def with_blocks(self, curve, reduced, counts):
         """Take errors from time blocks: where these are asked for, and 'auto' of colours too small for pixel groups."""
         wanted = curve.groups == 0 if self.errors == "auto" else np.full(len(curve.g2), self.errors == "time blocks")
+        wanted &= curve.elements.max(axis=1, initial=0) > 0
         if not wanted.any():
             return curve
         rows, groups = self.time_blocks(reduced, counts)

@@ -94,8 +94,10 @@ class Series:
         self.run += 1
 
     def share(self) -> dict[str, Array]:
-        """Return what there is, and forget it."""
+        """Return what there is, and forget it: nothing of a class that keeps its events to itself."""
         parts, self._parts = self._parts, []
+        if not parts:
+            return {}
         kind = {"numbers": Summed, "elements": Summed}
         return {name: kind.get(name, Common)(np.concatenate([part[name] for part in parts])) for name in parts[0]}
 

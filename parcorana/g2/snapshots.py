@@ -75,7 +75,7 @@ class TimeBlocked:
         self._sizes, nbytes = _sizes(self.color_sums, len(self.delays))
         self.stretch_ends = Ends(width, points_of(nbytes))
         if not self._by_updates:
-            self.shares = min(self.shares or width, width)
+            self.cuts, self.shares = width, min(self.shares or width, width)
         if self.mpiParams.role == "viewer":
             self.snapshots = Snapshots(self.stretch_ends)
 

@@ -32,7 +32,8 @@ class Entering:
         self.buffer = RollingBuffer(
             config.times, elements, config.block, config.store_dtype, order or "C", job.threads, config.names
         )
-        self._keeps, self._stores, self._most = bool(order), calculation.stores, calculation.most
+        self._keeps, self._stores = bool(order), calculation.stores
+        self._most, self._cuts = calculation.most, calculation.cuts
         self._in_order = calculation.in_order
         each = (calculation, *others)
         self._adjust, self._enter, self._end_run = (
@@ -58,7 +59,9 @@ class Entering:
         Entry
         """
         buffer = self.buffer
-        entry = buffer.offer(counters, min(limit, self._most) if self._most else limit)
+        limit = min(limit, self._most) if self._most else limit
+        limit = min(limit, self._cuts - first % self._cuts) if self._cuts else limit
+        entry = buffer.offer(counters, limit)
         if not len(entry.processed):
             return entry
         block = Block(counters, data, entry.processed, values, first, buffer, entry, self._say)
