@@ -342,27 +342,6 @@ def together(several):
     }
 
 
-def keep(path, found):
-    """Keep what `together` returns."""
-    flat = {
-        f"{scenario}/{which}/{name}": values
-        for scenario, several in found.items()
-        for which, one in several.items()
-        for name, values in one.items()
-    }
-    np.savez_compressed(path, **flat)
-
-
-def kept(path):
-    """Return what `keep` has kept."""
-    found = {}
-    with np.load(path) as file:
-        for key in file:
-            scenario, which, name = key.split("/")
-            found.setdefault(scenario, {}).setdefault(which, {})[name] = file[key]
-    return found
-
-
 def draw(found, path):
     """Draw the standard deviation over the delay, of errors as they are and as if pixels were independent."""
     delays = np.array(make_multitau_delays(LARGEST))
@@ -392,7 +371,7 @@ def main():
     parser.add_argument("--first", type=int, default=1, metavar="SEED", help="the first of the seeds (default: 1)")
     parser.add_argument("--scenario", nargs="*", choices=[*SCENARIOS], default=[*SCENARIOS], help="only these")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: one for each core")
-    parser.add_argument("--keep", type=Path, metavar="FILE.npz", help="file for what was found; if it is there, use it")
+    parser.add_argument("--keep", type=Path, metavar="FILE.npy", help="file for what was found; if it is there, use it")
     parser.add_argument(
         "--out",
         type=Path,
@@ -405,10 +384,14 @@ def main():
     if there:
         print(f"{args.keep} is there: nothing is run", file=sys.stderr)
     seeds = range(args.first, args.first + args.seeds)
-    found = kept(args.keep) if there else together(collect(args.scenario, seeds, args.processes))
+    found = (
+        np.load(args.keep, allow_pickle=True).item()
+        if there
+        else together(collect(args.scenario, seeds, args.processes))
+    )
     found = {scenario: found[scenario] for scenario in SCENARIOS if scenario in found}
     if args.keep and not there:
-        keep(args.keep, found)
+        np.save(args.keep, found)
     print(table([row for scenario in found for row in rows(scenario, found[scenario])], HEAD))
     if args.out:
         put(args.out, short(found))
