@@ -368,27 +368,22 @@ def main():
     """Print the table, and write it where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=200, help="runs of each scenario (default: 200)")
-    parser.add_argument("--first", type=int, default=1, metavar="SEED", help="the first of the seeds (default: 1)")
     parser.add_argument("--scenario", nargs="*", choices=[*SCENARIOS], default=[*SCENARIOS], help="only these")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: one for each core")
     parser.add_argument("--keep", type=Path, metavar="FILE.npy", help="file for what was found; if it is there, use it")
     parser.add_argument(
         "--out",
         type=Path,
-        help="file for short tables, of standard deviations alone; a page with a place for them keeps the rest",
+        help="file for short tables, of standard deviations alone; or a page with a place for them",
     )
     parser.add_argument("--picture", type=Path, help="file for a picture of standard deviations over the delay")
     args = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells have ignored of what is in the background
-    there = args.keep and args.keep.exists()
-    if there:
+    if there := args.keep and args.keep.exists():
         print(f"{args.keep} is there: nothing is run", file=sys.stderr)
-    seeds = range(args.first, args.first + args.seeds)
-    found = (
-        np.load(args.keep, allow_pickle=True).item()
-        if there
-        else together(collect(args.scenario, seeds, args.processes))
-    )
+        found = np.load(args.keep, allow_pickle=True).item()
+    else:
+        found = together(collect(args.scenario, range(1, args.seeds + 1), args.processes))
     found = {scenario: found[scenario] for scenario in SCENARIOS if scenario in found}
     if args.keep and not there:
         np.save(args.keep, found)
