@@ -20,7 +20,7 @@ from parcorana.files.datasets import write_dataset
 #: Stretches that it takes.
 LEAST = 8
 #: Decay times of g2 - 1 that a stretch must have at the least.
-DECAYS = 16
+DECAYS = 12
 #: A colour changes, so it is said, where the probability is below this one, divided by the number of colours.
 SAID = 1e-3
 _VISIBLE = 3  # standard errors that tell a decay from noise
