@@ -6,7 +6,9 @@ is not the true value on the average, the standard deviation is about that avera
 normalization and `frame_norm`, over all colours: the median of the delays up to a twentieth of the run, the worst of
 them in brackets; the same of the decay time and the contrast of the fits. ``*`` marks what is outside of
 
-    curves: standard deviation 0.8 to 1.25; fits: 0.75 to 1.35; mean -0.3 to 0.3.
+    curves: standard deviation 0.8 to 1.25; fits: 0.75 to 1.35; mean -0.3 to 0.3,
+
+by more than two standard errors of so many seeds.
 
 A normalization that is too low by more than its error has a mean below that. What the file itself says of it
 (`too_low_by`, here of each delay) is added in the column "mean, bias added".
@@ -38,17 +40,18 @@ from parcorana.events.protocol import Share
 from parcorana.events.simulated import SimulatedSource, colors, true_g2
 from parcorana.files.datasets import write_dataset
 from parcorana.fits import Fit
-from parcorana.g2.parameters import PARAMS
 from parcorana.multitau import MultiTauG2
 from parcorana.twotime import TwoTime
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 from parcorana.view.pictures import PALETTE, shown
 
 PULSES, SIDE, RINGS, SECTORS, LARGEST = 2000, 72, 3, 6, 448
-AGES = 128  # most bins of two times
+AGES, STRETCHES = 128, 32  # most bins of two times; time blocks
 PART = 20  # of the run, up to which delays are judged
 FEWEST = 50  # pairs of a delay that is judged: of missing pulses multi-tau has few
 PAINTS = {"color": PALETTE[0], "finecolor": PALETTE[1], "pixel": PALETTE[2]}
+BEGIN, END = "<!-- errors.py -->", "<!-- end -->"  # of the place in a page
+CHANCE = 2  # standard errors beyond these that are no fault
 CURVES, FITS, MEAN = (0.8, 1.25), (0.75, 1.35), 0.3
 NOISE = 0.1  # relative, of the monitor
 SCENARIOS = {
@@ -72,7 +75,7 @@ EVERYWHERE = [
     ("accumulator", "finecolor", None, "pixels"),
     ("accumulator", "pixel", None, "pixels"),
     ("accumulator", "color", None, "time blocks"),
-    ("accumulator", "color", None, "pixel groups"),
+    ("multi-tau", "finecolor", None, "time blocks"),
     ("accumulator", "color", "mean", "auto"),
     ("windowed", "color", None, "auto"),
     ("windowed", "pixel", None, "auto"),
@@ -99,7 +102,7 @@ class TellsBias:
         super().viewerPublishReduced(counts, relsec, reduced, h5UserGroup)
         sums = {name.removeprefix("parcorana."): array for name, array in reduced.items()}
         bias = bias_of(self.color_sums, sums, counts, self.delays, int(sums["events"][0]), not sums["not_whole"].any())
-        (group,) = h5UserGroup.values()
+        group = h5UserGroup[max(h5UserGroup)]
         write_dataset(group, "too_low", bias.low, "1", "part of g2 by which each curve is too low, an estimate")
 
 
@@ -111,7 +114,6 @@ def made(name, form):
 def wanted(scenario):
     """Return what is looked at: class name to (form, normalization, frame_norm, errors)."""
     listed = EVERYWHERE + (WITH_BEAM if "sase" in SCENARIOS[scenario] else [])
-    listed = [each for each in listed if "errors" in PARAMS or each[3] in ("auto", "pixels")]
     return {f"Variant{k}": each for k, each in enumerate(listed)}
 
 
@@ -153,36 +155,48 @@ def measure(task):
     gaps = SCENARIOS[scenario].get("gaps", 0)
     given = {"shape": (SIDE, SIDE), "events": round(PULSES * (1 - gaps)), "seed": seed, "modes": 1}
     options = Brownian.of(given | SCENARIOS[scenario])
-    delays = np.array(make_multitau_delays(LARGEST))
-    variants = wanted(scenario)
+    variants, found = wanted(scenario), {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         simulate(folder, options)
         for key, array in zip(("color", "fine", "mask"), (*maps(), np.ones((SIDE, SIDE), np.int8)), strict=True):
             np.save(folder / f"{key}.npy", array)
-        user = {"color": str(folder / "color.npy"), "finecolor": str(folder / "fine.npy"), "fit": "single"}
-        user |= {"save_arrays": False}
-        for which, (form, normalization, frame_norm, errors) in variants.items():
-            user[which] = {"normalization": normalization, "frame_norm": frame_norm}
-            user[which] |= {"errors": errors} if "errors" in PARAMS else {}
-            if form == "two times":
-                user[which] = {"ages": AGES, "fit": None}
-        system = {
-            "dataset": f"h5={folder / 'frames.h5'}",
-            "mask": str(folder / "mask.npy"),
-            "values": {"monitor": "run/monitor"},
-            "times": PULSES // 2,
-            "delays": delays,
-            "user_class": [made(which, FORMS[form]) for which, (form, *_) in variants.items()],
-            "h5output": str(folder / "out.h5"),
-            "threads": 1,
-            "verbosity": "ERROR",
-        }
-        run(system, user)
-        with h5py.File(folder / "out.h5") as file:
-            updates = {which: next(iter(file["user"][which].values())) for which in variants}
-            found = {which: off(updates[which], options, form) for which, (form, *_) in variants.items()}
+        # stretches of so short a run end with updates
+        for blocks, update in ((False, 0), (True, PULSES // STRETCHES)):
+            some = {which: each for which, each in variants.items() if (each[3] == "time blocks") is blocks}
+            if not some:
+                continue
+            correlated(folder, some, update)
+            with h5py.File(folder / "out.h5") as file:
+                for which, (form, *_) in some.items():
+                    updates = file["user"][which]
+                    found[which] = off(updates[max(updates)], options, form)
     return scenario, found
+
+
+def correlated(folder, variants, update):
+    """Run a job of several classes, with an update every so many events."""
+    user = {"color": str(folder / "color.npy"), "finecolor": str(folder / "fine.npy"), "save_arrays": False}
+    for which, (form, normalization, frame_norm, errors) in variants.items():
+        if form == "two times":
+            user[which] = {"ages": AGES}
+            continue
+        user[which] = {"normalization": normalization, "frame_norm": frame_norm, "errors": errors}
+        user[which]["fit"] = None if update else "single"  # updates would have one each
+    system = {
+        "dataset": f"h5={folder / 'frames.h5'}",
+        "mask": str(folder / "mask.npy"),
+        "values": {"monitor": "run/monitor"},
+        "times": PULSES // 2,
+        "delays": np.array(make_multitau_delays(LARGEST)),
+        "update": update,
+        "user_class": [made(which, FORMS[form]) for which, (form, *_) in variants.items()],
+        "h5output": str(folder / "out.h5"),
+        "overwrite": True,
+        "threads": 1,
+        "verbosity": "ERROR",
+    }
+    run(system, user)
 
 
 def off(update, options, form):
@@ -197,6 +211,8 @@ def off(update, options, form):
     error = np.where((update["delay_counts"][:] >= FEWEST) & (error > 0), error, np.nan)
     one = {"curve": np.array([g2 - expected, error])}
     one["bias added"] = np.array([g2 / (1 - update["too_low"][:]) - expected, error])
+    if "fits" not in update:
+        return one
     fits = Fit.read(update["fits"]).values()
     for name, true in (("tau", options.tau), ("contrast", options.contrast)):
         values = np.array([[getattr(fit, name), getattr(fit, f"{name}_err")] for fit in fits]).T
@@ -219,12 +235,16 @@ def spread(values):
     return std, mean
 
 
-def cell(values, low, high, ratio=False):
-    """Return the median and the value that is worst, marked where it is outside."""
+def cell(values, limits, seeds, ratio=False):
+    """Return the median and the value that is worst, marked where one is outside by more than chance makes it."""
     values = values[np.isfinite(values)]
     if not len(values):
         return "none"
     worst = values[np.argmax(np.abs(np.log(values)) if ratio else np.abs(values))]
+    # of as many runs; colours count as one, for all may scatter alike
+    low, high = limits if ratio else (-limits, limits)
+    by = CHANCE / math.sqrt(seeds)
+    low, high = (low * (1 - by / math.sqrt(2)), high * (1 + by / math.sqrt(2))) if ratio else (low - by, high + by)
     mark = "" if low <= values.min() and values.max() <= high else " *"
     if len(values) == 1:
         return f"{worst:.2f}{mark}"
@@ -245,8 +265,8 @@ def rows(scenario, collected, only=None):
             values = several.get(name, np.full((1, 2, RINGS, len(delays)), np.nan))
             of_curve = values.ndim > 3
             std, mean = spread(values[..., judged] if of_curve else values[..., None])
-            row += [cell(std, *(CURVES if of_curve else FITS), ratio=True)] if name != "bias added" else []
-            row.append(cell(mean, -MEAN, MEAN))
+            row += [cell(std, CURVES if of_curve else FITS, len(values), True)] if name != "bias added" else []
+            row.append(cell(mean, MEAN, len(values)))
         row.append(f"{100 * np.isfinite(values).mean():.0f}%" if "tau" in several else "")
         yield row
 
@@ -256,9 +276,15 @@ HEAD += ["curve: std", "mean", "mean, bias added", "tau: std", "mean", "contrast
 
 
 def short(found):
-    """Return two tables: standard deviations of curves by scenario, and those of decay times and contrasts."""
+    """Return two tables, with what they are: standard deviations of curves, and of decay times and contrasts."""
     names = {which: None for several in found for which in wanted(several)}
-    for columns in ([5], [8, 10]):
+    seeds = min(len(one["curve"]) for several in found.values() for one in several.values())
+    tables = {
+        f"Standard deviations of curves, with {seeds} seeds, the worst of their delays in brackets": [5],
+        "Of decay times / contrasts of their fits": [8, 10],
+    }
+    said = []
+    for what, columns in tables.items():
         lines = []
         for which in names:
             of = {name: row for name, several in found.items() for row in rows(name, several, [which])}
@@ -266,7 +292,14 @@ def short(found):
             cells = [" / ".join(of[name][k] for k in columns) if name in of else "" for name in found]
             if set("".join(cells)) - set("none/ "):
                 lines.append([*about, *cells])
-        yield table(lines, [*HEAD[1:5], *found])
+        said += [f"{what}:", table(lines, [*HEAD[1:5], *found])]
+    return "\n\n".join(said)
+
+
+def put(path, text):
+    """Write into a file; into a page, in the place that is there for it."""
+    before, _, rest = (path.read_text(encoding="utf-8") if path.exists() else "").partition(BEGIN)
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.partition(END)[2] or chr(10)}", encoding="utf-8")
 
 
 def table(rows, head):
@@ -309,27 +342,6 @@ def together(several):
     }
 
 
-def keep(path, found):
-    """Keep what `together` returns."""
-    flat = {
-        f"{scenario}/{which}/{name}": values
-        for scenario, several in found.items()
-        for which, one in several.items()
-        for name, values in one.items()
-    }
-    np.savez_compressed(path, **flat)
-
-
-def kept(path):
-    """Return what `keep` has kept."""
-    found = {}
-    with np.load(path) as file:
-        for key in file:
-            scenario, which, name = key.split("/")
-            found.setdefault(scenario, {}).setdefault(which, {})[name] = file[key]
-    return found
-
-
 def draw(found, path):
     """Draw the standard deviation over the delay, of errors as they are and as if pixels were independent."""
     delays = np.array(make_multitau_delays(LARGEST))
@@ -344,8 +356,9 @@ def draw(found, path):
                     label = f"{normalization!r}" + ", as if independent" * (errors == "pixels")
                     axes.plot(delays[judged], std, style, ms=4, lw=1, color=PAINTS[normalization], label=label)
             axes.axhspan(*CURVES, color="0.9", zorder=0)
-            axes.set(xscale="log", yscale="log", title=scenario, ylim=(0.5, 20))
-            axes.set_yticks([0.5, 1, 2, 5, 10, 20], ["0.5", "1", "2", "5", "10", "20"])
+            axes.set(xscale="log", yscale="log", title=scenario, ylim=(0.4, 7))
+            axes.set_yticks([0.5, 1, 2, 5], ["0.5", "1", "2", "5"])
+            axes.minorticks_off()
         figure.supxlabel("delay [pulses]")
         figure.supylabel("standard deviation of (measured - true) / error")
         axes.legend(fontsize=7)
@@ -355,21 +368,28 @@ def main():
     """Print the table, and write it where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=200, help="runs of each scenario (default: 200)")
-    parser.add_argument("--first", type=int, default=1, metavar="SEED", help="the first of the seeds (default: 1)")
     parser.add_argument("--scenario", nargs="*", choices=[*SCENARIOS], default=[*SCENARIOS], help="only these")
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: one for each core")
-    parser.add_argument("--keep", type=Path, metavar="FILE.npz", help="file for what was found; if it is there, use it")
-    parser.add_argument("--out", type=Path, help="file for short tables, of standard deviations alone")
+    parser.add_argument("--keep", type=Path, metavar="FILE.npy", help="file for what was found; if it is there, use it")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="file for short tables, of standard deviations alone; or a page with a place for them",
+    )
     parser.add_argument("--picture", type=Path, help="file for a picture of standard deviations over the delay")
     args = parser.parse_args()
-    there = args.keep and args.keep.exists()
-    seeds = range(args.first, args.first + args.seeds)
-    found = kept(args.keep) if there else together(collect(args.scenario, seeds, args.processes))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells have ignored of what is in the background
+    if there := args.keep and args.keep.exists():
+        print(f"{args.keep} is there: nothing is run", file=sys.stderr)
+        found = np.load(args.keep, allow_pickle=True).item()
+    else:
+        found = together(collect(args.scenario, range(1, args.seeds + 1), args.processes))
+    found = {scenario: found[scenario] for scenario in SCENARIOS if scenario in found}
     if args.keep and not there:
-        keep(args.keep, found)
+        np.save(args.keep, found)
     print(table([row for scenario in found for row in rows(scenario, found[scenario])], HEAD))
     if args.out:
-        args.out.write_text("\n\n".join(short(found)) + "\n", encoding="utf-8")
+        put(args.out, short(found))
     if args.picture:
         draw(found, args.picture)
 

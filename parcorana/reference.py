@@ -300,35 +300,6 @@ def delay_curve(
     return curve, used
 
 
-def change_without(
-    arrays: Mapping[str, NDArray[np.float64]],
-    counts: NDArray[np.int64],
-    color: NDArray[np.integer[Any]],
-    saturated: ArrayLike,
-    normalization: str,
-    element: int,
-    finecolor: Any = None,
-) -> NDArray[np.float64]:
-    """Return by how much the curve of an element's colour changes if that element is left out, (D,) float64.
-
-    Of an unsaturated element that has a colour. 0 where its mean, that of what is left of its colour or fine colour,
-    would have nothing to divide by; and where the element does not count. Other parameters: as `delay_curve`.
-    """
-    fewer = np.array(saturated, bool)
-    fewer[element] = True
-    wanted = int(color[element])
-    before, _ = delay_curve(arrays, counts, color, saturated, normalization, wanted, finecolor)
-    after, _ = delay_curve(arrays, counts, color, fewer, normalization, wanted, finecolor)
-    changes = after - before
-    if normalization == "pixel":
-        rest = arrays["IP"][:, element] * arrays["IF"][:, element]
-    else:
-        groups = color if normalization == "color" else finecolor
-        same = (groups == groups[element]) & ~fewer
-        rest = arrays["IP"][:, same].sum(axis=1) * arrays["IF"][:, same].sum(axis=1)
-    return np.where((rest != 0) & np.isfinite(changes), changes, 0.0)
-
-
 def two_time(
     counters: NDArray[np.int64],
     data: NDArray[np.float64],
@@ -342,8 +313,7 @@ def two_time(
 
     Parameters
     ----------
-    counters : (m,) int64 [pulses]
-        Increasing.
+    counters : (m,) int64 [pulses], increasing
     data : (m, n) float64
     numbers, saturated_at : (m,) and (n,) int64
         When each event was processed, and which event saturated each element first.

@@ -33,6 +33,13 @@ def summed(sums: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.floa
     return {name: sums[name] for name in _NAMES if name in sums}
 
 
+def exchanged_bytes(made: ColorSums, delays: int) -> int:
+    """Return the bytes of what workers tell each other and the viewer, of so many delays."""
+    told = sum(int(np.prod(shape)) for name, shape in made.shapes(delays).items() if name in _NAMES)
+    colors = len(made.colors)
+    return 8 * (told + colors * (2 * delays + listed(colors) * (2 + delays)))
+
+
 @dataclass
 class Pulls:
     """The elements of each colour that pull its curve most, from the first on.

@@ -3,7 +3,7 @@
 import numpy as np
 
 from parcorana.calculation.arrays import Joined, PerElement, Summed
-from parcorana.curves.leverage import Levers, Pulls, judge, listed, summed
+from parcorana.curves.leverage import Levers, Pulls, exchanged_bytes, judge, summed
 from parcorana.curves.leveragefile import write_leverage, write_maps
 from parcorana.g2.parameters import leverage_of
 
@@ -26,10 +26,7 @@ class Leveraged:
     @classmethod
     def leverage_bytes(cls, user_params, made, delays):
         """Return the bytes of what workers tell each other and the viewer."""
-        colors = len(made.colors)
-        if not leverage_of(user_params) or not colors:
-            return 0
-        return made.nbytes(delays) + 8 * colors * (2 * delays + listed(colors) * (2 + delays))
+        return exchanged_bytes(made, delays) if leverage_of(user_params) and len(made.colors) else 0
 
     # -- on a worker --------------------------------------------------------------
 

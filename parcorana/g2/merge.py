@@ -311,7 +311,10 @@ def _left_out(runs, group):
     """Say what the updates have beside what is made anew."""
     names = {name for run in runs for name in run.group if name not in group and not _MADE_ANEW.fullmatch(name)}
     aged = ["left out: the aged curves, for no file has the sums of each stretch"] * ("aged" in names)
-    names.discard("aged")
+    aged += ["left out: which elements pull the curves (leverage), which is found while a run makes its sums"] * (
+        "leverage" in names
+    )
+    names -= {"aged", "leverage"}
     which = ", ".join(sorted(names)[:_NAMED]) + ", ..." * (len(names) > _NAMED)
     return aged + [f"left out, for they are no sums that could be added: {which}"] * bool(names)
 

@@ -167,7 +167,8 @@ def read_two_time(user, label, at=None):
         both = [
             {c: group[f"g2_age_{name}_{c}"][:] for c in colors if f"g2_age_{name}_{c}" in group} for name in _OF_ALL
         ]
-        if any(array.shape != delays.shape or array.dtype.kind != "f" for each in both for array in each.values()):
+        wrong = (array.shape != delays.shape or array.dtype.kind != "f" for each in both for array in each.values())
+        if both[0].keys() != both[1].keys() or any(wrong):
             raise ValueError
         known = {c: _name(maps[c].attrs) for c in colors}
         return TwoTimeResult(

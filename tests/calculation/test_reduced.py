@@ -163,7 +163,7 @@ def test_the_size_of_the_shipped_classes_is_known(tmp_path, kind, normalization)
     mask = rng.random(SHAPE) < 0.8
     for name in ("color", "finecolor"):
         np.save(tmp_path / f"{name}.npy", rng.integers(1, 5, SHAPE))
-    user = {"normalization": normalization, "saturated_value": 3.0, "save_arrays": False}
+    user = {"normalization": normalization, "saturated_value": 3.0, "save_arrays": False, "leverage": False}
     user |= {name: str(tmp_path / f"{name}.npy") for name in ("color", "finecolor")}
     seen = {}
 

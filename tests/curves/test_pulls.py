@@ -8,8 +8,9 @@ import pytest
 from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from without import change_without
 
-from parcorana import _core, reference
+from parcorana import _core
 from parcorana.correlation.lines import plan_tails
 from parcorana.curves.leverage import Levers, Pulls, judge, listed
 from parcorana.curves.sums import NORMALIZATIONS, ColorSums
@@ -61,7 +62,7 @@ def test_changes_are_those_of_curves_without_each_element(normalization, case, t
     curve = made.table(sums, counts)
     truth = np.zeros((len(color), len(counts)))
     for p in np.flatnonzero((color > 0) & (saturated == 0)):
-        truth[p] = reference.change_without(arrays, counts, color, saturated, normalization, p, fine)
+        truth[p] = change_without(arrays, counts, color, saturated, normalization, p, fine)
     size = 1e-12 * (1 + np.abs(truth).max(initial=0) + np.nan_to_num(np.abs(curve.g2)).max(initial=0))
     for c, number in enumerate(made.colors):
         mine = np.flatnonzero((color == number) & (saturated == 0))

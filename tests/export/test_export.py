@@ -24,6 +24,7 @@ from parcorana.userg2 import G2IncrementalAccumulator
 
 SHAPE, DELAYS, EVENTS = (2, 6, 8), [1, 2, 3, 8, 10], 200
 MASK = np.ones(SHAPE, bool)
+NO_ERRORS = {"G2IncrementalAccumulator": {"errors": "pixels"}}  # with the normalization 'color'
 MASK[0, 0, :3] = False
 COLOR = np.where(np.arange(8) < 3, 2, 5) * np.ones(SHAPE, np.int64)
 TABLE = "color,ring,sector,q,q_low,q_high,elements\n2,1,1,0.01,0.005,0.015,36\n5,2,1,0.02,0.015,0.025,60\n"
@@ -40,7 +41,7 @@ def results(tmp_path_factory):
     common = {"mask": MASK, "delays": DELAYS, "times": 64, "block": 16, "update": 100, "rate": 50.0}
     made = {}
     for name, classes, color, more in (
-        ("both", [G2IncrementalAccumulator, TwoTime, PhotonStatistics], "rings_color_ndarrCoords.npy", {}),
+        ("both", [G2IncrementalAccumulator, TwoTime, PhotonStatistics], "rings_color_ndarrCoords.npy", NO_ERRORS),
         ("plain", MultiTauG2, "plain.npy", {"save_arrays": False}),
         ("times", TwoTime, "plain.npy", {"ages": 16}),
     ):

@@ -6,8 +6,11 @@ import h5py
 import numpy as np
 import pytest
 from local import run_local
+from without import change_without
 
-from parcorana import ConfigError, reference
+from parcorana import ConfigError
+from parcorana.calculation.says import reduced_bytes
+from parcorana.job.config import resolve_config
 from parcorana.multitau import MultiTauG2
 from parcorana.tools.compare import compare
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
@@ -53,7 +56,7 @@ def truth_of(file, group, normalization):
     about = group["delay_counts"][:], COLOR.ravel(), outside, normalization
     truth = np.zeros((COLOR.size, len(DELAYS)))
     for p in np.flatnonzero(~outside & (COLOR.ravel() > 0)):
-        truth[p] = reference.change_without(arrays, *about, p, FINE.ravel())
+        truth[p] = change_without(arrays, *about, p, FINE.ravel())
     return truth
 
 
@@ -122,6 +125,16 @@ def test_few_of_many_are_named_and_the_rest_counted(tmp_path, caplog):
         run(tmp_path, G2IncrementalAccumulator, frames=frames)
     said = [record.getMessage() for record in caplog.records if "at 200 events: " in record.getMessage()]
     assert len(said) == 2 and "pulls g2 of colour 1" in said[0] and said[1].startswith("at 200 events: 2 more elements")
+
+
+def test_the_memory_of_what_workers_tell_each_other_is_known(tmp_path):
+    run(tmp_path, G2IncrementalAccumulator)
+    given = {"dataset": "h5=memory.h5", "mask": str(tmp_path / "mask.npy"), "user_class": G2IncrementalAccumulator}
+    given |= {"times": 60, "delays": DELAYS}
+    user = {"color": str(tmp_path / "color.npy")}
+    more, less = (reduced_bytes(resolve_config(given, user | {"leverage": on})) for on in (True, False))
+    rows, moments, table = 2 * 8 * (2 + 5), 2 * 2 * 5, 2 + 5 * 2 * 5  # of two colours; elements, and five numbers
+    assert more - less == 8 * (rows + moments + table)
 
 
 def test_it_can_be_left_out_and_must_be_said_plainly(tmp_path):

@@ -58,7 +58,7 @@ def test_the_shipped_classes(setup, here, user_class, normalization):
         (name,) = b["user"]  # at the end alone
         assert name in a["user"] and len(a["user"]) == 3
         # all that the job writes, but the time that the other is not told
-        assert set(b["user"][name]) == set(a["user"][name]) - {"intensity"}
+        assert set(b["user"][name]) == set(a["user"][name]) - {"intensity", "leverage"}
         assert set(b["user"][name].attrs) == {"normalization"}
         assert b["user"][name]["saturated"][()].any() and not b["user"][name]["saturated"][1].any()
         assert np.isfinite(b["user"][name]["delay_curve_color_2"][0])

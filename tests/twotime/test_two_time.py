@@ -141,6 +141,20 @@ def test_error_of_a_cut():
     assert np.isnan(error[33:]).all()  # fewer than eight stretches of such a delay
 
 
+@pytest.mark.parametrize("instead", [None, np.zeros(3), np.zeros(1, np.int64)])
+def test_errors_that_do_not_belong_are_said(tmp_path, instead):
+    frames = np.random.default_rng(2).poisson(5, (50, *SHAPE)).astype(np.uint16)
+    system = {"times": 3, "delays": [3], "h5output": str(tmp_path / "result.h5")}
+    run_local(tmp_path, TwoTime, np.arange(50), frames, user={}, **system)
+    with h5py.File(tmp_path / "result.h5", "a") as file:
+        group = file["user/C2_at_000050"]
+        del group["g2_age_mean_err_color_1"]
+        if instead is not None:
+            group["g2_age_mean_err_color_1"] = instead
+        with pytest.raises(ConfigError, match="lacks a part, or its arrays do not belong together"):
+            read_two_time(file["user"], "result")
+
+
 def taken(data):
     rows = np.ascontiguousarray(data)
     return rows, rows.sum(axis=1, dtype=np.float64), (rows.astype(np.float64) ** 2).sum(axis=1)
