@@ -168,7 +168,7 @@ DELAYS = np.array([1, 2, 4, 8, 16, 32, 64, 128])
 
 @pytest.mark.parametrize("stretches", [8, 20, 64])
 def test_probabilities_of_what_does_not_change_are_uniform(stretches):
-    """Or larger, of few stretches."""
+    """Or larger, most of all of few stretches."""
     rng = np.random.default_rng(stretches)
     found = []
     for _ in range(400):
@@ -176,12 +176,12 @@ def test_probabilities_of_what_does_not_change_are_uniform(stretches):
         found.append(stationarity.probability(own, own.mean(axis=0), DELAYS))
     for p in (0.01, 0.1, 0.5):
         assert np.mean(np.array(found) < p) < p + 3.5 * np.sqrt(p * (1 - p) / 400)
-    assert np.mean(np.array(found) < 0.5) > 0.3
+    assert np.mean(np.array(found) < 0.5) > 0.2
 
 
 @pytest.mark.parametrize(
     "tau",
-    [np.geomspace(6, 18, 30), np.where(np.arange(30) < 12, 8, 14), 10 + 4 * np.sin(np.arange(30) / 4)],
+    [np.geomspace(6, 18, 30), np.where(np.arange(30) < 12, 8, 14), 10 + 5 * np.sin(np.arange(50) / 6)],
     ids=["grows", "steps", "goes and comes"],
 )
 def test_what_changes_is_found(tau):
