@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from parcorana.errors import ConfigError
@@ -50,7 +51,7 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False, joined=None)
     RunError
         The file cannot be written.
     """
-    folder = Path(folder)
+    folder = given = Path(folder)
     if not os.path.isdir(folder) or not folder.name.endswith(SUFFIX) or folder.name == SUFFIX:
         raise ConfigError(f"--join: {str(folder)!r} is not a folder NAME{SUFFIX}")
     if lock is None and (writer := writer_of(folder)):
@@ -60,6 +61,8 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False, joined=None)
         )
     name = Path(name or folder.with_name(folder.name[: -len(SUFFIX)]))
     check_name("--join", name)
+    if folder.is_symlink():  # the result is beside the link, which goes with the folder
+        folder = folder.resolve()
     updates, passed = _to_join(folder, facts)
     if not updates:
         raise ConfigError(f"--join: {str(folder)!r} holds no update: nothing was published; remove the folder")
@@ -84,6 +87,9 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False, joined=None)
         lock.release()
     else:
         remove(folder, lock)
+        if given != folder and not folder.exists():
+            with suppress(OSError):
+                given.unlink()
     return name, [path for path in updates if path not in left_out]
 
 

@@ -43,7 +43,7 @@ def resolve_name(template, overwrite, reserves=False):
     check_name("h5output", name.replace("%C", "000"))
     if "%C" in name:
         names = (name.replace("%C", f"{k:03d}") for k in range(1000))
-        free = (n for n in names if not Path(n).exists() and not Path(n + SUFFIX).exists())
+        free = (n for n in names if not Path(n).exists() and not os.path.lexists(n + SUFFIX))
         name = next((n for n in free if not reserves or reserve(n)), None)
         if name is None:
             raise ConfigError(f"h5output: all of {template!r} with %C from 000 to 999 exist; move some away")
@@ -73,8 +73,8 @@ def check_name(what, name):
     Raises
     ------
     ConfigError
-        Too long, with a null character, by way of what may not be searched; or that of a device, pipe or socket,
-        which a file would take the place of.
+        Too long, with a null character, by way of what may not be searched; that of a device, pipe or socket,
+        which a file would take the place of; or in the folder of a run, which goes when that ends.
     """
     try:
         with suppress(FileNotFoundError):
@@ -85,6 +85,12 @@ def check_name(what, name):
         raise ConfigError(f"{what}: no file can be called {str(name)!r}: {why}") from None
     if not stat.S_ISDIR(mode) and (kind := kind_of(mode)):
         raise ConfigError(f"{what}: {str(name)!r} {kind}: a result would take its place; choose another name")
+    parents = Path(os.path.realpath(os.path.dirname(name) or os.curdir))
+    if run := next((each for each in (parents, *parents.parents) if each.name.endswith(SUFFIX)), None):
+        raise ConfigError(
+            f"{what}: {str(name)!r} is in {str(run)!r}, the folder of a run in progress, which goes when it is joined; "
+            "choose another name"
+        )
 
 
 def mode_of(path):

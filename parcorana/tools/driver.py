@@ -21,7 +21,7 @@ from parcorana.job.division import divide
 from parcorana.pipeline import mpi
 from parcorana.plan.plan import plan
 from parcorana.results.checkpoint import check_data
-from parcorana.results.folder import give_back
+from parcorana.results.folder import give_back, has_checkpoint
 from parcorana.results.name import Exists
 from parcorana.results.resume import find_checkpoint
 from parcorana.results.runlog import BEFORE
@@ -93,7 +93,7 @@ def main(argv=None):
 
             name, updates = join(args.join, name=args.h5output, overwrite=bool(args.overwrite))
             put(f"joined {len(updates)} updates, up to {int(updates[-1].stem[7:]):,} events: {name}")
-            if os.path.isdir(args.join):
+            if has_checkpoint(args.join):
                 put(f"a checkpoint stays in {args.join}: go on with --resume, or remove that folder")
             return 0
         if args.stop:
