@@ -95,7 +95,9 @@ def _run(config: Config, source: Any) -> str:
     for text in filter(None, [pipeline.short_times(source, config), *warnings, *doubtful]):
         log.warning("%s", text)
     memory.check_memory(division, [limits.rooms(reading=getattr(source, "reading_bytes", 0))])
-    name = os.path.abspath(pipeline.output_name(config))  # user code may change the working directory
+    name = os.path.abspath(
+        pipeline.output_name(config, reads=pipeline.files_read(config, source))
+    )  # user code may change the working directory
     try:
         errors = pipeline.run_roles(pipeline.make_roles(config, division, None, source, name))
     except BaseException:  # this session goes on, and may try again

@@ -79,7 +79,7 @@ def check_folder(folder, overwrite):
     if not folder.is_dir():
         what = "a link that leads nowhere" if not folder.exists() else "no folder"
         raise ConfigError(
-            f"h5output: {str(folder)!r}, where the run writes till its end, is {what}: remove it, or choose another name"
+            f"h5output: {str(folder)!r}, where a run writes till its end, is {what}: remove it, or choose another name"
         )
     writer = writer_of(folder)
     if writer:

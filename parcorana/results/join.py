@@ -10,7 +10,7 @@ from parcorana.results.disk import explained
 from parcorana.results.folder import BASE, JOINED, STOP, SUFFIX, has_checkpoint, published, remove
 from parcorana.results.joined import Joined
 from parcorana.results.lock import FolderLock, writer_of
-from parcorana.results.name import check_name
+from parcorana.results.name import check_is_result, check_name
 from parcorana.results.runlog import read_log
 
 log = logging.getLogger("parcorana")
@@ -70,6 +70,8 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False, joined=None)
         raise ConfigError(f"--join: {str(name)!r} is a folder, or in none; it must be the name of a file")
     if facts is None and name.exists() and not overwrite:
         raise ConfigError(f"--join: {str(name)!r} exists; name another file with -o, or say --overwrite")
+    if facts is None:
+        check_is_result("--join", name)
     with explained(f"cannot write {str(name)!r}", f"; what was published stays in {str(folder)!r}"):
         lock = lock or FolderLock(folder)
         try:

@@ -160,10 +160,11 @@ def _run(args, mode, ranks, roles, names, watch):
     return _run_watched(args, mode, ranks, roles, names, run, config, division, watch, offers, cores)
 
 
-def _output_name(args, run, config, resume):
+def _output_name(args, run, config, resume, data):
     """Return the name of the result; ``--check`` only says that it is there, and leaves it alone."""
     try:
-        return run.output_name(config, bool(args.overwrite), resume, reserves=not args.check)
+        reads = [("-c", args.config), *run.files_read(config), *data]
+        return run.output_name(config, bool(args.overwrite), resume, not args.check, reads)
     except Exists as error:
         if not args.check:
             raise
@@ -191,7 +192,8 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
     size = ranks.comm.size if ranks.comm else 1
     rooms = ranks.gather(limits.rooms(reading=getattr(source, "reading_bytes", 0)))
     ranks.together(memory.check_memory, division, rooms)
-    h5output = ranks.together(lambda: _output_name(args, run, config, resume) if ranks.rank == 0 else None)
+    reads = next(filter(None, ranks.gather(list(run.data_read(config, source)) if asked else None)), ())
+    h5output = ranks.together(lambda: _output_name(args, run, config, resume, reads) if ranks.rank == 0 else None)
     h5output = next(filter(None, ranks.gather(h5output)), None)
     names.extend([os.path.abspath(h5output)] if h5output else [])
     if ranks.rank == 0:

@@ -216,6 +216,9 @@ def test_join_elsewhere(tmp_path, config, capsys):
     assert driver.main(["--join", folder, "-o", str(there / "a.h5")]) == 2
     assert "a.h5' exists; name another file with -o, or say --overwrite" in capsys.readouterr().err
     assert (there / "a.h5").read_bytes() == b"precious"
+    assert driver.main(["--join", folder, "-o", str(there / "a.h5"), "--overwrite"]) == 2
+    assert "a.h5' is there and no result, so it is not replaced" in capsys.readouterr().err
+    (there / "a.h5").write_bytes(b"")
     assert driver.main(["--join", folder, "-o", str(there / "a.h5"), "--overwrite"]) == 0
     assert content(there / "a.h5") == [10, 20]
     assert os.listdir(there) == ["a.h5"] and os.listdir(tmp_path) == ["there"]
