@@ -174,7 +174,7 @@ def files_read(config, source=None):
 def data_read(config, source):
     """Generate the same of the data alone."""
     for name in getattr(source, "files", tuple)():
-        yield f"dataset {config.dataset.text!r}", name
+        yield "frames" if config.dataset.kind == "memory" else f"dataset {config.dataset.text!r}", name
 
 
 def output_name(config, insists=True, resume=None, reserves=True, reads=()):

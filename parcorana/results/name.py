@@ -120,8 +120,8 @@ def check_not_read(what, name, reads):
         with suppress(OSError, ValueError):  # what is not there, or can be no name, is told by who reads it
             if os.path.samefile(name, path):
                 raise ConfigError(
-                    f"{what}: {str(name)!r} is the file that {key} names, and the result would take its place; choose "
-                    "another name"
+                    f"{what}: {str(name)!r} is the file of {key}, which is read, and the result would take its place; "
+                    "choose another name"
                 )
 
 

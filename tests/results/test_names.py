@@ -99,7 +99,7 @@ def test_no_file_that_is_read_is_replaced(tmp_path):
     (tmp_path / "hard").hardlink_to(tmp_path / "read")
     reads = [("mask", "gone"), ("what", "a\0b"), ("user_params['color']", str(tmp_path / "read"))]
     for name in ("read", "link", "hard"):
-        with pytest.raises(ConfigError, match=r"h5output: .* is the file that user_params\['color'\] names"):
+        with pytest.raises(ConfigError, match=r"h5output: .* is the file of user_params\['color'\], which is read"):
             resolve_name(str(tmp_path / name), overwrite=True, reads=reads)
 
 
