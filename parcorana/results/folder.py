@@ -22,7 +22,7 @@ MADE = set()  # the folders that this process has made
 # what runs write into their folders, of older versions too, besides what is being written; .nfs: of a network file
 # system, in place of what was removed while somebody had it open
 _OWN = re.compile(
-    r"(base|joined|(update|ending)_\d+)\.h5|log\.txt|\.writer|\.stop|\.(base|update_\d+)\.tmp|\.nfs\w+"
+    r"(base|joined|(update|ending)_\d+)\.h5|log\.txt|\.writer|\.stop|\.(base|joined|update_\d+)\.tmp|\.nfs\w+"
     r"|checkpoint_\d+(_(\d+|viewer))?\.(part|json)"
 )
 _reserved = {}  # of those made for a run that has not begun yet: what tells them from others

@@ -128,6 +128,8 @@ def check_not_read(what, name, reads):
 def check_is_result(what, name):
     """Refuse the name of a result if a file has it that is none, nor a result exported, nor empty.
 
+    Of a link the result takes the place, and not of the file that it leads to.
+
     Parameters
     ----------
     what : str
@@ -139,7 +141,7 @@ def check_is_result(what, name):
     ConfigError
     """
     found = identity(name, "size")
-    if not found or not found[-1]:
+    if not found or not found[-1] or os.path.islink(name):
         return
     try:
         groups, why = groups_of(name), ""
