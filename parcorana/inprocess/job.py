@@ -25,7 +25,7 @@ from parcorana.inprocess.arrays import ArraySource, checked_counters, checked_fr
 from parcorana.inprocess.result import OpenedResult, open_result
 from parcorana.job import memory
 from parcorana.job.config import Config, resolve_config
-from parcorana.job.division import divide
+from parcorana.job.division import Division, divide
 from parcorana.multitau import MultiTauG2
 from parcorana.photons import PhotonStatistics
 from parcorana.pipeline import mpi
@@ -89,13 +89,23 @@ def _run(config: Config, source: Any) -> str:
     division = divide(config, [mpi.hostname()], [frozenset(os.sched_getaffinity(0))])
     if source is None:
         source = pipeline.open_share(config, division, division.roles.servers[0], log.warning)
+    try:
+        return _run_opened(config, division, source, warnings)
+    except BaseException:  # the traceback, which a session keeps, has what holds the source
+        source.close()
+        raise
+
+
+def _run_opened(config: Config, division: Division, source: Any, warnings: list[str]) -> str:
     instrument, doubtful, _ = stated_by(source, config)
     data = {} if config.dataset.is_live else pipeline.about_data(source)  # for who goes on with it
     config = replace(config, instrument=instrument, data=data)
     for text in filter(None, [pipeline.short_times(source, config), *warnings, *doubtful]):
         log.warning("%s", text)
     memory.check_memory(division, [limits.rooms(reading=getattr(source, "reading_bytes", 0))])
-    name = os.path.abspath(pipeline.output_name(config))  # user code may change the working directory
+    name = os.path.abspath(
+        pipeline.output_name(config, reads=pipeline.files_read(config, source))
+    )  # user code may change the working directory
     try:
         errors = pipeline.run_roles(pipeline.make_roles(config, division, None, source, name))
     except BaseException:  # this session goes on, and may try again
