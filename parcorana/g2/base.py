@@ -280,6 +280,7 @@ class G2Base(PlainG2, Leveraged, TimeBlocked, AgedCurves, WithErrors, FrameNorme
             return
         callback(self, "viewerPublishArray")(name, int(self.delays[index[0]]), ndarray, group)
 
+    @np.errstate(invalid="ignore")  # of what user code has made infinite: log and result say so, by `spoiled`
     def viewerPublishReduced(self, counts, relsec, reduced, h5UserGroup):
         """Write delays, counts, delay curves with their errors, saturated elements."""
         if h5UserGroup is None:
