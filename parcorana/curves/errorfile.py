@@ -95,8 +95,14 @@ def read_errors(group, curves):
     return found
 
 
+def leave_out(group):
+    """Take away what an update has of errors."""
+    for name in [name for name in group if name == GROUPS or update_of_errors(f"/{name}") is not None]:
+        del group[name]
+
+
 def update_of_errors(path):
-    """Return the update of a dataset of errors, or of what is fitted by them; empty for others."""
+    """Return the update of a dataset of errors, or of what is fitted by them; None for others."""
     what = rf"({DEVIATIONS}|{SHARED}|{COVARIANCE}_\d+|delay_curve_errs?(_color_\d+)?|fits/[a-z_0-9]+)"
     found = re.fullmatch(rf"(.*)/{what}", path)
-    return found[1] if found else ""
+    return found[1] if found else None

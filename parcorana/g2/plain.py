@@ -7,6 +7,7 @@ from docs/definitions.md.
 
 import numpy as np
 
+from parcorana.curves import errorfile
 from parcorana.curves.aged import Aged
 from parcorana.curves.apart import chosen
 from parcorana.curves.framenorm import divide
@@ -52,6 +53,12 @@ class PlainG2:
         full = np.zeros(mask.shape, np.int8)
         full[mask] = saturated
         self.write_results(group, counts, table, full, norm=norm)
+        if (
+            (table.groups == 0).any()
+            and self.errors != "pixels"
+            and self.snapshot_width(self.system_params, self.user_params)[0]
+        ):
+            errorfile.leave_out(group)  # there may be time blocks, which are made of what passes by
         if self.has_aged and len(counters):
             self._age_plainly(group, counters, data, series, (arrays, counts), saturated)
         if self.user_params.get("save_arrays", "last"):

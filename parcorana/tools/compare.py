@@ -173,7 +173,7 @@ def _compare(path_a, path_b, rtol, atol, ignore, subset):
             what = _difference(*values, rtol, atol)
             if what and "/aged/" in path:
                 what = _difference(*values, rtol * _widened(path, a, file_a), atol)
-            if what and (update := update_of_errors(path)) and f"{update}/{GROUPS}" in a:
+            if what and (update := update_of_errors(path)) is not None and f"{update}/{GROUPS}" in a:
                 # small differences of large numbers, some of them kept in single precision
                 what = _difference(*values, rtol, atol + min(rtol * _ERRORS, 1e-6) * _largest(values[0]))
             if what and "/leverage/" in path:  # differences of curves, which agree to rtol; or of these over errors
