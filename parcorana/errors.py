@@ -53,7 +53,9 @@ def one_line(error):
     """Return an exception's text without line breaks, whatever its class does for one."""
     try:
         return printable(" ".join(str(error).split()))
-    except Exception:  # of somebody else's class
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # of somebody else's class, which may raise SystemExit: no run is to end by that
         return "its text cannot be made"
 
 
@@ -61,7 +63,9 @@ def shown(value, longest=200):
     """Return the repr of somebody's value, short and in one line."""
     try:
         text = " ".join(repr(value).split())
-    except Exception:  # of somebody else's class
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # of somebody else's class
         text = f"an object of {type(value).__name__}"
     return text if len(text) <= longest else f"{text[:longest]}..."
 
@@ -78,7 +82,9 @@ def say(text):
         try:
             # in one piece: of what other ranks say nothing comes between a line and its end
             print(f"{text}\n", end="", file=sys.stderr, flush=True)
-        except ValueError:  # closed: the descriptor may still be there
+        except OSError:
+            raise
+        except Exception:  # closed, or user code has put something else there: the descriptor may still be there
             os.write(2, f"{text}\n".encode(errors="replace"))
 
 
