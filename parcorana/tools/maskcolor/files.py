@@ -80,9 +80,9 @@ def parts_of(path):
     return (found["prefix"], found["kind"], found["coords"]) if found else (None, None, None)
 
 
-def save(path, content):
+def save(path, content, streams=False):
     """Save an array as .npy, whatever the file is called; or rows of str and numbers as CSV."""
-    with written(path) as file:
+    with written(path, streams) as file:
         _write(file, content)
 
 
