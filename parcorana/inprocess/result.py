@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from parcorana.curves.curvefile import path_of_sums
 from parcorana.curves.fits import Fit
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, printable
 from parcorana.files.plain import plain_file
 from parcorana.results.kinds import CURVES, PHOTONS, TWO_TIME, kinds_in
 from parcorana.results.leverage import Leverage, read_leverage
@@ -237,7 +237,7 @@ class OpenedResult:
         kinds = {"delay curves": self._result, "two times": self.two_time, "photon statistics": self.photons}
         has = ", ".join(name for name, part in kinds.items() if part is not None) or "of a class of its own"
         state = "complete" if self.complete else f"not complete: {self.ended_by}"
-        return f"<result {self.path}: {has}, {self.processed:,} events, {state}>"
+        return printable(f"<result {self.path}: {has}, {self.processed:,} events, {state}>")
 
 
 def open_result(
