@@ -178,6 +178,13 @@ def test_damaged_update(made, tmp_path):
     assert said.warnings_of(seen, seen.latest)[0] == seen.trouble
 
 
+def test_a_pipe_in_place_of_an_update_holds_nobody_up(tmp_path):
+    (tmp_path / "out.h5.inprogress").mkdir()
+    os.mkfifo(tmp_path / "out.h5.inprogress" / "update_000100.h5")
+    with pytest.raises(ConfigError, match=r"update_000100\.h5' is a pipe, and must be a file"):
+        Follower(tmp_path / "out.h5")
+
+
 def test_warnings_of_the_log_are_at_the_top(made, tmp_path):
     """Of the folder as of the result; nothing in them is taken for HTML."""
     folder = published(made, tmp_path / "out.h5", [50])
