@@ -148,10 +148,14 @@ class PageServer:
 def _listening(address, port):
     """Return the socket of an address."""
     try:
+        if "\0" in address:
+            raise ValueError
+        address.encode("idna")
+    except ValueError:
+        raise ConfigError(f"--address {address}: no machine can have such a name") from None
+    try:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         made = socket.create_server((address, port), family=family)
-    except TypeError:
-        raise ConfigError(f"--address {address}: no machine can have such a name") from None
     except OSError as error:
         number = error.errno or 0
         if number < 0 or number == errno.EADDRNOTAVAIL:  # below 0: of a name that nobody knows
