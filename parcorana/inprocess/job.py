@@ -182,7 +182,7 @@ def correlate(
     total = int(frames.shape[0])
     pulses = checked_counters(counters, total)
     several = isinstance(kind, list | tuple)
-    classes = [_class_of(each) for each in (kind if several else [kind])]
+    classes = [_class_of(each) for each in (kind if isinstance(kind, list | tuple) else [kind])]
     if not classes:
         raise ConfigError(f"kind: the list is empty; it must have some of {', '.join(KINDS)}, or classes")
     if not isinstance(output, str | os.PathLike | None):

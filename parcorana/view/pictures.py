@@ -31,14 +31,7 @@ _DRAWN = 24  # delay curves that a legend beside them has room for
 def shown(path, size=(11, 8), streams=True):
     """Give a figure to draw in; then save it, or show it in a window if `path` is None.
 
-    A picture appears all at once, so that who watches it never sees half of it.
-
-    Parameters
-    ----------
-    path : path or None
-    size : (float, float) [inches]
-    streams : bool
-        Whether it was asked for by just this name, as `written` wants to know.
+    A picture appears all at once, so that who watches it never sees half of it. `streams` is that of `written`.
 
     Raises
     ------
