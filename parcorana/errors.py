@@ -4,11 +4,13 @@ import errno
 import io
 import os
 import resource
+import signal
 import sys
 from contextlib import suppress
 from functools import wraps
 
 _TOO_MANY_FILES = os.strerror(errno.EMFILE)
+_INTERRUPTED = 128 + signal.SIGINT  # as shells have it
 _BEGIN, _END = 3000, 1000  # characters of an error that are told: enough for every list that one gives
 
 
@@ -201,7 +203,8 @@ def speaks(prog):
     """Let a command end as it would, and with that exit status, where its standard output cannot be written.
 
     Who reads it may go (``| head``), which is no fault; a full disk is told on
-    standard error.
+    standard error. One that is interrupted (Ctrl-C) says no more than that, and
+    ends with the status that shells have for it, 130.
 
     Parameters
     ----------
@@ -225,6 +228,9 @@ def speaks(prog):
                     say(f"{prog}: the folder that it was started in is gone: cd to one that is there")
                     return 2
                 return main(argv)
+            except KeyboardInterrupt:
+                say(f"{prog}: interrupted")
+                return _INTERRUPTED
             finally:
                 output.flush()
                 sys.stdout = before

@@ -68,6 +68,9 @@ def run(system_params: Mapping[str, Any], user_params: Mapping[str, Any] | None 
     UserCodeError
         The user class raised what is its cause.
     """
+    for name, params in (("system_params", system_params), ("user_params", {} if user_params is None else user_params)):
+        if not isinstance(params, Mapping):
+            raise ConfigError(f"{name} must be a dict, as in a config file, not {shown(params)}")
     system, keeps = dict(system_params), None
     if system.get("h5output") is None:
         keeps = _Folder()
@@ -190,6 +193,10 @@ def correlate(
     pulses = checked_counters(counters, total)
     several = isinstance(kind, list | tuple)
     classes = [_class_of(each) for each in (kind if isinstance(kind, list | tuple) else [kind])]
+    if not classes:
+        raise ConfigError(f"kind: the list is empty; it must have some of {', '.join(KINDS)}, or classes")
+    if not isinstance(output, str | os.PathLike | None):
+        raise ConfigError(f"output: must be the name of a file, not {shown(output)}")
     if delays is None:
         delays = make_multitau_delays(max(int(pulses[-1] - pulses[0]) // 4, 1))
     delays = check_delays(delays)

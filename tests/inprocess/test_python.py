@@ -332,6 +332,8 @@ def test_the_file_goes_with_the_result():
         ({"mask": np.zeros((6, 7))}, "mask: the array is 0 everywhere"),
         ({"color": np.ones((3, 3), int)}, "color"),
         ({"color": "none.npy", "q": [1, 2]}, "color.*none.npy"),
+        ({"kind": []}, "kind: the list is empty; it must have some of G2, multitau"),
+        ({"output": 5}, "output: must be the name of a file, not 5"),
         ({"kind": [G2atEnd, 3]}, "kind must be one of .*, not 3"),
         ({"frames": [[[1, 2]], [[1]]]}, "frames: they must all have the same shape"),
         ({"frames": np.ma.masked_greater(FRAMES, 8)}, "frames: what a masked array masks"),
@@ -365,6 +367,17 @@ def test_what_is_wrong_is_said(more, what, caplog):
         return
     with pytest.raises(ConfigError, match=what):
         correlate(given.pop("frames"), **given)
+
+
+def test_what_is_no_dict_no_name_and_no_class_is_said(tmp_path):
+    for given, what in (((None, None), "system_params must be a dict"), (({}, 5), "user_params must be a dict")):
+        with pytest.raises(ConfigError, match=what):
+            run(*given)
+    with pytest.raises(ConfigError, match="it takes the name of a file, not None"):
+        open_result(None)
+    correlate(FRAMES, [1], progress=False, output=tmp_path / "out.h5")
+    with pytest.raises(ConfigError, match=r"out\.h5: --class x: it is the result of a single class"):
+        open_result(tmp_path / "out.h5", of="x")
 
 
 def test_a_name_of_memory_opens_nothing(tmp_path):
