@@ -266,7 +266,7 @@ def _speaks_utf():
 def _print_fits(result):
     plus = "±" if _speaks_utf() else "+-"
     sources = {fit.error_from: None for fit in result.fits.values()}
-    put(f"{result.label}: one pulse is 1/{result.rate:g} s; {'; '.join(map(SOURCES.get, sources))}")
+    put(f"{result.label}: one pulse is 1/{result.rate:g} s; {'; '.join(SOURCES.get(each, each) for each in sources)}")
     names = ("contrast", "contrast_slow", "baseline", "exponent", "chi_square")
     for color, fit in result.fits.items():
         put(f"  {result.name_of(color)}: {said_of(fit, result.rate, names, plus, 'tau')}")
