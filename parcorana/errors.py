@@ -5,7 +5,7 @@ import io
 import os
 import resource
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import wraps
 
 _TOO_MANY_FILES = os.strerror(errno.EMFILE)
@@ -237,6 +237,34 @@ def of_memory(error):
     """Return what to say of a MemoryError of a tool, as the end of a line."""
     why = one_line(error) or "MemoryError"
     return f"memory ran out ({why}): raise what limits it (ulimit -v, the batch job's memory)"
+
+
+@contextmanager
+def drawing(what):
+    """Have what drawing raises over odd values of a file told as a fault of it.
+
+    Files come from others. Whatever reading has let pass, the libraries that draw raise
+    anything over it.
+
+    Parameters
+    ----------
+    what : str
+        Names the file, or files.
+
+    Raises
+    ------
+    ConfigError
+        For whatever is no error of ours, of the system, or of memory.
+    """
+    try:
+        yield
+    except (ParCorAnaError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        why = one_line(error) or type(error).__name__
+        raise ConfigError(
+            f"{what}: cannot be drawn: {why}; is it a result, and are its values those of one?"
+        ) from error
 
 
 def told(prog, command, *args):

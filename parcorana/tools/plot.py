@@ -9,7 +9,7 @@ from parcorana.curves.curvefile import path_of_sums
 from parcorana.curves.fits import SOURCES, fit_curves, said_of
 from parcorana.detector.images import check_both, is_data, segments_apart
 from parcorana.detector.masks import check_shape
-from parcorana.errors import ConfigError, printable, put, say, speaks, told
+from parcorana.errors import ConfigError, drawing, printable, put, say, speaks, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.export.tables import curve_rows, write_table
 from parcorana.files.plain import plain_file
@@ -198,6 +198,11 @@ def _classes(args, file, name):
     return drawn or [*there][:1]
 
 
+def _draw_or_say(args):
+    with drawing(", ".join(args.files)):
+        _draw(args)
+
+
 def _draw(args):
     colors = parse_numbers(args.colors, "--colors") if args.colors else None
     if args.aged:
@@ -276,7 +281,7 @@ def _print_fits(result):
 def main(argv=None):
     """Run the command; return the exit status."""
     args = make_parser().parse_args(argv)
-    return told("parCorAnaPlot", _draw, args)
+    return told("parCorAnaPlot", _draw_or_say, args)
 
 
 if __name__ == "__main__":

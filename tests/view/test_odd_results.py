@@ -1,0 +1,59 @@
+"""Results whose values are not those of one: told in a sentence, whichever library raises over them."""
+
+import h5py
+import numpy as np
+import pytest
+
+from parcorana import correlate
+from parcorana.tools import plot, watch
+
+
+@pytest.fixture
+def odd(tmp_path, monkeypatch):
+    """Change a dataset of a result; return what a command says of it."""
+    monkeypatch.chdir(tmp_path)
+
+    def told(capsys, command, name, values, *args, **kwargs):
+        correlate(np.ones((20, 6, 6), np.uint16), [1, 2], output="out.h5", **kwargs)
+        with h5py.File("out.h5", "r+") as file:
+            (group,) = file["user"].values()
+            about = dict(group[name].attrs)
+            del group[name]
+            group[name] = values
+            group[name].attrs.update(about)
+        capsys.readouterr()
+        status = command.main(["out.h5", *args])
+        return status, capsys.readouterr().err
+
+    return told
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("delays", [-2, -1], "its delays are [-2, -1], and must be whole numbers >= 0, increasing"),
+        ("delays", np.array([2, 1], np.uint64), "its delays are [2, 1], and must be"),
+        ("delay_counts", [np.inf, 1.0], "its delay_counts are not all finite"),
+    ],
+)
+def test_points_that_are_none(odd, capsys, name, values, said):
+    status, told = odd(capsys, plot, name, values, "-o", "out.png")
+    assert status == 2 and told.startswith(f"parCorAnaPlot: out.h5: {said}")
+
+
+@pytest.mark.parametrize(("command", "args"), [(plot, ("-o", "out.png")), (watch, ("--html", "out.html"))])
+def test_what_drawing_raises_is_one_sentence(odd, capsys, tmp_path, command, args):
+    pytest.importorskip("bokeh")
+    status, told = odd(capsys, command, "mean_color_1", np.ones((3, 7)), *args, kind="photons")
+    assert status == 2 and "out.h5: cannot be drawn: " in told and told.count("\n") == 1
+    assert not (tmp_path / args[1]).exists()
+
+
+def test_a_live_page_goes_on(odd, capsys):
+    pytest.importorskip("bokeh")
+    from parcorana.page.document import Page
+    from parcorana.page.follow import Follower
+
+    odd(capsys, plot, "mean_color_1", np.ones((3, 7)), "-o", "out.png", kind="photons")
+    page = Page(Follower("out.h5", None, None))
+    assert "out.h5: cannot be drawn: " in page.layout.select_one({"name": "nothing"}).text
