@@ -11,6 +11,7 @@ from parcorana.files.datasets import write_dataset
 MOST = 1 << 20
 DEVIATIONS, GROUPS, COVARIANCE = "delay_curve_deviations", "error_groups", "delay_curve_cov_color"
 SHARED, SOURCES = "shared_deviations", "error_sources"
+_SHARED = 64  # rows, more than there ever are
 #: Names of what is made anew where curves are.
 NAMES = rf"{DEVIATIONS}|{SHARED}|{GROUPS}|{SOURCES}|{COVARIANCE}_\d+"
 _SAID = {
@@ -140,6 +141,9 @@ def read_errors(group, curves):
     if GROUPS not in group:
         return curves
     shape = len(curves), *group["delays"].shape
+    for name, most in ((DEVIATIONS, MOST), (SHARED, _SHARED * shape[-1])):
+        if name in group and group[name].size > most:
+            raise ValueError(f"{name} {group[name].shape}, more than {most:,} numbers")
     groups, rows = group[GROUPS][:], group[DEVIATIONS][:] if DEVIATIONS in group else None
     shared = group[SHARED][:] if SHARED in group else None
     if groups.shape != shape[:1] or groups.dtype.kind not in "iu":

@@ -216,6 +216,8 @@ def _judged(choice, d, values, errors, held, found):
     if found["p_value"] < _UNLIKELY:
         part = f"{found['chi_square']:.3g}/{found['degrees_of_freedom']}"
         said.append(f"chi-square {part}, p {found['p_value']:.0e}: not {_NAMES_OF[choice.kind]}")
+    elif found["groups"] and not found["degrees_of_freedom"]:
+        said.append("no chi-square: the groups that errors are from do not differ")
     numbers = {name: float(value) for name, value in values.items()}
     numbers |= {f"{name}_err": float(errors.get(name, 0.0)) for name in values}
     return Fit(**found, **numbers, ok=True, why="; ".join(said))

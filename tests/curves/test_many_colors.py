@@ -15,6 +15,7 @@ from effort import PATIENCE
 from parcorana import reference
 from parcorana.curves import curvefile
 from parcorana.curves.sums import Curve
+from parcorana.errors import ConfigError
 from parcorana.results.reading import read_result
 from parcorana.tools.compare import compare
 
@@ -164,6 +165,24 @@ def test_each_colour_says_what_its_errors_come_from(count, sources):
                 if name in group:
                     group[name].attrs["error_from"] = wrong
             assert {each.source for each in curvefile.read_curves(group).values()} <= {"", "pixels"}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("delay_curve_deviations", (3, 1 << 17, 4)), ("shared_deviations", (65, 4))]
+)
+def test_more_rows_than_are_ever_written_are_refused(name, shape):
+    """Without a byte of them in the file they would take any memory."""
+    ones = np.ones((3, 4))
+    curve = Curve(ones, ones, ones.astype(np.int64), ones.astype(np.int64), np.ones((3, 8, 4)), np.full(3, 8))
+    with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
+        curvefile.write_points(file, np.arange(4), np.ones(4, np.int64), "color", 120.0)
+        curvefile.write_curves(file, np.arange(1, 4), curve, "color")
+        file.pop(name, None)
+        file.create_dataset(name, shape, "f4", chunks=True)
+        with pytest.raises(
+            ConfigError, match=f"errors do not belong to its curves: {name} .* more than [0-9,]+ numbers"
+        ):
+            curvefile.read_curves(file)
 
 
 def test_the_division_of_the_work_changes_nothing(many):
