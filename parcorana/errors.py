@@ -21,6 +21,11 @@ def escaped(text, kept=""):
     )
 
 
+def without_middle(text, begin, end):
+    """Return a text; of one that is longer than so many characters its begin and its end."""
+    return text if len(text) <= begin + end else f"{text[:begin]} ... {text[-end:]}"
+
+
 def printable(text):
     """Return a text as one line that a terminal takes for nothing but text.
 
@@ -29,8 +34,7 @@ def printable(text):
     The system's word for a limit is followed by what limit it is: the file that
     an error names just came last.
     """
-    shown = escaped(text)
-    shown = shown if len(shown) <= _BEGIN + _END else f"{shown[:_BEGIN]} ... {shown[-_END:]}"
+    shown = without_middle(escaped(text), _BEGIN, _END)
     if _TOO_MANY_FILES in shown and "ulimit -n" not in shown:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         shown += f": this process may have {limit} files open and no more; raise that limit with ulimit -n"

@@ -142,7 +142,7 @@ def _draw_values(args):
         found, ranges, rate = read_values(file, name)
     from parcorana.view import monitors, pictures
 
-    with pictures.shown(args.output, size=(9, 1 + 2 * len(found))) as figure:
+    with pictures.shown(args.output, size=(9, 1 + 2 * min(len(found), monitors.MOST))) as figure:
         monitors.draw_values(figure, found, name, ranges, rate)
     if args.output:
         put(args.output)

@@ -170,7 +170,7 @@ def _show(found, picture, dataset, select):
     for line in lines_of(found, select):
         put(line)
     try:
-        with pictures.shown(picture, size=(9, 1 + 2 * len(found.distributions))) as figure:
+        with pictures.shown(picture, size=(9, 1 + 2 * min(len(found.distributions), monitors.MOST))) as figure:
             monitors.draw_values(figure, found.distributions, title, select)
     except (OSError, ConfigError) as error:
         warn(f"the picture of the values is not drawn: {error}")

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from parcorana.curves.fits import said_of
+from parcorana.errors import without_middle
 from parcorana.files.aside import written
 from parcorana.view.library import Figure, ListedColormap, LogNorm, MaxNLocator, Normalize, Patch, matplotlib, windows
 from parcorana.view.names import check_picture_name
-from parcorana.view.texts import plain, take_as_they_are
+from parcorana.view.texts import cut, plain, take_as_they_are
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -287,7 +288,7 @@ def _label(result, color):
         said = ""
     else:
         said = f": {said_of(fit, result.rate, ('exponent',))}"
-    return textwrap.fill(_in_angstrom(result.name_of(color)) + said, 38)
+    return textwrap.fill(cut(_in_angstrom(result.name_of(color)) + said), 38)
 
 
 def _in_angstrom(text):
@@ -303,7 +304,7 @@ def notes_on(result, width=100):
         which = "all from {:,} pulses on" if (np.diff(none.astype(int)) >= 0).all() else "the first is {:,} pulses"
         which = which.format(result.delays[none][0])
         notes.append(f"{np.count_nonzero(none):,} of {len(none):,} delays have no pairs: {which}")
-    return "\n".join(line for note in notes for line in textwrap.wrap(note, width))
+    return "\n".join(line for note in notes for line in textwrap.wrap(without_middle(note, 2000, 500), width))
 
 
 def draw_intensity(axes, results, colors=None):

@@ -3,9 +3,12 @@
 import h5py
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from parcorana import correlate
+from parcorana.curves.monitor import Distribution
 from parcorana.tools import plot, watch
+from parcorana.view import monitors, texts
 
 
 @pytest.fixture
@@ -39,6 +42,27 @@ def odd(tmp_path, monkeypatch):
 def test_points_that_are_none(odd, capsys, name, values, said):
     status, told = odd(capsys, plot, name, values, "-o", "out.png")
     assert status == 2 and told.startswith(f"parCorAnaPlot: out.h5: {said}")
+
+
+@pytest.mark.parametrize("text", ["x" * 3_000_000, "x\n" * 20_000, "$\n" * 39 + "\n" + "$" * 281])
+def test_of_long_texts_the_begin_and_the_end_are_drawn(text):
+    figure = Figure()
+    figure.suptitle(text)
+    texts.take_as_they_are(figure)
+    lines = figure.get_suptitle().replace(r"\$", "$").split("\n")
+    assert len(lines) <= 41 and max(map(len, lines)) <= 285
+    assert texts.plain("a" * 200 + "b" + "c" * 80) == "a" * 200 + " ... " + "c" * 80
+    assert texts.plain("a" * 280 + "\n$") == "a" * 280 + "\n" + r"\$"
+
+
+def test_of_many_values_the_first_are_drawn():
+    one = np.ones(1)
+    found = Distribution(np.arange(3.0), np.ones((2, 2), np.int64), np.zeros((2, 3), np.int64), np.ones((2, 2)),
+                         *(one,) * 6)  # fmt: skip
+    figure = Figure()
+    monitors.draw_values(figure, {f"v{k}": found for k in range(400)}, "out.h5")
+    assert len(figure.axes) == 2 * monitors.MOST
+    assert figure.get_suptitle() == f"out.h5\nthe first {monitors.MOST} of 400 values; not drawn: v16, v17, v18, ..."
 
 
 @pytest.mark.parametrize(("command", "args"), [(plot, ("-o", "out.png")), (watch, ("--html", "out.html"))])
