@@ -266,9 +266,7 @@ def drawing(what):
         raise
     except Exception as error:
         why = one_line(error) or type(error).__name__
-        raise ConfigError(
-            f"{what}: cannot be drawn: {why}; is it a result, and are its values those of one?"
-        ) from error
+        raise ConfigError(f"{what}: cannot be drawn: {why}; are its values what they should be?") from error
 
 
 def told(prog, command, *args):

@@ -24,6 +24,7 @@ STYLE = {
     "legend.frameon": False,
     "text.usetex": False,
 }
+_LEAST = float(np.finfo(np.float64).tiny)  # below it logarithms of a scale lose their digits
 _NAMED = 14  # colours of an image that a legend names one by one
 _DRAWN = 24  # delay curves that a legend beside them has room for
 
@@ -71,9 +72,9 @@ def scale_of(values):
     low, high = map(float, np.percentile(values, (1, 99.5)))
     positive = values[values > 0]
     floor = max(float(np.percentile(positive, 1)), high / 1e4) if len(positive) else high
-    if high > 10 * max(low, 0) and floor < high:
+    if high > 10 * max(low, 0) and _LEAST <= floor < high:
         return floor, high, True
-    return low, high if high > low else low + 1, False
+    return low, high if high > low else low + max(1.0, abs(low) / 1000), False
 
 
 def brightness(values):

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from parcorana import correlate
 from parcorana.curves.monitor import Distribution
-from parcorana.tools import plot, watch
+from parcorana.tools import maskcolor, plot, watch
 from parcorana.view import monitors, texts
 
 
@@ -81,3 +81,23 @@ def test_a_live_page_goes_on(odd, capsys):
     odd(capsys, plot, "mean_color_1", np.ones((3, 7)), "-o", "out.png", kind="photons")
     page = Page(Follower("out.h5", None, None))
     assert "out.h5: cannot be drawn: " in page.layout.select_one({"name": "nothing"}).text
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.full((4, 4), 1e308), ""),
+        (np.linspace(-1.7, 1.7, 16).reshape(4, 4) * 1e308, "odd.npy: cannot be drawn: "),
+        (np.linspace(0, 1e-320, 16).reshape(4, 4), ""),
+        (np.full((4, 4), np.longdouble("1e4000")), "'odd.npy' holds float128; it must hold real numbers of up to 64"),
+    ],
+    ids=["one", "wide", "tiny", "long"],
+)
+def test_odd_maps(tmp_path, monkeypatch, capsys, array, said):
+    """They are drawn, or it is said why not."""
+    monkeypatch.chdir(tmp_path)
+    np.save("odd.npy", array)
+    status = maskcolor.main(["plot", "-i", "odd.npy", "-o", "odd.png"])
+    told = capsys.readouterr().err
+    assert said in told and (status == 2) == ("odd.npy" in told) and told.count("\n") == (status == 2)
