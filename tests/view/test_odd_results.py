@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 
 from parcorana import correlate
 from parcorana.curves.monitor import Distribution
+from parcorana.errors import ConfigError
+from parcorana.files import plain, trial
 from parcorana.tools import maskcolor, plot, watch
 from parcorana.view import monitors, texts
 
@@ -101,3 +103,32 @@ def test_odd_maps(tmp_path, monkeypatch, capsys, array, said):
     status = maskcolor.main(["plot", "-i", "odd.npy", "-o", "odd.png"])
     told = capsys.readouterr().err
     assert said in told and (status == 2) == ("odd.npy" in told) and told.count("\n") == (status == 2)
+
+
+@pytest.mark.parametrize("kind", ["f8", h5py.string_dtype()], ids=["numbers", "texts"])
+def test_what_was_never_written_counts_together(tmp_path, monkeypatch, kind):
+    """A file of a few KB could have any number of datasets that fit into the memory one by one."""
+    monkeypatch.setattr(plain, "available", lambda: 1 << 20)
+    path = tmp_path / "odd.h5"
+    with h5py.File(path, "w") as file:
+        for name in ("packed", "again"):
+            file.create_dataset(name, data=np.zeros(100_000), compression="gzip")
+        file["small"], file["text"] = np.zeros(50_000), "a text"
+    with plain.plain_file(path) as file:
+        assert len(file) == 4
+    with h5py.File(path, "r+") as file:
+        for k in range(9):
+            file.create_dataset(f"hollow_{k}", (1 << 14,), kind, chunks=True)
+    said = "GiB of its values were never written, more than there is memory"
+    with pytest.raises(ConfigError, match=said), plain.plain_file(path):
+        pass
+
+
+def test_a_trial_ends_however_many_items_there_are(monkeypatch):
+    monkeypatch.setattr(trial, "WHOLE", 0)
+
+    def endless():
+        while True:
+            trial.allow_more()
+
+    assert trial.tried(endless).endswith(" over one item of it, or in 0 s over all of it")
