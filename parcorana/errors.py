@@ -265,8 +265,8 @@ def drawing(what):
     except (ParCorAnaError, OSError, MemoryError):
         raise
     except Exception as error:
-        why = one_line(error) or type(error).__name__
-        raise ConfigError(f"{what}: cannot be drawn: {why}; are its values what they should be?") from error
+        why = f"{type(error).__name__}: {one_line(error)}"
+        raise ConfigError(f"{what}: cannot be drawn: are its values what they should be? ({why})") from error
 
 
 def told(prog, command, *args):
