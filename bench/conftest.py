@@ -52,7 +52,8 @@ class SteadyWorker:
         self.delays = make_delay_list(1, largest, delays)
         self.times = times or largest + 100
         params = MpiParams(0, "worker", np.ones(elements, bool), slice(0, elements), threads=threads)
-        self.user = getattr(userg2, name)({}, {"delays": self.delays, "rate": 120.0}, params)
+        system = {"delays": self.delays, "rate": 120.0, "times": self.times}
+        self.user = getattr(userg2, name)({"errors": "pixels"}, system, params)
         self.user.arrays(elements)
         self.user.timeline.add = lambda *args: None  # one more pass over the block, which bench_library measures alone
         config = SimpleNamespace(times=self.times, block=block, store_dtype=dtype, names=())

@@ -1,51 +1,9 @@
-#include "leverage.h"
+#include "leverage_impl.h"
 #include "threads.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { LANES = 4 };
-
-typedef double find_changes(const pca_leverage *c, int64_t group, const double *restrict g2, const double *restrict ip,
-                            const double *restrict fut, double *restrict change, double *restrict sum,
-                            double *restrict square);
-
-/* Return the largest |change| x weight of an element. */
-static inline __attribute__((always_inline)) double
-find_by_any(const pca_leverage *c, int64_t group, const double *restrict g2, const double *restrict ip,
-            const double *restrict fut, double *restrict change, double *restrict sum, double *restrict square)
-{
-    const int64_t n = c->delays, at = group * n;
-    const double *restrict const all_g2 = c->g2 + at;
-    const double *restrict const all_ip = c->ip + at;
-    const double *restrict const all_fut = c->fut + at;
-    const double *restrict const factor = c->factor + at;
-    const double *restrict const rest = c->rest + at;
-    const double *restrict const weight = c->weight + at;
-    double most[LANES] = {0}, largest = 0;
-    for (int64_t d = 0; d < n; d++) {
-        const double bottom = (all_ip[d] - ip[d]) * (all_fut[d] - fut[d]);
-        const double by = rest[d] + factor[d] * (all_g2[d] - g2[d]) / (bottom == 0 ? 1 : bottom);
-        change[d] = bottom == 0 ? 0 : by;
-        sum[d] += change[d];
-        square[d] += change[d] * change[d];
-    }
-    int64_t d = 0;
-    for (; d + LANES <= n; d += LANES)
-        for (int k = 0; k < LANES; k++) {
-            const double pull = fabs(change[d + k]) * weight[d + k];
-            most[k] = pull > most[k] ? pull : most[k];
-        }
-    for (; d < n; d++) {
-        const double pull = fabs(change[d]) * weight[d];
-        largest = pull > largest ? pull : largest;
-    }
-    for (int k = 0; k < LANES; k++)
-        largest = most[k] > largest ? most[k] : largest;
-    return largest;
-}
-
-/* The same for each code path: divisions are most of the work, and wider vectors do more of them at once. */
 static double find_generic(const pca_leverage *c, int64_t group, const double *restrict g2, const double *restrict ip,
                            const double *restrict fut, double *restrict change, double *restrict sum,
                            double *restrict square)
@@ -53,20 +11,11 @@ static double find_generic(const pca_leverage *c, int64_t group, const double *r
     return find_by_any(c, group, g2, ip, fut, change, sum, square);
 }
 
-#if defined(__x86_64__)
-__attribute__((target("avx2,fma,bmi2"))) static double
-find_v3(const pca_leverage *c, int64_t group, const double *restrict g2, const double *restrict ip,
-        const double *restrict fut, double *restrict change, double *restrict sum, double *restrict square)
-{
-    return find_by_any(c, group, g2, ip, fut, change, sum, square);
-}
-#endif
-
-static find_changes *chosen(void)
+static pca_find_changes *chosen(void)
 {
 #if defined(__x86_64__)
     if (pca_chosen() <= PCA_V3)
-        return find_v3;
+        return pca_find_changes_v3;
 #endif
     return find_generic;
 }
@@ -105,7 +54,7 @@ static void find_part(const pca_leverage *c, const pca_plan *plan, const pca_arr
                       int64_t p1, char *scratch, double *values, double *change, const pca_pulls *pulls)
 {
     const int64_t n = c->delays;
-    find_changes *const find = chosen();
+    pca_find_changes *const find = chosen();
     for (int64_t p = p0; p < p1; p += PCA_COLOR_TILE) {
         const int64_t count = p1 - p < PCA_COLOR_TILE ? p1 - p : PCA_COLOR_TILE;
         const double *ip = plan ? values : arrays->ip + p * n;

@@ -35,6 +35,12 @@ typedef struct {
     int32_t *delay;   /* elements: where that is */
 } pca_pulls;
 
+/* Add the changes of an element to those of its colour, and return the largest |change| x weight: by code path. */
+typedef double pca_find_changes(const pca_leverage *c, int64_t group, const double *restrict g2,
+                                const double *restrict ip, const double *restrict fut, double *restrict change,
+                                double *restrict sum, double *restrict square);
+pca_find_changes pca_find_changes_v3;
+
 /* Bytes of scratch for all threads. */
 size_t pca_leverage_scratch(const pca_leverage *levers, const pca_plan *plan, int is_double, int threads);
 

@@ -4,11 +4,13 @@ import errno
 import io
 import os
 import resource
+import signal
 import sys
 from contextlib import contextmanager, suppress
 from functools import wraps
 
 _TOO_MANY_FILES = os.strerror(errno.EMFILE)
+_INTERRUPTED = 128 + signal.SIGINT  # as shells have it
 _BEGIN, _END = 3000, 1000  # characters of an error that are told: enough for every list that one gives
 
 
@@ -57,7 +59,9 @@ def one_line(error):
     """Return an exception's text without line breaks, whatever its class does for one."""
     try:
         return printable(" ".join(str(error).split()))
-    except Exception:  # of somebody else's class
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # of somebody else's class, which may raise SystemExit: no run is to end by that
         return "its text cannot be made"
 
 
@@ -65,7 +69,9 @@ def shown(value, longest=200):
     """Return the repr of somebody's value, short and in one line."""
     try:
         text = " ".join(repr(value).split())
-    except Exception:  # of somebody else's class
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # of somebody else's class
         text = f"an object of {type(value).__name__}"
     return text if len(text) <= longest else f"{text[:longest]}..."
 
@@ -82,7 +88,9 @@ def say(text):
         try:
             # in one piece: of what other ranks say nothing comes between a line and its end
             print(f"{text}\n", end="", file=sys.stderr, flush=True)
-        except ValueError:  # closed: the descriptor may still be there
+        except OSError:
+            raise
+        except Exception:  # closed, or user code has put something else there: the descriptor may still be there
             os.write(2, f"{text}\n".encode(errors="replace"))
 
 
@@ -199,7 +207,8 @@ def speaks(prog):
     """Let a command end as it would, and with that exit status, where its standard output cannot be written.
 
     Who reads it may go (``| head``), which is no fault; a full disk is told on
-    standard error.
+    standard error. One that is interrupted (Ctrl-C) says no more than that, and
+    ends with the status that shells have for it, 130.
 
     Parameters
     ----------
@@ -223,6 +232,9 @@ def speaks(prog):
                     say(f"{prog}: the folder that it was started in is gone: cd to one that is there")
                     return 2
                 return main(argv)
+            except KeyboardInterrupt:
+                say(f"{prog}: interrupted")
+                return _INTERRUPTED
             finally:
                 output.flush()
                 sys.stdout = before

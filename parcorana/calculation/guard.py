@@ -12,7 +12,7 @@ import numpy as np
 
 from parcorana.calculation.base import BlockBase
 from parcorana.calculation.userbase import UserBase
-from parcorana.errors import ParCorAnaError, RunError, UserCodeError
+from parcorana.errors import ParCorAnaError, RunError, UserCodeError, say, shown
 from parcorana.forks import forks, leave
 
 # What user code runs in this process, for those who watch it: the address of its name, 0 for none, and how many calls
@@ -56,12 +56,19 @@ def runs(what):
 def hold_exits():
     """Have `os._exit` raise in user code: a rank that ended by it left mpiexec with its status, 0 perhaps, and no word.
 
-    Processes that are forked end by it as ever, and so does who calls it in another thread.
+    In another thread, where nobody would see what is raised, it ends the rank with a line and a status that is not 0.
+    Processes that are forked end by it as ever.
     """
     leaves, mine, main = os._exit, os.getpid(), threading.main_thread()
 
     def _exit(status):
-        if RUNNING[0] and os.getpid() == mine and threading.current_thread() is main:
+        if os.getpid() != mine:
+            leaves(status)
+        if threading.current_thread() is not main:
+            who = shown(threading.current_thread().name)
+            say(f"parCorAnaDriver: a thread, {who}, ends this rank by os._exit({status})")
+            leaves(status or 1)
+        if RUNNING[0]:
             raise RunError(f"os._exit({status}) would end this rank without a word: raise an exception instead")
         leaves(status)
 

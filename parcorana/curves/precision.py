@@ -1,4 +1,4 @@
-"""What float32 gets wrong on the data at hand, from the intensity of each colour over time."""
+"""What float32, or a user class, gets wrong on the data at hand, from the intensity of each colour over time."""
 
 import numpy as np
 
@@ -8,6 +8,7 @@ SMALLEST, LARGEST = 1e-15, 1e15
 #: How much brighter than another one a stretch of the run may be. IP and IF are the sum of everything less that of the
 #: pulses without a partner, in float64: beyond this a difference may have lost the digits that 1e-6 needs.
 UNEVEN = 1e9
+_NAMED = 10  # colours that a sentence names
 
 
 def doubt(colors, sizes, line, whole):
@@ -56,3 +57,31 @@ def doubt(colors, sizes, line, whole):
             f"more than 1e-6; leave such pulses out (select), or set store_dtype='float64'"
         )
     return "; ".join(said)
+
+
+def spoiled(colors, line):
+    """Say of which colours the intensity is not a number any more.
+
+    What is read is looked at: frames that are not finite are bad events. What a
+    user class makes of the values when they are stored is not.
+
+    Parameters
+    ----------
+    colors : (C,) int64
+    line : dict
+        As `parcorana.curves.timeline.Timeline.arrays` returns, sums over all workers.
+
+    Returns
+    -------
+    str
+        A sentence; empty where there is nothing to say.
+    """
+    bad = np.flatnonzero(~np.isfinite(line["sums"]).all(axis=0))
+    if not bad.size:
+        return ""
+    listed = ", ".join(str(colors[c]) for c in bad[:_NAMED]) + ", ..." * (bad.size > _NAMED)
+    return (
+        f"NaN or infinite values were stored in {bad.size:,} of {len(colors):,} colours ({listed}): adjustData or "
+        "adjust of the user class has made or left them; the curves of these colours are NaN, and errors of all may "
+        "lack the scatter that colours share; have it leave finite numbers, or leave such events out in finalDataArray"
+    )

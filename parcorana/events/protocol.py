@@ -244,6 +244,12 @@ class EventSource(Protocol):
         Else None. A source without this method does not know.
         """
 
+    def files(self):
+        """Return the names of the files that are read, so that no result takes the place of one.
+
+        A source without this method does not know.
+        """
+
     def close(self):
         """Free files and connections."""
 

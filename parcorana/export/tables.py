@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, RunError, one_line
 from parcorana.files.aside import written
 
 _OF_PAIRS = ["delay [pulses]", "seconds", "g2"]
@@ -13,7 +13,7 @@ _OF_COLORS = ["color", "q [1/angstrom]"]
 _OF_STRETCH = ["first [pulses]", "last [pulses]", "age [s]"]
 
 
-def write_table(path, rows):
+def write_table(path, rows, streams=True):
     """Write what `--csv` asks for.
 
     Parameters
@@ -21,20 +21,25 @@ def write_table(path, rows):
     path : str
     rows : iterable of sequences of str and numbers
         The first one names the columns.
+    streams : bool
+        Whether it was asked for by just this name, as `written` wants to know.
 
     Raises
     ------
     ConfigError
-        The file cannot be written, or its name is that of something else.
+        Its name is that of something else, or there is no such folder.
+    RunError
+        It cannot be written.
     """
     if not str(path).lower().endswith(".csv"):  # a result or a config must not be replaced by a slip of the hand
         raise ConfigError(f"--csv {path}: its name must end with .csv")
     csv.writer(text := io.StringIO(newline=""), lineterminator="\n").writerows(rows)
     try:
-        with written(path) as file:
+        with written(path, streams) as file:
             file.write(text.getvalue().encode(errors="backslashreplace"))  # names of files may be no text
     except OSError as error:
-        raise ConfigError(f"--csv {path}: cannot be written: {error.strerror}") from None
+        kind = ConfigError if isinstance(error, FileNotFoundError | NotADirectoryError) else RunError
+        raise kind(f"--csv {path}: cannot be written: {error.strerror or one_line(error)}") from None
 
 
 def curve_rows(results, colors=None):

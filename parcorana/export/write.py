@@ -6,7 +6,7 @@ from parcorana.errors import RunError, one_line
 from parcorana.export.nxxpcs import write_entry
 from parcorana.export.read import read_exported
 from parcorana.export.xpcs import write_xpcs
-from parcorana.files.aside import hdf5, written
+from parcorana.files.aside import hdf5, kind_in_place, written
 from parcorana.files.plain import plain_file
 
 
@@ -59,10 +59,13 @@ def export_beside(result, classes, log):
     try:
         with plain_file(result) as file:
             ex = read_exported(file, result, of=classes[0] if classes else None)
+            before = kind_in_place(output)
             write_exported(output, ex)
     except Exception as error:
         log.warning("export: %s is not written: %s; parCorAnaExport does it later", output, one_line(error))
         return
+    if before:
+        log.warning("export: %s: %s of that name was in its place, which it has taken", output, before)
     for text in ex.doubts:
         log.info("export: %s", text)
     log.info("export: %s", output)

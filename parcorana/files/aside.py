@@ -21,6 +21,14 @@ from parcorana.files.datasets import VERSION
 
 # bytes, as on the disk, of what describes the content: in memory it is 20 times as much; HDF5 alone keeps 2 to 32 MiB
 _DESCRIPTIONS = 64 << 10
+_KINDS = (
+    (stat.S_ISLNK, "a link"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISDIR, "a folder"),
+)
 _TOKEN = r"\.[0-9a-f]{8}\.tmp"
 
 
@@ -105,10 +113,15 @@ def _folder_of(path):
 
 
 @contextmanager
-def written(path):
+def written(path, streams=False):
     """Give a new binary file that becomes `path` when all is written; of one that fails nothing is left.
 
-    A device or a pipe of that name is written to as it is.
+    Parameters
+    ----------
+    path : path
+    streams : bool
+        Whether a command was told to write there: then a device or a pipe of that name, if it is the user's own or the
+        system's, is written to as it is. In the place of any other one, or of a device, no file is put.
 
     Yields
     ------
@@ -118,8 +131,8 @@ def written(path):
     ------
     OSError
     """
-    if _is_stream(path):
-        with open(path, "wb", opener=lambda name, _: os.open(name, os.O_WRONLY | os.O_NOCTTY)) as file:
+    if (stream := _stream(path, streams)) is not None:
+        with open(stream, "wb") as file:
             yield file
         return
     aside = Aside(path)
@@ -133,11 +146,47 @@ def written(path):
         aside.discard()
 
 
-def _is_stream(path):
+def kind_in_place(path):
+    """Return what is in the place of a file that is to be written, if that is none, as 'a link'; else None."""
     with suppress(OSError):
-        mode = os.stat(path).st_mode
-        return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
-    return False
+        mode = os.lstat(path).st_mode
+        return next((kind for is_kind, kind in _KINDS if is_kind(mode)), None)
+    return None
+
+
+def _stream(path, streams):
+    """Return the number of an open device or pipe, None where a file is to be made.
+
+    Others may have put it there, to get what is written, or to have its writer
+    wait for ever for a reader.
+    """
+    kind = kind_in_place(path)
+    if not streams:
+        if kind == "a device":
+            raise FileExistsError(errno.EEXIST, f"{str(path)!r} is a device, whose place no file takes")
+        return None
+    if kind == "a link":
+        if kind_in_place(os.path.realpath(path)) in ("a pipe", "a device"):
+            raise FileExistsError(errno.EEXIST, f"{str(path)!r} is a link to a device or a pipe: name that itself")
+        return None
+    if kind not in ("a pipe", "a device"):
+        return None
+    there = os.lstat(path)
+    of_system = there.st_uid == 0 and Path(path).resolve().is_relative_to("/dev")
+    if stat.S_ISBLK(there.st_mode) or not (there.st_uid == os.geteuid() or (kind == "a device" and of_system)):
+        raise FileExistsError(errno.EEXIST, f"{str(path)!r} is {kind} of somebody else's, or a disk: move it away")
+    try:
+        number = os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if kind != "a pipe" or error.errno != errno.ENXIO:
+            raise
+        text = f"{str(path)!r} is a pipe that nobody reads: start what reads it first, or move it away"
+        raise OSError(errno.ENXIO, text) from None
+    if not os.path.samestat(there, os.fstat(number)):
+        os.close(number)
+        raise FileExistsError(errno.EEXIST, f"somebody has put something else in the place of {str(path)!r}")
+    os.set_blocking(number, True)
+    return number
 
 
 class Disk(io.FileIO):

@@ -93,6 +93,30 @@ def plain_datasets(path, names):
         raise ConfigError(f"{str(path)!r} is not a readable HDF5 file: {one_line(error) or repr(error)}") from error
 
 
+def groups_of(path):
+    """Return the names of the groups that a file has at its top; nothing in them is read.
+
+    Raises
+    ------
+    ConfigError
+        As `plain_file`.
+    """
+    if fault := fault_of(path):
+        raise ConfigError(f"the file {str(path)!r} {fault}")
+    if fault := tried(_top_of, path):
+        raise ConfigError(f"it is not readable: {fault}")
+    try:
+        return _top_of(path)
+    except Exception as error:  # as above
+        raise ConfigError(f"it is not a readable HDF5 file: {one_line(error) or repr(error)}") from error
+
+
+def _top_of(path):
+    with h5py.File(path, "r") as file:
+        hard = (name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink))
+        return {name for name in hard if isinstance(file[name], h5py.Group)}
+
+
 def _read_some(path, names):
     with h5py.File(path, "r") as file:
         for name in names:

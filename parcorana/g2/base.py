@@ -15,7 +15,7 @@ from parcorana.curves import curvefile
 from parcorana.curves.bias import bias_of, not_whole, sentence
 from parcorana.curves.curvefile import SUMS
 from parcorana.curves.fitchoice import choice_of
-from parcorana.curves.precision import doubt
+from parcorana.curves.precision import doubt, spoiled
 from parcorana.curves.sums import ColorSums
 from parcorana.curves.timeline import Timeline
 from parcorana.errors import RunError
@@ -36,6 +36,7 @@ from parcorana.g2.parameters import (
     has_aged,
     leverage_of,
     normalization_of,
+    notzero_of,
     number_of,
     table_of,
 )
@@ -74,7 +75,7 @@ class G2Base(PlainG2, Leveraged, TimeBlocked, AgedCurves, WithErrors, FrameNorme
         super().__init__(user_params, system_params, mpiParams)
         self.delays = np.asarray(system_params["delays"], np.int64)
         self.saturated_value = number_of(user_params, "saturated_value")
-        self.notzero = number_of(user_params, "notzero")
+        self.notzero = notzero_of(user_params, system_params)
         self.fit = choice_of(user_params.get("fit"))
         self.picture = picture_of(user_params, system_params)
         self._warn_of_own_adjust()
@@ -91,7 +92,7 @@ class G2Base(PlainG2, Leveraged, TimeBlocked, AgedCurves, WithErrors, FrameNorme
         table = table_of(user_params) if mpiParams.role in ("viewer", "alone") else None
         #: What the colours stand for: name, unit and (C,) float64, as q of rings; None if nobody has said.
         self.stands_for = table and table.stands_for(colors)
-        self._warned = False
+        self._warned = set()
         self._save = saved_arrays(user_params)
         self.last_has_more = self._save == "last"
         self.begin_leverage()
@@ -195,7 +196,8 @@ class G2Base(PlainG2, Leveraged, TimeBlocked, AgedCurves, WithErrors, FrameNorme
     def adjustData(self, data):
         """Note saturated elements, then set small values to `notzero`."""
         if self.saturated_value is not None:
-            self.saturated |= data >= self.saturated_value
+            with np.errstate(over="ignore"):  # beyond what is stored: then nothing is saturated
+                self.saturated |= data >= self.saturated_value
         if self.notzero is not None:
             np.maximum(data, self.notzero, out=data)
 
@@ -278,6 +280,7 @@ class G2Base(PlainG2, Leveraged, TimeBlocked, AgedCurves, WithErrors, FrameNorme
             return
         callback(self, "viewerPublishArray")(name, int(self.delays[index[0]]), ndarray, group)
 
+    @np.errstate(invalid="ignore")  # of what user code has made infinite: log and result say so, by `spoiled`
     def viewerPublishReduced(self, counts, relsec, reduced, h5UserGroup):
         """Write delays, counts, delay curves with their errors, saturated elements."""
         if h5UserGroup is None:
@@ -306,7 +309,8 @@ class G2Base(PlainG2, Leveraged, TimeBlocked, AgedCurves, WithErrors, FrameNorme
         line = {name.removeprefix("intensity."): array for name, array in reduced.items() if "intensity." in name}
         colors, rate = self.color_sums.colors, self.system_params["rate"]
         rounded = self.system_params["store_dtype"] == "float32"
-        self._say_bias(group, bias, curve, norm, doubt(colors, self.color_sizes, line, whole) if rounded else "")
+        rounding = doubt(colors, self.color_sizes, line, whole) if rounded else ""
+        self._say_bias(group, bias, curve, norm, rounding, spoiled(colors, line))
         curvefile.write_intensity(group.create_group("intensity"), colors, self.color_sizes, line, rate)
         if self.fit:
             curvefile.write_fits(group, self.delays, curve.each(colors), self.fit, rate, self.stands_for)
@@ -316,17 +320,18 @@ class G2Base(PlainG2, Leveraged, TimeBlocked, AgedCurves, WithErrors, FrameNorme
         if self.picture:
             self._draw(h5UserGroup)
 
-    def _say_bias(self, group, bias, curve, norm, rounding):
+    def _say_bias(self, group, bias, curve, norm, rounding, spoiled):
         """Write what normalization and rounding get wrong; say so in the log, too, at the first update with it."""
         made = self.color_sums
         text = sentence(bias, made.colors, curve.left_out, curve.elements, made.normalization)
         text = "; ".join(filter(None, (text, norm.doubt if norm is not None else "", rounding)))
-        group.attrs["normalization_error"] = text
+        group.attrs["normalization_error"] = "; ".join(filter(None, (spoiled, text)))
         processed, update = self.mpiParams.processed, self.system_params.get("update")
-        # what the result as a whole has is said when it is joined
-        if text and not self._warned and update and processed % update == 0:
-            self._warned = True
-            self.mpiParams.logWarning(f"at {processed:,} events: {text}")
+        for what, said in {"spoiled": spoiled, "bias": text}.items():
+            # what the result as a whole has is said when it is joined
+            if said and what not in self._warned and update and processed % update == 0:
+                self._warned.add(what)
+                self.mpiParams.logWarning(f"at {processed:,} events: {said}")
 
     def _draw(self, user):
         def prepare():

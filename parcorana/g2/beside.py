@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from parcorana.errors import ConfigError
+from parcorana.files.aside import kind_in_place
 
 
 def picture_of(user_params, system_params):
@@ -30,7 +31,10 @@ def draw_beside(picture, params, prepare):
         from parcorana.view import pictures
 
         size, draw = prepare()
-        with pictures.shown(name, size=size) as figure:
+        before = kind_in_place(name)
+        with pictures.shown(name, size=size, streams=False) as figure:
             draw(figure, path.name)
+        if before:
+            params.logWarning(f"picture {name}: {before} of that name was in its place, which it has taken")
     except Exception as error:
         params.logWarning(f"picture {name}: not drawn: {type(error).__name__}: {error}")

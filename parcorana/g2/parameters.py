@@ -47,6 +47,19 @@ def number_of(user_params, key):
     return float(value)
 
 
+def notzero_of(user_params, system_params):
+    """Return `notzero` as float, None if it is not given; refuse what stored values cannot be."""
+    value = number_of(user_params, "notzero")
+    if value and system_params.get("store_dtype") == "float32":
+        limits = np.finfo(np.float32)
+        if not float(limits.tiny) <= abs(value) <= float(limits.max):
+            raise ConfigError(
+                f"user_params['notzero'] is {value:g}, which float32 cannot hold: it must be 0, or between "
+                f"{limits.tiny:.1e} and {limits.max:.1e} in size; or set store_dtype='float64'"
+            )
+    return value
+
+
 def file_of(user_params, key):
     """Return the name of a file in `user_params`, None if it is not given."""
     value = user_params.get(key)

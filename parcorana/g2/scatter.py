@@ -52,7 +52,8 @@ class Marks:
         """Return sums (K, 3, S, D) and counts (K, D) of each stretch, from those of all events so far."""
         used = int(self._at[1])
         ends = [*self._sums[:used], sums], [*self._counts[:used], counts]
-        each, pairs = (np.diff(np.array(end), axis=0, prepend=0 * np.array(end[:1])) for end in ends)
+        with np.errstate(invalid="ignore"):  # intensities that user code has made infinite are said elsewhere
+            each, pairs = (np.diff(np.array(end), axis=0, prepend=np.zeros_like(end[:1])) for end in ends)
         return each, pairs
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -109,11 +110,11 @@ def common_deviations(sums: NDArray[np.float64], counts: NDArray[np.int64], norm
     (K', D) float64
         For `parcorana.curves.Curve.deviations`, once they are multiplied by g2; 0 where nothing can be told.
     """
-    if (each := -(-len(counts) // _MOST)) > 1:
-        starts = np.arange(0, len(counts), each)
-        sums, counts = np.add.reduceat(sums, starts), np.add.reduceat(counts, starts)
-    total, pairs = sums.sum(axis=0), counts.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
+        if (each := -(-len(counts) // _MOST)) > 1:
+            starts = np.arange(0, len(counts), each)
+            sums, counts = np.add.reduceat(sums, starts), np.add.reduceat(counts, starts)
+        total, pairs = sums.sum(axis=0), counts.sum(axis=0)
         value = _logarithm(total, pairs, normed)
         without = _logarithm(np.moveaxis(total - sums, 1, 0), pairs - counts, normed)
         found = deviations(value, without, counts / pairs)

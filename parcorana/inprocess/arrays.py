@@ -55,6 +55,11 @@ class ArraySource:
         """Return the pulses from each event to the next, if all are equally far apart."""
         return even_step(self._counters[: self.total])
 
+    def files(self) -> list[str]:
+        """Return the name of the file that the frames are in, if h5py has them."""
+        name = getattr(getattr(self._frames, "file", None), "filename", None)
+        return [name] if isinstance(name, str) else []
+
     def close(self) -> None:
         """Leave the frames to whoever has them."""
 

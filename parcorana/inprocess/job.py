@@ -25,7 +25,7 @@ from parcorana.inprocess.arrays import ArraySource, checked_counters, checked_fr
 from parcorana.inprocess.result import OpenedResult, open_result
 from parcorana.job import memory
 from parcorana.job.config import Config, resolve_config
-from parcorana.job.division import divide
+from parcorana.job.division import Division, divide
 from parcorana.multitau import MultiTauG2
 from parcorana.photons import PhotonStatistics
 from parcorana.pipeline import mpi
@@ -68,6 +68,9 @@ def run(system_params: Mapping[str, Any], user_params: Mapping[str, Any] | None 
     UserCodeError
         The user class raised what is its cause.
     """
+    for name, params in (("system_params", system_params), ("user_params", {} if user_params is None else user_params)):
+        if not isinstance(params, Mapping):
+            raise ConfigError(f"{name} must be a dict, as in a config file, not {shown(params)}")
     system, keeps = dict(system_params), None
     if system.get("h5output") is None:
         keeps = _Folder()
@@ -89,13 +92,23 @@ def _run(config: Config, source: Any) -> str:
     division = divide(config, [mpi.hostname()], [frozenset(os.sched_getaffinity(0))])
     if source is None:
         source = pipeline.open_share(config, division, division.roles.servers[0], log.warning)
+    try:
+        return _run_opened(config, division, source, warnings)
+    except BaseException:  # the traceback, which a session keeps, has what holds the source
+        source.close()
+        raise
+
+
+def _run_opened(config: Config, division: Division, source: Any, warnings: list[str]) -> str:
     instrument, doubtful, _ = stated_by(source, config)
     data = {} if config.dataset.is_live else pipeline.about_data(source)  # for who goes on with it
     config = replace(config, instrument=instrument, data=data)
     for text in filter(None, [pipeline.short_times(source, config), *warnings, *doubtful]):
         log.warning("%s", text)
     memory.check_memory(division, [limits.rooms(reading=getattr(source, "reading_bytes", 0))])
-    name = os.path.abspath(pipeline.output_name(config))  # user code may change the working directory
+    name = os.path.abspath(
+        pipeline.output_name(config, reads=pipeline.files_read(config, source))
+    )  # user code may change the working directory
     try:
         errors = pipeline.run_roles(pipeline.make_roles(config, division, None, source, name))
     except BaseException:  # this session goes on, and may try again
@@ -180,6 +193,10 @@ def correlate(
     pulses = checked_counters(counters, total)
     several = isinstance(kind, list | tuple)
     classes = [_class_of(each) for each in (kind if isinstance(kind, list | tuple) else [kind])]
+    if not classes:
+        raise ConfigError(f"kind: the list is empty; it must have some of {', '.join(KINDS)}, or classes")
+    if not isinstance(output, str | os.PathLike | None):
+        raise ConfigError(f"output: must be the name of a file, not {shown(output)}")
     if delays is None:
         delays = make_multitau_delays(max(int(pulses[-1] - pulses[0]) // 4, 1))
     delays = check_delays(delays)

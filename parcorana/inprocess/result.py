@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from parcorana.curves.curvefile import path_of_sums
 from parcorana.curves.fits import Fit
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, printable, shown
 from parcorana.files.plain import plain_file
 from parcorana.results.kinds import CURVES, PHOTONS, TWO_TIME, kinds_in
 from parcorana.results.leverage import Leverage, read_leverage
 from parcorana.results.photons import Photons, read_photons
-from parcorana.results.reading import Result, classes_in, find_file, group_of, read_result, updates_in
+from parcorana.results.reading import Result, find_file, group_of, read_result, updates_in
 from parcorana.results.twotime import TwoTimeResult, read_two_time
 
 if TYPE_CHECKING:  # it takes a second to load, and most jobs draw nothing
@@ -237,7 +237,7 @@ class OpenedResult:
         kinds = {"delay curves": self._result, "two times": self.two_time, "photon statistics": self.photons}
         has = ", ".join(name for name, part in kinds.items() if part is not None) or "of a class of its own"
         state = "complete" if self.complete else f"not complete: {self.ended_by}"
-        return f"<result {self.path}: {has}, {self.processed:,} events, {state}>"
+        return printable(f"<result {self.path}: {has}, {self.processed:,} events, {state}>")
 
 
 def open_result(
@@ -262,10 +262,12 @@ def open_result(
         It is no result, or has no such update or class. What a class of one's own has written is for h5py: of such a
         result there are `path`, `account`, `mask` and how it ended.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigError(f"open_result: it takes the name of a file, not {shown(path)}")
     label = Path(path).name
     source = find_file(path, at)
     with plain_file(source) as file:
-        there = kinds_in(file, label, None if classes_in(file) == [""] else of)
+        there = kinds_in(file, label, of)
         curves, times, counted = (
             [name for name, kinds in there.items() if kind in kinds] for kind in (CURVES, TWO_TIME, PHOTONS)
         )

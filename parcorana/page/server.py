@@ -148,14 +148,19 @@ class PageServer:
 def _listening(address, port):
     """Return the socket of an address."""
     try:
+        if "\0" in address:
+            raise ValueError
+        address.encode("idna")
+    except ValueError:
+        raise ConfigError(f"--address {address}: no machine can have such a name") from None
+    try:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         made = socket.create_server((address, port), family=family)
-    except socket.gaierror:
-        raise ConfigError(f"--address {address}: this machine has no such address or name") from None
     except OSError as error:
-        if error.errno == errno.EADDRNOTAVAIL:
-            raise ConfigError(f"--address {address}: this machine has no such address") from None
-        why = os.strerror(error.errno) if error.errno else str(error)
+        number = error.errno or 0
+        if number < 0 or number == errno.EADDRNOTAVAIL:  # below 0: of a name that nobody knows
+            raise ConfigError(f"--address {address}: this machine has no such address or name") from None
+        why = os.strerror(number) if number else str(error)
         raise ConfigError(
             f"--port {port}: it is taken or may not be used ({why}); choose another one, or leave it out"
         ) from None

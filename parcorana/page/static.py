@@ -27,5 +27,5 @@ def write_page(path, run):
         others = [name for name in first.update.parts if name != first.of] if first.update is not None else []
         pages = [first.layout, *(Page(run, live=False, of=name).of_one_class() for name in others)]
         html = file_html(pages, INLINE, f"{run.seen.label} - ParCorAna", template=TEMPLATE)
-    with written(path) as file:
+    with written(path, streams=True) as file:
         file.write(html.encode(errors="backslashreplace"))  # names of files may be no text

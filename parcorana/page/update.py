@@ -8,6 +8,7 @@ import numpy as np
 from parcorana.curves.monitor import Distribution
 from parcorana.detector.images import segments_apart
 from parcorana.errors import ConfigError
+from parcorana.files.paths import kind_of
 from parcorana.files.plain import plain_file
 from parcorana.files.sealed import is_damaged
 from parcorana.results.facts import ACCOUNT
@@ -173,8 +174,12 @@ def read_update(path, label, at, layout=None, own=False):
 
 def _check_seal(path):
     try:
-        with open(path, "rb") as file:
-            if os.fstat(file.fileno()).st_size <= _SEALED and is_damaged(file.fileno()):
+        # somebody may have put a pipe there: to open that would wait for whoever writes to it
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            found = os.fstat(file.fileno())
+            if kind := kind_of(found.st_mode):
+                raise ConfigError(f"the file {str(path)!r} {kind}")
+            if found.st_size <= _SEALED and is_damaged(file.fileno()):
                 raise ConfigError(f"{str(path)!r} is damaged: its checksum is not that of its bytes")
     except OSError as error:
         raise ConfigError(f"{str(path)!r} cannot be read: {error.strerror}") from None

@@ -17,6 +17,7 @@ from parcorana.pipeline.receivers import Receivers
 log = logging.getLogger("parcorana")
 _NAMED = 5  # bad events that the log names
 _LOOKED_AT = 1 << 14  # elements at a time
+_NONE = 2.0**-150  # float32 has nothing between 0 and this
 # of a bad frame, by `_move.BROKEN` and `_move.WIDE`
 _WRONG = {
     1: "it has values that are not finite in included elements, or too large for store_dtype",
@@ -56,6 +57,7 @@ class Intake:
         if config.photons is not None:
             self._photons = Photons(config.photons, config.mask, not self._mends, reading)
         self._named, self._looked = 0, False
+        self._dim = config.store_dtype != np.float32  # whether it has been said, or need not be
         self._first = job.rank == job.roles.servers[0]
 
     def take(self, buffer, event):
@@ -125,6 +127,7 @@ class Intake:
             wrong = _WRONG.get(fate)
         if not wrong:
             mean = self._means.of(frames)
+            self._look_at_means(mean)
             values = [*self._values_of(event), *mean.tolist()]
             if self._outside_by_mean(mean, frames)[0]:
                 return self._leave_out(buffer, values, self._select.number)
@@ -202,6 +205,7 @@ class Intake:
             rows, found, fates = self._photons.of(rows)
             rows, found, left = _those(fates == 0, rows, found, left)
         table[which[left], -1] = means = self._means.of(rows)
+        self._look_at_means(means)
         inside = ~self._outside_by_mean(means, rows)
         if not inside.all():
             out = which[left[~inside]]
@@ -234,6 +238,17 @@ class Intake:
             self._looked = True
             if (warning := at_the_largest(frames, dtype, self._mask)) and self._first:
                 log.warning("%s", warning)
+
+    def _look_at_means(self, means):
+        """Say, once, of a frame that what is stored as float32 is 0 where the data are not."""
+        if not self._dim and len(which := np.flatnonzero((means != 0) & (np.abs(means) < _NONE))):
+            self._dim = True
+            if self._first:
+                log.warning(
+                    "the mean of the included elements of a frame is %.2g, at %s: float32 stores values below %.0e in "
+                    "size as 0, and curves of nothing but these are NaN; scale the data up, or set "
+                    "store_dtype='float64'", means[which[0]], self._reading.at, _NONE,
+                )  # fmt: skip
 
     def _put(self, buffer, frames, stamps, run, dtype, values, found):
         check = dtype.kind == "f" and not self._mends

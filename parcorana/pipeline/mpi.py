@@ -16,6 +16,8 @@ from parcorana.pipeline.mover import Mover
 from parcorana.pipeline.transport import PACED
 
 log = logging.getLogger("parcorana")
+_exit = os._exit  # user code cannot have put another one in its place yet
+_loaded = []  # mpi4py.MPI, once it is
 _SHARED = "/dev/shm"
 _SHARED_BY_A_RANK = 5.5 * 2**20  # bytes, measured with MPICH 5.0
 _HEAD_START = 0.5  # s of rank 0, to say that there is little room
@@ -72,6 +74,7 @@ def world():
             f"started by mpiexec, but mpi4py cannot load an MPI library ({error}): load the site's MPI module, "
             "or on one machine: pip install parcorana[mpich]"
         ) from None
+    _loaded[:] = [MPI]
     vendor, name = MPI.get_vendor()[0], library()
     launcher = next((name for name, (variable, _) in _FOREIGN.items() if variable in os.environ), None)
     if launcher and vendor in _FOREIGN[launcher][1]:
@@ -150,17 +153,15 @@ def _unlink_shared_memory():
 
 def is_of_mpi(error):
     """Tell whether an error is one of MPI, as of a rank that is there no more."""
-    from mpi4py import MPI
-
-    return isinstance(error, MPI.Exception)
+    return bool(_loaded) and isinstance(error, _loaded[0].Exception)
 
 
 def abort(status):
-    """End all ranks of the job, this one too."""
-    from mpi4py import MPI
-
-    MPI.COMM_WORLD.Abort(status)
-    os._exit(status)
+    """End all ranks of the job, this one too, whatever user code has made of modules and of files that are open."""
+    try:
+        _loaded[0].COMM_WORLD.Abort(status)
+    finally:
+        _exit(status)
 
 
 def _one_host():

@@ -23,7 +23,7 @@ from parcorana.pipeline.transport import TAG_STOP, LocalNetwork, run_polling, ru
 from parcorana.pipeline.viewer import Viewer
 from parcorana.pipeline.worker import Worker
 from parcorana.results.folder import SUFFIX
-from parcorana.results.name import mode_of, resolve_name
+from parcorana.results.name import check_is_result, check_not_read, mode_of, resolve_name
 from parcorana.view.progress import Progress, in_terminal
 
 
@@ -148,7 +148,36 @@ def _lost_in_a_block(config, most, events):
     )
 
 
-def output_name(config, insists=True, resume=None, reserves=True):
+def files_read(config, source=None):
+    """Generate what names each file that a run reads, and its name, as far as that is known before.
+
+    Parameters
+    ----------
+    config : Config
+    source : EventSource, optional
+        Where it is open here.
+
+    Yields
+    ------
+    (str, str)
+    """
+    for key in ("mask", "testmask"):
+        if config.system_params[key] is not None:
+            yield key, config.system_params[key]
+    for own in config.classes.values() or [config]:
+        for key, value in own.user_params.items():
+            if isinstance(value, str | os.PathLike):  # user code may read it, whatever it is called
+                yield f"user_params[{key!r}]", value
+    yield from data_read(config, source)
+
+
+def data_read(config, source):
+    """Generate the same of the data alone."""
+    for name in getattr(source, "files", tuple)():
+        yield "frames" if config.dataset.kind == "memory" else f"dataset {config.dataset.text!r}", name
+
+
+def output_name(config, insists=True, resume=None, reserves=True, reads=()):
     """Return the name of the result file, None for none.
 
     Parameters
@@ -161,13 +190,18 @@ def output_name(config, insists=True, resume=None, reserves=True):
         A run that goes on has its name already.
     reserves : bool
         Whether a number of `%C` is to be this run's.
+    reads : iterable of (str, str)
+        As `files_read` generates them.
     """
     if resume is not None:
-        return resume.folder.removesuffix(SUFFIX)
+        name = resume.folder.removesuffix(SUFFIX)
+        check_not_read("h5output", name, reads)
+        check_is_result("h5output", name)
+        return name
     template = alt_name(config) if config.mode == "test_alt" else config.h5output
     if template is None:
         return None
-    name = resolve_name(template, config.overwrite, reserves)
+    name = resolve_name(template, config.overwrite, reserves, reads)
     if config.mode != "main" and not insists and mode_of(name) == "main":
         raise ConfigError(
             f"h5output: {name!r} is the result of a whole run, not of a test; name another file with -o, "

@@ -19,6 +19,12 @@ SUFFIX = ".inprogress"
 JOINED = "joined.h5"
 STOP = ".stop"
 MADE = set()  # the folders that this process has made
+# what runs write into their folders, of older versions too, besides what is being written; .nfs: of a network file
+# system, in place of what was removed while somebody had it open
+_OWN = re.compile(
+    r"(base|joined|(update|ending)_\d+)\.h5|log\.txt|\.writer|\.stop|\.(base|joined|update_\d+)\.tmp|\.nfs\w+"
+    r"|checkpoint_\d+(_(\d+|viewer))?\.(part|json)"
+)
 _reserved = {}  # of those made for a run that has not begun yet: what tells them from others
 
 
@@ -68,8 +74,13 @@ def make(folder):
 
 def check_folder(folder, overwrite):
     """Refuse a folder with results of another run; one in which nothing was published goes if `overwrite` says so."""
-    if not folder.exists():
+    if not os.path.lexists(folder):
         return
+    if not folder.is_dir():
+        what = "a link that leads nowhere" if not folder.exists() else "no folder"
+        raise ConfigError(
+            f"h5output: {str(folder)!r}, where a run writes till its end, is {what}: remove it, or choose another name"
+        )
     writer = writer_of(folder)
     if writer:
         raise ConfigError(f"h5output: {str(folder)!r}: another run is writing it ({writer}); choose another name")
@@ -228,7 +239,12 @@ def what_is_left(name):
 def remove(folder, lock):
     """Remove the folder of a result that is complete."""
     try:
-        remove_at_once(folder, lock)
+        if others := remove_at_once(folder, lock):
+            log.warning(
+                "the result is complete, but %r stays, for there is in it what no run has written: %s",
+                str(folder),
+                ", ".join(map(repr, others[:3])) + (f" and {len(others) - 3} more" if len(others) > 3 else ""),
+            )
     except OSError as error:
         hidden = hidden_name(folder)
         log.warning(
@@ -239,15 +255,36 @@ def remove(folder, lock):
 
 
 def remove_at_once(folder, lock):
-    """Remove a folder, to all who look at once, so that nobody takes a part for it; release its lock."""
+    """Remove a folder, to all who look at once, so that nobody takes a part for it; release its lock.
+
+    Returns
+    -------
+    list of str
+        What is in it that no run writes: then that stays, and so does the folder.
+    """
     hidden = hidden_name(folder)
     try:
-        if hidden.is_dir():  # of a run that was killed here
-            shutil.rmtree(hidden)
+        if hidden.is_dir() and _others_after_removal(hidden):  # of a run that was killed here
+            raise FileExistsError(errno.EEXIST, f"{str(hidden)!r} holds what no run has written")
         folder.rename(hidden)
     finally:
         lock.release()  # network file systems keep a file that is removed while it is open
-    shutil.rmtree(hidden)
+    if others := _others_after_removal(hidden):
+        hidden.rename(folder)
+    return others
+
+
+def _others_after_removal(folder):
+    """Remove what runs write from a folder; return what else is in it, and if that is nothing, remove it as well."""
+    others = []
+    for name in sorted(os.listdir(folder)):
+        if _OWN.fullmatch(name) or is_aside(name, r"\w+\.\w+"):
+            os.unlink(folder / name)
+        else:
+            others.append(name)
+    if not others:
+        os.rmdir(folder)
+    return others
 
 
 def hidden_name(folder):

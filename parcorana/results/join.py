@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from parcorana.errors import ConfigError
@@ -9,7 +10,7 @@ from parcorana.results.disk import explained
 from parcorana.results.folder import BASE, JOINED, STOP, SUFFIX, has_checkpoint, published, remove
 from parcorana.results.joined import Joined
 from parcorana.results.lock import FolderLock, writer_of
-from parcorana.results.name import check_name
+from parcorana.results.name import check_is_result, check_name
 from parcorana.results.runlog import read_log
 
 log = logging.getLogger("parcorana")
@@ -50,7 +51,7 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False, joined=None)
     RunError
         The file cannot be written.
     """
-    folder = Path(folder)
+    folder = given = Path(folder)
     if not os.path.isdir(folder) or not folder.name.endswith(SUFFIX) or folder.name == SUFFIX:
         raise ConfigError(f"--join: {str(folder)!r} is not a folder NAME{SUFFIX}")
     if lock is None and (writer := writer_of(folder)):
@@ -60,6 +61,8 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False, joined=None)
         )
     name = Path(name or folder.with_name(folder.name[: -len(SUFFIX)]))
     check_name("--join", name)
+    if folder.is_symlink():  # the result is beside the link, which goes with the folder
+        folder = folder.resolve()
     updates, passed = _to_join(folder, facts)
     if not updates:
         raise ConfigError(f"--join: {str(folder)!r} holds no update: nothing was published; remove the folder")
@@ -67,6 +70,8 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False, joined=None)
         raise ConfigError(f"--join: {str(name)!r} is a folder, or in none; it must be the name of a file")
     if facts is None and name.exists() and not overwrite:
         raise ConfigError(f"--join: {str(name)!r} exists; name another file with -o, or say --overwrite")
+    if facts is None:
+        check_is_result("--join", name)
     with explained(f"cannot write {str(name)!r}", f"; what was published stays in {str(folder)!r}"):
         lock = lock or FolderLock(folder)
         try:
@@ -84,6 +89,9 @@ def join(folder, facts=None, lock=None, name=None, overwrite=False, joined=None)
         lock.release()
     else:
         remove(folder, lock)
+        if given != folder and not folder.exists():
+            with suppress(OSError):
+                given.unlink()
     return name, [path for path in updates if path not in left_out]
 
 

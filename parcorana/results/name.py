@@ -8,15 +8,17 @@ from pathlib import Path
 
 from parcorana.errors import ConfigError
 from parcorana.files.paths import kind_of
-from parcorana.files.plain import plain_file
-from parcorana.results.folder import SUFFIX, check_folder, hidden_name, is_reserved, reserve
+from parcorana.files.plain import groups_of, plain_file
+from parcorana.results.folder import SUFFIX, check_folder, hidden_name, identity, is_reserved, reserve
+
+_RESULTS = ({"system", "user"}, {"entry", "xpcs", "xpcs_process"})  # groups of a result, and of one that was exported
 
 
 class Exists(ConfigError):
     """A result is there, and may not be replaced."""
 
 
-def resolve_name(template, overwrite, reserves=False):
+def resolve_name(template, overwrite, reserves=False, reads=()):
     """Replace `%T` and `%C` in an output name; check that nothing is in the way.
 
     Parameters
@@ -29,6 +31,8 @@ def resolve_name(template, overwrite, reserves=False):
     reserves : bool
         Whether the folder of the run is made for a number of `%C`, so that no other run takes it meanwhile;
         `parcorana.results.folder.give_back` removes it if the run does not begin.
+    reads : iterable of (str, str)
+        Of each file that is read what names it, and its name.
 
     Returns
     -------
@@ -43,7 +47,7 @@ def resolve_name(template, overwrite, reserves=False):
     check_name("h5output", name.replace("%C", "000"))
     if "%C" in name:
         names = (name.replace("%C", f"{k:03d}") for k in range(1000))
-        free = (n for n in names if not Path(n).exists() and not Path(n + SUFFIX).exists())
+        free = (n for n in names if not Path(n).exists() and not os.path.lexists(n + SUFFIX))
         name = next((n for n in free if not reserves or reserve(n)), None)
         if name is None:
             raise ConfigError(f"h5output: all of {template!r} with %C from 000 to 999 exist; move some away")
@@ -52,8 +56,10 @@ def resolve_name(template, overwrite, reserves=False):
         check_folder(Path(name + SUFFIX), overwrite)
     if path.is_dir():
         raise ConfigError(f"h5output: {name!r} is a folder; it must be the name of a file")
+    check_not_read("h5output", name, reads)
     if path.exists() and not overwrite:
         raise Exists(f"h5output: {name!r} exists; say --overwrite (or overwrite=True), or choose another name")
+    check_is_result("h5output", name)
     if not path.parent.is_dir():
         raise ConfigError(f"h5output: the folder {str(path.parent)!r} does not exist")
     if not os.access(path.parent, os.W_OK):
@@ -73,8 +79,8 @@ def check_name(what, name):
     Raises
     ------
     ConfigError
-        Too long, with a null character, by way of what may not be searched; or that of a device, pipe or socket,
-        which a file would take the place of.
+        Too long, with a null character, by way of what may not be searched; that of a device, pipe or socket,
+        which a file would take the place of; or in the folder of a run, which goes when that ends.
     """
     try:
         with suppress(FileNotFoundError):
@@ -85,6 +91,67 @@ def check_name(what, name):
         raise ConfigError(f"{what}: no file can be called {str(name)!r}: {why}") from None
     if not stat.S_ISDIR(mode) and (kind := kind_of(mode)):
         raise ConfigError(f"{what}: {str(name)!r} {kind}: a result would take its place; choose another name")
+    parents = Path(os.path.realpath(os.path.dirname(name) or os.curdir))
+    if run := next((each for each in (parents, *parents.parents) if each.name.endswith(SUFFIX)), None):
+        raise ConfigError(
+            f"{what}: {str(name)!r} is in {str(run)!r}, the folder of a run in progress, which goes when it is joined; "
+            "choose another name"
+        )
+
+
+def check_not_read(what, name, reads):
+    """Refuse the name of a result if a file that is read has it, by whatever link.
+
+    Parameters
+    ----------
+    what : str
+        How errors begin.
+    name : str or path
+    reads : iterable of (str, str)
+        As `resolve_name` takes them.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not os.path.exists(name):
+        return
+    for key, path in reads:
+        with suppress(OSError, ValueError):  # what is not there, or can be no name, is told by who reads it
+            if os.path.samefile(name, path):
+                raise ConfigError(
+                    f"{what}: {str(name)!r} is the file of {key}, which is read, and the result would take its place; "
+                    "choose another name"
+                )
+
+
+def check_is_result(what, name):
+    """Refuse the name of a result if a file has it that is none, nor a result exported, nor empty.
+
+    Of a link the result takes the place, and not of the file that it leads to.
+
+    Parameters
+    ----------
+    what : str
+        How errors begin.
+    name : str or path
+
+    Raises
+    ------
+    ConfigError
+    """
+    found = identity(name, "size")
+    if not found or not found[-1] or os.path.islink(name):
+        return
+    try:
+        groups, why = groups_of(name), ""
+    except ConfigError as error:
+        groups, why = set(), f": {error}"
+    if not any(marks <= groups for marks in _RESULTS):
+        raise ConfigError(
+            f"{what}: {str(name)!r} is there and no result, so it is not replaced{why}; remove it, or choose "
+            "another name"
+        )
 
 
 def mode_of(path):

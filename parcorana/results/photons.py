@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, printable
 from parcorana.results.updates import update_at
 
 GROUP = "photons_at_"
@@ -36,7 +36,7 @@ class Photons:
 
     def __repr__(self) -> str:
         of = f"{len(self.counts)} colours, exposures of {', '.join(map(str, self.exposures))} pulses"
-        return f"<photon statistics of {self.label}: {of}, {self.processed:,} events>"
+        return printable(f"<photon statistics of {self.label}: {of}, {self.processed:,} events>")
 
     @property
     def colors(self) -> list[int]:

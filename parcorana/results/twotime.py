@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from parcorana.curves.overages import FEWEST, over_ages
 from parcorana.detector.colortable import attributes_of
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, printable
 from parcorana.files.datasets import write_dataset
 from parcorana.results.updates import rate_of, update_at
 
@@ -60,7 +60,7 @@ class TwoTimeResult:
 
     def __repr__(self) -> str:
         of = f"{len(self.maps)} colours, {len(self.ages)} ages of {self.width} pulses, {len(self.delays)} delays"
-        return f"<two times of {self.label}: {of}, {self.processed:,} events>"
+        return printable(f"<two times of {self.label}: {of}, {self.processed:,} events>")
 
     @property
     def colors(self) -> list[int]:

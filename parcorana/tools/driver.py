@@ -21,7 +21,7 @@ from parcorana.job.division import divide
 from parcorana.pipeline import mpi
 from parcorana.plan.plan import plan
 from parcorana.results.checkpoint import check_data
-from parcorana.results.folder import give_back
+from parcorana.results.folder import give_back, has_checkpoint
 from parcorana.results.name import Exists
 from parcorana.results.resume import find_checkpoint
 from parcorana.results.runlog import BEFORE
@@ -93,7 +93,7 @@ def main(argv=None):
 
             name, updates = join(args.join, name=args.h5output, overwrite=bool(args.overwrite))
             put(f"joined {len(updates)} updates, up to {int(updates[-1].stem[7:]):,} events: {name}")
-            if os.path.isdir(args.join):
+            if has_checkpoint(args.join):
                 put(f"a checkpoint stays in {args.join}: go on with --resume, or remove that folder")
             return 0
         if args.stop:
@@ -160,10 +160,11 @@ def _run(args, mode, ranks, roles, names, watch):
     return _run_watched(args, mode, ranks, roles, names, run, config, division, watch, offers, cores)
 
 
-def _output_name(args, run, config, resume):
+def _output_name(args, run, config, resume, data):
     """Return the name of the result; ``--check`` only says that it is there, and leaves it alone."""
     try:
-        return run.output_name(config, bool(args.overwrite), resume, reserves=not args.check)
+        reads = [("-c", args.config), *run.files_read(config), *data]
+        return run.output_name(config, bool(args.overwrite), resume, not args.check, reads)
     except Exists as error:
         if not args.check:
             raise
@@ -191,7 +192,8 @@ def _run_watched(args, mode, ranks, roles, names, run, config, division, watch, 
     size = ranks.comm.size if ranks.comm else 1
     rooms = ranks.gather(limits.rooms(reading=getattr(source, "reading_bytes", 0)))
     ranks.together(memory.check_memory, division, rooms)
-    h5output = ranks.together(lambda: _output_name(args, run, config, resume) if ranks.rank == 0 else None)
+    reads = next(filter(None, ranks.gather(list(run.data_read(config, source)) if asked else None)), ())
+    h5output = ranks.together(lambda: _output_name(args, run, config, resume, reads) if ranks.rank == 0 else None)
     h5output = next(filter(None, ranks.gather(h5output)), None)
     names.extend([os.path.abspath(h5output)] if h5output else [])
     if ranks.rank == 0:

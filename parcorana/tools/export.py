@@ -103,7 +103,7 @@ def _write_tables(args, at):
     if there := [name for name in names.values() if not args.overwrite and os.path.lexists(name)]:
         raise ConfigError(f"--csv: {there[0]} exists; say --overwrite")
     for kind, rows in tables.items():
-        write_table(names[kind], rows)
+        write_table(names[kind], rows, streams=kind == first)
         put(str(names[kind]))
 
 

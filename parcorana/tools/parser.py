@@ -89,6 +89,10 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs):
         super().__init__(*args, formatter_class=formatter_class, **kwargs)
 
+    def error(self, message):
+        """End the command; names of files in the message, which a shell's ``*`` may have given, are shown as text."""
+        super().error(printable(message))
+
     def add_index_files(self, more=""):
         """Add ``--iX`` and ``--iY``, of which `layout_of` makes a layout; `more` is what else there is to say."""
         self.add_argument("--iX", metavar="FILE", help=f"row of each element in the image{more}")

@@ -10,7 +10,7 @@ from parcorana.calculation.base import BlockBase
 from parcorana.calculation.userclass import Apart, is_own
 from parcorana.errors import ConfigError, shown
 from parcorana.g2.beside import draw_beside, picture_of
-from parcorana.g2.parameters import check_colors, check_picture, colors_of, number_of, table_of
+from parcorana.g2.parameters import check_colors, check_picture, colors_of, notzero_of, number_of, table_of
 from parcorana.g2.saturation import mark_saturated
 from parcorana.g2.series import events_shared
 from parcorana.reference import two_time
@@ -56,7 +56,8 @@ class TwoTime(Apart, BlockBase):
                 "user_params['frame_norm']: TwoTime divides by the means of the colour at the two times, so that "
                 "nothing is left to divide by: leave frame_norm out"
             )
-        self.saturated_value, self.notzero = (number_of(user_params, key) for key in ("saturated_value", "notzero"))
+        self.saturated_value = number_of(user_params, "saturated_value")
+        self.notzero = notzero_of(user_params, system_params)
         self.window = window_of(user_params)
         self.ages = system_params["times"] if self.window else ages_of(user_params)
         self.picture = picture_of(user_params, system_params)

@@ -30,10 +30,10 @@ _DRAWN = 24  # delay curves that a legend beside them has room for
 
 
 @contextmanager
-def shown(path, size=(11, 8)):
+def shown(path, size=(11, 8), streams=True):
     """Give a figure to draw in; then save it, or show it in a window if `path` is None.
 
-    A picture appears all at once, so that who watches it never sees half of it.
+    A picture appears all at once, so that who watches it never sees half of it. `streams` is that of `written`.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def shown(path, size=(11, 8)):
         figure = Figure(figsize=size, layout="constrained")
         yield figure
         take_as_they_are(figure)
-        with written(path) as file:
+        with written(path, streams) as file:
             figure.savefig(file, dpi=120, format=Path(path).suffix[1:])
 
 

@@ -4,6 +4,7 @@ import fcntl
 import os
 import signal
 import sys
+import threading
 
 import pytest
 
@@ -64,6 +65,18 @@ def test_user_code_does_not_end_the_process_without_a_word():
     with hold_exits(), pytest.raises(RunError, match=r"os\._exit\(0\) would end this rank") as caught:
         guarded(callback, "Mine.enter", "worker")()
     assert caught.value.where == "Mine.enter" and os._exit is leaves
+
+
+@pytest.mark.parametrize(("status", "ends"), [(0, 1), (3, 3)])
+def test_a_thread_of_user_code_does_not_end_the_process_without_a_word(capfd, status, ends):
+    def rank():
+        with hold_exits():
+            thread = threading.Thread(target=lambda: os._exit(status), name="mine")
+            thread.start()
+            thread.join()
+
+    assert status_of_child(rank) == ends
+    assert capfd.readouterr().err == f"parCorAnaDriver: a thread, 'mine', ends this rank by os._exit({status})\n"
 
 
 def test_a_child_that_calls_and_does_not_fork_comes_back():

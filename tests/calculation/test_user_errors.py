@@ -1,5 +1,9 @@
 """What user code returns is checked; an exception in it ends the run, and is told with the user's traceback."""
 
+import resource
+from contextlib import suppress
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from local import run_local
@@ -8,8 +12,8 @@ from parcorana import RunError
 from parcorana.calculation.guard import callback
 from parcorana.errors import UserCodeError
 from parcorana.reference import KINDS, g2
-from parcorana.tools import driver
-from parcorana.tools.failure import describe
+from parcorana.tools import driver, failure
+from parcorana.tools.failure import describe, end_badly
 from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 
 TIMES, DELAYS, SHAPE = 12, [1, 3, 8], (2, 5, 7)
@@ -472,3 +476,50 @@ def test_an_error_in_our_words_names_the_callback_once(words):
         callback(mine, "eventOk")(None)
     told = describe(caught.value, [], None, False)
     assert told.count("Mine.eventOk") == 1 and told.endswith(": no beam")
+
+
+class _NoText(Exception):
+    def __str__(self):
+        raise SystemExit(0)
+
+
+class _NoSource:
+    def get_source(self, name):
+        raise SystemExit(0)
+
+
+@pytest.mark.parametrize("error", [_NoText, ValueError])
+def test_an_error_is_told_whatever_fails_in_telling_it(error):
+    """Its text, or the traceback's lines of code."""
+    space = {"__name__": "strange", "__loader__": _NoSource(), "error": error}
+    exec(compile("def eventOk(self, evt):\n    raise error('by me')\n", "strange.pyz", "exec"), space)
+    mine = type("Mine", (), {"eventOk": space["eventOk"]})()
+    with pytest.raises(UserCodeError) as caught:
+        callback(mine, "eventOk")(None)
+    told = describe(caught.value, [], None, False)
+    text = "by me" if error is ValueError else "its text cannot be made"
+    assert f"in Mine.eventOk: {error.__name__}: {text}" in told and "SystemExit" in told
+
+
+@pytest.mark.parametrize("fails", ["say", "give_back", "_exit_soon"])
+def test_all_ranks_end_whatever_fails_in_ending_them(monkeypatch, fails):
+    def fail(*args):
+        raise SystemExit(0)
+
+    ended = []
+    monkeypatch.setattr(failure.mpi, "abort", ended.append)
+    monkeypatch.setattr(failure, fails, fail)
+    with suppress(SystemExit):  # mpi.abort does not come back
+        assert end_badly("by me", SimpleNamespace(comm=object()), []) == 1
+    assert ended == [1]
+    failure.faulthandler.cancel_dump_traceback_later()
+
+
+def test_a_process_ends_badly_without_a_free_descriptor(capfd):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        assert end_badly("by me", None, []) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert capfd.readouterr().err == "by me\n"

@@ -80,7 +80,9 @@ def drive(kind, stream, data, threads=1, user_params=None, update=None):
     dtype, n = data.dtype, data.shape[1]
     mask = np.ones(n, bool)
     params = MpiParams(0, "worker", mask, slice(0, n), threads=threads)
-    user = CLASSES[kind](user_params or {}, {"delays": stream["delays"], "rate": 120.0}, params)
+    user = CLASSES[kind](
+        user_params or {}, {"delays": stream["delays"], "rate": 120.0, "times": stream["times"]}, params
+    )
     user.arrays(n)
     buffer = RollingBuffer(stream["times"], n, stream["block"], dtype, user.buffer, threads)
     at = entered = 0

@@ -1,12 +1,17 @@
-"""What float32 storage gets wrong on the data at hand is said, in a run's log and file."""
+"""What float32 storage, or a user class, gets wrong on the data at hand is said, in a run's log and file."""
+
+import logging
 
 import h5py
 import numpy as np
 import pytest
 from local import run_local
 
+from parcorana import ConfigError
 from parcorana.curves import precision
-from parcorana.userg2 import G2IncrementalAccumulator
+from parcorana.multitau import MultiTauG2
+from parcorana.twotime import TwoTime
+from parcorana.userg2 import G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed
 
 COLORS, SIZES = np.array([2, 5]), np.array([10, 20])
 
@@ -58,3 +63,58 @@ def test_it_is_said_where_the_sums_are_off(tmp_path, store_dtype):
         assert off < 1e-12 and said not in text
     else:
         assert off > 1e-6 and said in text
+
+
+def warnings_with(caplog, text):
+    return [record.getMessage() for record in caplog.records if text in record.getMessage()]
+
+
+@pytest.mark.parametrize("base", [G2atEnd, G2IncrementalAccumulator, G2IncrementalWindowed])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_a_user_class_spoils_are_said_once(tmp_path, caplog, base, value):
+    """In the log at the first update with them, and in the result; no warning of NumPy's comes of them."""
+
+    class Mine(base):
+        calls = 0
+
+        def adjustData(self, data):
+            super().adjustData(data)
+            self.calls += 1
+            if self.calls == 30:
+                data[0] = value
+
+    frames = np.random.default_rng(1).poisson(3, (60, 4, 4)).astype(np.uint16)
+    np.save(tmp_path / "color.npy", np.repeat([5, 2], 8).reshape(4, 4))
+    system = {"delays": [1, 5], "times": 20, "block": 8, "update": 20, "h5output": str(tmp_path / "out.h5")}
+    user = {"color": str(tmp_path / "color.npy"), "saturated_value": 1e39}
+    with caplog.at_level(logging.WARNING):
+        run_local(tmp_path, Mine, np.arange(60), frames, user=user, **system)
+    said = "NaN or infinite values were stored in 1 of 2 colours (5)"
+    warnings = warnings_with(caplog, said)
+    assert [text.partition(said)[0] for text in warnings] == ["at 40 events: ", ""]  # and once it is joined
+    with h5py.File(tmp_path / "out.h5") as file:
+        texts = [file[f"user/G2_results_at_{k:06d}"].attrs["normalization_error"] for k in (20, 40, 60)]
+        good = file["user/G2_results_at_000060/delay_curve_color_2"][:]
+    assert [text.startswith(said) for text in texts] == [False, True, True] and np.isfinite(good).all()
+
+
+@pytest.mark.parametrize("user_class", [G2IncrementalAccumulator, MultiTauG2, TwoTime])
+@pytest.mark.parametrize("value", [1e39, -1e39, 1e-50])
+def test_notzero_is_a_number_that_is_stored(tmp_path, user_class, value):
+    about, frames = {"delays": [1], "times": 20}, np.ones((4, 2, 2))
+    with pytest.raises(ConfigError, match=r"notzero'\] is .*, which float32 cannot hold"):
+        run_local(tmp_path, user_class, np.arange(4), frames, user={"notzero": value}, **about)
+    run_local(tmp_path, user_class, np.arange(4), frames, user={"notzero": value}, store_dtype="float64", **about)
+
+
+@pytest.mark.parametrize(
+    ("scale", "store_dtype", "told"), [(1e-50, "float32", 1), (1e-50, "float64", 0), (0, "float32", 0)]
+)
+def test_data_that_float32_stores_as_nothing_are_said(tmp_path, caplog, scale, store_dtype, told):
+    frames = scale * np.random.default_rng(1).poisson(3, (20, 2, 2))
+    with caplog.at_level(logging.WARNING):
+        run_local(
+            tmp_path, G2IncrementalAccumulator, np.arange(20), frames, servers=2, delays=[1], times=9,
+            block=4, store_dtype=store_dtype,
+        )  # fmt: skip
+    assert len(warnings_with(caplog, "float32 stores values below 7e-46 in size as 0")) == told

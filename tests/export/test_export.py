@@ -1,6 +1,7 @@
 """Results for other programs: where everything is, that it is ours, and what stands in for what is not known."""
 
 import csv
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -13,6 +14,8 @@ from local import run_local
 
 import parcorana
 from parcorana.calculation.arrays import Common
+from parcorana.errors import RunError
+from parcorana.export import tables
 from parcorana.export.what import Exported
 from parcorana.export.write import asking_for_export
 from parcorana.job.config import resolve_config
@@ -292,3 +295,12 @@ def test_the_real_viewer_and_validator(results, tmp_path, name):
     validate = [f"{VIEWERS}/bin/nxvalidate", "out.hdf"]
     said = subprocess.run(validate, cwd=tmp_path, env=env, text=True, capture_output=True, check=True, timeout=300)
     assert "Total number of errors: 0" in said.stdout, said.stdout
+
+
+def test_a_table_on_a_full_disk(monkeypatch):
+    def refuse(path, streams):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tables, "written", refuse)
+    with pytest.raises(RunError, match=r"--csv a\.csv: cannot be written: No space left on device"):
+        tables.write_table("a.csv", [("delay",)])

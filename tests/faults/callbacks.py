@@ -150,6 +150,35 @@ def fail_together(trial):
     job.fails(5, re.compile(rf"^parCorAnaDriver: rank \d, {role} {place}, in Mine\.\w+: ValueError: by me$"))
 
 
+# what the end of a failed rank is made with
+TAKEN = {
+    "no file can be opened": "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (5, 5))",
+    "no module can be found": "import sys; sys.modules.clear()",
+    "an audit hook refuses": """
+            import sys
+            def refuse(event, args):
+                if event == "open":
+                    raise RuntimeError("no opening")
+            sys.addaudithook(refuse)
+""",
+}
+
+
+def fail_without(trial):
+    """What a rank would end with is gone: it ends all the same, and with a word."""
+    taken = list(TAKEN.values())[trial.number % len(TAKEN)]
+    trial.write(
+        body=f"""\
+    def adjustData(self, data):
+        if not self.mpiParams.firstWorker and struck():
+            {taken.strip()}
+            raise ValueError("by me")
+"""
+    )
+    job = trial.start(env={"FAULT": "1"})
+    job.fails(5, "parCorAnaDriver: rank 3", "ValueError: by me")
+
+
 TITLE = "A callback raises: every rank is gone within 5 s, exit status 1, one line with rank, role, event and callback"
 ROWS = [
     Row(f"the {role}'s, {len(names)} kinds: {', '.join(f'`{name}`' for name in names)}", fail(role), times=len(names))
@@ -157,5 +186,8 @@ ROWS = [
 ] + [
     Row(
         "on three servers, or on two workers that are not the first, at the same event", fail_together, times=2, quick=1
-    )
+    ),
+    Row(
+        f"a callback takes away what a rank ends with ({', '.join(TAKEN)}), then raises", fail_without, times=3, quick=1
+    ),
 ]

@@ -64,6 +64,11 @@ def _no_fine_colours(trial):
     trial.write(user={"color": "color.npy", "finecolor": "fine.npy"})
 
 
+def _no_result(trial):
+    _write(trial, "out.h5", "notes")
+    trial.write(overwrite=True)
+
+
 # name of a file or key: what is wrong with it, words of the one line
 WRONG = {
     "config.py: a syntax error": (lambda t: _write(t, "config.py", "system_params = {"), "config.py"),
@@ -85,6 +90,10 @@ WRONG = {
     "negative colours": (lambda t: np.save(t.folder / "color.npy", np.full((2, 5, 7), -1)), "color.npy"),
     "no fine colour for a colour": (_no_fine_colours, "fine.npy"),
     "a result that exists": (lambda t: (t.folder / "out.h5").touch(), "--overwrite"),
+    "a result in the place of the mask": (lambda t: t.write(h5output="mask.npy", overwrite=True), "the file of mask"),
+    "a result in the place of no result": (_no_result, "is there and no result"),
+    "a file in the place of the run's folder": (lambda t: (t.folder / "out.h5.inprogress").touch(), "is no folder"),
+    "a result in the folder of a run": (lambda t: t.write(h5output="a.inprogress/b.h5"), "the folder of a run"),
     "too few ranks": (lambda t: t.write(numservers=5), "ranks are too few"),
 }  # fmt: skip
 

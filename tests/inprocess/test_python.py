@@ -251,6 +251,36 @@ def test_after_what_failed_the_session_tries_again(tmp_path, name):
     assert correlate(FRAMES, [2], output=path, overwrite=True, progress=False).delays.tolist() == [2]
 
 
+def test_a_result_never_takes_the_place_of_its_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("mask.npy", np.ones(FRAMES.shape[1:], bool))
+    with h5py.File("data.h5", "w") as file:
+        file["frames"] = FRAMES
+        data = file["frames"]
+        for group in ("system", "user"):  # it might be a result itself
+            file.create_group(group)
+        with pytest.raises(ConfigError, match=r"h5output: .*data.h5' is the file of frames, which is read"):
+            correlate(data, [1], output="data.h5", overwrite=True, progress=False)
+    os.link("data.h5", "other.h5")
+    system = {"dataset": "h5=data.h5", "mask": "mask.npy", "delays": [1], "times": 9, "user_class": KINDS["G2"]}
+    for output, key in (("other.h5", "dataset 'h5=data.h5'"), ("mask.npy", "mask")):
+        with pytest.raises(ConfigError, match=f"h5output: .*{output}' is the file of {key}, which is read"):
+            run(system | {"h5output": output, "overwrite": True})
+    assert sorted(os.listdir()) == ["data.h5", "mask.npy", "other.h5"]
+
+
+def test_a_run_that_failed_leaves_no_file_open(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with h5py.File("data.h5", "w") as file:
+        file["frames"] = FRAMES
+    np.save("mask.npy", np.ones(FRAMES.shape[1:], bool))
+    with pytest.raises(UserCodeError) as kept:  # as a session keeps the traceback
+        run({"dataset": "h5=data.h5", "mask": "mask.npy", "delays": [1], "times": 9, "user_class": Failing})
+    assert kept.value.__traceback__ is not None
+    open_now = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+    assert str(tmp_path / "data.h5") not in open_now
+
+
 def test_the_file_stays_where_a_forked_process_ends():
     result = correlate(FRAMES, [1], progress=False)
     with warnings.catch_warnings():
@@ -302,6 +332,8 @@ def test_the_file_goes_with_the_result():
         ({"mask": np.zeros((6, 7))}, "mask: the array is 0 everywhere"),
         ({"color": np.ones((3, 3), int)}, "color"),
         ({"color": "none.npy", "q": [1, 2]}, "color.*none.npy"),
+        ({"kind": []}, "kind: the list is empty; it must have some of G2, multitau"),
+        ({"output": 5}, "output: must be the name of a file, not 5"),
         ({"kind": [G2atEnd, 3]}, "kind must be one of .*, not 3"),
         ({"frames": [[[1, 2]], [[1]]]}, "frames: they must all have the same shape"),
         ({"frames": np.ma.masked_greater(FRAMES, 8)}, "frames: what a masked array masks"),
@@ -335,6 +367,17 @@ def test_what_is_wrong_is_said(more, what, caplog):
         return
     with pytest.raises(ConfigError, match=what):
         correlate(given.pop("frames"), **given)
+
+
+def test_what_is_no_dict_no_name_and_no_class_is_said(tmp_path):
+    for given, what in (((None, None), "system_params must be a dict"), (({}, 5), "user_params must be a dict")):
+        with pytest.raises(ConfigError, match=what):
+            run(*given)
+    with pytest.raises(ConfigError, match="it takes the name of a file, not None"):
+        open_result(None)
+    correlate(FRAMES, [1], progress=False, output=tmp_path / "out.h5")
+    with pytest.raises(ConfigError, match=r"out\.h5: --class x: it is the result of a single class"):
+        open_result(tmp_path / "out.h5", of="x")
 
 
 def test_a_name_of_memory_opens_nothing(tmp_path):

@@ -58,7 +58,9 @@ def test_the_shipped_classes(setup, here, user_class, normalization):
         (name,) = b["user"]  # at the end alone
         assert name in a["user"] and len(a["user"]) == 3
         # all that the job writes, but the time that the other is not told
-        assert set(b["user"][name]) == set(a["user"][name]) - {"intensity", "leverage"}
+        errors = {each for each in a["user"][name] if each.startswith("delay_curve_err")}
+        left = errors if user_class == "G2IncrementalAccumulator" and normalization != "pixel" else set()
+        assert set(b["user"][name]) == set(a["user"][name]) - {"intensity", "leverage"} - left
         assert set(b["user"][name].attrs) == {"normalization"}
         assert b["user"][name]["saturated"][()].any() and not b["user"][name]["saturated"][1].any()
         assert np.isfinite(b["user"][name]["delay_curve_color_2"][0])

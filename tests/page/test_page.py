@@ -25,7 +25,7 @@ from parcorana.page.chooser import Chooser
 from parcorana.page.curves import curves_data, decay_data, pairs_data
 from parcorana.page.document import Page
 from parcorana.page.follow import DIED, ENDED, GONE, RUNNING, SILENT, STOPPED, WAITING, Follower
-from parcorana.page.server import PageServer
+from parcorana.page.server import PageServer, _listening
 from parcorana.page.times import intensity_data, monitor_data
 from parcorana.page.update import Update
 from parcorana.photons import PhotonStatistics
@@ -178,6 +178,13 @@ def test_damaged_update(made, tmp_path):
     assert said.warnings_of(seen, seen.latest)[0] == seen.trouble
 
 
+def test_a_pipe_in_place_of_an_update_holds_nobody_up(tmp_path):
+    (tmp_path / "out.h5.inprogress").mkdir()
+    os.mkfifo(tmp_path / "out.h5.inprogress" / "update_000100.h5")
+    with pytest.raises(ConfigError, match=r"update_000100\.h5' is a pipe, and must be a file"):
+        Follower(tmp_path / "out.h5")
+
+
 def test_warnings_of_the_log_are_at_the_top(made, tmp_path):
     """Of the folder as of the result; nothing in them is taken for HTML."""
     folder = published(made, tmp_path / "out.h5", [50])
@@ -240,6 +247,13 @@ def test_a_port_that_is_taken(made, tmp_path):
             PageServer(Follower(made), "192.0.2.1")
 
     asyncio.run(_served(made, ask))
+
+
+@pytest.mark.parametrize("address", ["::zz", "a\0b", "\udcff"])
+def test_an_address_that_is_none(address):
+    """The port is not to blame."""
+    with pytest.raises(ConfigError, match=r"--address .*: (this machine has|no machine can have) "):
+        _listening(address, 0)
 
 
 def test_a_page_in_a_file(made, tmp_path):

@@ -216,9 +216,37 @@ def test_join_elsewhere(tmp_path, config, capsys):
     assert driver.main(["--join", folder, "-o", str(there / "a.h5")]) == 2
     assert "a.h5' exists; name another file with -o, or say --overwrite" in capsys.readouterr().err
     assert (there / "a.h5").read_bytes() == b"precious"
+    assert driver.main(["--join", folder, "-o", str(there / "a.h5"), "--overwrite"]) == 2
+    assert "a.h5' is there and no result, so it is not replaced" in capsys.readouterr().err
+    (there / "a.h5").write_bytes(b"")
     assert driver.main(["--join", folder, "-o", str(there / "a.h5"), "--overwrite"]) == 0
     assert content(there / "a.h5") == [10, 20]
     assert os.listdir(there) == ["a.h5"] and os.listdir(tmp_path) == ["there"]
+
+
+def test_what_others_left_in_a_folder_stays(tmp_path, config, capsys):
+    set_log("WARNING", 0)
+    results = begin(tmp_path / "out.h5", config)
+    publish(results, 10, 20)
+    (results.folder / "notes.txt").write_text("precious")
+    results.finish(FACTS | {"complete": True, "ended_by": "end of data"})
+    assert (
+        "out.h5.inprogress' stays, for there is in it what no run has written: 'notes.txt'" in capsys.readouterr().err
+    )
+    assert content(tmp_path / "out.h5") == [10, 20] and os.listdir(results.folder) == ["notes.txt"]
+    assert sorted(os.listdir(tmp_path)) == ["out.h5", "out.h5.inprogress"]
+
+
+def test_join_by_a_link(tmp_path, config):
+    """What the link leads to goes, and the link as well."""
+    results = begin(tmp_path / "out.h5", config)
+    publish(results, 10, 20)
+    results.release()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link.h5.inprogress").symlink_to(results.folder.rename(tmp_path / "elsewhere" / results.folder.name))
+    assert join(tmp_path / "link.h5.inprogress")[0] == tmp_path / "link.h5"
+    assert content(tmp_path / "link.h5") == [10, 20]
+    assert sorted(os.listdir(tmp_path)) == ["elsewhere", "link.h5"] and not os.listdir(tmp_path / "elsewhere")
 
 
 def test_what_cannot_be_removed_is_no_error(tmp_path, config, monkeypatch, capsys):
@@ -231,7 +259,7 @@ def test_what_cannot_be_removed_is_no_error(tmp_path, config, monkeypatch, capsy
         def fail(path):
             raise OSError(errno.ENOTEMPTY, "Directory not empty")
 
-        patch.setattr(folders.shutil, "rmtree", fail)
+        patch.setattr(folders.os, "rmdir", fail)
         results.finish(FACTS | {"complete": True, "ended_by": "end of data"})
     said = capsys.readouterr().err
     assert "the result is complete, but " in said and "cannot be removed" in said

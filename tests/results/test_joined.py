@@ -412,13 +412,37 @@ def test_files_are_written_through_no_link(tmp_path, monkeypatch):
     assert (tmp_path / "a.h5").read_bytes() == b"x" and victim.read_text(encoding="utf-8") == "precious\n"
     with pytest.raises(KeyError), aside.written(tmp_path / "b.h5"):
         raise KeyError
-    os.mkfifo(tmp_path / "pipe")
-    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    with aside.written(tmp_path / "pipe") as file:
+    assert sorted(os.listdir(tmp_path)) == ["a.h5", "precious"]
+
+
+def test_pipes_and_devices_are_written_to_only_where_a_command_names_them(tmp_path):
+    """Others may have put them there, for what is written, or to have its writer wait for ever."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="pipe that nobody reads"), aside.written(pipe, streams=True):
+        pass
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with aside.written(pipe, streams=True) as file:
         file.write(b"y")
     assert os.read(reader, 9) == b"y"
     os.close(reader)
-    assert sorted(os.listdir(tmp_path)) == ["a.h5", "pipe", "precious"]
+    for to in (pipe, "/dev/null"):
+        link.symlink_to(to)
+        with pytest.raises(FileExistsError, match="link to a device or a pipe"), aside.written(link, streams=True):
+            pass
+        link.unlink()
+    if os.geteuid() == 0:
+        os.chown(pipe, 12345, 12345)
+        with pytest.raises(FileExistsError, match="a pipe of somebody else's"), aside.written(pipe, streams=True):
+            pass
+    with pytest.raises(FileExistsError, match="'/dev/null' is a device"), aside.written("/dev/null"):
+        pass
+    with aside.written("/dev/null", streams=True) as file:
+        file.write(b"y")
+    assert aside.kind_in_place(pipe) == "a pipe" and aside.kind_in_place(link) is None
+    with aside.written(pipe) as file:
+        file.write(b"z")
+    assert pipe.read_bytes() == b"z" and os.listdir(tmp_path) == ["pipe"]
 
 
 def test_writing_and_joining_hold_little_of_what_is_written(tmp_path):

@@ -54,6 +54,55 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
             join(tmp_path / "out.h5.inprogress", name=tmp_path / name, overwrite=True)
 
 
+def test_no_result_is_in_the_folder_of_a_run(tmp_path):
+    """Which goes when that run ends, or is joined."""
+    folder = tmp_path / "out.h5.inprogress"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "update_000010.h5").touch()
+    (tmp_path / "link").symlink_to(folder / "sub")
+    for name in (folder / "a.h5", folder / "sub/a%C.h5", tmp_path / "link/a.h5"):
+        with pytest.raises(ConfigError, match=r"h5output: .* the folder of a run in progress"):
+            resolve_name(str(name), overwrite=True)
+        with pytest.raises(ConfigError, match=r"--join: .* the folder of a run in progress"):
+            join(folder, name=name, overwrite=True)
+    assert sorted(os.listdir(folder)) == ["sub", "update_000010.h5"]
+
+
+@pytest.mark.parametrize("leads", [False, True])
+def test_what_is_no_folder_where_that_of_the_run_would_be(tmp_path, leads):
+    there = tmp_path / "out000.h5.inprogress"
+    there.symlink_to("nowhere") if leads else there.touch()
+    with pytest.raises(ConfigError, match=f"is {'a link that leads nowhere' if leads else 'no folder'}: remove it"):
+        resolve_name(str(tmp_path / "out000.h5"), overwrite=True)
+    assert resolve_name(str(tmp_path / "out%C.h5"), overwrite=True) == str(tmp_path / "out001.h5")
+
+
+def test_only_results_are_replaced(tmp_path):
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        file["frames"] = [1]
+        file["system"] = file["user"] = h5py.SoftLink("/frames")
+    (tmp_path / "notes.h5").write_text("precious")
+    for name in ("data.h5", "notes.h5"):
+        with pytest.raises(ConfigError, match=r"h5output: .* is there and no result"):
+            resolve_name(str(tmp_path / name), overwrite=True)
+    with h5py.File(tmp_path / "result.h5", "w") as file:
+        file.create_group("system")
+        file.create_group("user")
+    (tmp_path / "empty.h5").touch()
+    for name in ("result.h5", "empty.h5"):
+        assert resolve_name(str(tmp_path / name), overwrite=True)
+
+
+def test_no_file_that_is_read_is_replaced(tmp_path):
+    (tmp_path / "read").touch()
+    (tmp_path / "link").symlink_to("read")
+    (tmp_path / "hard").hardlink_to(tmp_path / "read")
+    reads = [("mask", "gone"), ("what", "a\0b"), ("user_params['color']", str(tmp_path / "read"))]
+    for name in ("read", "link", "hard"):
+        with pytest.raises(ConfigError, match=r"h5output: .* is the file of user_params\['color'\], which is read"):
+            resolve_name(str(tmp_path / name), overwrite=True, reads=reads)
+
+
 def test_folders_that_no_run_can_have():
     for name in ("a" * 5000, "a\0b"):
         with pytest.raises(ConfigError, match="--stop: no run is writing"):

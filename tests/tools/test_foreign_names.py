@@ -10,6 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from parcorana.errors import escaped, put, speaks, warn
+from parcorana.inprocess.result import OpenedResult
+from parcorana.results.photons import Photons
+from parcorana.results.twotime import TwoTimeResult
 from parcorana.tools import export, plot, watch
 from parcorana.tools.ranks import set_log
 from parcorana.view.texts import plain, take_as_they_are
@@ -28,6 +31,18 @@ def test_lines_are_lines(capsys):
 def test_what_a_command_prints_reaches_a_terminal_as_text(capsys):
     assert speaks("any")(lambda argv: print(EVIL))() is None
     assert capsys.readouterr().out == "a\\x1b[2J\nb\\r\\u202ec$\\frac{$\\udcff\n"
+
+
+def test_names_that_a_shell_gives_and_texts_of_files_are_text(capsys):
+    with pytest.raises(SystemExit):
+        export.main(["a.h5", f"{EVIL}.h5"])
+    err = capsys.readouterr().err
+    assert err.endswith("unrecognized arguments: a\\x1b[2J\\nb\\r\\u202ec$\\frac{$\\udcff.h5\n")
+    facts = {"complete": False, "ended_by": EVIL, "account": {"processed": 1}, "mask": np.ones(3, bool)}
+    shown = OpenedResult(f"{EVIL}.h5", None, None, None, facts), Photons(EVIL, 1, np.ones(1, int), {}, {})
+    empty = np.zeros(0, int)
+    for one in (*shown, TwoTimeResult(EVIL, 1, 1.0, empty, 1, empty, {}, {})):
+        assert repr(one).isprintable() and "a\\x1b[2J\\nb" in repr(one)
 
 
 def test_a_message_of_the_log_is_one_line(capsys):

@@ -2,7 +2,10 @@
 
 import dataclasses
 import importlib.util
+import os
+import resource
 import shutil
+import signal
 from pathlib import Path
 
 import h5py
@@ -21,8 +24,9 @@ from parcorana.detector import colors, hot
 from parcorana.detector.geometry import Geometry
 from parcorana.detector.images import Layout, segments_apart
 from parcorana.detector.statistics import Statistics
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, RunError
 from parcorana.tools import maskcolor, plot
+from parcorana.tools.maskcolor import files
 from parcorana.tools.maskcolor.coloring import coloring
 
 
@@ -295,6 +299,11 @@ def test_rings_need_a_geometry(tool):
     for changed in (["-n", "2"], ["--high", "7"], ["--edges", "1"]):
         status, said, error = tool("start", "-d", "sim=brownian:shape=4x12x16:events=4", *args, *changed)
         assert status == 2 and "exists, and would be another one now; say --force to replace it" in error
+    for make in (os.mkfifo, lambda path: os.symlink("/dev/zero", path)):  # as others may have put there
+        Path("four_iX.npy").unlink()
+        make("four_iX.npy")
+        status, _, error = tool("start", "-d", "sim=brownian:shape=4x12x16:events=4", *args)
+        assert status == 2 and "'four_iX.npy' is a " in error and "; say --force to replace it" in error
     Path("four_iX.npy").unlink()
     assert "exists; say --force" in tool("start", "-d", "sim=brownian:shape=4x12x16:events=4", *args)[2]
     assert before == {path.name: path.read_bytes() for path in Path().glob("four_*")} | {
@@ -449,3 +458,18 @@ def test_a_mask_of_the_other_convention(tmp_path, monkeypatch, capsys):
         err = capsys.readouterr().err
         assert ("the mask includes 3 of 40 elements, those with 1" in err and "37 are to be processed" in err) == warned
         assert bool(err) == warned
+
+
+def test_why_a_file_cannot_be_written_is_said(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (512, before[1]))
+        with pytest.raises(RunError, match=r"cannot write .*a\.npy': File too large"):
+            files.save(tmp_path / "a.npy", np.zeros(1000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert not os.listdir(tmp_path)
+    files.save(tmp_path / "a.npy", turned := np.arange(6.0).reshape(2, 3).T)
+    files.check_same({tmp_path / "a.npy": turned})

@@ -9,6 +9,7 @@ import pytest
 from conftest import BIN
 from effort import PATIENCE
 
+from parcorana.errors import speaks, told
 from parcorana.files.trial import tried
 from parcorana.tools import compare
 
@@ -77,6 +78,14 @@ def test_streams_that_are_closed_and_children_nobody_waits_for(folder, name, how
         ran = run(folder, f"({command}) {how}; exit $?")
     assert ran.returncode == status, ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_who_interrupts_a_command_is_told_in_a_line(capsys):
+    def wait(*args):
+        raise KeyboardInterrupt
+
+    assert speaks("any")(lambda argv: told("any", wait))() == 130
+    assert capsys.readouterr().err == "any: interrupted\n"
 
 
 def test_what_goes_wrong_is_no_difference(monkeypatch, capsys):

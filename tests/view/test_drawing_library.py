@@ -40,3 +40,12 @@ def test_what_draws_cannot_be_loaded():
 
     draw_beside(True, SimpleNamespace(h5output="/a/out.h5", logWarning=said.append), prepare)
     assert said == ["picture /a/out.png: not drawn: ConfigError: Matplotlib, which draws, cannot be loaded"]
+
+
+def test_what_others_put_in_the_place_of_a_picture_is_said(tmp_path):
+    said = []
+    params = SimpleNamespace(h5output=str(tmp_path / "out.h5"), logWarning=said.append)
+    os.mkfifo(tmp_path / "out.png")  # without a reader
+    draw_beside(True, params, lambda: ((1, 1), lambda figure, name: None))
+    assert said == [f"picture {tmp_path}/out.png: a pipe of that name was in its place, which it has taken"]
+    assert (tmp_path / "out.png").read_bytes()[:4] == b"\x89PNG"

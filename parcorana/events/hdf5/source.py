@@ -207,6 +207,10 @@ class HDF5Source:
         time = 0 if self._times is None else int(self._times[0])
         return hashlib.sha256(b"%d %s" % (time, frame.tobytes())).hexdigest()
 
+    def files(self):
+        """Return the names of the files that the dataset names."""
+        return [stack.name for stack in self._stacks]
+
     def geometry(self):
         """Return where the elements are, as far as the files tell; None if they state nothing of the instrument."""
         stated, image = self.instrument(), len(self.shape) <= 2

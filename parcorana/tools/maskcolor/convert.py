@@ -21,7 +21,7 @@ def ndarr2img(args):
     layout, array = _load(args)
     masks.check_shape("-i", args.input, array.shape, layout.iX.shape, f"{args.iX!r}")
     image = layout.image(array)
-    files.save(args.output, image)
+    files.save(args.output, image, streams=True)
     put(f"{args.output}: {layout.describe()}")
     back = layout.ndarray(image)
     lost = np.count_nonzero((back != array) & ~(np.isnan(back) & np.isnan(array)))
@@ -36,7 +36,7 @@ def img2ndarr(args):
     layout, image = _load(args)
     masks.check_shape("-i", args.input, image.shape, layout.shape, f"the image that {args.iX!r} and {args.iY!r} make")
     array = layout.ndarray(image)
-    files.save(args.output, array)
+    files.save(args.output, array, streams=True)
     put(f"{args.output}: {masks.shown_shape(array.shape)} elements; {layout.describe()}")
     lost = np.count_nonzero((image != 0) & ~layout.covered())
     if lost:

@@ -2,17 +2,21 @@
 
 import csv
 import io
+import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
-from parcorana.errors import ConfigError
+from parcorana.errors import ConfigError, RunError, one_line
 from parcorana.files.aside import written
+from parcorana.files.sealed import taken
 
 SAVED = ("mask", "testmask", "color", "finecolor", "avg")
 """What `start` saves, each as ndarray and as image."""
 
+_PIECE = 1 << 20  # bytes of a file that are compared at a time
 _NAME = re.compile(
     r"(?P<prefix>.*)_(?:(?P<kind>mask|testmask|color|finecolor|avg)_(?P<coords>ndarr|img)Coords|i[XY])\.npy"
 )
@@ -62,16 +66,23 @@ def check_same(contents):
         Arrays, and rows of a table, by the files' names.
     """
     for name, content in contents.items():
-        wanted = io.BytesIO()
+        wanted, what = io.BytesIO(), "exists, and would be another one now"
         _write(wanted, content)
         try:
-            same = Path(name).read_bytes() == wanted.getvalue()
-        except OSError:
-            same = False
+            with taken(name) as (number, _):
+                same = _holds(number, wanted.getbuffer())
+        except OSError as error:
+            same, what = False, error.strerror
         if not same:
-            raise ConfigError(
-                f"{name!r} exists, and would be another one now; say --force to replace it, or choose another name"
-            )
+            raise ConfigError(f"{name!r} {what}; say --force to replace it, or choose another name")
+
+
+def _holds(number, wanted):
+    """Tell whether an open file holds just these bytes."""
+    if os.fstat(number).st_size != len(wanted):
+        return False
+    pieces = (wanted[at : at + _PIECE] for at in range(0, len(wanted), _PIECE))
+    return all(os.pread(number, len(piece), k * _PIECE) == piece for k, piece in enumerate(pieces))
 
 
 def parts_of(path):
@@ -80,15 +91,20 @@ def parts_of(path):
     return (found["prefix"], found["kind"], found["coords"]) if found else (None, None, None)
 
 
-def save(path, content):
+def save(path, content, streams=False):
     """Save an array as .npy, whatever the file is called; or rows of str and numbers as CSV."""
-    with written(path) as file:
-        _write(file, content)
+    try:
+        with written(path, streams) as file:
+            _write(file, content)
+    except OSError as error:
+        raise RunError(f"cannot write {str(path)!r}: {error.strerror or one_line(error)}") from None
 
 
 def _write(file, content):
     if isinstance(content, np.ndarray):
-        np.save(file, content)  # with a name it would add .npy to another suffix
+        # with a name it would add .npy to another suffix; to a file of the system it writes by itself, and of what goes
+        # wrong there it knows no reason
+        np.save(SimpleNamespace(write=file.write), content)
         return
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(content)
