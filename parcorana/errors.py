@@ -6,7 +6,7 @@ import os
 import resource
 import signal
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import wraps
 
 _TOO_MANY_FILES = os.strerror(errno.EMFILE)
@@ -23,6 +23,11 @@ def escaped(text, kept=""):
     )
 
 
+def without_middle(text, begin, end):
+    """Return a text; of one that is longer than so many characters its begin and its end."""
+    return text if len(text) <= begin + end else f"{text[:begin]} ... {text[-end:]}"
+
+
 def printable(text):
     """Return a text as one line that a terminal takes for nothing but text.
 
@@ -31,8 +36,7 @@ def printable(text):
     The system's word for a limit is followed by what limit it is: the file that
     an error names just came last.
     """
-    shown = escaped(text)
-    shown = shown if len(shown) <= _BEGIN + _END else f"{shown[:_BEGIN]} ... {shown[-_END:]}"
+    shown = without_middle(escaped(text), _BEGIN, _END)
     if _TOO_MANY_FILES in shown and "ulimit -n" not in shown:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         shown += f": this process may have {limit} files open and no more; raise that limit with ulimit -n"
@@ -249,6 +253,32 @@ def of_memory(error):
     """Return what to say of a MemoryError of a tool, as the end of a line."""
     why = one_line(error) or "MemoryError"
     return f"memory ran out ({why}): raise what limits it (ulimit -v, the batch job's memory)"
+
+
+@contextmanager
+def drawing(what):
+    """Have what drawing raises over odd values of a file told as a fault of it.
+
+    Files come from others. Whatever reading has let pass, the libraries that draw raise
+    anything over it.
+
+    Parameters
+    ----------
+    what : str
+        Names the file, or files.
+
+    Raises
+    ------
+    ConfigError
+        For whatever is no error of ours, of the system, or of memory.
+    """
+    try:
+        yield
+    except (ParCorAnaError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {one_line(error)}"
+        raise ConfigError(f"{what}: cannot be drawn: are its values what they should be? ({why})") from error
 
 
 def told(prog, command, *args):

@@ -85,10 +85,8 @@ def write_curves(group, colors, curve, normalization, bias=None, stands_for=None
     norm = {"normalization": normalization}
     if stands_for is not None:
         norm[f"{stands_for[0]}_unit"] = stands_for[1]
-    source, error_is = errorfile.source_of(curve)
     errorfile.write_errors(group, curve)
-    if error_from is not None:
-        source, error_is = {"error_from": error_from[0]}, error_from[1]
+    source, error_is = ({"error_from": error_from[0]}, error_from[1]) if error_from else errorfile.source_of(curve)
     said = {
         "delay_curves": (curve.g2, f"g2 of the colour: {_HOW[normalization]}", norm),
         "delay_curve_errs": (curve.error, error_is, norm | source),
@@ -111,6 +109,8 @@ def write_curves(group, colors, curve, normalization, bias=None, stands_for=None
             what = f"part of g2 by which the curve may be {name[4:-3]} for its normalization, at most; an estimate"
             write_dataset(group, name, part, "1", what, **norm)
     _write_said(group, colors, said, off)
+    if error_from is None:
+        errorfile.write_sources(group, colors, curve, None if many else _NAME_OF["delay_curve_errs"])
 
 
 def _write_said(group, colors, said, own):
@@ -262,6 +262,7 @@ def complete(user):
             if stands_for := _read_stands_for(group):
                 off[stands_for[0]] = stands_for[2]
             _spell_out_all(group, colors, off)
+            errorfile.spell_out_sources(group, colors, _NAME_OF["delay_curve_errs"])
             if "aged" in group:
                 _spell_out_all(
                     group["aged"], colors, {name: off[name] for name in off.keys() - {*_BIAS, stationarity.TABLE}}
@@ -283,12 +284,12 @@ def read_curves(group):
             shapes = ", ".join(f"{name} {group[name].shape}" for name in ("colors", "delays", *_NAME_OF))
             raise ConfigError(f"{group.name}: its tables of curves do not belong together: {shapes}")
         curves = Curve(*parts).each(colors)
-        source = group["delay_curve_errs"].attrs.get("error_from", "")
     else:
         colors = [*read_rows(group, "delay_curves")]
         curves = {c: Curve(*(group[f"{name}_{c}"][:] for name in _NAME_OF.values())) for c in colors}
-        source = group[f"delay_curve_err_color_{colors[0]}"].attrs.get("error_from", "") if colors else ""
-    curves = {c: replace(curve, source=str(source)) for c, curve in curves.items()}
+    table = "delay_curve_errs" if "delay_curves" in group else None
+    words = errorfile.read_sources(group, [*curves], _NAME_OF["delay_curve_errs"], table)
+    curves = {c: replace(curve, source=word) for (c, curve), word in zip(curves.items(), words, strict=True)}
     try:
         return errorfile.read_errors(group, curves)
     except ValueError as error:

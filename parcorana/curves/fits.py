@@ -39,6 +39,8 @@ _UNLIKELY = 1e-3  # p-value below which the model is doubted
 SOURCES = {
     "pixel groups": "errors by the covariance of the curve's points, from groups of pixels",
     "time blocks": "errors by the covariance of the curve's points, from stretches of the run",
+    "runs": "errors by the covariance of the curve's points, from the scatter of the runs that were added",
+    "runs combined": "errors by the covariance of the curve's points, combined from those of the runs",
     "covariance": "errors by the covariance of the curve's points",
     "pixels": "errors too small: weights by errors over pixels, and points as if independent",
     "scatter": "errors too small: from the scatter of the curve's points, as if independent",
@@ -58,9 +60,9 @@ class Fit:
         Of two decays the slow one; NaN where there is one.
     contrast_err, tau_err, exponent_err, baseline_err, contrast_slow_err, tau_slow_err : float
         Standard errors; 0 for what is held, NaN at a bound.
-    error_from : {'pixel groups', 'time blocks', 'covariance', 'pixels', 'scatter'}
+    error_from : {'pixel groups', 'time blocks', 'runs', 'runs combined', 'covariance', 'pixels', 'scatter'}
         Where they come from: the covariance of the curve's points, from
-        groups of pixels, stretches of the run, or what nobody has said; or
+        groups of pixels, stretches of the run, runs, or what nobody has said; or
         the scatter of the points about the fit, as if these were independent,
         with weights by their errors over pixels, or with equal ones.
     groups : int
@@ -214,6 +216,8 @@ def _judged(choice, d, values, errors, held, found):
     if found["p_value"] < _UNLIKELY:
         part = f"{found['chi_square']:.3g}/{found['degrees_of_freedom']}"
         said.append(f"chi-square {part}, p {found['p_value']:.0e}: not {_NAMES_OF[choice.kind]}")
+    elif found["groups"] and not found["degrees_of_freedom"]:
+        said.append("no chi-square: the groups that errors are from do not differ")
     numbers = {name: float(value) for name, value in values.items()}
     numbers |= {f"{name}_err": float(errors.get(name, 0.0)) for name in values}
     return Fit(**found, **numbers, ok=True, why="; ".join(said))
@@ -298,7 +302,7 @@ def write(
         what = f"standard error, as {name}" if name.endswith("_err") else _LONG_NAMES[name][1]
         write_dataset(group, f"{name}_seconds", _column(found, name) / rate, "s", what)
     what = "what errors come from: " + "; ".join(f"{name}: {text}" for name, text in SOURCES.items())
-    sources = np.array([fit.error_from.encode() for fit in found.values()], "S12")
+    sources = np.array([fit.error_from.encode() for fit in found.values()], "S13")
     write_dataset(group, "error_from", sources, "1", what)
     what = "groups of the curve's elements, or stretches of the run, that the covariance is from; 0 without one"
     write_dataset(group, "groups", _column(found, "groups", np.int64), "1", what)

@@ -16,6 +16,7 @@ import numpy as np
 FEWEST = 4
 _CORRELATED = 16  # groups from which on correlations are known well enough to be weights
 _DIGITS = 6  # of deviations: what the division of the work does to the last ones must not reach the fit
+_ROUNDED = 10.0**-_DIGITS  # of an error, that a deviation may be off for that
 _LEAST = 1e-3  # of the shrinkage, that weights have an end
 _BELOW_1 = 1 - 1e-9
 
@@ -125,7 +126,8 @@ class Covariance:
         Neighbouring points are taken together until there are few against the
         groups. Chi-square is Hotelling's of what is left of them, with the mean
         that deviations have which the others judge: it is the degrees of freedom
-        where the model holds. The p-value is that of the F distribution, for the
+        where the model holds. It is NaN, of 0 degrees of freedom, where groups
+        do not differ by more than their digits. The p-value is that of the F distribution, for the
         covariance is itself known from so many groups only.
         """
         points, count = jacobian.shape
@@ -135,10 +137,10 @@ class Covariance:
         together = (bins == np.arange(count + freedom)[:, None]) / self.error
         basis = np.linalg.qr(together @ jacobian, mode="complete")[0][:, count:]  # what no parameter can do
         rows, left = (self._rows * self.error) @ together.T @ basis, residuals @ together.T @ basis
-        try:
-            inverse = np.linalg.inv(rows.T @ rows)
-        except np.linalg.LinAlgError:  # groups that do not differ
+        sizes = np.linalg.svd(rows, compute_uv=False)
+        if len(sizes) < freedom or sizes[-1] <= _ROUNDED * np.sqrt(self._rows.size):
             return np.nan, 0, np.nan
+        inverse = np.linalg.inv(rows.T @ rows)
         own = (rows @ inverse * rows).sum(axis=1)
         mean = (own / (1 - np.minimum(own, _BELOW_1))).sum() * (known - 2) / known  # without the factor for few groups
         chi_square = freedom * float(left @ inverse @ left) / mean
@@ -157,7 +159,8 @@ def _shrinkage(rows):
     """Return by which part correlations shrink: their variance over their squares, from standardized rows, (R, D)."""
     count = len(rows)
     squares = rows**2
-    correlations = ((rows @ rows.T) ** 2).sum() - (squares.sum(axis=0) ** 2).sum()
+    few = rows if count < rows.shape[1] else rows.T
+    correlations = ((few @ few.T) ** 2).sum() - (squares.sum(axis=0) ** 2).sum()
     if correlations <= 0:
         return 1.0
     spread = (squares.sum(axis=1) ** 2).sum() - (squares**2).sum()

@@ -285,8 +285,10 @@ def _all_of(group, layout):
 
 
 def _numbers(key, text, item):
-    if item.dtype.kind not in "iubf":
-        raise ConfigError(f"{key}: {text!r} holds {masks.shown_dtype(item.dtype)}; it must hold real numbers")
+    if item.dtype.kind not in "iubf" or item.dtype.itemsize > 8:
+        raise ConfigError(
+            f"{key}: {text!r} holds {masks.shown_dtype(item.dtype)}; it must hold real numbers of up to 64 bits"
+        )
     if not item.shape or 0 in item.shape:
         raise ConfigError(f"{key}: {text!r} has the shape {item.shape}, so it has no element")
     return item[()]

@@ -73,8 +73,10 @@ def _check_header(key, path, file):
     shape, _, dtype = read(head)
     if dtype.hasobject:
         raise ValueError("it holds pickled Python objects, which are code")
-    if dtype.kind not in "iubf":
-        raise ConfigError(f"{key}: {str(path)!r} holds {shown_dtype(dtype)}; it must hold real numbers")
+    if dtype.kind not in "iubf" or dtype.itemsize > 8:
+        raise ConfigError(
+            f"{key}: {str(path)!r} holds {shown_dtype(dtype)}; it must hold real numbers of up to 64 bits"
+        )
     if any(type(length) is not int or length < 0 for length in shape) or len(shape) > _AXES:
         raise ValueError(f"no array has the shape {shown_shape(shape)}")
     if not shape or 0 in shape:

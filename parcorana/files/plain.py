@@ -1,6 +1,5 @@
 """Files of results and maps are opened here: what is in them is their own, and fits into the memory."""
 
-import math
 from contextlib import contextmanager, suppress
 
 import h5py
@@ -9,10 +8,11 @@ import numpy as np
 from parcorana.errors import ConfigError, ParCorAnaError, one_line
 from parcorana.files.limits import available
 from parcorana.files.paths import fault_of
-from parcorana.files.trial import KILLED, allow_more, tried
+from parcorana.files.trial import KILLED, allow_more, begin, tried
 
 _DEEPEST = 9  # soft links that lead to each other
 _SMALL = 1 << 20  # bytes that any memory has: of thousands of datasets it is not asked each time
+_PACKED = 1100  # times smaller at the most: a bit more than deflate can do
 
 
 @contextmanager
@@ -149,7 +149,7 @@ def _fault_of_item(name, item):
         return None
     if item.external or item.is_virtual:
         return f"the values of {name!r} are in another file: no result has that"
-    needs = math.prod(item.shape or (0,)) * item.id.get_type().get_size()
+    needs = _needs(item.id)
     if needs < _SMALL or needs <= available():
         return None
     return f"{name!r} takes {needs / 2**30:,.1f} GiB, more memory than there is"
@@ -189,20 +189,42 @@ def walk(file):
 
 def check_plain(file, path):
     """Raise ConfigError unless all that an open file says it holds is its own, and fits into the memory."""
+    total = 0
     for full, item in walk(file):
         name = full.removeprefix("/")
         if item is None:
             raise ConfigError(f"{str(path)!r}: {name!r} leads into another file: no result has that")
-        if isinstance(item, h5py.Dataset) and not _is_small(item.id) and (fault := _fault_of_item(name, item)):
-            raise ConfigError(f"{str(path)!r}: {fault}")
+        if isinstance(item, h5py.Dataset):
+            total += (needs := _needs(item.id))
+            if not _is_small(item.id, needs) and (fault := _fault_of_item(name, item)):
+                raise ConfigError(f"{str(path)!r}: {fault}")
+    if total < _SMALL or total <= (most := available()):
+        return
+    # more than the memory may be in a file, and is not read at once: but what is not in it, anybody can make any size
+    hollow = sum(_needs(item.id) for _, item in walk(file) if isinstance(item, h5py.Dataset) and _is_hollow(item.id))
+    if hollow > most:
+        raise ConfigError(
+            f"{str(path)!r}: {hollow / 2**30:,.1f} GiB of its values were never written, more than there is memory: no "
+            "result has that"
+        )
 
 
-def _is_small(dataset):
+def _needs(dataset):
+    """Return how many bytes the values of a dataset take; texts of variable length those of a reference each."""
+    return dataset.get_space().get_simple_extent_npoints() * dataset.get_type().get_size()
+
+
+def _is_hollow(dataset):
+    """Return whether so little of a dataset is in its file that no compression has made it that small."""
+    return dataset.get_storage_size() * _PACKED < _needs(dataset)
+
+
+def _is_small(dataset, needs):
     """Tell of a dataset, without h5py's many questions for each of thousands, whether nothing can be wrong with it."""
     plist = dataset.get_create_plist()
     if plist.get_external_count() or plist.get_layout() == h5py.h5d.VIRTUAL:
         return False
-    return dataset.get_space().get_simple_extent_npoints() * dataset.get_type().get_size() < _SMALL
+    return needs < _SMALL
 
 
 def fault_of_any(paths):
@@ -230,6 +252,7 @@ def _read_all(paths):
 
 def _read_through(path):
     """Read all that the library finds its way through by what a file says: values of fixed length are left out."""
+    begin()
     with h5py.File(path, "r") as file:
         for name, item in walk(file):
             if item is not None:
@@ -249,7 +272,9 @@ def _read_item(_, item):
         try:
             if item.chunks:
                 item.id.get_num_chunks()
-            if item.dtype.hasobject:
-                item[()]
+            if item.dtype.hasobject and not _is_hollow(item.id):
+                needs = _needs(item.id)  # more than fits is refused by whoever opens the file
+                if needs < _SMALL or needs <= available():
+                    item[()]
         except Exception:  # as above
             return

@@ -13,8 +13,9 @@ import warnings
 
 KILLED = "cannot be tried: the system ended the process that did so (SIGKILL), as it does where memory runs out"
 SECONDS = 5  # of the processor for one item: a file system that is slow takes none, a loop takes nothing else
+WHOLE = 60  # of the processor for all of a file: whoever waits for it shall not wait for ever
 _OFTEN = 0.1  # s
-_ALLOWED = [0.0]  # when the child was allowed more
+_ALLOWED = [0.0, 0]  # when the child was allowed more, and the second of the processor after which it is no more
 
 
 def tried(read, *args):
@@ -45,7 +46,7 @@ def tried(read, *args):
         try:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             signal.signal(signal.SIGXCPU, signal.SIG_DFL)
-            allow_more()
+            begin()
             read(*args)
         finally:
             os.write(child_end, b".")
@@ -61,10 +62,21 @@ def tried(read, *args):
         return None
     number = os.WTERMSIG(status)
     if number == signal.SIGXCPU:
-        return f"HDF5's library found no end in {SECONDS} s over one item of it"
+        return f"HDF5's library found no end in {SECONDS} s over one item of it, or in {WHOLE} s over all of it"
     if number == signal.SIGKILL:
         return KILLED
     return f"HDF5's library crashes over it ({signal.Signals(number).name})"
+
+
+def begin():
+    """Let the child use so many seconds of the processor for a file, and first for one item of it."""
+    _ALLOWED[:] = 0.0, _used() + WHOLE
+    allow_more()
+
+
+def _used():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return int(used.ru_utime + used.ru_stime) + 1
 
 
 def allow_more():
@@ -72,7 +84,6 @@ def allow_more():
     if (now := time.monotonic()) < _ALLOWED[0] + _OFTEN:  # of thousands of items hardly any takes as long
         return
     _ALLOWED[0] = now
-    used = resource.getrusage(resource.RUSAGE_SELF)
     most = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    soft = int(used.ru_utime + used.ru_stime) + 1 + SECONDS
+    soft = min(_used() + SECONDS, _ALLOWED[1])
     resource.setrlimit(resource.RLIMIT_CPU, (soft if most == resource.RLIM_INFINITY else min(soft, most), most))

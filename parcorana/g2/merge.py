@@ -97,7 +97,7 @@ def merge(runs, common, group, fit=None, keep=True, threads=1):
         _own_errors(run, common, made, *each)
         for run, *each in zip(runs, added.of_runs or [added.sums], counts, strict=True)
     ]
-    error_from = _said_in(runs[0]) if common.as_they_were and len(runs) == 1 else None
+    error_from = None
     if len(runs) > 1:
         curve, error_from = _with_errors(curve, of_runs, counts)
     else:
@@ -229,16 +229,8 @@ def _own_errors(run, common, made, sums, counts):
     for own, each in zip(found, rows, strict=True):
         own[: 0 if each is None else len(each)] = 0 if each is None else each
     groups = np.array([0 if each is None else each.groups for each in there], np.int64)
-    return replace(curve, error=error, deviations=found if found.shape[1] else None, groups=groups)
-
-
-def _said_in(run):
-    """Return what a file says of its errors, as `write_curves` takes it; None if that is what all say."""
-    for name in ("delay_curve_errs", *(name for name in run.group if name.startswith("delay_curve_err_color_"))):
-        if name in run.group:
-            about = run.group[name].attrs
-            return (str(about["error_from"]), str(about.get("long_name", ""))) if "error_from" in about else None
-    return None
+    source = np.array(["" if each is None else each.source for each in there])
+    return replace(curve, error=error, deviations=found if found.shape[1] else None, groups=groups, source=source)
 
 
 def _with_errors(curve: Curve, of_runs: list[Curve], counts: list[Any]):

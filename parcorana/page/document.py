@@ -5,7 +5,7 @@ import asyncio
 from bokeh.events import ConnectionLost
 from bokeh.models import Column, CustomJS, Div, Row, Select, Slider, Toggle
 
-from parcorana.errors import ParCorAnaError, escaped
+from parcorana.errors import ConfigError, ParCorAnaError, drawing, escaped
 from parcorana.page import said
 from parcorana.page.chooser import Chooser
 from parcorana.page.counts import Contrast, Counted, contrast_data, counted_data
@@ -172,10 +172,7 @@ class Page:
         self.update = update
         self._say()
         if update is None:
-            for each in (*self._panels, self._chooser.layout, self._color):
-                each.visible = False
-            self._arrange()
-            _say(self._nothing, said.nothing(self._seen))
+            self._show_nothing(said.nothing(self._seen))
             return
         if update.processed in self._seen.numbers:
             place = self._seen.numbers.index(update.processed) + 1
@@ -189,9 +186,23 @@ class Page:
             self._class.value = self._of if self._of in names else curves
         if not self._live and len(names) > 1:
             _say(self._name, said.title(self._class.value))
-        self._show_part(update, self._class.value, update.parts[self._class.value])
-        self._show_values(update)
+        try:
+            with drawing(self._seen.label):
+                self._show_part(update, self._class.value, update.parts[self._class.value])
+                self._show_values(update)
+        except ConfigError as error:
+            if not self._live:
+                raise
+            self._show_nothing(said.warnings([str(error)]))
+            return
         self._arrange()
+
+    def _show_nothing(self, html):
+        """Show a text in place of the panels."""
+        for each in (*self._panels, *(monitor.figure for monitor in self._monitors), self._chooser.layout, self._color):
+            each.visible = False
+        self._arrange()
+        _say(self._nothing, html)
 
     def _arrange(self):
         """Put what there is to see into the grid: a figure without data would complain in the browser."""
@@ -269,6 +280,7 @@ class Page:
         while len(self._monitors) < len(names):
             self._monitors.append(Monitor())
         for panel, name in zip(self._monitors, names, strict=False):
+            panel.figure.visible = True
             panel.fill(update.once(("value", name), monitor_data, update.values[name], update.rate))
             panel.show(name, name in norms, update.ranges.get(name))
 

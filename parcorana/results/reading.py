@@ -266,6 +266,12 @@ def _check_alike(result, label):
     for c, array in result.intensity.items():
         if array.shape != points or array.dtype.kind not in "iuf":
             raise ConfigError(f"{label}: intensity/color_{c} has the shape {array.shape}, and must have {points}")
-    wrong = length == () or result.delays.dtype.kind not in "iu" or result.mask.ndim == 0
-    if wrong or result.mask.shape != result.saturated.shape or result.mask.dtype.kind not in "iub":
-        raise ConfigError(f"{label}: its delays, mask and saturated are not those of a result")
+    d = result.delays
+    if d.ndim != 1 or d.dtype.kind not in "iu" or (d < 0).any() or (d[1:] <= d[:-1]).any():
+        raise ConfigError(
+            f"{label}: its delays are {shown(d.ravel()[:100].tolist())}, and must be whole numbers >= 0, increasing"
+        )
+    if not np.isfinite(result.counts).all():
+        raise ConfigError(f"{label}: its delay_counts are not all finite numbers")
+    if result.mask.ndim == 0 or result.mask.shape != result.saturated.shape or result.mask.dtype.kind not in "iub":
+        raise ConfigError(f"{label}: its mask and saturated are not those of a result")

@@ -9,7 +9,7 @@ from parcorana.curves.curvefile import path_of_sums
 from parcorana.curves.fits import SOURCES, fit_curves, said_of
 from parcorana.detector.images import check_both, is_data, segments_apart
 from parcorana.detector.masks import check_shape
-from parcorana.errors import ConfigError, printable, put, say, speaks, told
+from parcorana.errors import ConfigError, drawing, printable, put, say, speaks, told
 from parcorana.events.dataset import parse_numbers
 from parcorana.export.tables import curve_rows, write_table
 from parcorana.files.plain import plain_file
@@ -142,7 +142,7 @@ def _draw_values(args):
         found, ranges, rate = read_values(file, name)
     from parcorana.view import monitors, pictures
 
-    with pictures.shown(args.output, size=(9, 1 + 2 * len(found))) as figure:
+    with pictures.shown(args.output, size=(9, 1 + 2 * min(len(found), monitors.MOST))) as figure:
         monitors.draw_values(figure, found, name, ranges, rate)
     if args.output:
         put(args.output)
@@ -196,6 +196,11 @@ def _classes(args, file, name):
         text = f"{name}: not drawn, for they have no delay curves: {', '.join(left)} (--class)"
         say(f"parCorAnaPlot: {printable(text)}")
     return drawn or [*there][:1]
+
+
+def _draw_or_say(args):
+    with drawing(", ".join(args.files)):
+        _draw(args)
 
 
 def _draw(args):
@@ -266,7 +271,7 @@ def _speaks_utf():
 def _print_fits(result):
     plus = "±" if _speaks_utf() else "+-"
     sources = {fit.error_from: None for fit in result.fits.values()}
-    put(f"{result.label}: one pulse is 1/{result.rate:g} s; {'; '.join(map(SOURCES.get, sources))}")
+    put(f"{result.label}: one pulse is 1/{result.rate:g} s; {'; '.join(SOURCES.get(each, each) for each in sources)}")
     names = ("contrast", "contrast_slow", "baseline", "exponent", "chi_square")
     for color, fit in result.fits.items():
         put(f"  {result.name_of(color)}: {said_of(fit, result.rate, names, plus, 'tau')}")
@@ -276,7 +281,7 @@ def _print_fits(result):
 def main(argv=None):
     """Run the command; return the exit status."""
     args = make_parser().parse_args(argv)
-    return told("parCorAnaPlot", _draw, args)
+    return told("parCorAnaPlot", _draw_or_say, args)
 
 
 if __name__ == "__main__":

@@ -170,7 +170,8 @@ def _show(found, picture, dataset, select):
     for line in lines_of(found, select):
         put(line)
     try:
-        with pictures.shown(picture, size=(9, 1 + 2 * len(found.distributions)), streams=False) as figure:
+        size = 9, 1 + 2 * min(len(found.distributions), monitors.MOST)
+        with pictures.shown(picture, size=size, streams=False) as figure:
             monitors.draw_values(figure, found.distributions, title, select)
     except (OSError, ConfigError) as error:
         warn(f"the picture of the values is not drawn: {error}")

@@ -5,6 +5,7 @@ import numpy as np
 from parcorana.curves.monitor import FILTERED
 from parcorana.view.pictures import PALETTE
 
+MOST = 16  # values: more are no picture either
 _BARS = 128  # at most: finer ones are no picture
 _KINDS = "taken", "left out by select"
 PAINTS = PALETTE[0], PALETTE[1]  # of events processed, and of those that select leaves out
@@ -17,12 +18,18 @@ def draw_values(figure, distributions, title, ranges=None, rate=None):
     ----------
     figure : matplotlib Figure
     distributions : dict of str to parcorana.curves.monitor.Distribution
+        Of more than `MOST` the first are drawn, and the title says so.
     title : str
     ranges : dict of str to (low, high), optional
         Of `select`; None or infinite where a side is open.
     rate : float, optional
         Pulses per second; without it counters are numbers of events.
     """
+    if len(distributions) > MOST:
+        rest = [*distributions][MOST:]
+        listed = ", ".join(rest[:3]) + ", ..." * (len(rest) > 3)
+        title = f"{title}\nthe first {MOST} of {len(distributions):,} values; not drawn: {listed}"
+        distributions = dict([*distributions.items()][:MOST])
     axes = figure.subplots(len(distributions), 2, squeeze=False, sharey="row", width_ratios=(2.2, 1))
     for (line, bars), (name, found) in zip(axes, distributions.items(), strict=True):
         _draw_line(line, found, rate)

@@ -45,9 +45,15 @@ def draw_photons(figure, photons, colors=None):
         right.plot(exposures, photons.numbers["contrast_corrected"][c], "x", color=paint[c])
         right.plot(exposures, 2 * photons.numbers["contrast_unrelated"][c], "_", ms=10, color=paint[c])
     left.set(xlabel="photons k", ylabel="part of all elements and windows", yscale="log", ylim=(lowest / 3, 1.5))
+    for axes in (left, right):
+        if not any(np.isfinite(line.get_ydata()).any() for line in axes.lines):
+            axes.text(0.5, 0.5, "no contrast: too few photons", ha="center", transform=axes.transAxes)
     left.set_title("points: counted; lines: negative binomial")
     right.set(xlabel="exposure [pulses]", ylabel="contrast", ylim=(0, None))
     right.set_xscale("log", base=2)
+    ends = photons.exposures[photons.exposures > 0]
+    if len(ends):  # without a contrast no point says where the axis goes
+        right.set_xlim(ends.min() / 1.2, ends.max() * 1.2)
     right.set_title("x: without pulse variance; _: 2 x that of unrelated windows")
     for axes in (left, right):
         if len(chosen) <= 8 and axes.get_legend_handles_labels()[0]:

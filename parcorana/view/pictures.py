@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from parcorana.curves.fits import said_of
+from parcorana.errors import without_middle
 from parcorana.files.aside import written
 from parcorana.view.library import Figure, ListedColormap, LogNorm, MaxNLocator, Normalize, Patch, matplotlib, windows
 from parcorana.view.names import check_picture_name
-from parcorana.view.texts import plain, take_as_they_are
+from parcorana.view.texts import cut, plain, take_as_they_are
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -23,6 +24,7 @@ STYLE = {
     "legend.frameon": False,
     "text.usetex": False,
 }
+_LEAST = float(np.finfo(np.float64).tiny)  # below it logarithms of a scale lose their digits
 _NAMED = 14  # colours of an image that a legend names one by one
 _DRAWN = 24  # delay curves that a legend beside them has room for
 
@@ -70,9 +72,9 @@ def scale_of(values):
     low, high = map(float, np.percentile(values, (1, 99.5)))
     positive = values[values > 0]
     floor = max(float(np.percentile(positive, 1)), high / 1e4) if len(positive) else high
-    if high > 10 * max(low, 0) and floor < high:
+    if high > 10 * max(low, 0) and _LEAST <= floor < high:
         return floor, high, True
-    return low, high if high > low else low + 1, False
+    return low, high if high > low else low + max(1.0, abs(low) / 1000), False
 
 
 def brightness(values):
@@ -287,7 +289,7 @@ def _label(result, color):
         said = ""
     else:
         said = f": {said_of(fit, result.rate, ('exponent',))}"
-    return textwrap.fill(_in_angstrom(result.name_of(color)) + said, 38)
+    return textwrap.fill(cut(_in_angstrom(result.name_of(color)) + said), 38)
 
 
 def _in_angstrom(text):
@@ -303,7 +305,7 @@ def notes_on(result, width=100):
         which = "all from {:,} pulses on" if (np.diff(none.astype(int)) >= 0).all() else "the first is {:,} pulses"
         which = which.format(result.delays[none][0])
         notes.append(f"{np.count_nonzero(none):,} of {len(none):,} delays have no pairs: {which}")
-    return "\n".join(line for note in notes for line in textwrap.wrap(note, width))
+    return "\n".join(line for note in notes for line in textwrap.wrap(without_middle(note, 2000, 500), width))
 
 
 def draw_intensity(axes, results, colors=None):

@@ -2,13 +2,26 @@
 
 import io
 
-from parcorana.errors import escaped
+from parcorana.errors import escaped, without_middle
 from parcorana.view.library import Axis, Figure, Text, Tick
+
+_BEGIN, _END = 200, 80  # characters of a line that are drawn: each costs a glyph, and files may hold millions
+_LINES = 40
 
 
 def plain(text):
-    """Return a text as matplotlib takes it for no formula, whatever dollar signs or bytes that are no text it has."""
-    return escaped(text, "\n").replace("$", r"\$")
+    """Return a text as matplotlib takes it for no formula, whatever dollar signs or bytes that are no text it has.
+
+    Of one that is longer than any picture has room for, what is too much is left out.
+    """
+    first, *rest = text.split("\n", _LINES)
+    lines = [first, *rest[: _LINES - 1], *["..."] * (len(rest) >= _LINES)]
+    return "\n".join(escaped(cut(line)).replace("$", r"\$") for line in lines)
+
+
+def cut(text):
+    """Return what is drawn of a line: of a long one its begin and its end."""
+    return without_middle(text, _BEGIN, _END)
 
 
 def take_as_they_are(figure):

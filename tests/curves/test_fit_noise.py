@@ -75,6 +75,28 @@ def test_points_without_deviations_are_left_out():
     assert fits.fit_curve(DELAYS, curve, "single").error_from == "pixels"
 
 
+@pytest.mark.parametrize("groups", [8, GROUPS])
+def test_groups_that_do_not_differ_have_no_chi_square(groups):
+    """Their covariance is singular but for rounding; the fit says so."""
+    (curve,) = curves(true("single"), 3)
+    for rows in (np.full((groups, len(DELAYS)), 0.01), np.outer(np.arange(groups) - 1.5, 1e-3 * DELAYS)):
+        same = Curve(*curve.arrays, rows, groups, "pixel groups")
+        fit = fits.fit_curve(DELAYS, same, "single")
+        assert np.isnan(fit.chi_square) and fit.degrees_of_freedom == 0 and np.isnan(fit.p_value)
+        assert not fit.ok or "no chi-square: the groups that errors are from do not differ" in fit.doubt
+    fit = fits.fit_curve(DELAYS, curve, "single")
+    assert fit.ok and fit.degrees_of_freedom > 0 and not fit.doubt
+
+
+@pytest.mark.parametrize(("rows", "deltas"), [(4, 9), (9, 4)])
+def test_shrinkage_is_the_same_by_either_side(rows, deltas):
+    some = np.random.default_rng(1).normal(size=(rows, deltas)) / np.sqrt(rows)
+    squares, products = some**2, some[:, :, None] * some[:, None, :]
+    both = ((products.sum(axis=0) ** 2) * (1 - np.eye(deltas))).sum()
+    spread = (squares.sum(axis=1) ** 2).sum() - (squares**2).sum()
+    assert _shrinkage(some) == pytest.approx(np.clip(rows / (rows - 1) * (spread - both / rows) / both, 1e-3, 1))
+
+
 @pytest.mark.parametrize("groups", [4, 8])
 def test_few_groups(groups):
     """Errors are wide, and there is a chi-square."""

@@ -14,6 +14,8 @@ from effort import PATIENCE
 
 from parcorana import reference
 from parcorana.curves import curvefile
+from parcorana.curves.sums import Curve
+from parcorana.errors import ConfigError
 from parcorana.results.reading import read_result
 from parcorana.tools.compare import compare
 
@@ -140,6 +142,48 @@ def test_up_to_64_colours_every_update_has_the_names_and_nothing_else(many):
             own |= {"error_groups", "delay_curve_deviations", "shared_deviations"}
             assert {name for name in set(group) - names_in(group) if "_cov_" not in name} == own
             assert set(group["intensity"]) == {"events", "first", "last"} | {f"color_{c}" for c in range(1, 65)}
+
+
+@pytest.mark.parametrize("count", [3, 70])
+@pytest.mark.parametrize("sources", [["pixel groups", "pixels", "time blocks"], ["runs"], [""]])
+def test_each_colour_says_what_its_errors_come_from(count, sources):
+    colors, source = np.arange(1, count + 1), np.resize(sources, count)
+    groups, ones = np.where(np.isin(source, ["pixels", ""]), 0, 8), np.ones((count, 4))
+    curve = Curve(ones, ones, ones.astype(np.int64), ones.astype(np.int64), np.ones((count, 8, 4)), groups, source)
+    with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
+        group = file.create_group("user/G2_results_at_000009")
+        curvefile.write_points(group, np.arange(4), np.ones(4, np.int64), "color", 120.0)
+        curvefile.write_curves(group, colors, curve, "color")
+        want = [word or "pixels" for word in source.tolist()]
+        assert [each.source for each in curvefile.read_curves(group).values()] == want  # as it is published
+        curvefile.complete(file["user"])
+        assert [each.source for each in curvefile.read_curves(group).values()] == want  # as it is joined
+        said = [group[f"delay_curve_err_color_{c}"].attrs.get("error_from", "") for c in colors]
+        assert said == source.tolist()
+        for wrong in ("pixel groups, pixels", np.arange(3), b"pixels"):  # as others may have written it
+            group.pop("error_sources", None)
+            for name in ("delay_curve_errs", *(f"delay_curve_err_color_{c}" for c in colors)):
+                if name in group:
+                    group[name].attrs["error_from"] = wrong
+            assert {each.source for each in curvefile.read_curves(group).values()} <= {"", "pixels"}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("delay_curve_deviations", (3, 1 << 17, 4)), ("shared_deviations", (65, 4))]
+)
+def test_more_rows_than_are_ever_written_are_refused(name, shape):
+    """Without a byte of them in the file they would take any memory."""
+    ones = np.ones((3, 4))
+    curve = Curve(ones, ones, ones.astype(np.int64), ones.astype(np.int64), np.ones((3, 8, 4)), np.full(3, 8))
+    with h5py.File("in memory", "w", driver="core", backing_store=False) as file:
+        curvefile.write_points(file, np.arange(4), np.ones(4, np.int64), "color", 120.0)
+        curvefile.write_curves(file, np.arange(1, 4), curve, "color")
+        file.pop(name, None)
+        file.create_dataset(name, shape, "f4", chunks=True)
+        with pytest.raises(
+            ConfigError, match=f"errors do not belong to its curves: {name} .* more than [0-9,]+ numbers"
+        ):
+            curvefile.read_curves(file)
 
 
 def test_the_division_of_the_work_changes_nothing(many):

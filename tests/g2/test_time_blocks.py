@@ -276,5 +276,6 @@ def test_of_several_colours_each_has_the_errors_that_it_can_have(tmp_path, short
     # the beam's part of both is the same
     assert 0.5 < curves[2].error[0] / curves[1].error[0] < 3
     with h5py.File(tmp_path / "out.h5") as file:
-        about = file["user/G2_results_at_000400/delay_curve_err_color_2"].attrs
-        assert about["error_from"] == "pixel groups, time blocks"
+        group = file["user/G2_results_at_000400"]
+        said = [group[f"delay_curve_err_color_{c}"].attrs["error_from"] for c in (1, 2)]
+    assert said == [curves[1].source, curves[2].source] == ["pixel groups", "time blocks"]

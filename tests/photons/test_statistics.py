@@ -290,6 +290,12 @@ def test_the_picture_shows_what_was_counted():
     only = Figure()
     draw_photons(only, photons, [2])
     assert not only.axes[0].lines
+    for each in photons.numbers.values():  # dark frames
+        each[2] = np.full(1, np.nan)
+    dark = Figure()
+    draw_photons(dark, photons, [2])
+    dark.draw_without_rendering()
+    assert [axes.texts[0].get_text() for axes in dark.axes] == ["no contrast: too few photons"] * 2
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 
 from parcorana.detector import colortable, masks
 from parcorana.detector.images import check_both, is_data, load_layout, segments_apart
-from parcorana.errors import put, warn
+from parcorana.errors import drawing, put, warn
 from parcorana.tools.maskcolor import files
 
 _KINDS = {"avg": "a frame or an average", "mask": "a mask", "color": "colours"}
@@ -40,7 +40,7 @@ def plot(args):
     if shown is not None:
         shown, scaled, note = _to_show(shown, mask, covered if is_image else np.ones(array.shape, bool))
         shown, scaled = as_image(shown), as_image(scaled)
-    with pictures.shown(args.output) as figure:
+    with drawing(args.input), pictures.shown(args.output) as figure:
         image = shown if kind == "avg" else as_image(array)
         pictures.draw_elements(
             figure, kind, image, shown, covered, Path(args.input).name, scaled, note, _names(kind, prefix)
