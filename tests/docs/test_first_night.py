@@ -68,7 +68,7 @@ def test_what_frame_norm_does(folder):
     (folder / "plain.py").write_text(text.replace('"frame_norm": "i0"', '"frame_norm": None'), encoding="utf-8")
     run(["parCorAnaDriver", "-c", "plain.py", "-o", "plain.h5"], folder)
     plain, divided = (tau_errors(folder / name) for name in ("plain.h5", "pulses.h5"))
-    assert np.min(plain / divided) > 1 and 1.5 < np.median(plain / divided) < 3
+    assert np.min(plain / divided) > 1 and 1.2 < np.median(plain / divided) < 2
 
 
 def tau_errors(path):
