@@ -123,8 +123,8 @@ def summaries(curves, curve, delays):
     end = y[far:].mean()
     part = (y - end) / (y[0] - end) if y[0] > end else np.zeros(len(y))
     part[0] = 1
-    after = np.argmax(part < _HIGH) or len(part)
-    gone = after + (np.argmax(part[after:] < _LOW) or len(part) - after)
+    after = _first(part < _HIGH, 1)
+    gone = _first(part < _LOW, after + 1)
     if after <= far:  # a beam that gets brighter or weaker raises all delays alike
         own, y = own - own[:, far:].mean(axis=1, keepdims=True), y - end
     short = own[:, :after].mean(axis=1)
@@ -133,6 +133,12 @@ def summaries(curves, curve, delays):
         # of the contrast, which both have, only what is beside it
         found.append(own[:, after:gone].mean(axis=1) - y[after:gone].mean() / level * short)
     return [np.round(series, _SIGNIFICANT) for series in found]
+
+
+def _first(which, begin):
+    """Return where something is so first, from a place on; the length where nowhere is."""
+    found = np.flatnonzero(which[begin:])
+    return begin + int(found[0]) if len(found) else len(which)
 
 
 def _trend(series):

@@ -7,7 +7,7 @@ import numpy as np
 
 from parcorana.curves.apart import of_groups
 from parcorana.curves.groups import FEWEST, pixel_groups
-from parcorana.g2.parameters import errors_of
+from parcorana.g2.parameters import MOST_TIMES, errors_of
 
 _NAMED = 10  # colours that a sentence names
 
@@ -25,7 +25,7 @@ class WithErrors:
     def begin_errors(self):
         """Prepare what is said of them."""
         self.errors = errors_of(self.user_params)
-        self._errors_said = False
+        self._errors_said = self._scatter_said = False
 
     def with_errors(self, curve, reduced, counts):
         """Return curves with the errors that `errors` asks for, of all but the shared scatter.
@@ -68,7 +68,12 @@ class WithErrors:
         )
 
     def say_errors(self, curve):
-        """Say, once, of which colours errors are those of independent elements."""
+        """Say, once, what errors do not have, and of which colours they are those of independent elements."""
+        if not (self._scatter_said or self.errors == "pixels" or self.has_scatter or self.frame_norm is not None):
+            self._scatter_said = True
+            self.mpiParams.logInfo(
+                f"errors are without what the beam does to all elements alike: times is above {MOST_TIMES:,}"
+            )
         few = np.flatnonzero((curve.groups == 0) & (curve.elements.max(axis=1, initial=0) > 0))
         if self._errors_said or self.errors == "pixels" or not len(few):
             return

@@ -29,7 +29,7 @@ class FrameNormed:
         self.frame_norm = frame_norm_of(self.user_params)
         self.series = self.series_g2 = None
         self.plain_numbers = {}  # of each event by its counter, for the testing mode
-        count = series_of(self.user_params, len(self.color_sums.colors))
+        count = series_of(self.system_params, self.user_params, len(self.color_sums.colors))
         #: Whether the scatter is wanted that all elements share: what each colour is divided by takes it away.
         self.has_scatter = count > 0 and self.frame_norm != COLOR
         if not count:
@@ -45,7 +45,7 @@ class FrameNormed:
     @classmethod
     def frame_norm_bytes(cls, system_params, user_params, colors):
         """Return the bytes of what is shared, and of what the viewer keeps of it, for so many colours."""
-        count = series_of(user_params, colors)
+        count = series_of(system_params, user_params, colors)
         if not count:
             return 0
         held = 2 * (events_shared(count) + system_params["block"])  # numbers, and elements that made them
@@ -56,7 +56,7 @@ class FrameNormed:
 
     def arrays_of_frame_norm(self, own):
         """Begin the series of a worker whose elements have these colours; return what is declared of it."""
-        if not series_of(self.user_params, len(self.color_sums.colors)):
+        if not series_of(self.system_params, self.user_params, len(self.color_sums.colors)):
             return {}
         saturates = self.saturated_value is not None
         self.series = Series(self.frame_norm, own, self.color_sums.colors, saturates)

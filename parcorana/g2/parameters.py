@@ -30,6 +30,8 @@ PARAMS = (
 )
 #: `errors`: where those of the curves come from.
 ERRORS = ("auto", "pixel groups", "time blocks", "pixels")
+#: `times` up to which the viewer keeps the mean of all elements as long, for errors: beyond, it would take much memory.
+MOST_TIMES = 1 << 18
 #: `frame_norm`: the mean of each colour, no value of the events.
 COLOR = "color"
 _LARGEST = sys.float_info.max
@@ -164,7 +166,7 @@ def check_errors(user_class, user_params):
         )
 
 
-def series_of(user_params, colors):
+def series_of(system_params, user_params, colors):
     """Return how many numbers of each event are correlated on the viewer, beside so many colours.
 
     They are what `frame_norm` divides by, and the mean of all coloured elements:
@@ -173,7 +175,8 @@ def series_of(user_params, colors):
     name = frame_norm_of(user_params)
     if name == COLOR:
         return colors + (colors > 1)
-    return (name is not None) + (name is not None or errors_of(user_params) != "pixels")
+    scatter = errors_of(user_params) != "pixels" and system_params["times"] <= MOST_TIMES
+    return (name is not None) + (name is not None or scatter)
 
 
 def aged_of(user_params):

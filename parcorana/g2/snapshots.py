@@ -17,6 +17,7 @@ from parcorana.curves.timeblocks import TimeBlocks
 from parcorana.g2.parameters import normalization_of
 
 _PART = 0.02  # of the time of a run, that making snapshots may take
+_SHORT = 8  # part of a stretch that a block may have
 _HELD = 3  # times what is kept: curves without each stretch, and how they deviate, are a third of it each
 _NAME = "snapshot."  # before the names of what is shared of them
 
@@ -75,7 +76,9 @@ class TimeBlocked:
         self._sizes, nbytes = _sizes(self.color_sums, len(self.delays))
         self.stretch_ends = Ends(width, points_of(nbytes))
         if not self._by_updates:
-            self.cuts, self.shares = width, min(self.shares or width, width)
+            self.shares = min(self.shares or width, width)
+            # of short blocks the next end serves: then classes may have one buffer together
+            self.cuts = width if self.system_params.get("block", width) > width // _SHORT else 0
         if self.mpiParams.role == "viewer":
             self.snapshots = Snapshots(self.stretch_ends)
 

@@ -11,6 +11,8 @@ from parcorana.errors import ConfigError, of_memory, one_line, printable, put, s
 from parcorana.files.plain import plain_file, walk
 from parcorana.tools.parser import Parser, tolerance, whole
 
+# what is known of stretches of the run, which updates may end: a viewer that is busy leaves some to later ones
+_BY_UPDATES = ("@stationarity_p", "@stationarity_unknown", "@changes_with_age")
 _ERRORS = 1e6  # by which rounding may show more in errors
 # What says how and when a run was done, not what came out of it.
 HOW = (
@@ -156,6 +158,8 @@ def _compare(path_a, path_b, rtol, atol, ignore, subset):
     skip = (*HOW, *ignore)
 
     def counts(path):
+        if path.endswith(_BY_UPDATES):
+            return False
         return not any(path == s or path.startswith((s.rstrip("/") + "/", s + "@")) for s in skip)
 
     with plain_file(path_a) as file_a, plain_file(path_b) as file_b:

@@ -1,5 +1,6 @@
 """The sums of the colours at the ends of stretches of a run, on their way from the workers to the viewer."""
 
+import itertools
 from functools import partial
 
 import h5py
@@ -29,6 +30,9 @@ def short(monkeypatch):
     return set_width
 
 
+NUMBERS = itertools.count()
+
+
 def viewer_of(folder, kind, stream, user, delays, **more):
     """Run a stream; return the viewer's calculation."""
     for name, array in (("color", COLOR), ("fine", FINE)):
@@ -38,7 +42,7 @@ def viewer_of(folder, kind, stream, user, delays, **more):
         user["finecolor"] = str(folder / "fine.npy")
     about = stream["counters"], stream["frames"], stream["runs"], stream["light"]
     given = {"times": stream["times"], "delays": delays, "values": {"light": "light"}} | stream["system"] | more
-    given |= {"h5output": str(folder / "out.h5"), "overwrite": True}
+    given |= {"h5output": str(folder / f"out{next(NUMBERS)}.h5")}  # the one before may not have been let go of yet
     roles = run_local(folder, kind, *about[:2], user=user, opened=partial(opened_with_light, *about), **given)
     return roles[0].calculation
 
