@@ -42,7 +42,7 @@ def viewer_of(folder, kind, stream, user, delays, **more):
         user["finecolor"] = str(folder / "fine.npy")
     about = stream["counters"], stream["frames"], stream["runs"], stream["light"]
     given = {"times": stream["times"], "delays": delays, "values": {"light": "light"}} | stream["system"] | more
-    given |= {"h5output": str(folder / f"out{next(NUMBERS)}.h5")}  # the one before may not have been let go of yet
+    given |= {"h5output": str(folder / "out.h5"), "overwrite": True}
     roles = run_local(folder, kind, *about[:2], user=user, opened=partial(opened_with_light, *about), **given)
     return roles[0].calculation
 
@@ -92,7 +92,10 @@ def test_sums_at_the_ends_of_stretches_are_of_the_pairs_until_then(tmp_path, sho
     if stream["multi"]:
         delays, channels, kind = [0, 1, 2, 4, 8, 12, 16], CHANNELS, MultiTauG2
         user["channels"] = CHANNELS
-    made = viewer_of(tmp_path, kind, stream, user, delays)
+    many, alone = (tmp_path / f"{next(NUMBERS)}" for _ in range(2))  # what was before may not have been let go of yet
+    for each in (many, alone):
+        each.mkdir()
+    made = viewer_of(many, kind, stream, user, delays)
     kept, events = made.snapshots.state(), made.snapshots.ends.events.tolist()
     update, rows = stream["system"]["update"], stream["frames"].reshape(-1, 12).astype(float)
     by_updates = 0 < update <= width
@@ -113,9 +116,9 @@ def test_sums_at_the_ends_of_stretches_are_of_the_pairs_until_then(tmp_path, sho
         if stream["frame_norm"]:
             series, _ = added(until(stream, stream["light"][:, None], *about), delays, 1)
             np.testing.assert_allclose(kept["series"][k], series.transpose(0, 2, 1), rtol=1e-12, atol=1e-12)
-    alone = viewer_of(tmp_path, kind, stream, user, delays, workers=1, servers=1).snapshots.state()
+    of_one = viewer_of(alone, kind, stream, user, delays, workers=1, servers=1).snapshots.state()
     for name, array in kept.items():
-        np.testing.assert_allclose(array, alone[name], rtol=1e-13, atol=1e-12)
+        np.testing.assert_allclose(array, of_one[name], rtol=1e-13, atol=1e-12)
 
 
 def speckle(changes=False, events=300):
