@@ -82,7 +82,8 @@ def test_layout(result):
             group = file[GROUP.format(processed)]
             curves = {f"{kind}_color_{c}" for kind in ("delay_curve", "delay_curve_err", "elements") for c in (1, 2, 3)}
             curves |= {f"elements_left_out_color_{c}" for c in (1, 2, 3)}
-            assert set(group) == {"delays", "delay_counts", "saturated", "intensity", "aged", "G2", "IF", "IP"} | curves
+            beside = {"delays", "delay_counts", "saturated", "intensity", "aged", "leverage"}
+            assert set(group) == beside | {"G2", "IF", "IP"} | curves
             np.testing.assert_array_equal(group["delays"], delays)
             assert group["delay_counts"].dtype == np.int64
             assert group["saturated"].dtype == np.int8 and group["saturated"].shape == result.mask.shape
