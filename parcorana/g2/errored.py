@@ -48,7 +48,8 @@ class WithErrors:
         """Take errors from time blocks: where these are asked for, and 'auto' of colours too small for pixel groups."""
         wanted = curve.groups == 0 if self.errors == "auto" else np.full(len(curve.g2), self.errors == "time blocks")
         wanted &= curve.elements.max(axis=1, initial=0) > 0
-        if not wanted.any():
+        # which updates there are depends on how busy the viewer is: nothing that nobody asked for may depend on that
+        if not wanted.any() or (self.errors == "auto" and self._by_updates):
             return curve
         rows, groups = self.time_blocks(reduced, counts)
         if not (which := wanted & (groups > 0)).any():
