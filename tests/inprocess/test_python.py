@@ -218,6 +218,15 @@ class Interrupted(Counting):
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.fixture
+def hears_interrupts():
+    """As in a terminal: what a shell starts in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("hears_interrupts")
 def test_an_interrupt_waits_for_the_block_in_hand_alone(tmp_path):
     """In one process no block is read before the one in hand is done; the session goes on with what it has."""
     np.save(tmp_path / "mask.npy", np.ones((2, 4), bool))
